@@ -1,0 +1,289 @@
+//! Names that identify things. Natural and deterministic: nothing here is drawn at random.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+/// Why a text is not a valid name.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NameError {
+    /// The text has no characters.
+    #[error("a {kind} can not be empty")]
+    Empty {
+        /// What the text should have named.
+        kind: &'static str,
+    },
+    /// The text is longer than allowed.
+    #[error("a {kind} has at most {limit} characters, this one has {length}")]
+    TooLong {
+        /// What the text should have named.
+        kind: &'static str,
+        /// The greatest length allowed, in bytes.
+        limit: usize,
+        /// The length found, in bytes.
+        length: usize,
+    },
+    /// A character that the name may not have at that place.
+    #[error("a {kind} can not have {character:?} at position {position} (allowed: {allowed})")]
+    Character {
+        /// What the text should have named.
+        kind: &'static str,
+        /// The offending character.
+        character: char,
+        /// Its place in the text, counted from 1.
+        position: usize,
+        /// What would be allowed, in words.
+        allowed: &'static str,
+    },
+    /// A service id without the slash between project and service.
+    #[error("a service id has the form PROJECT/SERVICE")]
+    NoSlash,
+}
+
+/// What a kind of name may look like.
+struct Rule {
+    kind: &'static str,
+    limit: usize,
+    allowed: &'static str,
+    first: fn(char) -> bool,
+    rest: fn(char) -> bool,
+}
+
+fn is_lower(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit()
+}
+
+fn is_label(c: char) -> bool {
+    is_lower(c) || matches!(c, '-' | '_')
+}
+
+fn is_node(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
+}
+
+impl Rule {
+    fn check(&self, text: &str) -> Result<(), NameError> {
+        let kind = self.kind;
+        let length = text.len();
+        if length == 0 {
+            return Err(NameError::Empty { kind });
+        }
+        if length > self.limit {
+            return Err(NameError::TooLong { kind, limit: self.limit, length });
+        }
+        for (index, character) in text.chars().enumerate() {
+            let is_fine = if index == 0 { self.first } else { self.rest };
+            if !is_fine(character) {
+                let position = index + 1;
+                return Err(NameError::Character {
+                    kind,
+                    character,
+                    position,
+                    allowed: self.allowed,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $rule:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $type(Arc<str>);
+
+        impl $type {
+            /// Gives the name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                const RULE: Rule = $rule;
+                RULE.check(text)?;
+                Ok(Self(text.into()))
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+// 63 is the greatest length of a DNS label (RFC 1035, 2.3.4): project and service names become network aliases.
+name!(
+    /// A Compose project: lower-case letters, digits, `-` and `_`, at most 63 characters.
+    ProjectName,
+    Rule {
+        kind: "project name",
+        limit: 63,
+        allowed: "a-z, 0-9, and after the first character - and _",
+        first: is_lower,
+        rest: is_label,
+    }
+);
+name!(
+    /// A service within its project: lower-case letters, digits, `-` and `_`, at most 63 characters.
+    ServiceName,
+    Rule {
+        kind: "service name",
+        limit: 63,
+        allowed: "a-z, 0-9, and after the first character - and _",
+        first: is_lower,
+        rest: is_label,
+    }
+);
+name!(
+    /// A container within its task: the name of the Compose service that it came from.
+    ContainerName,
+    Rule {
+        kind: "container name",
+        limit: 63,
+        allowed: "a-z, 0-9, and after the first character - and _",
+        first: is_lower,
+        rest: is_label,
+    }
+);
+name!(
+    /// A machine with our agent: on EC2 the instance id. At most 128 characters.
+    NodeId,
+    Rule {
+        kind: "node id",
+        limit: 128,
+        allowed: "letters, digits, and after the first character - _ .",
+        first: |c| c.is_ascii_alphanumeric(),
+        rest: is_node,
+    }
+);
+name!(
+    /// A cluster: stamped on every container, so that two clusters never touch each other's.
+    ClusterId,
+    Rule {
+        kind: "cluster id",
+        limit: 63,
+        allowed: "a-z, 0-9, and after the first character - and _",
+        first: is_lower,
+        rest: is_label,
+    }
+);
+name!(
+    /// One run of one generation in a slot, `project.service.slot.number`: unique for ever and readable in `docker ps`.
+    TaskId,
+    Rule {
+        kind: "task id",
+        limit: 300,
+        allowed: "letters, digits, and after the first character - _ .",
+        first: |c| c.is_ascii_alphanumeric(),
+        rest: is_node,
+    }
+);
+
+/// A service in the cluster: its project and its name in it, written `project/service`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceId {
+    /// The Compose project.
+    pub project: ProjectName,
+    /// The name in the project.
+    pub name: ServiceName,
+}
+
+impl FromStr for ServiceId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let (project, name) = text.split_once('/').ok_or(NameError::NoSlash)?;
+        Ok(Self { project: project.parse()?, name: name.parse()? })
+    }
+}
+
+impl fmt::Display for ServiceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.project, self.name)
+    }
+}
+
+impl fmt::Debug for ServiceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl TaskId {
+    /// Makes the id of the `number`-th task that the service ever had. Valid because each part is.
+    #[must_use]
+    pub fn new(service: &ServiceId, slot: &Slot, number: u64) -> Self {
+        Self(format!("{}.{}.{slot}.{number}", service.project, service.name).into())
+    }
+}
+
+/// The n-th place of a replicated service, or a node's place of a global one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Slot {
+    /// Counted from 1.
+    Replica(u32),
+    /// One place on each node that the service may use.
+    Node(NodeId),
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Replica(number) => write!(f, "{number}"),
+            Self::Node(node) => write!(f, "{node}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_a_foreign_character_says_which_and_where() {
+        let error = "we\0b".parse::<ServiceName>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a service name can not have '\\0' at position 3 (allowed: a-z, 0-9, and after the first character - and _)"
+        );
+    }
+
+    #[test]
+    fn names_that_would_hide_something_are_refused() {
+        for text in ["", "-a", "_a", "A", "a/b", "a.b", "a b", "a\u{202e}b", &"a".repeat(64)] {
+            assert!(text.parse::<ProjectName>().is_err(), "{text:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_service_id_reads_back_what_it_prints() {
+        let id: ServiceId = "shop/web_1".parse().unwrap();
+        assert_eq!(id.to_string().parse::<ServiceId>().unwrap(), id);
+        assert_eq!("shop".parse::<ServiceId>(), Err(NameError::NoSlash));
+    }
+
+    #[test]
+    fn the_longest_task_id_is_still_a_valid_one() {
+        let long = "a".repeat(63);
+        let service = ServiceId { project: long.parse().unwrap(), name: long.parse().unwrap() };
+        let slot = Slot::Node("i".repeat(128).parse().unwrap());
+        let task = TaskId::new(&service, &slot, u64::MAX);
+        assert_eq!(task.as_str().parse::<TaskId>().unwrap(), task);
+    }
+}

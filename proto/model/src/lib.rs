@@ -1,0 +1,20 @@
+//! The nouns of Wharf, shared by everything else.
+//!
+//! ```text
+//!  Service ── Generation ── ServiceSpec ── TaskSpec ── ContainerSpec
+//!     │                                        │
+//!    Slot ───────────── Task ── Placement ─── Node ── Resources
+//! ```
+//!
+//! What is absent: no wire format (messages are turned into these types in one place of `proto`), no clock, no
+//! randomness, no I/O. A value of one of these types has been validated: behind the door nothing is checked twice.
+#![deny(missing_docs)]
+
+pub mod id;
+pub mod image;
+pub mod node;
+pub mod resources;
+pub mod service;
+pub mod spec;
+pub mod task;
+pub mod time;

@@ -1,0 +1,38 @@
+//! A machine with our agent.
+
+use std::collections::BTreeMap;
+
+use crate::id::NodeId;
+use crate::resources::Resources;
+
+/// A machine with our agent, as the coordinator remembers it.
+///
+/// What is heard every few seconds (presence, usage) is not here: it is never stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// On EC2 the instance id.
+    pub id: NodeId,
+    /// As the kernel says it.
+    pub hostname: String,
+    /// Nodes with the same engine share its host ports.
+    pub engine: String,
+    /// The failure domain; on EC2 the availability zone.
+    pub zone: String,
+    /// What constraints can ask for.
+    pub labels: BTreeMap<String, String>,
+    /// What tasks may hold in all.
+    pub capacity: Resources,
+    /// What the operator allows.
+    pub availability: Availability,
+}
+
+/// What the operator allows on a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Availability {
+    /// Tasks may be placed.
+    Active,
+    /// No new tasks; those there go on.
+    Cordoned,
+    /// Proven gone: what ran there does not run any more.
+    Dead,
+}

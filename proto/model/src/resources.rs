@@ -1,0 +1,59 @@
+//! What a node has and what a task holds.
+
+use std::iter::Sum;
+use std::ops::Add;
+
+/// An amount of what a node can give away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Resources {
+    /// Thousandths of a processor core.
+    pub cpu_millis: u64,
+    /// Bytes of main memory.
+    pub memory_bytes: u64,
+}
+
+impl Resources {
+    /// Says whether this amount can be taken out of `free`.
+    #[must_use]
+    pub const fn fits(&self, free: &Self) -> bool {
+        self.cpu_millis <= free.cpu_millis && self.memory_bytes <= free.memory_bytes
+    }
+
+    /// Takes `held` away, each part down to nothing at the least.
+    #[must_use]
+    pub const fn minus(&self, held: &Self) -> Self {
+        Self {
+            cpu_millis: self.cpu_millis.saturating_sub(held.cpu_millis),
+            memory_bytes: self.memory_bytes.saturating_sub(held.memory_bytes),
+        }
+    }
+}
+
+impl Add for Resources {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            cpu_millis: self.cpu_millis.saturating_add(other.cpu_millis),
+            memory_bytes: self.memory_bytes.saturating_add(other.memory_bytes),
+        }
+    }
+}
+
+impl Sum for Resources {
+    fn sum<I: Iterator<Item = Self>>(parts: I) -> Self {
+        parts.fold(Self::default(), Add::add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_that_overflows_fits_nowhere_rather_than_everywhere() {
+        let all = Resources { cpu_millis: u64::MAX, memory_bytes: 1 };
+        let sum: Resources = [all, all].into_iter().sum();
+        assert!(!sum.fits(&Resources { cpu_millis: 1_000, memory_bytes: 1 << 40 }));
+    }
+}

@@ -1,0 +1,72 @@
+//! A service and the generations of its spec.
+
+use std::sync::Arc;
+
+use crate::id::ServiceId;
+use crate::spec::ServiceSpec;
+use crate::time::Timestamp;
+
+/// A service as the cluster knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Its name in the cluster.
+    pub id: ServiceId,
+    /// The generation that should run.
+    pub target: Arc<Generation>,
+    /// The newest generation that was healthy in every slot: where a rollback goes.
+    pub stable: Option<Arc<Generation>>,
+    /// What is being done with it.
+    pub phase: ServicePhase,
+    /// The number of the next task. Never used twice.
+    pub next_task: u64,
+}
+
+/// What is being done with a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServicePhase {
+    /// Its slots are being moved to the target.
+    Rolling {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Each slot runs the target.
+    Steady,
+    /// The rollout failed and waits for an operator.
+    Halted {
+        /// Why, in the operator's words.
+        reason: String,
+    },
+    /// Everything of it is being stopped; then it is forgotten.
+    Removing,
+}
+
+/// An accepted spec, numbered from 1 in each service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Generation {
+    /// Counts upward and is never used again, not even by a rollback.
+    pub number: u64,
+    /// The number of the generation that first had this task spec: tasks are exchanged only when it differs.
+    pub template: u64,
+    /// Where it came from.
+    pub origin: Origin,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// What it says.
+    pub spec: ServiceSpec,
+}
+
+/// Where a generation came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// An operator deployed it.
+    Deployed,
+    /// An operator changed the number of replicas.
+    Scaled,
+    /// An operator asked for new tasks of the same spec.
+    Restarted,
+    /// An operator or a failed rollout went back to the task spec of that generation.
+    RolledBack {
+        /// The generation whose task spec it has.
+        to: u64,
+    },
+}

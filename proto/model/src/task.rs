@@ -1,0 +1,181 @@
+//! One run of one generation in a slot.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::id::{NodeId, ServiceId, Slot, TaskId};
+use crate::service::Generation;
+use crate::time::Timestamp;
+
+/// One run of one generation in a slot on a node. Replaced, never moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// Unique for ever.
+    pub id: TaskId,
+    /// Whose task it is.
+    pub service: ServiceId,
+    /// Which place of the service it fills.
+    pub slot: Slot,
+    /// What it runs.
+    pub generation: Arc<Generation>,
+    /// Where it runs, once it is placed.
+    pub node: Option<NodeId>,
+    /// What the coordinator wants. Only the coordinator changes it.
+    pub desired: DesiredState,
+    /// What was seen. Only the agent's reports change it.
+    pub state: TaskState,
+    /// How often its agent started it again.
+    pub restarts: u32,
+    /// When the coordinator made it.
+    pub created_at: Timestamp,
+}
+
+/// What the coordinator wants of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DesiredState {
+    /// Run.
+    Run,
+    /// Stop, and never run again. The only thing that stops a container.
+    Stop {
+        /// Why.
+        cause: StopCause,
+    },
+}
+
+/// Why a task is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopCause {
+    /// An operator removed the service or asked for fewer replicas.
+    Operator,
+    /// A newer generation takes its slot.
+    Update,
+    /// Another task fills the same slot.
+    Duplicate,
+    /// It ended and its policy does not start it again.
+    Ended,
+    /// Its node is proven gone.
+    NodeDead,
+}
+
+/// What was seen of a task. Moves forward only: see [`TaskState::may_become`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskState {
+    /// Waits for a node.
+    Pending,
+    /// Has a node, which has not spoken of it yet.
+    Assigned,
+    /// Its images are being fetched and its containers made.
+    Preparing,
+    /// All of its containers run.
+    Running {
+        /// Since when.
+        since: Timestamp,
+        /// What its checks say.
+        health: Health,
+    },
+    /// Its containers ended with exit code 0.
+    Completed,
+    /// Its containers ended otherwise, or never started.
+    Failed {
+        /// Why, in the operator's words.
+        reason: String,
+    },
+    /// Its node is gone and took it along.
+    Lost,
+}
+
+/// What the checks of a task say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It has no checks: to run is all that is asked.
+    Unchecked,
+    /// Not known yet.
+    Starting,
+    /// Passes.
+    Healthy,
+    /// Failed as often as its check allows.
+    Unhealthy,
+}
+
+impl TaskState {
+    /// Says whether nothing of the task runs, and nothing ever will.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        match self {
+            Self::Completed | Self::Failed { .. } | Self::Lost => true,
+            Self::Pending | Self::Assigned | Self::Preparing | Self::Running { .. } => false,
+        }
+    }
+
+    /// Says since when the task has been serving, if it is.
+    #[must_use]
+    pub const fn serving_since(&self) -> Option<Timestamp> {
+        match self {
+            Self::Running { since, health: Health::Unchecked | Health::Healthy } => Some(*since),
+            Self::Running { health: Health::Starting | Health::Unhealthy, .. }
+            | Self::Pending
+            | Self::Assigned
+            | Self::Preparing
+            | Self::Completed
+            | Self::Failed { .. }
+            | Self::Lost => None,
+        }
+    }
+
+    /// Says whether a report may turn this state into `next`: nothing comes back from the dead, and nothing becomes
+    /// unplaced again. A restart by the agent goes from running back to preparing within the same task.
+    #[must_use]
+    pub const fn may_become(&self, next: &Self) -> bool {
+        !self.is_final() && !matches!(next, Self::Pending) && self.rank() <= next.rank()
+    }
+
+    const fn rank(&self) -> u8 {
+        match self {
+            Self::Pending => 0,
+            Self::Assigned => 1,
+            Self::Preparing | Self::Running { .. } => 2,
+            Self::Completed | Self::Failed { .. } | Self::Lost => 3,
+        }
+    }
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Pending => "pending",
+            Self::Assigned => "assigned",
+            Self::Preparing => "preparing",
+            Self::Running { .. } => "running",
+            Self::Completed => "completed",
+            Self::Failed { .. } => "failed",
+            Self::Lost => "lost",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_comes_back_from_a_final_state() {
+        let running = TaskState::Running { since: Timestamp::default(), health: Health::Healthy };
+        let all = [TaskState::Pending, TaskState::Assigned, TaskState::Preparing, running];
+        for end in
+            [TaskState::Completed, TaskState::Failed { reason: String::new() }, TaskState::Lost]
+        {
+            for next in &all {
+                assert!(!end.may_become(next), "{end} became {next}");
+                assert!(next.may_become(&end), "{next} did not become {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_agent_may_restart_a_running_task_but_not_unplace_it() {
+        let running = TaskState::Running { since: Timestamp::default(), health: Health::Unchecked };
+        assert!(running.may_become(&TaskState::Preparing));
+        assert!(!running.may_become(&TaskState::Assigned));
+        assert!(!TaskState::Assigned.may_become(&TaskState::Pending));
+    }
+}

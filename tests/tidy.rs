@@ -1,0 +1,90 @@
+//! The house rules that a compiler does not know: what each file opens with, how long it may be, who may import whom.
+#![allow(clippy::unwrap_used, reason = "a test that can not read the tree has failed")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Past this a file has a second subject.
+const LINES_LIMIT: usize = 600;
+
+/// Package, and what of this workspace it may depend on.
+const IMPORTS: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("agent-core", &["model"]),
+    ("coordinator-core", &["model"]),
+    ("proto", &["model"]),
+    ("agent", &["model", "agent-core", "proto"]),
+    ("coordinator", &["model", "coordinator-core", "proto"]),
+    ("cli", &["model", "proto", "agent", "coordinator"]),
+    ("tests", &["model", "agent-core", "coordinator-core"]),
+];
+
+#[test]
+fn every_source_file_says_what_it_is_for() {
+    for (path, text) in sources() {
+        assert!(text.starts_with("//! "), "{} does not open with //!", path.display());
+    }
+}
+
+#[test]
+fn no_file_has_grown_a_second_subject() {
+    for (path, text) in sources() {
+        let lines = text.lines().count();
+        assert!(lines <= LINES_LIMIT, "{} has {lines} lines of {LINES_LIMIT}", path.display());
+    }
+}
+
+#[test]
+fn no_file_is_named_after_nothing() {
+    for (path, _) in sources() {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let is_vague = ["mod.rs", "utils.rs", "util.rs", "helpers.rs", "common.rs"].contains(&name);
+        assert!(!is_vague, "{} says nothing by its name", path.display());
+    }
+}
+
+#[test]
+fn packages_import_only_what_their_layer_may() {
+    let known: Vec<&str> = IMPORTS.iter().map(|(name, _)| *name).collect();
+    for path in files(&root(), "Cargo.toml") {
+        let text = fs::read_to_string(&path).unwrap();
+        let Some(name) = text.lines().find_map(|line| line.strip_prefix("name = ")) else {
+            continue;
+        };
+        let name = name.trim_matches('"');
+        let allowed = IMPORTS.iter().find(|(package, _)| *package == name);
+        let (_, allowed) =
+            allowed.unwrap_or_else(|| panic!("{name} is not in the table of layers"));
+        for line in text.lines() {
+            let word = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            let is_ours = known.contains(&word) && line.contains("workspace");
+            let may = !is_ours || allowed.contains(&word);
+            assert!(may, "{}: `{line}` crosses the layers", path.display());
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let paths = files(&root(), ".rs");
+    assert!(paths.len() > 5, "found only {} source files: looked in the wrong place", paths.len());
+    paths.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+}
+
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            found.extend(files(&path, ending));
+        } else if path.is_file() && name.ends_with(ending) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
