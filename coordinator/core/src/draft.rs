@@ -1,0 +1,77 @@
+//! A step in the making: every pass sees the writes of those before it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use model::id::{ServiceId, Slot, TaskId};
+use model::service::Service;
+use model::task::{DesiredState, StopCause, Task};
+use model::time::Timestamp;
+
+use crate::Step;
+use crate::cluster::{Change, Cluster};
+
+#[derive(Debug)]
+pub(crate) struct Draft<'a> {
+    pub(crate) cluster: &'a mut Cluster,
+    pub(crate) now: Timestamp,
+    /// Slots of each service that may move to the target now: said by rollout, done by reconcile.
+    pub(crate) admitted: BTreeMap<ServiceId, BTreeSet<Slot>>,
+    changes: Vec<Change>,
+    notes: BTreeMap<TaskId, String>,
+}
+
+impl<'a> Draft<'a> {
+    pub(crate) fn new(cluster: &'a mut Cluster, now: Timestamp) -> Self {
+        let (admitted, changes, notes) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        Self { cluster, now, admitted, changes, notes }
+    }
+
+    pub(crate) fn write(&mut self, change: Change) {
+        self.cluster.apply(&change);
+        self.changes.push(change);
+    }
+
+    pub(crate) fn put_service(&mut self, service: Service) {
+        self.touch(&service.id);
+        self.write(Change::PutService(Arc::new(service)));
+    }
+
+    pub(crate) fn put_task(&mut self, task: Task) {
+        self.write(Change::PutTask(Arc::new(task)));
+    }
+
+    /// Asks the task to stop. The first cause stays: a task is told once.
+    pub(crate) fn stop(&mut self, task: &Task, cause: StopCause) {
+        if task.desired == DesiredState::Run {
+            self.put_task(Task { desired: DesiredState::Stop { cause }, ..task.clone() });
+        }
+    }
+
+    /// Plans the service in this step.
+    pub(crate) fn touch(&mut self, service: &ServiceId) {
+        self.wake(service, self.now);
+    }
+
+    /// Plans the service again at `at`, or earlier if it was to be planned earlier.
+    pub(crate) fn wake(&mut self, service: &ServiceId, at: Timestamp) {
+        let due = self.cluster.due.entry(service.clone()).or_insert(at);
+        *due = at.min(*due);
+    }
+
+    /// Room may have come free: what waits for a node is planned again.
+    pub(crate) fn touch_waiting(&mut self) {
+        for service in std::mem::take(&mut self.cluster.waiting) {
+            self.touch(&service);
+        }
+    }
+
+    pub(crate) fn note(&mut self, task: &TaskId, note: String) {
+        self.notes.insert(task.clone(), note);
+    }
+
+    pub(crate) fn into_step(self) -> Step {
+        let wake_at = self.cluster.due.values().min().copied();
+        Step { changes: self.changes, notes: self.notes, wake_at, replies: Vec::new() }
+    }
+}

@@ -1,0 +1,64 @@
+//! What must hold after every step: one list for unit tests, simulation and production.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::task::{DesiredState, TaskState};
+
+use crate::cluster::Cluster;
+
+/// Names everything about the cluster that must not be. Empty is good.
+#[must_use]
+pub fn check(cluster: &Cluster) -> Vec<String> {
+    let mut broken = Vec::new();
+    one_current_task_a_slot(cluster, &mut broken);
+    nothing_is_oversold(cluster, &mut broken);
+    fixed_ports_have_one_owner(cluster, &mut broken);
+    placed_means_not_pending(cluster, &mut broken);
+    broken
+}
+
+fn one_current_task_a_slot(cluster: &Cluster, broken: &mut Vec<String>) {
+    let mut seen = BTreeSet::new();
+    for task in cluster.tasks().values() {
+        let is_live = task.desired == DesiredState::Run && !task.state.is_final();
+        if is_live && !seen.insert((&task.service, &task.slot, task.generation.template)) {
+            broken.push(format!(
+                "slot {} of {} has two tasks of one template",
+                task.slot, task.service
+            ));
+        }
+    }
+}
+
+fn nothing_is_oversold(cluster: &Cluster, broken: &mut Vec<String>) {
+    for node in cluster.nodes().values() {
+        if !cluster.held_on(&node.id).fits(&node.capacity) {
+            broken.push(format!("node {} is oversold", node.id));
+        }
+    }
+}
+
+fn fixed_ports_have_one_owner(cluster: &Cluster, broken: &mut Vec<String>) {
+    let mut owners = BTreeMap::new();
+    for node in cluster.nodes().values() {
+        for task in cluster.tasks_on(&node.id).filter(|task| !task.state.is_final()) {
+            for port in task.generation.spec.task.fixed_ports() {
+                if let Some(other) = owners.insert((&node.engine, port), &task.id) {
+                    broken.push(format!("{} and {other} both hold port {}", task.id, port.number));
+                }
+            }
+        }
+    }
+}
+
+fn placed_means_not_pending(cluster: &Cluster, broken: &mut Vec<String>) {
+    for task in cluster.tasks().values() {
+        let is_placed = task.node.is_some();
+        if is_placed == (task.state == TaskState::Pending) {
+            broken.push(format!(
+                "task {} is {} but its node is {:?}",
+                task.id, task.state, task.node
+            ));
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What the coordinator decides.
+//!
+//! ```text
+//!  Event ─▶ absorb (writes down) ─▶ plan: rollout → reconcile → place → collect ─▶ Step
+//! ```
+//!
+//! [`step`] is the only door. What is absent: I/O, clocks, randomness, retries other than planning again.
+#![deny(missing_docs, clippy::wildcard_enum_match_arm, clippy::indexing_slicing)]
+
+mod absorb;
+pub mod cluster;
+mod draft;
+pub mod event;
+pub mod invariant;
+mod plan;
+
+use std::collections::BTreeMap;
+
+use model::id::TaskId;
+use model::time::Timestamp;
+
+use crate::cluster::{Change, Cluster};
+use crate::draft::Draft;
+use crate::event::{Event, Reply};
+
+/// What came of a batch of events.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// To be stored, in this order, before anybody is told. Each prefix of it is a good state.
+    pub changes: Vec<Change>,
+    /// One for each event, in the order of the events.
+    pub replies: Vec<Reply>,
+    /// When time alone will change something, if ever.
+    pub wake_at: Option<Timestamp>,
+    /// Why tasks wait, in the operator's words.
+    pub notes: BTreeMap<TaskId, String>,
+}
+
+/// Hears `events`, then plans every service that they or due timers touched.
+///
+/// A second step at the same instant without events changes nothing.
+pub fn step(cluster: &mut Cluster, events: &[Event], now: Timestamp) -> Step {
+    let mut draft = Draft::new(cluster, now);
+    let replies = events.iter().map(|event| absorb::absorb(&mut draft, event)).collect();
+    plan::plan(&mut draft);
+    Step { replies, ..draft.into_step() }
+}

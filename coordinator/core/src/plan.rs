@@ -1,0 +1,38 @@
+//! The passes, in their order. None makes work for an earlier one.
+
+mod collect;
+mod place;
+mod reconcile;
+mod rollout;
+mod slot;
+
+use model::id::ServiceId;
+
+use crate::draft::Draft;
+
+/// Plans every service whose time has come.
+pub(crate) fn plan(draft: &mut Draft<'_>) {
+    // A failed rollout changes its own target and ended tasks free room for those that wait: both touch services again.
+    // Each touch follows a state that moved forward, so this ends; the bound only says so to the reader.
+    const ROUNDS: usize = 8;
+    for _ in 0..ROUNDS {
+        let scope = take_due(draft);
+        if scope.is_empty() {
+            return;
+        }
+        scope.iter().for_each(|service| rollout::pass(draft, service));
+        scope.iter().for_each(|service| reconcile::pass(draft, service));
+        scope.iter().for_each(|service| place::pass(draft, service));
+        scope.iter().for_each(|service| collect::pass(draft, service));
+    }
+}
+
+fn take_due(draft: &mut Draft<'_>) -> Vec<ServiceId> {
+    let now = draft.now;
+    let due: Vec<ServiceId> =
+        draft.cluster.due.iter().filter(|(_, at)| **at <= now).map(|(id, _)| id.clone()).collect();
+    for service in &due {
+        draft.cluster.due.remove(service);
+    }
+    due
+}

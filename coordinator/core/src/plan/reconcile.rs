@@ -1,0 +1,119 @@
+//! Sees to it that each slot has its task and nothing besides.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::id::{ServiceId, Slot, TaskId};
+use model::service::{Service, ServicePhase};
+use model::spec::{Mode, UpdateOrder};
+use model::task::{DesiredState, StopCause, Task, TaskState};
+use model::time::Timestamp;
+
+use crate::draft::Draft;
+use crate::plan::slot;
+
+/// The first wait before a failed task is replaced; doubled with each failure of the slot that is still remembered.
+const BACKOFF: Duration = Duration::from_secs(10);
+/// No wait is longer.
+const BACKOFF_LIMIT: Duration = Duration::from_secs(300);
+
+pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId) {
+    let Some(service) = draft.cluster.services().get(id).cloned() else { return };
+    let wanted = slot::wanted(draft.cluster, &service);
+    let slots = slot::slots(draft.cluster, &service);
+    let mut next = service.next_task;
+    for (slot, tasks) in slots {
+        // `wanted` is in the order of slots: made from a range, or from nodes by id.
+        if wanted.binary_search(&slot).is_err() {
+            tasks.iter().for_each(|task| draft.stop(task, StopCause::Operator));
+        } else if wants_task(draft, &service, &slot, &tasks) {
+            create(draft, &service, slot, next);
+            next += 1;
+        }
+    }
+    if next != service.next_task {
+        draft.put_service(Service { next_task: next, ..(*service).clone() });
+    }
+}
+
+/// Stops what has to go from the slot, and says whether a new task is to be made.
+fn wants_task(draft: &mut Draft<'_>, service: &Service, slot: &Slot, tasks: &[Arc<Task>]) -> bool {
+    let ended = tasks.iter().filter(|task| task.state.is_final());
+    ended.for_each(|task| draft.stop(task, StopCause::Ended));
+    let (current, old): (Vec<_>, Vec<_>) = tasks
+        .iter()
+        .filter(|task| !task.state.is_final())
+        .partition(|task| slot::is_current(task, service));
+    if let Some((keep, doubles)) = current.split_first() {
+        doubles.iter().for_each(|task| draft.stop(task, StopCause::Duplicate));
+        replace_when_settled(draft, service, keep, &old);
+        return false;
+    }
+    let is_admitted = draft.admitted.get(&service.id).is_some_and(|slots| slots.contains(slot));
+    let runs = old.iter().any(|task| task.desired == DesiredState::Run);
+    match (old.is_empty(), runs && is_admitted, starts_first(service)) {
+        (true, _, _) => may_create(draft, service, tasks),
+        (false, true, true) => true,
+        (false, true, false) => {
+            old.iter().for_each(|task| draft.stop(task, StopCause::Update));
+            false
+        }
+        (false, false, _) => false,
+    }
+}
+
+fn replace_when_settled(draft: &mut Draft<'_>, service: &Service, new: &Task, old: &[&Arc<Task>]) {
+    match slot::settles_at(new, service) {
+        Some(at) if at <= draft.now => {
+            old.iter().for_each(|task| draft.stop(task, StopCause::Update))
+        }
+        Some(at) => draft.wake(&service.id, at),
+        None => {}
+    }
+}
+
+fn starts_first(service: &Service) -> bool {
+    match service.target.spec.update.order {
+        UpdateOrder::StartFirst => true,
+        UpdateOrder::StopFirst => false,
+        UpdateOrder::Auto => service.target.spec.task.fixed_ports().next().is_none(),
+    }
+}
+
+fn may_create(draft: &mut Draft<'_>, service: &Service, tasks: &[Arc<Task>]) -> bool {
+    let of_template: Vec<_> =
+        tasks.iter().filter(|task| task.generation.template == service.target.template).collect();
+    let is_over = service.target.spec.mode == Mode::Once
+        && of_template.iter().any(|task| task.state != TaskState::Lost && task.state.is_final());
+    let not_before = not_before(&of_template);
+    if draft.now < not_before {
+        draft.wake(&service.id, not_before);
+    }
+    !is_over && not_before <= draft.now
+}
+
+/// When a slot may have a new task after those that failed.
+fn not_before(tasks: &[&Arc<Task>]) -> Timestamp {
+    let failed = tasks.iter().filter(|task| matches!(task.state, TaskState::Failed { .. }));
+    let (mut wait, mut last) = (Duration::ZERO, Timestamp::default());
+    for task in failed {
+        wait = if wait.is_zero() { BACKOFF } else { (wait * 2).min(BACKOFF_LIMIT) };
+        last = last.max(task.created_at);
+    }
+    last + wait
+}
+
+fn create(draft: &mut Draft<'_>, service: &Service, slot: Slot, number: u64) {
+    debug_assert!(service.phase != ServicePhase::Removing, "a service that goes wants no slots");
+    draft.put_task(Task {
+        id: TaskId::new(&service.id, &slot, number),
+        service: service.id.clone(),
+        slot,
+        generation: Arc::clone(&service.target),
+        node: None,
+        desired: DesiredState::Run,
+        state: TaskState::Pending,
+        restarts: 0,
+        created_at: draft.now,
+    });
+}

@@ -1,0 +1,74 @@
+//! The slots of a service and how far each has come.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::id::Slot;
+use model::node::Availability;
+use model::service::{Service, ServicePhase};
+use model::spec::Mode;
+use model::task::{DesiredState, Task};
+use model::time::Timestamp;
+
+use crate::cluster::Cluster;
+use crate::plan::place;
+
+/// How far a slot has come on the way to the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Only tasks of another template run.
+    Old,
+    /// On its way, or empty.
+    Moving,
+    /// The target runs and has been healthy for long enough.
+    Done,
+}
+
+/// Each slot that the service should have, and each that it still has, with its tasks.
+pub(crate) fn slots(cluster: &Cluster, service: &Service) -> BTreeMap<Slot, Vec<Arc<Task>>> {
+    let mut slots: BTreeMap<Slot, Vec<Arc<Task>>> =
+        wanted(cluster, service).into_iter().map(|slot| (slot, Vec::new())).collect();
+    for task in cluster.tasks_of(&service.id) {
+        slots.entry(task.slot.clone()).or_default().push(Arc::clone(task));
+    }
+    slots
+}
+
+/// The slots that the service should have.
+pub(crate) fn wanted(cluster: &Cluster, service: &Service) -> Vec<Slot> {
+    if service.phase == ServicePhase::Removing {
+        return Vec::new();
+    }
+    match service.target.spec.mode {
+        Mode::Replicated { replicas } => (1..=replicas).map(Slot::Replica).collect(),
+        Mode::Once => vec![Slot::Replica(1)],
+        Mode::Global => {
+            let open =
+                cluster.nodes().values().filter(|node| node.availability == Availability::Active);
+            let fit = open.filter(|node| place::unmet(node, &service.target.spec.task).is_none());
+            fit.map(|node| Slot::Node(node.id.clone())).collect()
+        }
+    }
+}
+
+/// Says whether the task is of the target's template, wanted, and not over.
+pub(crate) fn is_current(task: &Task, service: &Service) -> bool {
+    task.generation.template == service.target.template
+        && task.desired == DesiredState::Run
+        && !task.state.is_final()
+}
+
+/// When the task has been serving for as long as the service monitors.
+pub(crate) fn settles_at(task: &Task, service: &Service) -> Option<Timestamp> {
+    task.state.serving_since().map(|since| since + service.target.spec.update.monitor)
+}
+
+pub(crate) fn progress(tasks: &[Arc<Task>], service: &Service, now: Timestamp) -> Progress {
+    if let Some(current) = tasks.iter().find(|task| is_current(task, service)) {
+        let others = tasks.iter().any(|task| task.id != current.id && !task.state.is_final());
+        let settled = settles_at(current, service).is_some_and(|at| at <= now);
+        return if settled && !others { Progress::Done } else { Progress::Moving };
+    }
+    let runs = |task: &Arc<Task>| task.desired == DesiredState::Run && !task.state.is_final();
+    if tasks.iter().any(runs) { Progress::Old } else { Progress::Moving }
+}
