@@ -55,7 +55,6 @@ fn create(draft: &mut Draft<'_>, spec: &ServiceSpec) -> Reply {
         target: Arc::new(generation),
         stable: None,
         phase: ServicePhase::Rolling { since: draft.now },
-        next_task: 1,
     };
     draft.put_service(service);
     Reply::Accepted { generation: 1 }

@@ -27,6 +27,8 @@ pub enum Change {
     RemoveTask(TaskId),
     /// Adds a node or replaces it.
     PutNode(Arc<Node>),
+    /// Says that all task numbers below are used, also those of services that are long forgotten.
+    PutNextTask(u64),
 }
 
 /// All that the coordinator knows.
@@ -35,6 +37,7 @@ pub struct Cluster {
     services: BTreeMap<ServiceId, Arc<Service>>,
     tasks: BTreeMap<TaskId, Arc<Task>>,
     nodes: BTreeMap<NodeId, Arc<Node>>,
+    next_task: u64,
     tasks_of: BTreeMap<ServiceId, BTreeSet<TaskId>>,
     tasks_on: BTreeMap<NodeId, BTreeSet<TaskId>>,
     /// Not stored: when each node was last heard.
@@ -73,6 +76,7 @@ impl Cluster {
             Change::PutNode(node) => {
                 self.nodes.insert(node.id.clone(), Arc::clone(node));
             }
+            Change::PutNextTask(number) => self.next_task = *number,
         }
     }
 
@@ -110,6 +114,12 @@ impl Cluster {
     #[must_use]
     pub const fn nodes(&self) -> &BTreeMap<NodeId, Arc<Node>> {
         &self.nodes
+    }
+
+    /// The number of the next task: never used before in this cluster.
+    #[must_use]
+    pub const fn next_task(&self) -> u64 {
+        self.next_task
     }
 
     /// The tasks of a service, by id.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::id::{ServiceId, Slot, TaskId};
 use model::service::Service;
-use model::task::{DesiredState, StopCause, Task};
+use model::task::{DesiredState, StopCause, Task, TaskState};
 use model::time::Timestamp;
 
 use crate::Step;
@@ -41,9 +41,13 @@ impl<'a> Draft<'a> {
         self.write(Change::PutTask(Arc::new(task)));
     }
 
-    /// Asks the task to stop. The first cause stays: a task is told once.
+    /// Asks the task to stop. The first cause stays: a task is told once. One that was never placed is forgotten at
+    /// once, and its slot looked at again.
     pub(crate) fn stop(&mut self, task: &Task, cause: StopCause) {
-        if task.desired == DesiredState::Run {
+        if task.state == TaskState::Pending {
+            self.write(Change::RemoveTask(task.id.clone()));
+            self.touch(&task.service);
+        } else if task.desired == DesiredState::Run {
             self.put_task(Task { desired: DesiredState::Stop { cause }, ..task.clone() });
         }
     }

@@ -17,8 +17,6 @@ pub struct Service {
     pub stable: Option<Arc<Generation>>,
     /// What is being done with it.
     pub phase: ServicePhase,
-    /// The number of the next task. Never used twice.
-    pub next_task: u64,
 }
 
 /// What is being done with a service.

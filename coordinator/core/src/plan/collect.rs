@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::id::{ServiceId, Slot};
 use model::service::ServicePhase;
-use model::task::{DesiredState, Task, TaskState};
+use model::task::Task;
 
 use crate::cluster::Change;
 use crate::draft::Draft;
@@ -17,15 +17,9 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId) {
     let Some(service) = draft.cluster.services().get(id).cloned() else { return };
     let keep = if service.phase == ServicePhase::Removing { 0 } else { HISTORY };
     let mut ended: BTreeMap<Slot, Vec<Arc<Task>>> = BTreeMap::new();
-    let mut never_placed = Vec::new();
-    for task in draft.cluster.tasks_of(id) {
-        if task.state.is_final() {
-            ended.entry(task.slot.clone()).or_default().push(Arc::clone(task));
-        } else if task.state == TaskState::Pending && task.desired != DesiredState::Run {
-            never_placed.push(task.id.clone());
-        }
+    for task in draft.cluster.tasks_of(id).filter(|task| task.state.is_final()) {
+        ended.entry(task.slot.clone()).or_default().push(Arc::clone(task));
     }
-    never_placed.into_iter().for_each(|task| draft.write(Change::RemoveTask(task)));
     for (_, mut tasks) in ended {
         tasks.sort_by_key(|task| task.created_at);
         let excess = tasks.len().saturating_sub(keep);

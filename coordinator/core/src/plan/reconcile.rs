@@ -9,6 +9,7 @@ use model::spec::{Mode, UpdateOrder};
 use model::task::{DesiredState, StopCause, Task, TaskState};
 use model::time::Timestamp;
 
+use crate::cluster::Change;
 use crate::draft::Draft;
 use crate::plan::slot;
 
@@ -21,19 +22,26 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId) {
     let Some(service) = draft.cluster.services().get(id).cloned() else { return };
     let wanted = slot::wanted(draft.cluster, &service);
     let slots = slot::slots(draft.cluster, &service);
-    let mut next = service.next_task;
+    let mut empty = Vec::new();
     for (slot, tasks) in slots {
         // `wanted` is in the order of slots: made from a range, or from nodes by id.
         if wanted.binary_search(&slot).is_err() {
             tasks.iter().for_each(|task| draft.stop(task, StopCause::Operator));
         } else if wants_task(draft, &service, &slot, &tasks) {
-            create(draft, &service, slot, next);
-            next += 1;
+            empty.push(slot);
         }
     }
-    if next != service.next_task {
-        draft.put_service(Service { next_task: next, ..(*service).clone() });
+    fill(draft, &service, empty);
+}
+
+/// Makes a task for each slot. The numbers are written off first: a crash in between skips some and repeats none.
+fn fill(draft: &mut Draft<'_>, service: &Service, slots: Vec<Slot>) {
+    let first = draft.cluster.next_task();
+    let numbered: Vec<_> = (first..).zip(slots).collect();
+    if let Some((last, _)) = numbered.last() {
+        draft.write(Change::PutNextTask(last + 1));
     }
+    numbered.into_iter().for_each(|(number, slot)| create(draft, service, slot, number));
 }
 
 /// Stops what has to go from the slot, and says whether a new task is to be made.
