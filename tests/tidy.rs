@@ -14,9 +14,11 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("coordinator-core", &["model"]),
     ("proto", &["model"]),
     ("agent", &["model", "agent-core", "proto"]),
-    ("coordinator", &["model", "coordinator-core", "proto"]),
+    ("heap", &[]),
+    ("coordinator", &["model", "coordinator-core", "proto", "heap"]),
     ("cli", &["model", "proto", "agent", "coordinator"]),
     ("tests", &["model", "agent-core", "coordinator-core"]),
+    ("system-tests", &["model", "proto"]),
 ];
 
 #[test]

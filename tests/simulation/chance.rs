@@ -1,5 +1,7 @@
 //! Numbers that look random and are the same on every run.
 
+use std::time::Duration;
+
 /// Steele, Lea and Flood's SplitMix64 ("Fast splittable pseudorandom number generators", OOPSLA 2014).
 #[derive(Debug)]
 pub(crate) struct Chance(pub(crate) u64);
@@ -15,7 +17,17 @@ impl Chance {
 
     /// From 0 up to, and without, `end`.
     pub(crate) fn below(&mut self, end: u32) -> u32 {
-        u32::try_from(self.next() % u64::from(end)).unwrap()
+        u32::try_from(self.next() % u64::from(end)).expect("it is below a number of 32 bits")
+    }
+
+    /// A time from `least` up to, and without, `end` milliseconds.
+    pub(crate) fn millis(&mut self, least: u64, end: u64) -> Duration {
+        Duration::from_millis(least + self.next() % (end - least))
+    }
+
+    /// True in so many of a thousand cases.
+    pub(crate) fn permille(&mut self, permille: u32) -> bool {
+        self.below(1_000) < permille
     }
 
     /// True in so many of a hundred cases.

@@ -4,45 +4,72 @@ use std::sync::Arc;
 
 use model::id::{NodeId, ServiceId};
 use model::node::{Availability, Node};
-use model::service::{Generation, Origin, Service, ServicePhase};
-use model::spec::{Mode, REPLICAS_LIMIT, ServiceSpec};
+use model::service::{Generation, HISTORY_LIMIT, Origin, Past, Service, ServicePhase, Verdict};
+use model::spec::{Mode, ServiceSpec};
 use model::task::{DesiredState, StopCause, Task, TaskState};
 
-use crate::cluster::Change;
+use crate::cluster::{Change, Sighting};
 use crate::draft::Draft;
-use crate::event::{Event, Refusal, Reply, Report};
+use crate::event::{EngineState, Event, Refusal, Reply, Report};
+use crate::request::{self, check_replicas, check_stays};
 
 pub(crate) fn absorb(draft: &mut Draft<'_>, event: &Event) -> Reply {
     let heard = match event {
-        Event::Deploy(spec) => deploy(draft, spec),
+        Event::Deploy { specs, remove: gone } => deploy(draft, specs, gone),
+        Event::Restart(service) => restart(draft, service),
         Event::Scale { service, replicas } => scale(draft, service, *replicas),
-        Event::Rollback(service) => roll_back(draft, service),
+        Event::Rollback { service, to } => roll_back(draft, service, *to),
         Event::Remove(service) => remove(draft, service),
         Event::Joined(node) => Ok(join(draft, node)),
-        Event::Heard(node) => Ok(hear(draft, node)),
+        Event::SetAvailability { node, availability } => {
+            set_availability(draft, node, *availability)
+        }
+        Event::Heard { node, engine } => Ok(hear(draft, node, *engine)),
         Event::Reported { node, tasks } => Ok(report(draft, node, tasks)),
+        Event::Images { node, digests } => {
+            draft.cluster.saw_images(node, Arc::new(digests.clone()));
+            Ok(Reply::Noted)
+        }
         Event::Died(node) => Ok(bury(draft, node)),
     };
     heard.unwrap_or_else(Reply::Refused)
 }
 
-fn deploy(draft: &mut Draft<'_>, spec: &ServiceSpec) -> Result<Reply, Refusal> {
-    if let Mode::Replicated { replicas } = spec.mode {
-        check_replicas(replicas)?;
+fn deploy(
+    draft: &mut Draft<'_>,
+    specs: &[ServiceSpec],
+    gone: &[ServiceId],
+) -> Result<Reply, Refusal> {
+    request::check(draft.cluster, specs, gone)?;
+    for id in gone {
+        remove(draft, id)?;
     }
-    match draft.cluster.services().get(&spec.id).cloned() {
-        Some(service) => {
-            check_stays(&service)?;
-            if service.target.spec == *spec {
-                return Ok(Reply::Accepted { generation: service.target.number });
-            }
-            Ok(target(draft, &service, spec.clone(), Origin::Deployed))
-        }
-        None => Ok(create(draft, spec)),
-    }
+    let accepted = specs.iter().map(|spec| (spec.id.clone(), accept(draft, spec)));
+    Ok(Reply::Deployed(accepted.collect()))
 }
 
-fn create(draft: &mut Draft<'_>, spec: &ServiceSpec) -> Reply {
+/// Makes the spec the target of its service, unless it is already. Gives the number of the generation.
+fn accept(draft: &mut Draft<'_>, spec: &ServiceSpec) -> u64 {
+    let Some(service) = draft.cluster.services().get(&spec.id).cloned() else {
+        return create(draft, spec);
+    };
+    let mut spec = spec.clone();
+    // Not the file's to say: an operator who asked for a restart does not get another one by deploying again.
+    spec.task.restarts_asked = service.target.spec.task.restarts_asked;
+    if service.target.spec == spec && !matches!(service.phase, ServicePhase::Halted { .. }) {
+        return service.target.number;
+    }
+    target(draft, &service, spec, Origin::Deployed)
+}
+
+fn restart(draft: &mut Draft<'_>, id: &ServiceId) -> Result<Reply, Refusal> {
+    let service = staying(draft, id)?;
+    let mut spec = service.target.spec.clone();
+    spec.task.restarts_asked += 1;
+    Ok(Reply::Accepted { generation: target(draft, &service, spec, Origin::Restarted) })
+}
+
+fn create(draft: &mut Draft<'_>, spec: &ServiceSpec) -> u64 {
     let generation = Generation {
         number: 1,
         template: 1,
@@ -54,30 +81,59 @@ fn create(draft: &mut Draft<'_>, spec: &ServiceSpec) -> Reply {
         id: spec.id.clone(),
         target: Arc::new(generation),
         stable: None,
+        history: Vec::new(),
         phase: ServicePhase::Rolling { since: draft.now },
     };
     draft.put_service(service);
-    Reply::Accepted { generation: 1 }
+    1
 }
 
-/// Makes `spec` the newest generation and the target of the service.
+/// Makes `spec` the newest generation and the target of the service, and gives its number.
 pub(crate) fn target(
     draft: &mut Draft<'_>,
     service: &Service,
     spec: ServiceSpec,
     origin: Origin,
-) -> Reply {
+) -> u64 {
+    leave(draft, service, Verdict::Superseded, (spec, origin))
+}
+
+/// The same, with what is to be thought of a target that was left before it came to rest.
+fn leave(
+    draft: &mut Draft<'_>,
+    service: &Service,
+    verdict: Verdict,
+    (spec, origin): (ServiceSpec, Origin),
+) -> u64 {
     let number = service.target.number + 1;
-    let known = [Some(&service.target), service.stable.as_ref()];
-    let same = known.into_iter().flatten().find(|known| known.spec.task == spec.task);
+    let past = service.history.iter().map(|past| &past.generation);
+    let known = [Some(&service.target), service.stable.as_ref()].into_iter().flatten().chain(past);
+    let same = known.into_iter().find(|known| known.spec.task == spec.task);
     let template = same.map_or(number, |same| same.template);
     let generation = Generation { number, template, origin, accepted_at: draft.now, spec };
     draft.put_service(Service {
         target: Arc::new(generation),
+        history: remember(service, verdict),
         phase: ServicePhase::Rolling { since: draft.now },
         ..service.clone()
     });
-    Reply::Accepted { generation: number }
+    number
+}
+
+/// The history with the target that is being left behind.
+fn remember(service: &Service, unsettled: Verdict) -> Vec<Past> {
+    let is_stable =
+        service.stable.as_ref().is_some_and(|stable| stable.number == service.target.number);
+    let verdict = match &service.phase {
+        _ if is_stable => Verdict::Stable,
+        ServicePhase::Halted { .. } => Verdict::Failed,
+        ServicePhase::Rolling { .. } | ServicePhase::Steady | ServicePhase::Removing => unsettled,
+    };
+    let mut history = service.history.clone();
+    history.push(Past { generation: Arc::clone(&service.target), verdict });
+    let excess = history.len().saturating_sub(HISTORY_LIMIT);
+    history.drain(..excess);
+    history
 }
 
 fn scale(draft: &mut Draft<'_>, id: &ServiceId, replicas: u32) -> Result<Reply, Refusal> {
@@ -90,25 +146,71 @@ fn scale(draft: &mut Draft<'_>, id: &ServiceId, replicas: u32) -> Result<Reply, 
         Mode::Replicated { .. } => {
             let mode = Mode::Replicated { replicas };
             let spec = ServiceSpec { mode, ..service.target.spec.clone() };
-            Ok(target(draft, &service, spec, Origin::Scaled))
+            Ok(Reply::Accepted { generation: target(draft, &service, spec, Origin::Scaled) })
         }
         Mode::Global | Mode::Once => Err(Refusal::NotReplicated(id.clone())),
     }
 }
 
-fn roll_back(draft: &mut Draft<'_>, id: &ServiceId) -> Result<Reply, Refusal> {
+fn roll_back(draft: &mut Draft<'_>, id: &ServiceId, to: Option<u64>) -> Result<Reply, Refusal> {
     let service = staying(draft, id)?;
-    back_to_stable(draft, &service).ok_or_else(|| Refusal::NothingToRollBackTo(id.clone()))
+    let Some(number) = to else {
+        let reply = back_to_stable(draft, &service, Verdict::Superseded);
+        return reply
+            .map(|generation| Reply::Accepted { generation })
+            .ok_or_else(|| Refusal::NothingToRollBackTo(id.clone()));
+    };
+    let past = service.history.iter().map(|past| &past.generation);
+    let mut known = past.chain(&service.stable);
+    let found = known.find(|known| known.number == number).cloned();
+    let found = found.ok_or_else(|| Refusal::NoGeneration(id.clone(), number))?;
+    let generation = back_to(draft, &service, &found, Verdict::Superseded);
+    Ok(Reply::Accepted { generation })
 }
 
 /// Goes back to the task spec that was last healthy, keeping the number of replicas, if there is another one.
-pub(crate) fn back_to_stable(draft: &mut Draft<'_>, service: &Service) -> Option<Reply> {
-    let stable = service.stable.as_ref()?;
-    if stable.template == service.target.template {
-        return None;
+pub(crate) fn back_to_stable(
+    draft: &mut Draft<'_>,
+    service: &Service,
+    unsettled: Verdict,
+) -> Option<u64> {
+    let past = service.history.iter().rev().filter(|past| past.verdict == Verdict::Stable);
+    let mut healthy = service.stable.iter().chain(past.map(|past| &past.generation));
+    let other = healthy.find(|known| known.template != service.target.template).cloned()?;
+    Some(back_to(draft, service, &other, unsettled))
+}
+
+fn back_to(
+    draft: &mut Draft<'_>,
+    service: &Service,
+    generation: &Generation,
+    unsettled: Verdict,
+) -> u64 {
+    let spec = ServiceSpec { task: generation.spec.task.clone(), ..service.target.spec.clone() };
+    leave(draft, service, unsettled, (spec, Origin::RolledBack { to: generation.number }))
+}
+
+/// Whether a node takes new tasks is the operator's to say. Closing one leaves its tasks alone.
+fn set_availability(
+    draft: &mut Draft<'_>,
+    id: &NodeId,
+    availability: Availability,
+) -> Result<Reply, Refusal> {
+    let node = draft.cluster.nodes().get(id).cloned();
+    let node = node.ok_or_else(|| Refusal::NoNode(id.clone()))?;
+    if node.availability == Availability::Dead || availability == Availability::Dead {
+        return Err(Refusal::DeadNode(id.clone()));
     }
-    let spec = ServiceSpec { task: stable.spec.task.clone(), ..service.target.spec.clone() };
-    Some(target(draft, service, spec, Origin::RolledBack { to: stable.number }))
+    if node.availability != availability {
+        draft.write(Change::PutNode(Arc::new(Node { availability, ..(*node).clone() })));
+        touch_all(draft);
+    }
+    Ok(Reply::Noted)
+}
+
+fn touch_all(draft: &mut Draft<'_>) {
+    let services: Vec<ServiceId> = draft.cluster.services().keys().cloned().collect();
+    services.iter().for_each(|service| draft.touch(service));
 }
 
 fn remove(draft: &mut Draft<'_>, id: &ServiceId) -> Result<Reply, Refusal> {
@@ -127,17 +229,6 @@ fn staying(draft: &Draft<'_>, id: &ServiceId) -> Result<Arc<Service>, Refusal> {
     Ok(service)
 }
 
-fn check_stays(service: &Service) -> Result<(), Refusal> {
-    match service.phase {
-        ServicePhase::Removing => Err(Refusal::Removing(service.id.clone())),
-        ServicePhase::Rolling { .. } | ServicePhase::Steady | ServicePhase::Halted { .. } => Ok(()),
-    }
-}
-
-const fn check_replicas(replicas: u32) -> Result<(), Refusal> {
-    if replicas > REPLICAS_LIMIT { Err(Refusal::TooManyReplicas(replicas)) } else { Ok(()) }
-}
-
 fn join(draft: &mut Draft<'_>, node: &Node) -> Reply {
     let known = draft.cluster.nodes().get(&node.id);
     let availability = known.map_or(node.availability, |known| known.availability);
@@ -146,16 +237,15 @@ fn join(draft: &mut Draft<'_>, node: &Node) -> Reply {
     if known.is_none_or(|known| **known != node) {
         draft.write(Change::PutNode(Arc::new(node.clone())));
     }
-    let services: Vec<ServiceId> = draft.cluster.services().keys().cloned().collect();
-    services.iter().for_each(|service| draft.touch(service));
-    hear(draft, &node.id)
+    touch_all(draft);
+    hear(draft, &node.id, EngineState::Ready)
 }
 
-fn hear(draft: &mut Draft<'_>, node: &NodeId) -> Reply {
-    if let Some(known) = draft.cluster.nodes().get(node) {
-        let was_silent = !draft.cluster.is_heard(known, draft.now);
-        draft.cluster.heard.insert(node.clone(), draft.now);
-        if was_silent {
+fn hear(draft: &mut Draft<'_>, node: &NodeId, engine: EngineState) -> Reply {
+    if let Some(known) = draft.cluster.nodes().get(node).cloned() {
+        let could_take = draft.cluster.takes_work(&known, draft.now);
+        draft.cluster.heard.insert(node.clone(), Sighting { at: draft.now, engine });
+        if !could_take && draft.cluster.takes_work(&known, draft.now) {
             draft.touch_waiting();
         }
     }
@@ -163,14 +253,22 @@ fn hear(draft: &mut Draft<'_>, node: &NodeId) -> Reply {
 }
 
 fn report(draft: &mut Draft<'_>, node: &NodeId, reports: &[Report]) -> Reply {
-    hear(draft, node);
+    let engine = draft.cluster.heard.get(node).map_or(EngineState::Ready, |seen| seen.engine);
+    hear(draft, node, engine);
     for report in reports {
         let Some(task) = draft.cluster.tasks().get(&report.task).cloned() else { continue };
-        let is_its_own = task.node.as_ref() == Some(node);
-        let says_more = task.state != report.state || task.restarts < report.restarts;
-        if is_its_own && says_more && task.state.may_become(&report.state) {
-            let restarts = task.restarts.max(report.restarts);
-            observe(draft, Task { state: report.state.clone(), restarts, ..(*task).clone() });
+        if task.node.as_ref() != Some(node) || !task.state.may_become(&report.state) {
+            continue;
+        }
+        let seen = Task {
+            state: report.state.clone(),
+            restarts: task.restarts.max(report.restarts),
+            note: report.note.clone(),
+            containers: report.containers.clone(),
+            ..(*task).clone()
+        };
+        if seen != *task {
+            observe(draft, seen);
         }
     }
     Reply::Noted
@@ -181,9 +279,18 @@ fn observe(draft: &mut Draft<'_>, task: Task) {
     let is_final = task.state.is_final();
     draft.put_task(task);
     draft.touch(&service);
+    touch_dependents(draft, &service);
     if is_final {
         draft.touch_waiting();
     }
+}
+
+/// What waits for this service may go on.
+fn touch_dependents(draft: &mut Draft<'_>, id: &ServiceId) {
+    let neighbours = draft.cluster.services().values().filter(|one| one.id.project == id.project);
+    let waits = |one: &&Arc<Service>| one.target.spec.after.iter().any(|after| after.on == id.name);
+    let dependents: Vec<ServiceId> = neighbours.filter(waits).map(|one| one.id.clone()).collect();
+    dependents.iter().for_each(|dependent| draft.touch(dependent));
 }
 
 fn bury(draft: &mut Draft<'_>, id: &NodeId) -> Reply {
@@ -200,6 +307,8 @@ fn bury(draft: &mut Draft<'_>, id: &NodeId) -> Reply {
     if node.availability != Availability::Dead {
         let node = Node { availability: Availability::Dead, ..(*node).clone() };
         draft.write(Change::PutNode(Arc::new(node)));
+        // A place fewer for what runs on every node, also where nothing of it ran.
+        touch_all(draft);
     }
     Reply::Noted
 }

@@ -5,14 +5,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::id::{NodeId, ServiceId, TaskId};
+use model::image::Digest;
 use model::node::{Availability, Node};
 use model::resources::Resources;
 use model::service::Service;
+use model::spec::TaskSpec;
 use model::task::Task;
 use model::time::Timestamp;
 
+use crate::event::EngineState;
+
 /// A node that was silent for so long gets no new tasks: three heartbeats of 10 s.
 pub const SUSPECT_AFTER: Duration = Duration::from_secs(30);
+
+/// A node that was silent for so long is taken to be cut off: six heartbeats of 10 s.
+pub const UNREACHABLE_AFTER: Duration = Duration::from_secs(60);
+
+/// What is known of silence. Not stored: whoever takes over has heard nothing, and concludes nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Silence {
+    /// No node can have been silent for too long before.
+    pub(crate) look_at: Timestamp,
+    /// When the tasks of a silent node were last given up.
+    pub(crate) replaced_at: Timestamp,
+}
 
 /// One write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +47,15 @@ pub enum Change {
     PutNextTask(u64),
 }
 
+/// A sign of life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    /// When, by the coordinator's clock.
+    pub at: Timestamp,
+    /// Whether the engine answered the agent then.
+    pub engine: EngineState,
+}
+
 /// All that the coordinator knows.
 #[derive(Debug, Clone, Default)]
 pub struct Cluster {
@@ -41,9 +66,12 @@ pub struct Cluster {
     tasks_of: BTreeMap<ServiceId, BTreeSet<TaskId>>,
     tasks_on: BTreeMap<NodeId, BTreeSet<TaskId>>,
     /// Not stored: when each node was last heard.
-    pub(crate) heard: BTreeMap<NodeId, Timestamp>,
+    pub(crate) heard: BTreeMap<NodeId, Sighting>,
     /// Not stored: services to be planned again, and when.
     pub(crate) due: BTreeMap<ServiceId, Timestamp>,
+    pub(crate) silence: Silence,
+    /// Not stored: the images on the engine of each node.
+    images: BTreeMap<NodeId, Arc<BTreeSet<Digest>>>,
     /// Not stored: services with tasks that found no node.
     pub(crate) waiting: BTreeSet<ServiceId>,
 }
@@ -57,7 +85,8 @@ impl Cluster {
         for change in stored {
             cluster.apply(change);
         }
-        cluster.heard = cluster.nodes.keys().map(|node| (node.clone(), now)).collect();
+        let sighting = Sighting { at: now, engine: EngineState::Ready };
+        cluster.heard = cluster.nodes.keys().map(|node| (node.clone(), sighting)).collect();
         cluster.due = cluster.services.keys().map(|service| (service.clone(), now)).collect();
         cluster
     }
@@ -144,6 +173,65 @@ impl Cluster {
     pub fn is_heard(&self, node: &Node, now: Timestamp) -> bool {
         let heard = self.heard.get(&node.id);
         node.availability != Availability::Dead
-            && heard.is_some_and(|heard| now.since(*heard) < SUSPECT_AFTER)
+            && heard.is_some_and(|heard| now.since(heard.at) < SUSPECT_AFTER)
+    }
+
+    /// Says whether the node was heard lately and its engine answers.
+    #[must_use]
+    pub fn takes_work(&self, node: &Node, now: Timestamp) -> bool {
+        let engine = self.heard.get(&node.id).map(|heard| heard.engine);
+        self.is_heard(node, now) && engine == Some(EngineState::Ready)
+    }
+
+    /// When the node was last heard, and whether its engine answered then.
+    #[must_use]
+    pub fn sighting(&self, node: &NodeId) -> Option<Sighting> {
+        self.heard.get(node).copied()
+    }
+
+    /// Counts every node as heard at `now`: the coordinator itself was away, and knows nothing of the silence.
+    pub fn forgive(&mut self, now: Timestamp) {
+        self.heard.values_mut().for_each(|sighting| sighting.at = now);
+    }
+
+    /// Writes down a sign of life that another copy of the cluster has heard.
+    pub fn saw(&mut self, node: &NodeId, sighting: Sighting) {
+        if self.nodes.contains_key(node) {
+            self.heard.insert(node.clone(), sighting);
+        }
+    }
+
+    /// Writes down which images the engine of a node has.
+    pub fn saw_images(&mut self, node: &NodeId, digests: Arc<BTreeSet<Digest>>) {
+        if self.nodes.contains_key(node) {
+            self.images.insert(node.clone(), digests);
+        }
+    }
+
+    /// The images that the engine of a node has, as far as its agent has said.
+    #[must_use]
+    pub fn images(&self, node: &NodeId) -> Option<&Arc<BTreeSet<Digest>>> {
+        self.images.get(node)
+    }
+
+    /// How many different images of the task the node would have to fetch first.
+    #[must_use]
+    pub fn images_missing(&self, node: &NodeId, spec: &TaskSpec) -> usize {
+        let wanted: BTreeSet<&Digest> =
+            spec.containers.iter().map(|one| one.image.digest()).collect();
+        let there = self.images.get(node);
+        wanted
+            .into_iter()
+            .filter(|digest| !there.is_some_and(|there| there.contains(*digest)))
+            .count()
+    }
+
+    /// Everything that is stored, as the changes that rebuild it.
+    #[must_use]
+    pub fn stored(&self) -> Vec<Change> {
+        let services = self.services.values().cloned().map(Change::PutService);
+        let tasks = self.tasks.values().cloned().map(Change::PutTask);
+        let nodes = self.nodes.values().cloned().map(Change::PutNode);
+        services.chain(tasks).chain(nodes).chain([Change::PutNextTask(self.next_task)]).collect()
     }
 }

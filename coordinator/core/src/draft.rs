@@ -75,7 +75,10 @@ impl<'a> Draft<'a> {
     }
 
     pub(crate) fn into_step(self) -> Step {
-        let wake_at = self.cluster.due.values().min().copied();
+        let due = self.cluster.due.values().min().copied();
+        let is_watching = !self.cluster.nodes().is_empty();
+        let silence = is_watching.then_some(self.cluster.silence.look_at);
+        let wake_at = due.into_iter().chain(silence).min();
         Step { changes: self.changes, notes: self.notes, wake_at, replies: Vec::new() }
     }
 }

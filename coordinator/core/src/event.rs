@@ -1,17 +1,26 @@
 //! What the coordinator hears, and what it answers.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use model::id::{NodeId, ServiceId, TaskId};
-use model::node::Node;
+use model::image::Digest;
+use model::node::{Availability, Node};
 use model::spec::ServiceSpec;
-use model::task::TaskState;
+use model::task::{ContainerStatus, TaskState};
 
 /// Something heard. Events are written down first; deciding comes after all of a batch.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// An operator wants this to run.
-    Deploy(Box<ServiceSpec>),
+    /// An operator wants this to run: all of it, or nothing is changed.
+    Deploy {
+        /// What should run.
+        specs: Vec<ServiceSpec>,
+        /// What should not run any more.
+        remove: Vec<ServiceId>,
+    },
+    /// An operator wants new tasks of the same spec.
+    Restart(ServiceId),
     /// An operator wants so many replicas.
     Scale {
         /// Of which service.
@@ -19,20 +28,44 @@ pub enum Event {
         /// From 0 to [`model::spec::REPLICAS_LIMIT`].
         replicas: u32,
     },
-    /// An operator wants the last healthy generation back.
-    Rollback(ServiceId),
+    /// An operator wants an earlier generation back.
+    Rollback {
+        /// Of which service.
+        service: ServiceId,
+        /// Which; the last stable one when there is none.
+        to: Option<u64>,
+    },
     /// An operator wants the service gone.
     Remove(ServiceId),
     /// An agent introduced its node.
     Joined(Box<Node>),
+    /// An operator opens a node for new tasks, or closes it.
+    SetAvailability {
+        /// Which.
+        node: NodeId,
+        /// What it shall be. To be dead is proven, not asked for: see [`Event::Died`].
+        availability: Availability,
+    },
     /// An agent gave a sign of life.
-    Heard(NodeId),
+    Heard {
+        /// Whose.
+        node: NodeId,
+        /// Whether its engine answers it.
+        engine: EngineState,
+    },
     /// An agent says what it sees of its tasks.
     Reported {
         /// Who says it; only its own tasks are believed.
         node: NodeId,
         /// What it says.
         tasks: Vec<Report>,
+    },
+    /// An agent says which images its engine has: by id, and by the digest of a manifest.
+    Images {
+        /// Whose.
+        node: NodeId,
+        /// All of them.
+        digests: BTreeSet<Digest>,
     },
     /// It is proven that nothing runs on the node any more.
     Died(NodeId),
@@ -47,6 +80,19 @@ pub struct Report {
     pub state: TaskState,
     /// How often it started the task again.
     pub restarts: u32,
+    /// What it does or waits for.
+    pub note: String,
+    /// Each container.
+    pub containers: Vec<ContainerStatus>,
+}
+
+/// Whether the engine of a node answers its agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineState {
+    /// It does.
+    Ready,
+    /// It does not: what runs there is unknown, and nothing new is placed.
+    Silent,
 }
 
 /// The answer to one event.
@@ -59,6 +105,8 @@ pub enum Reply {
         /// Its number.
         generation: u64,
     },
+    /// The generation that now is the target of each service, in the order of the request.
+    Deployed(Vec<(ServiceId, u64)>),
     /// Nothing was changed.
     Refused(Refusal),
 }
@@ -76,6 +124,23 @@ pub enum Refusal {
     TooManyReplicas(u32),
     /// There is no earlier healthy generation to go back to.
     NothingToRollBackTo(ServiceId),
+    /// The generation is not remembered.
+    NoGeneration(ServiceId, u64),
+    /// There is no such node.
+    NoNode(NodeId),
+    /// The node is proven dead.
+    DeadNode(NodeId),
+    /// A service depends on one that neither is there nor comes with it.
+    NoDependency {
+        /// Which.
+        service: ServiceId,
+        /// On what.
+        on: ServiceId,
+    },
+    /// Services wait for each other.
+    DependencyCycle(Vec<ServiceId>),
+    /// One request names a service twice.
+    NamedTwice(ServiceId),
 }
 
 impl fmt::Display for Refusal {
@@ -96,6 +161,19 @@ impl fmt::Display for Refusal {
             Self::NothingToRollBackTo(id) => {
                 write!(f, "{id} has no earlier generation that was healthy")
             }
+            Self::NoGeneration(id, number) => {
+                write!(f, "{id} has no generation {number} that is remembered")
+            }
+            Self::NoNode(node) => write!(f, "there is no node {node}"),
+            Self::DeadNode(node) => write!(f, "node {node} is gone for good"),
+            Self::NoDependency { service, on } => {
+                write!(f, "{service} depends on {on}, which is not there and not in the request")
+            }
+            Self::DependencyCycle(cycle) => {
+                let names: Vec<String> = cycle.iter().map(ToString::to_string).collect();
+                write!(f, "services wait for each other: {}", names.join(" → "))
+            }
+            Self::NamedTwice(id) => write!(f, "the request has {id} twice"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the coordinator decides.
 //!
 //! ```text
-//!  Event ─▶ absorb (writes down) ─▶ plan: rollout → reconcile → place → collect ─▶ Step
+//!  Event ─▶ absorb (writes down) ─▶ plan: liveness → rollout → reconcile → place → collect ─▶ Step
 //! ```
 //!
 //! [`step`] is the only door. What is absent: I/O, clocks, randomness, retries other than planning again.
@@ -12,7 +12,10 @@ pub mod cluster;
 mod draft;
 pub mod event;
 pub mod invariant;
+pub mod narrate;
 mod plan;
+mod request;
+pub mod view;
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,12 @@
 //! The passes, in their order. None makes work for an earlier one.
 
 mod collect;
-mod place;
+pub(crate) mod depend;
+mod liveness;
+pub(crate) mod place;
 mod reconcile;
 mod rollout;
-mod slot;
+pub(crate) mod slot;
 
 use model::id::ServiceId;
 
@@ -15,6 +17,7 @@ pub(crate) fn plan(draft: &mut Draft<'_>) {
     // A failed rollout changes its own target and ended tasks free room for those that wait: both touch services again.
     // Each touch follows a state that moved forward, so this ends; the bound only says so to the reader.
     const ROUNDS: usize = 8;
+    liveness::pass(draft);
     for _ in 0..ROUNDS {
         let scope = take_due(draft);
         if scope.is_empty() {

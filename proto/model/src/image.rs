@@ -190,6 +190,15 @@ pub struct Image {
     pub pin: Pin,
 }
 
+impl Image {
+    /// What tells it from every other image, whatever kind of pin it has.
+    #[must_use]
+    pub const fn digest(&self) -> &Digest {
+        let (Pin::Manifest(digest) | Pin::Local(digest)) = &self.pin;
+        digest
+    }
+}
+
 impl fmt::Display for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.pin {

@@ -18,6 +18,8 @@ pub struct Node {
     pub engine: String,
     /// The failure domain; on EC2 the availability zone.
     pub zone: String,
+    /// The processor's architecture as Docker names it: `amd64`, `arm64`.
+    pub arch: String,
     /// What constraints can ask for.
     pub labels: BTreeMap<String, String>,
     /// What tasks may hold in all.

@@ -15,8 +15,33 @@ pub struct Service {
     pub target: Arc<Generation>,
     /// The newest generation that was healthy in every slot: where a rollback goes.
     pub stable: Option<Arc<Generation>>,
+    /// Generations before the target, oldest first; at most [`HISTORY_LIMIT`].
+    pub history: Vec<Past>,
     /// What is being done with it.
     pub phase: ServicePhase,
+}
+
+/// How many generations before the target are remembered.
+pub const HISTORY_LIMIT: usize = 10;
+
+/// A generation that is not the target any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Past {
+    /// What it was.
+    pub generation: Arc<Generation>,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// What became of a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was healthy in every slot.
+    Stable,
+    /// Its rollout failed.
+    Failed,
+    /// A newer one came before it was done.
+    Superseded,
 }
 
 /// What is being done with a service.

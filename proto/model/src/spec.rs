@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::id::{ContainerName, ServiceId};
+use crate::id::{ContainerName, ServiceId, ServiceName};
 use crate::image::Image;
 use crate::resources::Resources;
 
@@ -18,6 +18,28 @@ pub struct ServiceSpec {
     pub task: TaskSpec,
     /// How tasks are exchanged for those of a newer generation.
     pub update: UpdatePolicy,
+    /// Services of the same project that a rollout of this one waits for.
+    pub after: Vec<Dependency<ServiceName>>,
+}
+
+/// Something that has to be there first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dependency<Name> {
+    /// What has to be there.
+    pub on: Name,
+    /// How far it must have come.
+    pub condition: DependencyCondition,
+}
+
+/// How far something must have come before what depends on it starts. Compose's `depends_on` conditions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DependencyCondition {
+    /// `service_started`
+    Started,
+    /// `service_healthy`
+    Healthy,
+    /// `service_completed_successfully`
+    Completed,
 }
 
 /// How many tasks a service has.
@@ -43,6 +65,8 @@ pub const REPLICAS_LIMIT: u32 = 100_000;
 pub struct TaskSpec {
     /// In the order of the file; the first one owns the network namespace.
     pub containers: Vec<ContainerSpec>,
+    /// What the containers are connected to, all of them alike.
+    pub network: Network,
     /// Each must hold of the node.
     pub constraints: Vec<Constraint>,
     /// The most tasks of this service on one node, if limited.
@@ -60,12 +84,46 @@ impl TaskSpec {
         self.containers.iter().map(|container| container.reservation).sum()
     }
 
-    /// The host ports that the task needs for itself on a node.
+    /// The host ports that the task needs for itself on a node. In host mode every port that is named is the host's.
     pub fn fixed_ports(&self) -> impl Iterator<Item = HostPort> {
+        let is_host = self.network == Network::Host;
         let ports = self.containers.iter().flat_map(|container| &container.ports);
-        ports
-            .filter_map(|port| port.host.map(|number| HostPort { number, protocol: port.protocol }))
+        ports.filter_map(move |port| {
+            let number = if is_host { Some(port.container) } else { port.host };
+            number.map(|number| HostPort { number, protocol: port.protocol })
+        })
     }
+
+    /// Says whether two tasks of this spec can not run side by side: they would share a port of the host or write to
+    /// the same data.
+    #[must_use]
+    pub fn is_exclusive(&self) -> bool {
+        let mut mounts = self.containers.iter().flat_map(|container| &container.mounts);
+        let writes = |mount: &Mount| {
+            !mount.is_read_only && !matches!(mount.source, MountSource::Tmpfs { .. })
+        };
+        self.fixed_ports().next().is_some() || mounts.any(writes)
+    }
+}
+
+/// What the containers of a task are connected to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Network {
+    /// Networks of the project, in which other tasks find this one by its aliases. At least one.
+    Project(Vec<Attachment>),
+    /// The network of the host itself.
+    Host,
+    /// Nothing but loopback.
+    None,
+}
+
+/// A network of the project, and under which names this task is found there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// The name in the project.
+    pub network: ServiceName,
+    /// DNS names; the name of the service is always among them.
+    pub aliases: Vec<String>,
 }
 
 /// One container of a task.
@@ -75,20 +133,153 @@ pub struct ContainerSpec {
     pub name: ContainerName,
     /// What runs, by digest.
     pub image: Image,
-    /// Replaces the image's entrypoint.
-    pub entrypoint: Option<Vec<String>>,
-    /// Replaces the image's command.
-    pub command: Option<Vec<String>>,
-    /// Added to the image's environment.
-    pub environment: BTreeMap<String, String>,
+    /// The program and how it is started.
+    pub process: ProcessSpec,
     /// What the scheduler sets aside.
     pub reservation: Resources,
     /// What the kernel enforces; zero means without a limit.
     pub limit: Resources,
     /// Published on the host.
     pub ports: Vec<PortSpec>,
+    /// What is mounted into the file system.
+    pub mounts: Vec<Mount>,
+    /// Files that are written into the container before it starts.
+    pub files: Vec<FileSpec>,
+    /// Replaces the image's own check, if it is given.
+    pub health: Option<HealthCheck>,
+    /// Containers of the same task that have to be there first.
+    pub after: Vec<Dependency<ContainerName>>,
+    /// What is sent to stop it; the image's own signal, or SIGTERM, when there is none.
+    pub stop_signal: Option<String>,
     /// From the signal to stop until it is killed.
     pub stop_grace: Duration,
+    /// The operator's own labels. None begins with `wharf.`.
+    pub labels: BTreeMap<String, String>,
+    /// What the kernel lets it do.
+    pub security: SecuritySpec,
+}
+
+/// The program of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProcessSpec {
+    /// Replaces the image's entrypoint.
+    pub entrypoint: Option<Vec<String>>,
+    /// Replaces the image's command.
+    pub command: Option<Vec<String>>,
+    /// Added to the image's environment.
+    pub environment: BTreeMap<String, String>,
+    /// Replaces the image's user, `USER[:GROUP]`.
+    pub user: Option<String>,
+    /// Replaces the image's working directory.
+    pub working_dir: Option<String>,
+    /// The name that the container gives itself.
+    pub hostname: Option<String>,
+    /// Names and addresses for `/etc/hosts`.
+    pub extra_hosts: Vec<String>,
+    /// Whether it has a terminal.
+    pub tty: bool,
+}
+
+/// What the kernel lets a container do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SecuritySpec {
+    /// Capabilities beyond the engine's default.
+    pub cap_add: Vec<String>,
+    /// Capabilities taken away.
+    pub cap_drop: Vec<String>,
+    /// The root file system can not be written.
+    pub is_read_only: bool,
+    /// The most processes and threads, if limited.
+    pub pids_limit: Option<u32>,
+    /// Soft and hard limits by name.
+    pub ulimits: BTreeMap<String, (i64, i64)>,
+    /// Kernel parameters of the container's own namespaces.
+    pub sysctls: BTreeMap<String, String>,
+    /// The size of `/dev/shm` in bytes; the engine's default when there is none.
+    pub shm_bytes: Option<u64>,
+}
+
+/// Something mounted into a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Where it comes from.
+    pub source: MountSource,
+    /// An absolute path in the container.
+    pub target: String,
+    /// Whether writing is refused.
+    pub is_read_only: bool,
+}
+
+/// Where a mount comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountSource {
+    /// A volume of the project, on the node where the task runs.
+    Volume {
+        /// The name in the project.
+        name: ServiceName,
+    },
+    /// A path of the host.
+    Bind {
+        /// Absolute.
+        path: String,
+    },
+    /// Memory.
+    Tmpfs {
+        /// In bytes; zero is without a limit.
+        size_bytes: u64,
+    },
+}
+
+/// A file that is written into a container before it starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSpec {
+    /// An absolute path in the container.
+    pub target: String,
+    /// At most [`FILE_LIMIT`] bytes.
+    pub content: Vec<u8>,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner and group, by number.
+    pub owner: (u32, u32),
+}
+
+/// The longest file that a spec can carry, in bytes: what Swarm allows for a config (500 kB).
+pub const FILE_LIMIT: usize = 500_000;
+
+/// How it is found out whether a container works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// What is tried.
+    pub probe: Probe,
+    /// From the end of one try to the next.
+    pub interval: Duration,
+    /// A try that takes longer has failed.
+    pub timeout: Duration,
+    /// So many failures in a row make it unhealthy.
+    pub retries: u32,
+    /// Failures in this time after the start do not count.
+    pub start_period: Duration,
+}
+
+/// What a health check tries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// Nothing: the image's own check is switched off.
+    Disabled,
+    /// Runs a command in the container; exit code 0 is good. The first word is `CMD` or `CMD-SHELL`.
+    Command(Vec<String>),
+    /// Asks for a page; a status from 200 to 399 is good.
+    Http {
+        /// In the container.
+        port: u16,
+        /// Begins with a slash.
+        path: String,
+    },
+    /// Opens a connection.
+    Tcp {
+        /// In the container.
+        port: u16,
+    },
 }
 
 /// A container's port that the host publishes.
@@ -100,6 +291,8 @@ pub struct PortSpec {
     pub host: Option<u16>,
     /// Of both.
     pub protocol: Protocol,
+    /// The address of the host that it is published on; all when there is none.
+    pub address: Option<std::net::IpAddr>,
 }
 
 /// A port of a host, which only one task can have.
@@ -140,6 +333,8 @@ pub enum Attribute {
     Hostname,
     /// `node.zone`
     Zone,
+    /// `node.platform.arch`
+    Arch,
     /// `node.labels.KEY`; a label that is not there equals nothing.
     Label(String),
 }
@@ -160,6 +355,9 @@ pub struct RestartPolicy {
     pub condition: RestartCondition,
     /// How often at the most; without a limit when there is none.
     pub max_attempts: Option<u32>,
+    /// The wait before the second restart in a row; the first is immediate, and each further wait is twice as long, up
+    /// to five minutes.
+    pub delay: Duration,
 }
 
 /// After which ends a container is started again.
@@ -184,6 +382,8 @@ pub struct UpdatePolicy {
     pub monitor: Duration,
     /// New tasks that may fail before the rollout does, in thousandths of the slots.
     pub max_failure_permille: u32,
+    /// A rollout that makes no progress for so long has failed.
+    pub progress_deadline: Duration,
     /// What a failed rollout does.
     pub on_failure: FailureAction,
 }
@@ -191,7 +391,7 @@ pub struct UpdatePolicy {
 /// Which of the two tasks of a slot goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpdateOrder {
-    /// Start first unless the task needs a fixed host port, which two tasks of one node can not share.
+    /// Start first unless two tasks of the spec can not run side by side.
     Auto,
     /// The new one is healthy before the old one stops.
     StartFirst,

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::id::{NodeId, ServiceId, Slot, TaskId};
+use crate::id::{ContainerName, NodeId, ServiceId, Slot, TaskId};
 use crate::service::Generation;
+use crate::spec::Protocol;
 use crate::time::Timestamp;
 
 /// One run of one generation in a slot on a node. Replaced, never moved.
@@ -26,6 +27,10 @@ pub struct Task {
     pub state: TaskState,
     /// How often its agent started it again.
     pub restarts: u32,
+    /// What its agent says about it: what it does or waits for. Empty when there is nothing to say.
+    pub note: String,
+    /// What was seen of each container, in the order of the spec. Empty before the node has spoken.
+    pub containers: Vec<ContainerStatus>,
     /// When the coordinator made it.
     pub created_at: Timestamp,
 }
@@ -47,6 +52,8 @@ pub enum DesiredState {
 pub enum StopCause {
     /// An operator removed the service or asked for fewer replicas.
     Operator,
+    /// Its node is being emptied.
+    Drain,
     /// A newer generation takes its slot.
     Update,
     /// Another task fills the same slot.
@@ -77,11 +84,85 @@ pub enum TaskState {
     Completed,
     /// Its containers ended otherwise, or never started.
     Failed {
+        /// Whose fault it is.
+        kind: FailureKind,
         /// Why, in the operator's words.
         reason: String,
     },
     /// Its node is gone and took it along.
     Lost,
+}
+
+/// Whose fault a failure is. Only what the application did counts against its rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The container ended, failed its checks, or can not be started as its spec says.
+    Application,
+    /// The image could not be fetched.
+    Image,
+    /// The node or its engine could not do it.
+    Host,
+}
+
+/// What was seen of one container of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerStatus {
+    /// Its name in the task.
+    pub name: ContainerName,
+    /// The engine's id of the newest one; empty before it was made.
+    pub container_id: String,
+    /// Counts the containers that were made for it, from 1; 0 before the first.
+    pub attempt: u32,
+    /// When the newest one was started, by the clock of its node.
+    pub started_at: Option<Timestamp>,
+    /// How it ended, if it does not run.
+    pub exit: Option<Exit>,
+    /// What its check says.
+    pub health: Health,
+    /// Where its ports are found on the host.
+    pub ports: Vec<PublishedPort>,
+}
+
+/// A port of a container as the host publishes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublishedPort {
+    /// Inside the container.
+    pub container: u16,
+    /// On the host.
+    pub host: u16,
+    /// Of both.
+    pub protocol: Protocol,
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exit {
+    /// As the engine gives it; 128 and more for a signal.
+    pub code: i64,
+    /// Whether the kernel ended it for want of memory.
+    pub is_oom: bool,
+    /// What the engine says about it, if anything.
+    pub error: String,
+    /// When, by the clock of its node.
+    pub at: Timestamp,
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_oom {
+            return write!(f, "out of memory (exit code {})", self.code);
+        }
+        if !self.error.is_empty() {
+            return write!(f, "exit code {}: {}", self.code, self.error);
+        }
+        match self.code {
+            137 => f.write_str("killed by SIGKILL (exit code 137)"),
+            139 => f.write_str("killed by SIGSEGV (exit code 139)"),
+            143 => f.write_str("ended by SIGTERM (exit code 143)"),
+            134 => f.write_str("aborted by SIGABRT (exit code 134)"),
+            code => write!(f, "exit code {code}"),
+        }
+    }
 }
 
 /// What the checks of a task say.
@@ -161,9 +242,8 @@ mod tests {
     fn nothing_comes_back_from_a_final_state() {
         let running = TaskState::Running { since: Timestamp::default(), health: Health::Healthy };
         let all = [TaskState::Pending, TaskState::Assigned, TaskState::Preparing, running];
-        for end in
-            [TaskState::Completed, TaskState::Failed { reason: String::new() }, TaskState::Lost]
-        {
+        let failed = TaskState::Failed { kind: FailureKind::Application, reason: String::new() };
+        for end in [TaskState::Completed, failed, TaskState::Lost] {
             for next in &all {
                 assert!(!end.may_become(next), "{end} became {next}");
                 assert!(next.may_become(&end), "{next} did not become {end}");

@@ -11,7 +11,7 @@ use model::time::Timestamp;
 
 use crate::cluster::Change;
 use crate::draft::Draft;
-use crate::plan::slot;
+use crate::plan::{depend, place, slot};
 
 /// The first wait before a failed task is replaced; doubled with each failure of the slot that is still remembered.
 const BACKOFF: Duration = Duration::from_secs(10);
@@ -36,12 +36,23 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId) {
 
 /// Makes a task for each slot. The numbers are written off first: a crash in between skips some and repeats none.
 fn fill(draft: &mut Draft<'_>, service: &Service, slots: Vec<Slot>) {
-    let first = draft.cluster.next_task();
+    let first = match draft.cluster.next_task() {
+        0 => first_number(draft.now),
+        next => next,
+    };
     let numbered: Vec<_> = (first..).zip(slots).collect();
     if let Some((last, _)) = numbered.last() {
         draft.write(Change::PutNextTask(last + 1));
     }
     numbered.into_iter().for_each(|(number, slot)| create(draft, service, slot, number));
+}
+
+/// Where a new store begins to count: at the milliseconds since 2026. Agents may still run tasks of a store that was
+/// lost, and an id that is used twice would give them a new spec under an old name. No store makes a thousand tasks a
+/// second for as long as it lives, so the count of one ends before that of the next begins.
+fn first_number(now: Timestamp) -> u64 {
+    const YEAR_2026: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+    u64::try_from(now.since(YEAR_2026).as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Stops what has to go from the slot, and says whether a new task is to be made.
@@ -52,9 +63,13 @@ fn wants_task(draft: &mut Draft<'_>, service: &Service, slot: &Slot, tasks: &[Ar
         .iter()
         .filter(|task| !task.state.is_final())
         .partition(|task| slot::is_current(task, service));
+    superseded(&old).for_each(|task| draft.stop(task, StopCause::Update));
     if let Some((keep, doubles)) = current.split_first() {
         doubles.iter().for_each(|task| draft.stop(task, StopCause::Duplicate));
         replace_when_settled(draft, service, keep, &old);
+        return false;
+    }
+    if !depend::is_free(draft.cluster, service) {
         return false;
     }
     let is_admitted = draft.admitted.get(&service.id).is_some_and(|slots| slots.contains(slot));
@@ -70,7 +85,21 @@ fn wants_task(draft: &mut Draft<'_>, service: &Service, slot: &Slot, tasks: &[Ar
     }
 }
 
+/// Of the tasks that wait for their successor one is enough: the first that serves, or else the first. Rollouts that
+/// overtake each other would otherwise fill the node with tasks of generations that nobody wants any more.
+fn superseded<'a>(old: &[&'a Arc<Task>]) -> impl Iterator<Item = &'a Arc<Task>> {
+    let running = old.iter().copied().filter(|task| task.desired == DesiredState::Run);
+    let mut running: Vec<_> = running.collect();
+    running.sort_by_key(|task| {
+        (task.state.serving_since().is_none(), task.created_at, task.id.clone())
+    });
+    running.into_iter().skip(1)
+}
+
 fn replace_when_settled(draft: &mut Draft<'_>, service: &Service, new: &Task, old: &[&Arc<Task>]) {
+    for task in place::crowding(draft.cluster, new, draft.now) {
+        draft.stop(&task, StopCause::Update);
+    }
     match slot::settles_at(new, service) {
         Some(at) if at <= draft.now => {
             old.iter().for_each(|task| draft.stop(task, StopCause::Update))
@@ -84,13 +113,16 @@ fn starts_first(service: &Service) -> bool {
     match service.target.spec.update.order {
         UpdateOrder::StartFirst => true,
         UpdateOrder::StopFirst => false,
-        UpdateOrder::Auto => service.target.spec.task.fixed_ports().next().is_none(),
+        UpdateOrder::Auto => !service.target.spec.task.is_exclusive(),
     }
 }
 
 fn may_create(draft: &mut Draft<'_>, service: &Service, tasks: &[Arc<Task>]) -> bool {
-    let of_template: Vec<_> =
-        tasks.iter().filter(|task| task.generation.template == service.target.template).collect();
+    let (_, remembered) = slot::ended(tasks);
+    let of_template: Vec<_> = remembered
+        .iter()
+        .filter(|task| task.generation.template == service.target.template)
+        .collect();
     let is_over = service.target.spec.mode == Mode::Once
         && of_template.iter().any(|task| task.state != TaskState::Lost && task.state.is_final());
     let not_before = not_before(&of_template);
@@ -122,6 +154,8 @@ fn create(draft: &mut Draft<'_>, service: &Service, slot: Slot, number: u64) {
         desired: DesiredState::Run,
         state: TaskState::Pending,
         restarts: 0,
+        note: String::new(),
+        containers: Vec::new(),
         created_at: draft.now,
     });
 }

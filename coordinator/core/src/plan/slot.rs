@@ -34,6 +34,18 @@ pub(crate) fn slots(cluster: &Cluster, service: &Service) -> BTreeMap<Slot, Vec<
     slots
 }
 
+/// How many ended tasks of a slot are remembered: enough for the longest backoff, and to see a pattern.
+const HISTORY: usize = 6;
+
+/// The ended tasks of a slot, oldest first: those to forget, and those that are remembered. Whoever draws conclusions
+/// from ended tasks looks only at the latter, so that it makes no difference whether the others are still there.
+pub(crate) fn ended(tasks: &[Arc<Task>]) -> (Vec<Arc<Task>>, Vec<Arc<Task>>) {
+    let mut ended: Vec<_> = tasks.iter().filter(|task| task.state.is_final()).cloned().collect();
+    ended.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
+    let remembered = ended.split_off(ended.len().saturating_sub(HISTORY));
+    (ended, remembered)
+}
+
 /// The slots that the service should have.
 pub(crate) fn wanted(cluster: &Cluster, service: &Service) -> Vec<Slot> {
     if service.phase == ServicePhase::Removing {

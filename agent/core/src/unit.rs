@@ -1,0 +1,249 @@
+//! One task as the agent knows it: what is wanted, what was seen, and what is being done.
+
+use model::id::ContainerName;
+use model::spec::{ContainerSpec, DependencyCondition};
+use model::task::{DesiredState, Exit, Health, TaskState};
+use model::time::Timestamp;
+
+use crate::action::Action;
+use crate::assignment::Assignment;
+use crate::event::Report;
+use crate::observed::{Container, Status};
+use crate::workload::SavedPart;
+
+/// One task.
+#[derive(Debug, Clone)]
+pub(crate) struct Unit {
+    pub(crate) assignment: Assignment,
+    /// One for each container of the spec, in its order.
+    pub(crate) parts: Vec<Part>,
+    pub(crate) state: TaskState,
+    /// The change that is being carried out; the next waits for its outcome.
+    pub(crate) doing: Option<Action>,
+    /// The newest assignments did not speak of it, though it lives.
+    pub(crate) stray: Option<Stray>,
+    /// It is over and its containers are to be removed.
+    pub(crate) is_leaving: bool,
+    /// It was told to stop, and the brake has not looked at that yet: it waits for a good list.
+    pub(crate) is_unjudged: bool,
+    /// The brake holds its tombstone back until then.
+    pub(crate) braked_until: Option<Timestamp>,
+    pub(crate) note: String,
+    pub(crate) reported: Option<Report>,
+    /// What the journal says of it; none when it says nothing.
+    pub(crate) journalled: Option<Entry>,
+}
+
+/// What the journal has to say of a task: whether it is wanted, whether it is over, and how far each part has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    desired: DesiredState,
+    is_over: bool,
+    parts: Vec<(u32, bool)>,
+}
+
+/// A task that lives on though the coordinator does not speak of it any more: it forgot it, or its store is another one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stray {
+    pub(crate) since: Timestamp,
+    /// The coordinator was asked, and does not know it.
+    pub(crate) is_disowned: bool,
+}
+
+/// One container of a task, through all its attempts.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) name: ContainerName,
+    /// The newest container that was made, or is about to be; 0 before the first.
+    pub(crate) attempt: u32,
+    /// The newest attempt was seen on the engine.
+    pub(crate) is_confirmed: bool,
+    pub(crate) seen: Option<Container>,
+    /// Containers of earlier attempts that are still there.
+    pub(crate) older: Vec<Container>,
+    /// Restarts without a good long run in between.
+    pub(crate) streak: u32,
+    /// Faults of the same order in a row.
+    pub(crate) faults: u32,
+    pub(crate) not_before: Timestamp,
+    /// The engine has not got the image: it is fetched before the next launch.
+    pub(crate) needs_image: bool,
+    /// The end of this attempt was dealt with: it is not started again.
+    pub(crate) is_over: bool,
+    pub(crate) probe: ProbeState,
+    /// When the newest outcome came: an older list does not count against it.
+    pub(crate) settled_at: Timestamp,
+    /// When a glance came: that a list which was asked for earlier does not show it says nothing.
+    pub(crate) glanced_at: Timestamp,
+}
+
+/// What our own probes of a container have said.
+#[derive(Debug, Clone)]
+pub(crate) struct ProbeState {
+    /// Counts probes, over all runs: an answer to an earlier one says nothing of this run.
+    pub(crate) number: u32,
+    pub(crate) health: Health,
+    pub(crate) failures: u32,
+    pub(crate) next_at: Timestamp,
+    /// When a failure was last counted.
+    pub(crate) counted_at: Timestamp,
+    pub(crate) is_busy: bool,
+    pub(crate) last_error: String,
+}
+
+impl ProbeState {
+    pub(crate) fn new(number: u32, now: Timestamp) -> Self {
+        Self {
+            number,
+            health: Health::Starting,
+            failures: 0,
+            next_at: now,
+            counted_at: now,
+            is_busy: false,
+            last_error: String::new(),
+        }
+    }
+}
+
+impl Part {
+    pub(crate) fn new(name: ContainerName) -> Self {
+        Self {
+            name,
+            attempt: 0,
+            is_confirmed: false,
+            seen: None,
+            older: Vec::new(),
+            streak: 0,
+            faults: 0,
+            not_before: Timestamp::default(),
+            needs_image: false,
+            is_over: false,
+            probe: ProbeState::new(0, Timestamp::default()),
+            settled_at: Timestamp::default(),
+            glanced_at: Timestamp::default(),
+        }
+    }
+
+    /// What the journal keeps of it.
+    pub(crate) fn saved(&self) -> SavedPart {
+        SavedPart { name: self.name.clone(), attempt: self.attempt, is_over: self.is_over }
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.seen.as_ref().is_some_and(Container::is_alive)
+    }
+
+    /// Says whether nothing of it is on the engine.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.seen.is_none() && self.older.is_empty()
+    }
+
+    /// The container was removed by us.
+    pub(crate) fn forget(&mut self, id: &str) {
+        self.older.retain(|known| known.id != id);
+        self.seen.take_if(|seen| seen.id == id);
+    }
+
+    /// Somebody else removed the container: if it lived it ended, and nobody can say how.
+    pub(crate) fn vanish(&mut self, now: Timestamp) {
+        let Some(seen) = self.seen.as_mut() else { return };
+        if seen.is_alive() {
+            let error = "removed by somebody else".to_owned();
+            seen.status = Status::Exited(Exit { code: 137, is_oom: false, error, at: now });
+        }
+    }
+
+    /// Takes in what the engine shows of one of its containers.
+    pub(crate) fn see(&mut self, container: Container, now: Timestamp) {
+        if container.attempt < self.attempt {
+            self.older.retain(|known| known.id != container.id);
+            self.older.push(container);
+            // A list is in the order of names, and "-10" comes before "-9" there.
+            self.older.sort_by_key(|older| older.attempt);
+            return;
+        }
+        let is_new_run = self
+            .seen
+            .as_ref()
+            .is_none_or(|seen| seen.id != container.id || seen.started_at != container.started_at);
+        if is_new_run {
+            self.probe = ProbeState::new(self.probe.number.wrapping_add(1), now);
+        }
+        if container.attempt > self.attempt {
+            self.older.extend(self.seen.take());
+            self.is_over = false;
+        }
+        self.attempt = container.attempt;
+        self.is_confirmed = true;
+        self.seen = Some(container);
+    }
+
+    /// Goes on to the next attempt: the container of this one becomes an older one.
+    pub(crate) fn begin_attempt(&mut self) {
+        self.older.extend(self.seen.take());
+        self.attempt += 1;
+        self.is_confirmed = false;
+        self.is_over = false;
+    }
+}
+
+impl Unit {
+    pub(crate) fn new(assignment: Assignment) -> Self {
+        let containers = &assignment.spec.containers;
+        let parts = containers.iter().map(|spec| Part::new(spec.name.clone())).collect();
+        let is_unjudged = assignment.desired != DesiredState::Run;
+        Self {
+            is_unjudged,
+            assignment,
+            parts,
+            state: TaskState::Assigned,
+            doing: None,
+            stray: None,
+            is_leaving: false,
+            braked_until: None,
+            note: String::new(),
+            reported: None,
+            journalled: None,
+        }
+    }
+
+    pub(crate) fn entry(&self) -> Entry {
+        Entry {
+            desired: self.assignment.desired,
+            is_over: self.state.is_final(),
+            parts: self.parts.iter().map(|part| (part.attempt, part.is_over)).collect(),
+        }
+    }
+
+    pub(crate) fn wants_to_run(&self) -> bool {
+        self.assignment.desired == DesiredState::Run
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.parts.iter().any(|part| part.is_alive() || part.older.iter().any(Container::is_alive))
+    }
+
+    /// Everything of it that is on the engine.
+    pub(crate) fn containers(&self) -> impl Iterator<Item = &Container> {
+        self.parts.iter().flat_map(|part| part.seen.iter().chain(&part.older))
+    }
+
+    pub(crate) fn part_mut(&mut self, name: &ContainerName) -> Option<&mut Part> {
+        self.parts.iter_mut().find(|part| part.name == *name)
+    }
+
+    pub(crate) fn spec_of(&self, name: &ContainerName) -> Option<&ContainerSpec> {
+        self.assignment.spec.containers.iter().find(|spec| spec.name == *name)
+    }
+
+    /// Says whether another container of the task waits for this one to complete: it prepares and then goes.
+    pub(crate) fn prepares(&self, name: &ContainerName) -> bool {
+        let mut after = self.assignment.spec.containers.iter().flat_map(|spec| &spec.after);
+        after.any(|after| after.on == *name && after.condition == DependencyCondition::Completed)
+    }
+
+    /// How many containers were made anew since the first ones.
+    pub(crate) fn restarts(&self) -> u32 {
+        self.parts.iter().map(|part| part.attempt.saturating_sub(1)).sum()
+    }
+}

@@ -1,0 +1,24 @@
+//! One node: keeps its containers running and reports what it sees.
+//!
+//! ```text
+//!  session ─┐                                        ┌─▶ journal (first)
+//!  runtime ─┼─ Event ─▶ run ─▶ agent-core::step ─▶ ──┼─▶ runtime (orders)
+//!  time ────┘                                        └─▶ session (reports)
+//! ```
+//!
+//! Only [`run`] knows all of them. It decides nothing: what is done is what the core says.
+
+mod clock;
+mod engine;
+mod housekeeping;
+mod identity;
+mod journal;
+mod leaving;
+mod relay;
+mod report;
+pub mod run;
+pub mod runtime;
+mod session;
+
+pub use agent_core::garbage::Limits;
+pub use run::{Config, run};

@@ -1,0 +1,109 @@
+//! `wharf-agent`: reads its arguments and runs.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use agent::{Config, Limits, run};
+use anyhow::Context;
+use clap::Parser;
+use model::id::NodeId;
+use proto::transport::{Dial, Security};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Keeps the containers of this node running and reports what it sees.
+#[derive(Debug, Parser)]
+#[command(name = "wharf-agent", version)]
+struct Arguments {
+    /// The coordinator, HOST:PORT.
+    #[arg(long, env = "WHARF_ADDR", default_value = "127.0.0.1:7421")]
+    coordinator: String,
+    /// Where the journal and the identity of this node are kept.
+    #[arg(long, env = "WHARF_STATE_DIR", default_value = "/var/lib/wharf/agent")]
+    state_dir: PathBuf,
+    /// The engine's socket.
+    #[arg(long, env = "WHARF_DOCKER_SOCKET", default_value = agent::runtime::DEFAULT_SOCKET)]
+    docker_socket: PathBuf,
+    /// Docker's config.json, for the credentials of registries.
+    #[arg(long, env = "DOCKER_CONFIG")]
+    docker_config: Option<PathBuf>,
+    /// The name of this node; made up at the first start and kept when it is not given.
+    #[arg(long, env = "WHARF_NODE")]
+    node: Option<NodeId>,
+    /// The failure domain of this node.
+    #[arg(long, env = "WHARF_ZONE", default_value = "")]
+    zone: String,
+    /// A label that constraints can ask for, KEY=VALUE. May be given several times.
+    #[arg(long = "label", value_parser = label)]
+    labels: Vec<(String, String)>,
+    /// Looks for tags on the engine before it asks a registry.
+    #[arg(long)]
+    prefer_local_images: bool,
+    /// From this share of the engine's disk on, in percent, images that this agent has fetched and that no task needs are
+    /// removed.
+    #[arg(long, env = "WHARF_IMAGE_GC_PERCENT", default_value_t = 80, value_parser = clap::value_parser!(u64).range(0..=100))]
+    image_gc_percent: u64,
+    /// Images that were fetched less long ago stay, in seconds.
+    #[arg(long, env = "WHARF_IMAGE_GC_AGE_SECONDS", default_value_t = 3_600)]
+    image_gc_age_seconds: u64,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("a label has the form KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_env("WHARF_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    match start(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(arguments: Arguments) -> anyhow::Result<()> {
+    let labels: BTreeMap<String, String> = arguments.labels.into_iter().collect();
+    let config = Config {
+        coordinator: Dial { address: arguments.coordinator, security: Security::default() },
+        state: arguments.state_dir,
+        socket: arguments.docker_socket,
+        docker_config: arguments.docker_config,
+        node: arguments.node,
+        zone: arguments.zone,
+        labels,
+        capacity: None,
+        prefer_local: arguments.prefer_local_images,
+        garbage: Limits {
+            disk_percent: arguments.image_gc_percent,
+            youngest: Duration::from_secs(arguments.image_gc_age_seconds),
+        },
+    };
+    // One thread is enough for one node, and half the memory.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("can not start the runtime")?.block_on(async {
+        let (sender, stop) = tokio::sync::oneshot::channel();
+        let mut terminate = signal(SignalKind::terminate())?;
+        let running = run(config, stop);
+        tokio::pin!(running);
+        tokio::select! {
+            ended = &mut running => return ended,
+            _ = terminate.recv() => {}
+            interrupted = tokio::signal::ctrl_c() => interrupted?,
+        }
+        // Whoever waited may be gone already, which is what was asked for.
+        let _gone = sender.send(());
+        running.await
+    })
+}

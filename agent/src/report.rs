@@ -1,0 +1,119 @@
+//! What is known here, as messages.
+
+use std::collections::BTreeSet;
+
+use agent_core::event::Report;
+use agent_core::workload::{Engine as EngineState, Workload};
+use model::id::{ClusterId, NodeId};
+use model::resources::Resources;
+use proto::convert::{containers_to_wire, image_to_wire, state_to_wire};
+use proto::wire;
+
+use crate::run::Config;
+use crate::runtime::{Docker, Engine, ResolveFault, StoredImage};
+
+/// So many images are told of.
+const IMAGES_LIMIT: usize = 10_000;
+
+/// How much a report says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// What is new.
+    News,
+    /// All there is.
+    Everything,
+}
+
+pub(crate) fn to_wire(reports: &[Report], workload: &Workload, extent: Extent) -> wire::Report {
+    let task = |report: &Report| wire::TaskReport {
+        task: report.task.to_string(),
+        state: Some(state_to_wire(&report.state)),
+        restarts: report.restarts,
+        note: report.note.clone(),
+        containers: containers_to_wire(&report.containers),
+    };
+    let orphans = workload.orphans().into_iter().map(|orphan| wire::Orphan {
+        task: orphan.task.to_string(),
+        container_id: orphan.container_id,
+        name: orphan.name,
+    });
+    let engine_note = match workload.engine() {
+        EngineState::Down { why } => why.clone(),
+        EngineState::Unasked | EngineState::Ready => String::new(),
+    };
+    wire::Report {
+        tasks: reports.iter().map(task).collect(),
+        complete: extent == Extent::Everything,
+        orphans: orphans.collect(),
+        engine_ready: *workload.engine() == EngineState::Ready,
+        engine_note,
+    }
+}
+
+/// By what the coordinator knows these images, in a fixed order.
+pub(crate) fn image_digests(images: &[StoredImage]) -> Vec<String> {
+    let named = images.iter().flat_map(|image| &image.digests);
+    let manifests = named.filter_map(|name| name.rsplit_once('@')).map(|(_, digest)| digest);
+    let all = images.iter().map(|image| image.id.as_str()).chain(manifests);
+    let all: BTreeSet<&str> = all.collect();
+    all.into_iter().take(IMAGES_LIMIT).map(str::to_owned).collect()
+}
+
+/// Introduces this node. Until the engine was asked it has nothing to give.
+pub(crate) fn hello(
+    config: &Config,
+    node: &NodeId,
+    cluster: Option<&ClusterId>,
+    engine: Option<&Engine>,
+) -> wire::Hello {
+    let of_machine = engine.map(|engine| Resources {
+        cpu_millis: u64::from(engine.cpus) * 1_000,
+        memory_bytes: engine.memory_bytes,
+    });
+    let capacity = of_machine.map(|machine| config.capacity.unwrap_or(machine)).unwrap_or_default();
+    let unknown = || node.to_string();
+    wire::Hello {
+        node: Some(wire::Node {
+            id: node.to_string(),
+            hostname: engine.map_or_else(unknown, |engine| engine.hostname.clone()),
+            engine: engine.map_or_else(unknown, |engine| engine.id.clone()),
+            zone: config.zone.clone(),
+            arch: engine.map(|engine| engine.arch.clone()).unwrap_or_default(),
+            labels: config.labels.clone(),
+            capacity: Some(wire::Resources {
+                cpu_millis: capacity.cpu_millis,
+                memory_bytes: capacity.memory_bytes,
+            }),
+            availability: wire::Availability::Active.into(),
+        }),
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        cluster: cluster.map(ToString::to_string),
+        fence: None,
+        engine_ready: engine.is_some(),
+        engine_version: engine.map(|engine| engine.version.clone()).unwrap_or_default(),
+    }
+}
+
+/// Finds out what a reference means.
+pub(crate) async fn resolve(docker: Option<Docker>, ask: wire::Resolve) -> wire::Resolved {
+    use wire::ResolveErrorKind as Kind;
+    let error = |kind: Kind, message: String| {
+        wire::resolved::Answer::Error(wire::ResolveError { kind: kind.into(), message })
+    };
+    let answer = match (ask.reference.parse(), docker) {
+        (Err(why), _) => error(Kind::NotFound, format!("{why}")),
+        (Ok(_), None) => error(Kind::Unavailable, "the engine does not answer".to_owned()),
+        (Ok(reference), Some(docker)) => match docker.resolve(&reference).await {
+            Ok(image) => wire::resolved::Answer::Image(image_to_wire(&image)),
+            Err(fault) => {
+                let kind = match fault {
+                    ResolveFault::NotFound { .. } => Kind::NotFound,
+                    ResolveFault::Unauthorized { .. } => Kind::Unauthorized,
+                    ResolveFault::Unavailable { .. } => Kind::Unavailable,
+                };
+                error(kind, fault.to_string())
+            }
+        },
+    };
+    wire::Resolved { request: ask.request, answer: Some(answer) }
+}

@@ -1,0 +1,489 @@
+//! The loop: hears the coordinator, the engine and the clock; writes the journal; carries out what the core orders.
+
+mod errands;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use agent_core::action::Outcome;
+use agent_core::assignment::{Assignments, Fence};
+use agent_core::event::{Event, OrderKind};
+use agent_core::observed::Container;
+use agent_core::workload::{Engine as EngineState, Workload};
+use agent_core::{Step, garbage, step};
+use anyhow::Context;
+use model::id::{ClusterId, ContainerName, NodeId, ProjectName, TaskId};
+use model::resources::Resources;
+use model::time::Timestamp;
+use proto::convert::assignments_from_wire;
+use proto::transport::Dial;
+use proto::wire;
+use proto::wire::agent_message::Message as Up;
+use proto::wire::coordinator_message::Message as Down;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::housekeeping::Housekeeping;
+use crate::journal::{self, Journal};
+use crate::leaving::Leaving;
+use crate::runtime::usage::{ContainerMeter, HostMeter};
+use crate::runtime::{Docker, Engine, Settings, StoredImage};
+use crate::session::{self, Link};
+use crate::{engine, identity, report};
+
+/// Everything is listed at least so often, whatever events say.
+const RELIST: Duration = Duration::from_secs(15);
+/// So often it is looked whether the engine's disk is too full.
+const SWEEP: Duration = Duration::from_secs(60);
+/// Containers that are made at the same time. The engine serialises most of the work; more only makes each one slower.
+const LAUNCHES: usize = 12;
+/// Containers that are told to stop at the same time; see [`errands::STOP_TURN`].
+const STOPS: usize = 12;
+/// Health checks at the same time.
+const PROBES: usize = 64;
+/// Everything else that is asked at the same time.
+const OTHERS: usize = 32;
+/// Things that wait for the loop.
+const QUEUE: usize = 1_024;
+/// Until the coordinator says how often.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// What an agent is told at its start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The coordinator.
+    pub coordinator: Dial,
+    /// Journal and identity.
+    pub state: PathBuf,
+    /// The engine.
+    pub socket: PathBuf,
+    /// Docker's credentials.
+    pub docker_config: Option<PathBuf>,
+    /// The name of this node; made up and kept when there is none.
+    pub node: Option<NodeId>,
+    /// Where this node fails together with others.
+    pub zone: String,
+    /// What constraints can ask for.
+    pub labels: std::collections::BTreeMap<String, String>,
+    /// What tasks may hold; all of the machine when there is none.
+    pub capacity: Option<Resources>,
+    /// Images that the engine has under a tag are not asked of a registry.
+    pub prefer_local: bool,
+    /// When images that nobody needs are removed.
+    pub garbage: garbage::Limits,
+}
+
+enum Input {
+    Listed {
+        asked_at: Timestamp,
+        containers: Result<Vec<Container>, String>,
+    },
+    Looked(Option<Box<Container>>),
+    Done {
+        task: TaskId,
+        container: ContainerName,
+        kind: OrderKind,
+        outcome: Outcome,
+    },
+    Resolved(wire::Resolved),
+    /// The engine has networks of these projects.
+    Projects(BTreeSet<ProjectName>),
+    /// It has none of this one any more.
+    Left(ProjectName),
+    /// All images of the engine.
+    Images(Vec<StoredImage>),
+}
+
+struct Agent {
+    config: Config,
+    node: NodeId,
+    cluster: Option<ClusterId>,
+    journal: Journal,
+    workload: Workload,
+    docker: Option<Docker>,
+    about: Option<Engine>,
+    link: Option<Link>,
+    hello: Arc<Mutex<wire::Hello>>,
+    /// What the coordinator was told last about this node.
+    said: wire::Hello,
+    inputs: mpsc::Sender<Input>,
+    engine_heard: mpsc::Sender<engine::Heard>,
+    launches: Arc<Semaphore>,
+    stops: Arc<Semaphore>,
+    probes: Arc<Semaphore>,
+    others: Arc<Semaphore>,
+    clock: Clock,
+    host: HostMeter,
+    meter: ContainerMeter,
+    leaving: Leaving,
+    housekeeping: Housekeeping,
+    /// What the coordinator was told last of the images here.
+    told_images: Vec<String>,
+    is_listing: bool,
+    list_again: bool,
+    is_watching: bool,
+    wake_at: Option<Timestamp>,
+    heartbeat: Duration,
+}
+
+/// Tells systemd, where it listens, that the agent is ready or still turns: every 15 s at least, by [`RELIST`].
+fn notify(state: sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::debug!(%error, "systemd was not told");
+    }
+}
+
+/// Runs until `stop` is told. Containers go on.
+///
+/// # Errors
+/// When the state directory can not be used, or the coordinator's address is malformed.
+pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&config.state)
+        .with_context(|| format!("can not make the state directory {}", config.state.display()))?;
+    let node = identity::node_id(&config.state, config.node.clone())?;
+    let journal = Journal::new(&config.state);
+    let kept = journal.load(&node)?;
+    let cluster = kept.as_ref().map(|kept| kept.cluster.clone());
+    let workload = kept.map(|kept| Workload::restore(kept.fence, kept.tasks)).unwrap_or_default();
+    let (inputs, mut incoming) = mpsc::channel(QUEUE);
+    let (engine_heard, mut engine_incoming) = mpsc::channel(QUEUE);
+    let (session_heard, mut session_incoming) = mpsc::channel(QUEUE);
+    let dial = config.coordinator.clone();
+    let housekeeping = Housekeeping::load(&config.state);
+    let mut agent = Agent {
+        config,
+        node,
+        cluster,
+        journal,
+        workload,
+        docker: None,
+        about: None,
+        link: None,
+        hello: Arc::default(),
+        said: wire::Hello::default(),
+        inputs,
+        engine_heard,
+        launches: Arc::new(Semaphore::new(LAUNCHES)),
+        stops: Arc::new(Semaphore::new(STOPS)),
+        probes: Arc::new(Semaphore::new(PROBES)),
+        others: Arc::new(Semaphore::new(OTHERS)),
+        clock: Clock::start(),
+        host: HostMeter::new(PathBuf::from("/")),
+        meter: ContainerMeter::default(),
+        leaving: Leaving::default(),
+        housekeeping,
+        told_images: Vec::new(),
+        is_listing: false,
+        list_again: false,
+        is_watching: false,
+        wake_at: None,
+        heartbeat: HEARTBEAT,
+    };
+    agent.introduce();
+    agent.watch_engine();
+    let hello = Arc::clone(&agent.hello);
+    let hello = move || hello.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let linking = tokio::spawn(session::keep(dial, hello, session_heard));
+    let looping = agent.turn(&mut incoming, &mut engine_incoming, &mut session_incoming);
+    tokio::select! {
+        linked = linking => linked.context("the link was interrupted")?,
+        () = looping => Ok(()),
+        _ = stop => Ok(()),
+    }
+}
+
+impl Agent {
+    async fn turn(
+        &mut self,
+        inputs: &mut mpsc::Receiver<Input>,
+        engine: &mut mpsc::Receiver<engine::Heard>,
+        session: &mut mpsc::Receiver<session::Heard>,
+    ) {
+        let mut relist = tokio::time::interval(RELIST);
+        let mut sweep = tokio::time::interval(SWEEP);
+        let mut beat = Box::pin(tokio::time::sleep(self.heartbeat));
+        notify(sd_notify::NotifyState::Ready);
+        loop {
+            notify(sd_notify::NotifyState::Watchdog);
+            let events = tokio::select! {
+                Some(input) = inputs.recv() => self.take_inputs(input, inputs),
+                Some(heard) = engine.recv() => self.hear_engine(heard),
+                Some(heard) = session.recv() => self.hear_session(heard),
+                _ = relist.tick() => {
+                    self.list();
+                    let left = self.leaving.pending();
+                    self.remove_networks(left);
+                    Vec::new()
+                }
+                _ = sweep.tick() => {
+                    self.list_images();
+                    continue;
+                }
+                () = sleep_until(self.wake_at, self.clock) => Vec::new(),
+                () = &mut beat => {
+                    self.beat();
+                    beat = Box::pin(tokio::time::sleep(self.jittered()));
+                    continue;
+                }
+            };
+            self.step(&events);
+        }
+    }
+
+    /// Between four fifths and six fifths of the interval, so that a fleet does not speak at once.
+    fn jittered(&self) -> Duration {
+        let spread = self.clock.now().as_millis() % 400;
+        self.heartbeat * (800 + u32::try_from(spread).unwrap_or_default()) / 1_000
+    }
+
+    /// Several outcomes that are there already are one step, and one write of the journal.
+    fn take_inputs(&mut self, first: Input, inputs: &mut mpsc::Receiver<Input>) -> Vec<Event> {
+        let mut events = Vec::new();
+        events.extend(self.take_input(first));
+        while let Ok(input) = inputs.try_recv() {
+            events.extend(self.take_input(input));
+        }
+        events
+    }
+
+    fn take_input(&mut self, input: Input) -> Option<Event> {
+        match input {
+            Input::Listed { asked_at, containers } => {
+                self.is_listing = false;
+                if std::mem::take(&mut self.list_again) {
+                    self.list();
+                }
+                Some(match containers {
+                    Ok(containers) => Event::Listed { asked_at, containers },
+                    Err(why) => Event::EngineDown { why },
+                })
+            }
+            Input::Looked(Some(container)) => Some(Event::Seen(container)),
+            Input::Looked(None) => {
+                self.list();
+                None
+            }
+            Input::Done { task, container, kind, outcome } => {
+                let fetched = self.docker.as_ref().map(Docker::take_fetched).unwrap_or_default();
+                if !fetched.is_empty() {
+                    self.list_images();
+                }
+                self.housekeeping.note(fetched, self.clock.now());
+                Some(Event::Done { task, container, kind, outcome })
+            }
+            Input::Resolved(resolved) => {
+                self.say(Up::Resolved(resolved));
+                None
+            }
+            Input::Projects(projects) => {
+                self.leaving.found(projects);
+                None
+            }
+            Input::Images(images) => {
+                self.tell_images(&images);
+                self.remove_images(images);
+                None
+            }
+            Input::Left(project) => {
+                self.leaving.gone(&project);
+                None
+            }
+        }
+    }
+
+    fn hear_engine(&mut self, heard: engine::Heard) -> Vec<Event> {
+        match heard {
+            engine::Heard::Up(docker, about) => {
+                self.host = HostMeter::new(about.root_dir.clone());
+                self.docker = Some(docker);
+                self.about = Some(*about);
+                // Only now is it known what this node can hold.
+                self.introduce();
+                self.introduce_again();
+                self.list();
+                self.find_projects();
+                self.list_images();
+                Vec::new()
+            }
+            engine::Heard::Event(happened) => {
+                if !self.workload.expects(&happened.id, happened.sign) {
+                    self.look(happened.id);
+                }
+                Vec::new()
+            }
+            engine::Heard::Down(why) => {
+                tracing::warn!(why, "the engine can not be asked; nothing is concluded from that");
+                self.docker = None;
+                vec![Event::EngineDown { why }]
+            }
+        }
+    }
+
+    fn hear_session(&mut self, heard: session::Heard) -> Vec<Event> {
+        match heard {
+            session::Heard::Connected(link, said) => {
+                self.link = Some(link);
+                self.said = *said;
+                Vec::new()
+            }
+            session::Heard::Lost => {
+                self.link = None;
+                Vec::new()
+            }
+            session::Heard::Message(message) => self.hear_coordinator(message),
+        }
+    }
+
+    fn hear_coordinator(&mut self, message: Down) -> Vec<Event> {
+        match message {
+            Down::Welcome(welcome) => {
+                self.welcome(&welcome);
+                Vec::new()
+            }
+            Down::Assignments(assignments) => self.assigned(&assignments).into_iter().collect(),
+            Down::Resolve(ask) => {
+                self.resolve(ask);
+                Vec::new()
+            }
+            Down::OpenRelay(ask) => {
+                self.open_relay(ask);
+                Vec::new()
+            }
+            Down::RemoveOrphans(orphans) => {
+                vec![Event::OrphansConfirmed { containers: orphans.container_ids }]
+            }
+        }
+    }
+
+    /// Takes up the cluster's name at the first contact, and says everything that is known.
+    fn welcome(&mut self, welcome: &wire::Welcome) {
+        match (welcome.cluster.parse::<ClusterId>(), &self.cluster) {
+            (Ok(cluster), None) => self.cluster = Some(cluster),
+            (Ok(cluster), Some(ours)) if cluster == *ours => {}
+            (Ok(_) | Err(_), _) => {
+                tracing::error!(
+                    cluster = welcome.cluster,
+                    "the coordinator speaks for another cluster: it is not heard"
+                );
+                return self.hang_up();
+            }
+        }
+        self.heartbeat = Duration::from_millis(welcome.heartbeat_ms.clamp(100, 60_000));
+        self.introduce();
+        self.introduce_again();
+        self.watch_engine();
+        self.report_everything();
+        self.told_images.clear();
+        self.list_images();
+        self.beat();
+    }
+
+    /// Says which images there are, when that is not what was said last.
+    fn tell_images(&mut self, images: &[StoredImage]) {
+        let digests = report::image_digests(images);
+        if self.link.is_some() && digests != self.told_images {
+            self.told_images.clone_from(&digests);
+            self.say(Up::Images(wire::Images { digests }));
+        }
+    }
+
+    fn assigned(&self, assignments: &wire::Assignments) -> Option<Event> {
+        self.cluster.as_ref()?;
+        let fence = assignments.fence.unwrap_or_default();
+        let fence =
+            Fence { incarnation: fence.incarnation, epoch: fence.epoch, revision: fence.revision };
+        match assignments_from_wire(assignments) {
+            Ok(tasks) => {
+                let tasks = tasks.into_iter().map(journal::from_wire).collect();
+                Some(Event::Assigned(Assignments { fence, tasks }))
+            }
+            Err(error) => {
+                tracing::error!(%error, "assignments that this agent does not understand are not followed: update it");
+                None
+            }
+        }
+    }
+
+    fn step(&mut self, events: &[Event]) {
+        let Step { must_persist, orders, reports, wake_at } =
+            step(&mut self.workload, events, self.clock.now());
+        self.wake_at = wake_at;
+        if must_persist
+            && let Some(cluster) = &self.cluster
+            && let Err(error) = self.journal.save(cluster, &self.node, &self.workload)
+        {
+            tracing::error!(
+                "the journal can not be written ({error:#}): what runs goes on, but a restart of the agent would know less"
+            );
+        }
+        orders.into_iter().for_each(|order| self.carry_out(order));
+        if !reports.is_empty() {
+            self.say(Up::Report(report::to_wire(&reports, &self.workload, report::Extent::News)));
+        }
+        self.leave_projects();
+    }
+
+    fn beat(&mut self) {
+        let containers: Vec<Container> = self.workload.containers().cloned().collect();
+        let heartbeat = wire::Heartbeat {
+            engine_ready: *self.workload.engine() == EngineState::Ready,
+            host: Some(self.host.sample()),
+            containers: self.meter.sample(&containers),
+        };
+        self.say(Up::Heartbeat(heartbeat));
+    }
+
+    fn report_everything(&mut self) {
+        let reports = self.workload.reports();
+        self.say(Up::Report(report::to_wire(&reports, &self.workload, report::Extent::Everything)));
+    }
+
+    fn say(&mut self, message: Up) {
+        if self.link.as_ref().is_some_and(|link| !link.say(message)) {
+            self.hang_up();
+        }
+    }
+
+    /// Ends the conversation; the next one begins with everything.
+    fn hang_up(&mut self) {
+        self.link = None;
+    }
+
+    fn introduce(&self) {
+        let hello =
+            report::hello(&self.config, &self.node, self.cluster.as_ref(), self.about.as_ref());
+        *self.hello.lock().unwrap_or_else(PoisonError::into_inner) = hello;
+    }
+
+    /// Says who this is in a conversation that has begun with less.
+    fn introduce_again(&mut self) {
+        let hello = self.hello.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if self.link.is_some() && hello != self.said {
+            self.said = hello.clone();
+            self.say(Up::Hello(hello));
+        }
+    }
+
+    /// Begins to watch the engine as soon as it is known whose containers are ours.
+    fn watch_engine(&mut self) {
+        let Some(cluster) = self.cluster.clone().filter(|_| !self.is_watching) else { return };
+        self.is_watching = true;
+        let settings = Settings {
+            socket: self.config.socket.clone(),
+            cluster,
+            node: self.node.clone(),
+            docker_config: self.config.docker_config.clone(),
+            prefer_local: self.config.prefer_local,
+        };
+        tokio::spawn(engine::watch(settings, self.engine_heard.clone()));
+    }
+}
+
+async fn sleep_until(at: Option<Timestamp>, clock: Clock) {
+    match at {
+        Some(at) => tokio::time::sleep(at.since(clock.now())).await,
+        None => std::future::pending().await,
+    }
+}

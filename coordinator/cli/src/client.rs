@@ -1,0 +1,79 @@
+//! The connection to the coordinator.
+
+use std::time::Duration;
+
+use proto::MESSAGE_LIMIT;
+use proto::transport::{Dial, Security};
+use proto::wire;
+use proto::wire::control_client::ControlClient;
+use tonic::Request;
+use tonic::transport::Channel;
+
+use crate::args::Global;
+use crate::context;
+use crate::exit::from_status;
+
+/// A call that answers once does so within this time: a deployment may have to ask a registry.
+const UNARY: Duration = Duration::from_secs(60);
+
+/// The coordinator's control service.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    pub(crate) control: ControlClient<Channel>,
+}
+
+impl Client {
+    /// Finds out where the coordinator is. It is dialled by the first call.
+    pub(crate) fn new(global: &Global) -> anyhow::Result<Self> {
+        let address = context::address(global.addr.as_deref(), global.context.as_deref())?;
+        Self::at(address)
+    }
+
+    pub(crate) fn at(address: String) -> anyhow::Result<Self> {
+        let channel = Dial { address, security: Security::default() }.channel()?;
+        let control = ControlClient::new(channel)
+            .max_decoding_message_size(MESSAGE_LIMIT)
+            .max_encoding_message_size(MESSAGE_LIMIT);
+        Ok(Self { control })
+    }
+
+    pub(crate) async fn services(&self, project: &str) -> anyhow::Result<Vec<wire::ServiceView>> {
+        let request = unary(wire::ListServicesRequest { project: project.to_owned() });
+        let answer = self.control.clone().list_services(request).await;
+        Ok(answer.map_err(|status| from_status(&status))?.into_inner().services)
+    }
+
+    pub(crate) async fn tasks(&self, all: bool) -> anyhow::Result<Vec<wire::TaskView>> {
+        let request = unary(wire::ListTasksRequest { all, ..wire::ListTasksRequest::default() });
+        let answer = self.control.clone().list_tasks(request).await;
+        Ok(answer.map_err(|status| from_status(&status))?.into_inner().tasks)
+    }
+
+    pub(crate) async fn nodes(&self) -> anyhow::Result<Vec<wire::NodeView>> {
+        let answer = self.control.clone().list_nodes(unary(wire::ListNodesRequest {})).await;
+        Ok(answer.map_err(|status| from_status(&status))?.into_inner().nodes)
+    }
+
+    pub(crate) async fn deploy(
+        &self,
+        request: wire::DeployRequest,
+    ) -> anyhow::Result<wire::DeployResponse> {
+        let answer = self.control.clone().deploy(unary(request)).await;
+        Ok(answer.map_err(|status| from_status(&status))?.into_inner())
+    }
+
+    pub(crate) async fn remove(
+        &self,
+        request: wire::RemoveRequest,
+    ) -> anyhow::Result<wire::RemoveResponse> {
+        let answer = self.control.clone().remove(unary(request)).await;
+        Ok(answer.map_err(|status| from_status(&status))?.into_inner())
+    }
+}
+
+/// A request with a deadline.
+pub(crate) fn unary<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(UNARY);
+    request
+}

@@ -1,0 +1,273 @@
+//! How many tasks a service has, where, and how they are exchanged.
+
+use model::spec::REPLICAS_LIMIT;
+use proto::wire::service_spec::Mode;
+use proto::wire::{
+    Constraint, ConstraintOperator, FailureAction, Global, Once, Replicated, RestartCondition,
+    RestartPolicy, UpdateOrder, UpdatePolicy,
+};
+
+use super::node::Node;
+use super::placement;
+use super::problems::Problems;
+use super::section::Section;
+use super::values;
+
+/// Before the second restart in a row.
+const RESTART_DELAY_MS: u64 = 10_000;
+
+/// A new task must stay healthy for so long, as in a swarm.
+const MONITOR_MS: u64 = 5_000;
+
+/// Ten minutes: enough for a large image and a slow start, and somebody still waits for the answer.
+const PROGRESS_DEADLINE_MS: u64 = 600_000;
+
+/// What `deploy`, and the older keys beside it, say.
+#[derive(Debug)]
+pub(super) struct Deployment {
+    pub mode: Mode,
+    pub update: UpdatePolicy,
+    pub restart: RestartPolicy,
+    /// Whether the file says when to restart.
+    pub is_restart_given: bool,
+    pub constraints: Vec<Constraint>,
+    pub max_per_node: Option<u32>,
+}
+
+/// Reads everything but the resources.
+pub(super) fn read(
+    problems: &mut Problems,
+    service: &Section<'_>,
+    deploy: &Section<'_>,
+) -> Deployment {
+    let placement = deploy.section(problems, "placement");
+    placement::check_preferences(problems, &placement);
+    let mut constraints = placement::constraints(problems, &placement);
+    constraints.extend(service.read(problems, "platform", platform));
+    let mode = mode(problems, service, deploy);
+    Deployment {
+        mode,
+        update: update(problems, service, deploy, mode),
+        restart: restart(problems, service, (deploy, mode)),
+        is_restart_given: is_restart_given(problems, service, deploy),
+        constraints,
+        max_per_node: placement
+            .read(problems, "max_replicas_per_node", |problems, node| {
+                // Compose takes 0 for no limit.
+                values::count(problems, node, REPLICAS_LIMIT)
+            })
+            .filter(|most| *most > 0),
+    }
+}
+
+fn platform(problems: &mut Problems, node: &Node) -> Option<Constraint> {
+    let text = values::text(problems, node)?;
+    let arch = match text {
+        "linux/amd64" => "amd64",
+        "linux/arm64" | "linux/arm64/v8" => "arm64",
+        _ => {
+            let message = format!("the platform `{text}` is not supported");
+            problems.error(node.place, message).hint("write `linux/amd64` or `linux/arm64`");
+            return None;
+        }
+    };
+    Some(Constraint {
+        attribute: "node.platform.arch".to_owned(),
+        operator: ConstraintOperator::Equal.into(),
+        value: arch.to_owned(),
+    })
+}
+
+fn mode(problems: &mut Problems, service: &Section<'_>, deploy: &Section<'_>) -> Mode {
+    let replicas = replicas(problems, service, deploy);
+    let Some(node) = deploy.node("mode") else {
+        return Mode::Replicated(Replicated {
+            replicas: replicas.map_or(1, |(replicas, _)| replicas),
+        });
+    };
+    let only_one = |problems: &mut Problems, message: &str| {
+        if let Some((replicas, at)) = replicas
+            && replicas != 1
+        {
+            problems.error(at.place, message).hint("take the number of replicas out");
+        }
+    };
+    match values::text(problems, node) {
+        Some("global") => {
+            only_one(problems, "a global service has one task on each node");
+            Mode::Global(Global {})
+        }
+        Some("replicated-job") => {
+            only_one(problems, "a job has one task");
+            Mode::Once(Once {})
+        }
+        Some("replicated") | None => {
+            Mode::Replicated(Replicated { replicas: replicas.map_or(1, |(replicas, _)| replicas) })
+        }
+        Some(other) => {
+            let message = format!("the mode `{other}` is not supported");
+            let hint = "write `replicated`, `global`, or `replicated-job` for one task that runs to its end";
+            problems.error(node.place, message).hint(hint);
+            Mode::Global(Global {})
+        }
+    }
+}
+
+fn replicas<'a>(
+    problems: &mut Problems,
+    service: &Section<'a>,
+    deploy: &Section<'a>,
+) -> Option<(u32, &'a Node)> {
+    let mut read = |section: &Section<'a>, name| {
+        let node = section.node(name)?;
+        Some((values::count(problems, node, REPLICAS_LIMIT)?, node))
+    };
+    let (scale, replicas) = (read(service, "scale"), read(deploy, "replicas"));
+    if let (Some((one, at)), Some((two, other))) = (scale, replicas)
+        && one != two
+    {
+        let problem = problems.error(at.place, "`scale` differs from `deploy.replicas`");
+        problem.other("it says", other.place).hint("keep one of them");
+    }
+    replicas.or(scale)
+}
+
+fn restart(
+    problems: &mut Problems,
+    service: &Section<'_>,
+    (deploy, mode): (&Section<'_>, Mode),
+) -> RestartPolicy {
+    let policy = deploy.section(problems, "restart_policy");
+    let condition = policy.read(problems, "condition", condition);
+    let delay_ms = policy.duration_ms(problems, "delay").unwrap_or(RESTART_DELAY_MS);
+    let max_attempts = policy
+        .read(problems, "max_attempts", |problems, node| values::count(problems, node, u32::MAX));
+    let older = service.read(problems, "restart", restart_text);
+    let usual = match mode {
+        Mode::Once(_) => RestartCondition::Never,
+        Mode::Replicated(_) | Mode::Global(_) => RestartCondition::Any,
+    };
+    // As Compose has it: the older key counts only without a policy.
+    let (condition, attempts) = match (condition, policy.place, older) {
+        (Some(condition), _, _) => (condition, max_attempts),
+        (None, None, Some((condition, attempts))) => (condition, attempts),
+        (None, _, _) => (usual, max_attempts),
+    };
+    if let (Mode::Once(_), RestartCondition::Any) = (mode, condition)
+        && let Some(node) = policy.node("condition").or_else(|| service.node("restart"))
+    {
+        let message = "a job is not started again after it has ended well";
+        problems.error(node.place, message).hint("write `on-failure`, or leave it out");
+    }
+    RestartPolicy { condition: condition.into(), max_attempts: attempts, delay_ms }
+}
+
+fn is_restart_given(problems: &mut Problems, service: &Section<'_>, deploy: &Section<'_>) -> bool {
+    let policy = deploy.section(problems, "restart_policy");
+    policy.node("condition").is_some() || service.node("restart").is_some()
+}
+
+fn condition(problems: &mut Problems, node: &Node) -> Option<RestartCondition> {
+    match values::text(problems, node)? {
+        "none" => Some(RestartCondition::Never),
+        "on-failure" => Some(RestartCondition::OnFailure),
+        "any" => Some(RestartCondition::Any),
+        other => {
+            let message = format!("`{other}` is not a restart condition");
+            problems.error(node.place, message).hint("write `none`, `on-failure` or `any`");
+            None
+        }
+    }
+}
+
+fn restart_text(problems: &mut Problems, node: &Node) -> Option<(RestartCondition, Option<u32>)> {
+    let text = values::text(problems, node)?;
+    match text {
+        "no" => return Some((RestartCondition::Never, None)),
+        "always" | "unless-stopped" => return Some((RestartCondition::Any, None)),
+        "on-failure" => return Some((RestartCondition::OnFailure, None)),
+        _ => {}
+    }
+    match text.strip_prefix("on-failure:").map(str::parse) {
+        Some(Ok(attempts)) => Some((RestartCondition::OnFailure, Some(attempts))),
+        Some(Err(_)) | None => {
+            let message = format!("`{text}` is not a restart policy");
+            let hint = "write `\"no\"`, `always`, `on-failure`, `on-failure:3` or `unless-stopped`";
+            problems.error(node.place, message).hint(hint);
+            None
+        }
+    }
+}
+
+fn update(
+    problems: &mut Problems,
+    service: &Section<'_>,
+    deploy: &Section<'_>,
+    mode: Mode,
+) -> UpdatePolicy {
+    let config = deploy.section(problems, "update_config");
+    let wharf = service.section(problems, "x-wharf");
+    config.read(problems, "delay", no_delay);
+    let all = match mode {
+        Mode::Replicated(Replicated { replicas }) => replicas.max(1),
+        Mode::Global(_) => REPLICAS_LIMIT,
+        Mode::Once(_) => 1,
+    };
+    let parallelism = config.read(problems, "parallelism", |problems, node| {
+        values::count(problems, node, REPLICAS_LIMIT)
+    });
+    let deadline = wharf.read(problems, "progress_deadline", values::some_duration_ms);
+    UpdatePolicy {
+        parallelism: match parallelism {
+            Some(0) => all,
+            Some(parallelism) => parallelism,
+            None => 1,
+        },
+        order: config.read(problems, "order", order).unwrap_or(UpdateOrder::Auto).into(),
+        monitor_ms: config.duration_ms(problems, "monitor").unwrap_or(MONITOR_MS),
+        max_failure_permille: config
+            .read(problems, "max_failure_ratio", values::permille)
+            .unwrap_or(0),
+        on_failure: config
+            .read(problems, "failure_action", failure_action)
+            .unwrap_or(FailureAction::Rollback)
+            .into(),
+        progress_deadline_ms: deadline.unwrap_or(PROGRESS_DEADLINE_MS),
+    }
+}
+
+fn no_delay(problems: &mut Problems, node: &Node) -> Option<()> {
+    if values::duration_ms(problems, node)? > 0 {
+        let message = "a delay between updates is not supported";
+        let hint = "use `monitor`: the next task is updated when the last one has been healthy for so long";
+        problems.error(node.place, message).hint(hint);
+    }
+    Some(())
+}
+
+fn order(problems: &mut Problems, node: &Node) -> Option<UpdateOrder> {
+    match values::text(problems, node)? {
+        "start-first" => Some(UpdateOrder::StartFirst),
+        "stop-first" => Some(UpdateOrder::StopFirst),
+        other => {
+            let message = format!("`{other}` is not an order");
+            problems
+                .error(node.place, message)
+                .hint("write `start-first` or `stop-first`, or leave it out");
+            None
+        }
+    }
+}
+
+fn failure_action(problems: &mut Problems, node: &Node) -> Option<FailureAction> {
+    match values::text(problems, node)? {
+        "rollback" => Some(FailureAction::Rollback),
+        "pause" => Some(FailureAction::Pause),
+        "continue" => Some(FailureAction::Continue),
+        other => {
+            let message = format!("`{other}` is not what a failed update can do");
+            problems.error(node.place, message).hint("write `rollback`, `pause` or `continue`");
+            None
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The keys of volumes and configs.
+
+use super::{Key, ignored, no, partly, yes};
+
+/// `services.*.volumes[]`
+pub(in super::super) static MOUNT: &[Key] = &[
+    partly("type", "`volume`, `bind` and `tmpfs`"),
+    yes("source"),
+    yes("target"),
+    yes("read_only"),
+    yes("tmpfs").keys(MOUNT_TMPFS),
+    partly("bind", "see its keys").keys(MOUNT_BIND),
+    partly("volume", "see its keys").keys(MOUNT_VOLUME),
+    no("consistency", "leave it out"),
+    no("image", "copy what is needed into the image of the service"),
+];
+
+/// `services.*.volumes[].tmpfs`
+pub(in super::super) static MOUNT_TMPFS: &[Key] = &[yes("size"), no("mode", "leave it out")];
+
+/// `services.*.volumes[].bind`
+static MOUNT_BIND: &[Key] = &[
+    no("create_host_path", "make the directory on the nodes, or use a named volume"),
+    no("propagation", "leave it out"),
+    no("recursive", "leave it out"),
+    no("selinux", "leave it out"),
+];
+
+/// `services.*.volumes[].volume`
+static MOUNT_VOLUME: &[Key] = &[
+    no("labels", "leave it out"),
+    no("nocopy", "leave it out"),
+    no("subpath", "use a volume of its own"),
+];
+
+/// `volumes.*`
+pub(in super::super) static VOLUME: &[Key] = &[
+    partly("driver", "only `local`"),
+    ignored("labels", "volumes are labelled by Wharf"),
+    no("driver_opts", "leave it out, or mount the file system on the nodes and use its path"),
+    no("external", "leave it out; Wharf makes the volumes of a project"),
+    no("name", "leave it out; Wharf names volumes"),
+];
+
+/// `services.*.configs[]`
+pub(in super::super) static CONFIG_USE: &[Key] =
+    &[yes("source"), yes("target"), yes("uid"), yes("gid"), partly("mode", "octal: `0444`")];
+
+/// `configs.*`
+pub(in super::super) static CONFIG: &[Key] = &[
+    yes("file"),
+    yes("content"),
+    yes("environment"),
+    ignored("labels", "a config is a file in the container, which has no labels"),
+    no("external", "give the content with `file`"),
+    no("name", "leave it out; the key is the name"),
+    no("template_driver", "use variables in `content`"),
+];

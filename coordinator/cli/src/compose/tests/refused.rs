@@ -1,0 +1,360 @@
+//! Errors as they are printed.
+
+use super::super::keys::{SERVICE, Support};
+use super::{errors, try_read, web_errors};
+
+/// Checks what is printed for a file, line by line and without the indentation of this source.
+fn check(text: &str, expected: &str) {
+    let printed = errors(text);
+    assert_eq!(printed, expected.trim_matches('\n'), "\n{printed}");
+}
+
+#[test]
+fn an_unknown_key_is_shown_with_what_was_meant() {
+    check(
+        "services:\n  web:\n    image: a\n    deploy:\n      replica: 3\n",
+        "
+compose.yaml:5:7: error: unknown key `replica` in deploy
+  5 |       replica: 3
+    |       ^^^^^^^
+hint: did you mean `replicas`?
+",
+    );
+    check(
+        "services:\n  web:\n    image: a\n    replicas: 3\n",
+        "
+compose.yaml:4:5: error: unknown key `replicas` in service `web`
+  4 |     replicas: 3
+    |     ^^^^^^^^
+hint: did you mean `deploy.replicas`?
+",
+    );
+}
+
+#[test]
+fn a_key_that_is_given_twice_shows_both() {
+    check(
+        "services:\n  web:\n    image: a\n    tty: true\n    image: b\n",
+        "
+compose.yaml:5:5: error: key `image` is given twice
+  5 |     image: b
+    |     ^^^^^
+compose.yaml:3:5: here is the first
+  3 |     image: a
+    |     ^^^^^
+hint: keep one of them
+",
+    );
+}
+
+#[test]
+fn a_key_that_is_not_supported_says_what_to_do_instead() {
+    check(
+        "services:\n  web:\n    image: a\n    container_name: x\nsecrets:\n  s: {file: x}\n",
+        "
+compose.yaml:4:5: error: `container_name` is not supported
+  4 |     container_name: x
+    |     ^^^^^^^^^^^^^^
+hint: leave it out; Wharf names containers, and services reach each other by the service name
+compose.yaml:5:1: error: `secrets` is not supported
+  5 | secrets:
+    | ^^^^^^^
+hint: secrets are not supported yet; give the value in `environment` or by a file on the nodes
+",
+    );
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_says_what_was_expected_and_found() {
+    check(
+        "services:\n  web:\n    image: [a]\n    scale: [1, 2]\n    ports: 80\n    environment: x\n    tty: \"yes\"\n    user: true\n",
+        "
+compose.yaml:3:12: error: expected a string, found a list
+  3 |     image: [a]
+    |            ^
+compose.yaml:4:12: error: expected a number, found a list
+  4 |     scale: [1, 2]
+    |            ^
+compose.yaml:5:12: error: expected a list, found a number
+  5 |     ports: 80
+    |            ^^
+compose.yaml:6:18: error: expected a mapping or a list of `NAME=VALUE`, found a string
+  6 |     environment: x
+    |                  ^
+compose.yaml:7:10: error: expected true or false, found a string
+  7 |     tty: \"yes\"
+    |          ^^^^^
+hint: in YAML 1.2 that is a text: write `true`
+compose.yaml:8:11: error: expected a string, found true or false
+  8 |     user: true
+    |           ^^^^
+hint: write \"true\", in quotes, if it is a text
+",
+    );
+}
+
+#[test]
+fn what_is_no_yaml_is_shown_where_it_stops_being_so() {
+    check(
+        "services:\n  web:\n   image: a\n  - b\n",
+        "
+compose.yaml:4:5: error: not YAML: while parsing a block mapping, did not find expected key
+  4 |   - b
+    |     ^
+",
+    );
+}
+
+#[test]
+fn an_image_and_a_name_are_checked() {
+    check(
+        "services:\n  Web:\n    image: Nginx\n",
+        "
+compose.yaml:2:3: error: a service name can not have 'W' at position 1 (allowed: a-z, 0-9, and after the first character - and _)
+  2 |   Web:
+    |   ^^^
+hint: other containers reach a service by its name: use one that DNS takes
+compose.yaml:3:12: error: \"Nginx\" is not an image reference: each part between slashes starts and ends with a lower-case letter or a digit
+  3 |     image: Nginx
+    |            ^^^^^
+hint: write it as in `nginx:1.27` or `registry:5000/team/app`
+",
+    );
+}
+
+#[test]
+fn a_service_without_an_image_is_refused() {
+    check(
+        "services:\n  web:\n    tty: true\n",
+        "
+compose.yaml:2:3: error: service `web` has neither `image` nor `build`
+  2 |   web:
+    |   ^^^
+hint: add `image: NAME`
+",
+    );
+}
+
+#[test]
+fn an_unknown_tag_is_refused() {
+    check(
+        "services:\n  web:\n    image: !secret a\n",
+        "
+compose.yaml:3:12: error: unknown tag `!secret`
+  3 |     image: !secret a
+    |            ^^^^^^^^^
+hint: leave it out: Compose knows only `!reset` and `!override`
+",
+    );
+}
+
+#[test]
+fn our_own_key_is_checked_where_it_stands() {
+    check(
+        "x-wharf: {}\nservices:\n  web:\n    image: a\n    x-wharf:\n      progress_dedline: 1m\n",
+        "
+compose.yaml:1:1: error: `x-wharf` has no meaning in a Compose file
+  1 | x-wharf: {}
+    | ^^^^^^^
+hint: it is a key of a service
+compose.yaml:6:7: error: unknown key `progress_dedline` in x-wharf
+  6 |       progress_dedline: 1m
+    |       ^^^^^^^^^^^^^^^^
+hint: did you mean `progress_deadline`?
+",
+    );
+}
+
+#[test]
+fn a_long_line_is_cut_and_a_late_line_is_aligned() {
+    let long = "x".repeat(300);
+    let text = format!(
+        "services:\n{}  web: {{image: a, labels: {{a: {long}}}, bad: 1}}\n",
+        "\n".repeat(10)
+    );
+    let printed = errors(&text);
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines[0], "compose.yaml:12:334: error: unknown key `bad` in service `web`");
+    assert_eq!(lines[1], format!("  12 | {}}}, bad: 1}}", "x".repeat(17)));
+    assert_eq!(lines[2], format!("     | {}^^^", " ".repeat(20)));
+}
+
+#[test]
+fn an_empty_file_and_one_without_services_are_refused() {
+    check("", "error: compose.yaml is empty\nhint: add `services:`");
+    check("# nothing\n", "error: compose.yaml is empty\nhint: add `services:`");
+    check(
+        "name: x\n",
+        "
+compose.yaml:1:1: error: there are no services
+  1 | name: x
+    | ^
+hint: add one under `services`
+",
+    );
+    check(
+        "- services\n",
+        "
+compose.yaml:1:1: error: expected a mapping, found a list
+  1 | - services
+    | ^
+compose.yaml:1:1: error: there are no services
+  1 | - services
+    | ^
+hint: add one under `services`
+",
+    );
+}
+
+#[test]
+fn two_documents_are_refused() {
+    assert!(
+        errors("services: {a: {image: a}}\n---\nservices: {}\n")
+            .contains("a Compose file is one YAML document")
+    );
+}
+
+#[test]
+fn every_key_that_is_refused_is_taken_when_it_asks_for_nothing() {
+    for key in SERVICE.iter().filter(|key| key.support == Support::No) {
+        let text =
+            |value: &str| format!("services:\n  web:\n    image: a\n    {}: {value}\n", key.name);
+        for nothing in ["", "null", "false", "[]", "{}"] {
+            assert!(try_read(&text(nothing)).is_ok(), "{}: {nothing}", key.name);
+        }
+        let asked = errors(&text("[x]"));
+        assert!(asked.contains(&format!("`{}` is not supported", key.name)), "{asked}");
+        assert!(asked.contains(key.note), "{asked}");
+    }
+}
+
+#[test]
+fn what_has_no_effect_is_a_warning() {
+    let project = try_read(
+        "version: '3'\nservices: {web: {image: a, deploy: {labels: {a: b}}, network_mode: bridge}}",
+    )
+    .unwrap();
+    let messages: Vec<&str> = project.warnings.iter().map(|one| one.message.as_str()).collect();
+    let bridge = "`network_mode: bridge` is the default network of the project here";
+    assert_eq!(messages, ["`version` has no effect", "`labels` has no effect", bridge]);
+}
+
+#[test]
+fn single_values_are_refused_for_what_is_wrong_with_them() {
+    let cases = [
+        ("    init: false", "`init: false` is not supported"),
+        ("    restart: sometimes", "`sometimes` is not a restart policy"),
+        ("    network_mode: container:x", "the network mode `container:x` is not supported"),
+        (
+            "    network_mode: host\n    networks: [default]",
+            "`network_mode` and `networks` exclude each other",
+        ),
+        ("    networks: [defualt]", "the network `defualt` is not declared"),
+        ("    platform: windows", "the platform `windows` is not supported"),
+        ("    pull_policy: never", "the pull policy `never` is not supported"),
+        ("    stop_signal: term", "`term` is not a signal"),
+        ("    working_dir: srv", "`srv` is not an absolute path in the container"),
+        ("    command: \"a 'b\"", "a ' that is not closed"),
+        ("    labels: {wharf.x: y}", "the label `wharf.x` is one of Wharf's own"),
+        ("    extra_hosts: [x]", "expected the name of a host and its address"),
+        ("    volumes: [/data]", "a volume without a name"),
+        ("    volumes: ['a:/b']", "the volume `a` is not declared"),
+        ("    volumes: ['data:b']", "`b` is not an absolute path in the container"),
+        ("    volumes: ['data:/b:z']", "the option `z` of a mount is not supported"),
+        ("    volumes: ['data:/b', '/c:/b/']", "`/b` is mounted twice"),
+        ("    volumes: [~/x:/y]", "`~` can not be told: HOME is not set"),
+        (
+            "    volumes: [{type: npipe, target: /x}]",
+            "a mount has one of the types `volume`, `bind` and `tmpfs`",
+        ),
+        ("    tmpfs: '/x:mode=700'", "the option `mode=700` of `tmpfs` is not supported"),
+        ("    configs: [x]", "the config `x` is not declared"),
+    ];
+    check_cases(&cases);
+}
+
+#[test]
+fn ports_and_health_checks_are_refused_for_what_is_wrong_with_them() {
+    let cases = [
+        ("    expose: [x]", "`x` is not a port: a port is a number from 1 to 65535"),
+        ("    ports: ['80/sctp']", "`80/sctp` is not a port: the protocol is `tcp` or `udp`"),
+        ("    ports: ['1.2.3:1:2']", "`1.2.3:1:2` is not a port: the address is no IP address"),
+        ("    ports: [{published: 80}]", "a port without a target"),
+        (
+            "    ports: [{target: 80, published: 1-9}]",
+            "a range of host ports for one port of the container",
+        ),
+        ("    healthcheck: {interval: 1s}", "a health check that tries nothing"),
+        (
+            "    healthcheck: {test: a, x-tcp: {port: 1}}",
+            "more than one of `test`, `x-http` and `x-tcp`",
+        ),
+        (
+            "    healthcheck: {test: [curl, x]}",
+            "a test in a list begins with `NONE`, `CMD` or `CMD-SHELL`",
+        ),
+        ("    healthcheck: {x-http: {}}", "a probe without a port"),
+    ];
+    check_cases(&cases);
+}
+
+#[test]
+fn deployments_are_refused_for_what_is_wrong_with_them() {
+    let cases = [
+        ("    deploy: {mode: global-job}", "the mode `global-job` is not supported"),
+        ("    deploy: {mode: global, replicas: 2}", "a global service has one task on each node"),
+        ("    deploy: {replicas: 2}\n    scale: 3", "`scale` differs from `deploy.replicas`"),
+        ("    deploy: {update_config: {delay: 1s}}", "a delay between updates is not supported"),
+        (
+            "    deploy: {rollback_config: {order: stop-first}}",
+            "`rollback_config` is not supported",
+        ),
+        ("    deploy: {restart_policy: {window: 1s}}", "`window` is not supported"),
+        (
+            "    deploy: {placement: {constraints: [node.role == worker]}}",
+            "`node.role` can not be a constraint",
+        ),
+        ("    deploy: {placement: {constraints: [x]}}", "`x` is not a constraint"),
+        (
+            "    deploy: {placement: {preferences: [{spread: node.labels.rack}]}}",
+            "only a spread over `node.zone` is supported, and it is done anyway",
+        ),
+        (
+            "    cpus: 1\n    deploy: {resources: {limits: {cpus: 2}}}",
+            "this differs from what `deploy.resources` says",
+        ),
+        ("    depends_on: {web2: {condition: ready}}", "`ready` is not a condition"),
+        ("    cap_add: [net_admin]", "`net_admin` is not a capability"),
+    ];
+    check_cases(&cases);
+}
+
+/// Checks that lines of a service have an error with a message.
+fn check_cases(cases: &[(&str, &str)]) {
+    for (lines, expected) in cases {
+        let errors = web_errors(lines);
+        assert!(errors.iter().any(|error| error == expected), "{lines}: {errors:?}");
+    }
+}
+
+#[test]
+fn definitions_are_checked() {
+    let text = "
+services: {web: {image: a, configs: [{source: c, mode: 444}, both, unset]}}
+networks: {n: {driver: macvlan, external: true}}
+volumes: {v: {driver: nfs}, V: }
+configs: {c: {content: x}, both: {content: x, file: y}, unset: {environment: NOT_SET}}
+";
+    let printed = errors(text);
+    for expected in [
+        "`444` is not a mode",
+        "a config has one of `file`, `content` and `environment`",
+        "variable `NOT_SET` is not set",
+        "only the default driver of networks is supported",
+        "`external` is not supported",
+        "only the driver `local` of volumes is supported",
+        "`V` is not the name of a volume",
+    ] {
+        assert!(printed.contains(expected), "{expected}\n{printed}");
+    }
+}

@@ -1,0 +1,138 @@
+//! What a change means to an operator, in a sentence.
+
+use model::id::{NodeId, ServiceId, TaskId};
+use model::node::{Availability, Node};
+use model::service::{Origin, Service, ServicePhase};
+use model::task::{DesiredState, Health, StopCause, Task, TaskState};
+
+use crate::cluster::{Change, Cluster};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Occurrence {
+    /// To what.
+    pub subject: Subject,
+    /// What, as a sentence without its subject.
+    pub message: String,
+}
+
+/// What something happened to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// A service.
+    Service(ServiceId),
+    /// A task, and whose it is.
+    Task(TaskId, ServiceId),
+    /// A node.
+    Node(NodeId),
+}
+
+/// Says what `change` will mean to somebody who knows `before`. Not every change is worth a sentence.
+#[must_use]
+pub fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
+    match change {
+        Change::PutService(service) => {
+            let known = before.services().get(&service.id);
+            let message = service_news(known.map(AsRef::as_ref), service)?;
+            Some(Occurrence { subject: Subject::Service(service.id.clone()), message })
+        }
+        Change::RemoveService(id) => {
+            let message = "is removed".to_owned();
+            Some(Occurrence { subject: Subject::Service(id.clone()), message })
+        }
+        Change::PutTask(task) => {
+            let known = before.tasks().get(&task.id);
+            let message = task_news(known.map(AsRef::as_ref), task)?;
+            let subject = Subject::Task(task.id.clone(), task.service.clone());
+            Some(Occurrence { subject, message })
+        }
+        Change::PutNode(node) => {
+            let known = before.nodes().get(&node.id);
+            let message = node_news(known.map(AsRef::as_ref), node)?;
+            Some(Occurrence { subject: Subject::Node(node.id.clone()), message })
+        }
+        Change::RemoveTask(_) | Change::PutNextTask(_) => None,
+    }
+}
+
+fn service_news(before: Option<&Service>, service: &Service) -> Option<String> {
+    let number = service.target.number;
+    if before.is_none_or(|before| before.target.number != number) {
+        return Some(match service.target.origin {
+            Origin::Deployed => format!("generation {number} is accepted"),
+            Origin::Scaled => {
+                format!("generation {number} is accepted: another number of replicas")
+            }
+            Origin::Restarted => format!("generation {number} is accepted: a restart"),
+            Origin::RolledBack { to } => {
+                format!("generation {number} goes back to generation {to}")
+            }
+        });
+    }
+    if before.is_some_and(|before| before.phase == service.phase) {
+        return None;
+    }
+    match &service.phase {
+        ServicePhase::Steady => Some(format!("generation {number} runs in every slot")),
+        ServicePhase::Halted { reason } => Some(format!("generation {number} is halted: {reason}")),
+        ServicePhase::Removing => Some("is being removed".to_owned()),
+        ServicePhase::Rolling { .. } => None,
+    }
+}
+
+fn task_news(before: Option<&Task>, task: &Task) -> Option<String> {
+    let same_state = before.is_some_and(|before| before.state == task.state);
+    if same_state {
+        let was_told = before.is_some_and(|before| before.desired != task.desired);
+        let is_restarted = before.is_some_and(|before| before.restarts < task.restarts);
+        return match task.desired {
+            DesiredState::Stop { cause } if was_told => Some(format!("is to stop: {}", why(cause))),
+            DesiredState::Run | DesiredState::Stop { .. } if is_restarted => {
+                Some(format!("starts again ({}): {}", task.restarts, task.note))
+            }
+            DesiredState::Run | DesiredState::Stop { .. } => None,
+        };
+    }
+    match &task.state {
+        TaskState::Pending => None,
+        TaskState::Assigned => task.node.as_ref().map(|node| format!("is placed on {node}")),
+        TaskState::Preparing if task.note.is_empty() => Some("is being prepared".to_owned()),
+        TaskState::Preparing => Some(format!("is being prepared: {}", task.note)),
+        TaskState::Running { health, .. } => Some(running(*health).to_owned()),
+        TaskState::Completed => Some("has ended".to_owned()),
+        TaskState::Failed { reason, .. } => Some(format!("has failed: {reason}")),
+        TaskState::Lost => Some("is given up with its node".to_owned()),
+    }
+}
+
+const fn running(health: Health) -> &'static str {
+    match health {
+        Health::Unchecked => "runs",
+        Health::Starting => "runs, its health is not known yet",
+        Health::Healthy => "runs and is healthy",
+        Health::Unhealthy => "runs, but fails its health check",
+    }
+}
+
+const fn why(cause: StopCause) -> &'static str {
+    match cause {
+        StopCause::Operator => "an operator removed it or asked for fewer",
+        StopCause::Drain => "its node is being emptied",
+        StopCause::Update => "a newer generation has taken its slot",
+        StopCause::Duplicate => "another task fills its slot",
+        StopCause::Ended => "it is over",
+        StopCause::NodeDead => "its node is gone, or was silent for too long",
+    }
+}
+
+fn node_news(before: Option<&Node>, node: &Node) -> Option<String> {
+    let Some(before) = before else { return Some("has joined".to_owned()) };
+    if before.availability == node.availability {
+        return None;
+    }
+    Some(match node.availability {
+        Availability::Active => "is open for new tasks".to_owned(),
+        Availability::Cordoned => "is closed to new tasks".to_owned(),
+        Availability::Dead => "is gone for good".to_owned(),
+    })
+}

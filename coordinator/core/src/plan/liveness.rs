@@ -1,0 +1,109 @@
+//! What follows when a node is silent for long, and nothing proves it gone.
+//!
+//! Silence proves nothing: its containers may run on behind a broken link. So only services that can bear two copies for a
+//! while get others elsewhere: replicated ones with two or more replicas, without a port or data of their node. Whoever
+//! returns is told to stop what was replaced. And silence of many is taken for our own fault until it is proven otherwise.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::id::NodeId;
+use model::node::{Availability, Node};
+use model::spec::Mode;
+use model::task::{DesiredState, StopCause, Task, TaskState};
+use model::time::Timestamp;
+
+use crate::cluster::{Cluster, SUSPECT_AFTER};
+use crate::draft::Draft;
+
+/// A node that was silent for so long is taken for gone by services that can bear it.
+pub(crate) const REPLACE_AFTER: Duration = Duration::from_secs(300);
+/// One node at a time, so that registries and engines get through: ten minutes for sixty nodes.
+const REPLACE_EVERY: Duration = Duration::from_secs(10);
+/// When so large a part of a zone is silent, in percent, and so many nodes at least, the zone or the link to it is the
+/// cause, and more load elsewhere helps nobody (the numbers are those of the Kubernetes node lifecycle controller).
+const ZONE_PERCENT: usize = 55;
+const ZONE_LEAST: usize = 3;
+
+pub(crate) fn pass(draft: &mut Draft<'_>) {
+    let now = draft.now;
+    if now < draft.cluster.silence.look_at {
+        return;
+    }
+    let zones = Zones::of(draft.cluster, now);
+    let silent = draft.cluster.nodes().values().filter(|node| {
+        silence(draft.cluster, node, now).is_some_and(|silence| silence >= REPLACE_AFTER)
+    });
+    let silent: Vec<Arc<Node>> =
+        silent.filter(|node| lost_on(draft.cluster, &node.id).next().is_some()).cloned().collect();
+    let may = now >= draft.cluster.silence.replaced_at + REPLACE_EVERY;
+    if let Some(node) = silent.iter().find(|node| may && !zones.is_frozen(node)) {
+        let lost: Vec<Arc<Task>> = lost_on(draft.cluster, &node.id).cloned().collect();
+        lost.iter().for_each(|task| give_up(draft, task));
+        draft.cluster.silence.replaced_at = now;
+    }
+    let soon = (!silent.is_empty()).then(|| now + REPLACE_EVERY);
+    draft.cluster.silence.look_at = soon.unwrap_or_else(|| first_silence(draft.cluster, now));
+}
+
+/// When a node that is heard now can have been silent for long enough. Heartbeats in between only make it later.
+fn first_silence(cluster: &Cluster, now: Timestamp) -> Timestamp {
+    let heard = cluster.nodes().values().filter_map(|node| cluster.sighting(&node.id));
+    let due = heard.map(|seen| seen.at + REPLACE_AFTER).filter(|at| *at > now);
+    due.min().unwrap_or(now + REPLACE_AFTER)
+}
+
+/// For how long a node was silent that is not proven gone.
+fn silence(cluster: &Cluster, node: &Node, now: Timestamp) -> Option<Duration> {
+    let seen = cluster.sighting(&node.id).filter(|_| node.availability != Availability::Dead)?;
+    Some(now.since(seen.at))
+}
+
+/// The tasks of a node that need not be waited for.
+fn lost_on<'a>(cluster: &'a Cluster, node: &'a NodeId) -> impl Iterator<Item = &'a Arc<Task>> {
+    cluster.tasks_on(node).filter(|task| !task.state.is_final() && bears_two(cluster, task))
+}
+
+/// Says whether it does no harm when a second copy of the task runs for a while.
+fn bears_two(cluster: &Cluster, task: &Task) -> bool {
+    let service = cluster.services().get(&task.service);
+    let has_others = service.is_some_and(|service| match service.target.spec.mode {
+        Mode::Replicated { replicas } => replicas >= 2,
+        Mode::Global | Mode::Once => false,
+    });
+    has_others && !task.generation.spec.task.is_exclusive()
+}
+
+fn give_up(draft: &mut Draft<'_>, task: &Task) {
+    let desired = match task.desired {
+        DesiredState::Run => DesiredState::Stop { cause: StopCause::NodeDead },
+        told @ DesiredState::Stop { .. } => told,
+    };
+    draft.put_task(Task { desired, state: TaskState::Lost, ..task.clone() });
+    draft.touch(&task.service);
+    draft.touch_waiting();
+}
+
+/// How many nodes there are in each zone, and how many of them are silent.
+struct Zones<'a>(BTreeMap<&'a str, (usize, usize)>);
+
+impl Zones<'_> {
+    fn of(cluster: &Cluster, now: Timestamp) -> Zones<'_> {
+        let mut zones = BTreeMap::<&str, (usize, usize)>::new();
+        for node in cluster.nodes().values() {
+            let Some(silence) = silence(cluster, node, now) else { continue };
+            let (all, silent) = zones.entry(&node.zone).or_default();
+            *all += 1;
+            *silent += usize::from(silence >= SUSPECT_AFTER);
+        }
+        Zones(zones)
+    }
+
+    /// Says whether so much is silent, if only for a moment (simulation, seed 301), that it proves nothing.
+    fn is_frozen(&self, node: &Node) -> bool {
+        let (all, silent) = self.0.get(node.zone.as_str()).copied().unwrap_or_default();
+        let is_zone = silent >= ZONE_LEAST && silent * 100 >= all * ZONE_PERCENT;
+        is_zone || self.0.values().all(|(all, silent)| all == silent)
+    }
+}

@@ -1,0 +1,109 @@
+//! Whether a request can be taken at all. Checked as a whole before anything is changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::id::{ServiceId, ServiceName};
+use model::service::{Service, ServicePhase};
+use model::spec::{Dependency, Mode, REPLICAS_LIMIT, ServiceSpec};
+
+use crate::cluster::Cluster;
+use crate::event::Refusal;
+
+/// Checks a deployment against what is there.
+pub(crate) fn check(
+    cluster: &Cluster,
+    specs: &[ServiceSpec],
+    remove: &[ServiceId],
+) -> Result<(), Refusal> {
+    let mut named = BTreeSet::new();
+    for id in specs.iter().map(|spec| &spec.id).chain(remove) {
+        if !named.insert(id) {
+            return Err(Refusal::NamedTwice(id.clone()));
+        }
+    }
+    for spec in specs {
+        if let Mode::Replicated { replicas } = spec.mode {
+            check_replicas(replicas)?;
+        }
+        cluster.services().get(&spec.id).map_or(Ok(()), |service| check_stays(service))?;
+    }
+    for id in remove {
+        if !cluster.services().contains_key(id) {
+            return Err(Refusal::NoService(id.clone()));
+        }
+    }
+    check_dependencies(cluster, specs, remove)
+}
+
+pub(crate) fn check_stays(service: &Service) -> Result<(), Refusal> {
+    match service.phase {
+        ServicePhase::Removing => Err(Refusal::Removing(service.id.clone())),
+        ServicePhase::Rolling { .. } | ServicePhase::Steady | ServicePhase::Halted { .. } => Ok(()),
+    }
+}
+
+pub(crate) const fn check_replicas(replicas: u32) -> Result<(), Refusal> {
+    if replicas > REPLICAS_LIMIT { Err(Refusal::TooManyReplicas(replicas)) } else { Ok(()) }
+}
+
+type Edges<'a> = BTreeMap<ServiceId, &'a [Dependency<ServiceName>]>;
+
+fn check_dependencies(
+    cluster: &Cluster,
+    specs: &[ServiceSpec],
+    remove: &[ServiceId],
+) -> Result<(), Refusal> {
+    let stays = cluster.services().values().filter(|service| !remove.contains(&service.id));
+    let mut edges: Edges<'_> = stays
+        .filter(|service| service.phase != ServicePhase::Removing)
+        .map(|service| (service.id.clone(), service.target.spec.after.as_slice()))
+        .collect();
+    edges.extend(specs.iter().map(|spec| (spec.id.clone(), spec.after.as_slice())));
+    for spec in specs {
+        for on in spec.after.iter().map(|after| sibling(&spec.id, &after.on)) {
+            if !edges.contains_key(&on) {
+                return Err(Refusal::NoDependency { service: spec.id.clone(), on });
+            }
+        }
+    }
+    let mut done = BTreeSet::new();
+    specs.iter().try_for_each(|spec| follow(&edges, &spec.id, &mut done))
+}
+
+fn sibling(id: &ServiceId, name: &ServiceName) -> ServiceId {
+    ServiceId { project: id.project.clone(), name: name.clone() }
+}
+
+/// Walks along the dependencies, and fails on its own track. With a track of its own and not the stack of the thread: a
+/// project may have more services in a row than that is deep.
+fn follow(
+    edges: &Edges<'_>,
+    start: &ServiceId,
+    done: &mut BTreeSet<ServiceId>,
+) -> Result<(), Refusal> {
+    let (mut track, mut passed) = (vec![(start.clone(), 0)], BTreeSet::from([start.clone()]));
+    while let Some((id, next)) = track.last_mut() {
+        let after = edges.get(id).and_then(|after| after.get(*next));
+        let on = after.map(|after| sibling(id, &after.on));
+        *next += 1;
+        match on {
+            None => {
+                passed.remove(id);
+                done.extend(track.pop().map(|(id, _)| id));
+            }
+            Some(on) if passed.contains(&on) => {
+                let mut cycle: Vec<ServiceId> = track.into_iter().map(|(id, _)| id).collect();
+                let start = cycle.iter().position(|id| *id == on).unwrap_or_default();
+                cycle.drain(..start);
+                cycle.push(on);
+                return Err(Refusal::DependencyCycle(cycle));
+            }
+            Some(on) if done.contains(&on) => {}
+            Some(on) => {
+                passed.insert(on.clone());
+                track.push((on, 0));
+            }
+        }
+    }
+    Ok(())
+}

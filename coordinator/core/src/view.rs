@@ -1,0 +1,148 @@
+//! Answers about the cluster that others need: what a node is to run, how far a service is, and why something waits.
+
+use std::sync::Arc;
+
+use model::id::{NodeId, ServiceId, TaskId};
+use model::node::{Availability, Node};
+use model::service::Service;
+use model::task::{DesiredState, Task};
+use model::time::Timestamp;
+
+use crate::cluster::{Change, Cluster, SUSPECT_AFTER, UNREACHABLE_AFTER};
+use crate::event::EngineState;
+use crate::plan::slot::{self, Progress};
+use crate::plan::{depend, place};
+
+pub use crate::plan::place::Score;
+
+/// What is thought of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NodeState {
+    /// Known from the store, not heard yet.
+    Joining,
+    /// Heard lately, and its engine answers.
+    Ready,
+    /// Silent for [`SUSPECT_AFTER`]: gets no new tasks.
+    Suspect,
+    /// Silent for [`UNREACHABLE_AFTER`]. What runs there goes on, as far as anybody knows.
+    Unreachable,
+    /// Heard, but its engine does not answer.
+    Wedged,
+    /// Proven gone.
+    Dead,
+}
+
+/// Says what is thought of a node now.
+#[must_use]
+pub fn node_state(cluster: &Cluster, node: &Node, now: Timestamp) -> NodeState {
+    if node.availability == Availability::Dead {
+        return NodeState::Dead;
+    }
+    let Some(sighting) = cluster.sighting(&node.id) else { return NodeState::Joining };
+    let silence = now.since(sighting.at);
+    match sighting.engine {
+        _ if silence >= UNREACHABLE_AFTER => NodeState::Unreachable,
+        _ if silence >= SUSPECT_AFTER => NodeState::Suspect,
+        EngineState::Silent => NodeState::Wedged,
+        EngineState::Ready => NodeState::Ready,
+    }
+}
+
+/// How far a service is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceProgress {
+    /// Slots that it should have.
+    pub desired: usize,
+    /// Tasks of any generation that serve.
+    pub serving: usize,
+    /// Slots that run the target and have settled.
+    pub updated: usize,
+    /// What it waits for, if it waits for another service.
+    pub waits_for: Option<String>,
+}
+
+/// Says how far a service is.
+#[must_use]
+pub fn service_progress(cluster: &Cluster, service: &Service, now: Timestamp) -> ServiceProgress {
+    let wanted = slot::wanted(cluster, service);
+    let slots = slot::slots(cluster, service);
+    let is_done = |wanted: &&model::id::Slot| {
+        slots.get(wanted).is_some_and(|tasks| slot::progress(tasks, service, now) == Progress::Done)
+    };
+    let serves = |task: &&Arc<Task>| {
+        task.desired == DesiredState::Run && task.state.serving_since().is_some()
+    };
+    ServiceProgress {
+        desired: wanted.len(),
+        serving: cluster.tasks_of(&service.id).filter(serves).count(),
+        updated: wanted.iter().filter(is_done).count(),
+        waits_for: depend::missing(cluster, service)
+            .map(|after| format!("{} ({:?})", after.on, after.condition).to_lowercase()),
+    }
+}
+
+/// What one node says to one task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeVerdict {
+    /// Which node.
+    pub node: NodeId,
+    /// Why it does not take the task; none when it would.
+    pub refusal: Option<String>,
+    /// The terms of its score.
+    pub score: Score,
+}
+
+/// Asks every node about a task, as if the task had no node.
+#[must_use]
+pub fn ask_nodes(cluster: &Cluster, task: &Task, now: Timestamp) -> Vec<NodeVerdict> {
+    let mut without = cluster.clone();
+    without.apply(&Change::RemoveTask(task.id.clone()));
+    let verdict = |node: &Arc<Node>| NodeVerdict {
+        node: node.id.clone(),
+        refusal: place::refusal(&without, task, node, now).map(|why| why.to_string()),
+        score: place::score(&without, task, node),
+    };
+    cluster.nodes().values().map(verdict).collect()
+}
+
+/// Everything that a node should run or stop: the tasks that were placed on it, until they are forgotten.
+pub fn assignments<'a>(
+    cluster: &'a Cluster,
+    node: &'a NodeId,
+) -> impl Iterator<Item = &'a Arc<Task>> {
+    cluster.tasks_on(node)
+}
+
+/// Says whether a container that its agent can not account for may go: its task is not one of that node's, though its
+/// service is known here. Of a service that nobody has spoken of since the store was made anew, nothing is disowned:
+/// an empty store is no reason to stop anything.
+#[must_use]
+pub fn disowns(cluster: &Cluster, node: &NodeId, task: &TaskId) -> bool {
+    let is_ours = cluster.tasks().get(task).is_some_and(|task| task.node.as_ref() == Some(node));
+    // Names have no dots: the id of a task begins with its service and nothing else's.
+    let begins = |service: &ServiceId| format!("{}.{}.", service.project, service.name);
+    !is_ours && cluster.services().keys().any(|service| task.as_str().starts_with(&begins(service)))
+}
+
+/// The node that a change concerns: whose assignments it changes. Only a task's being there, its tombstone and its end
+/// matter to a node; what the node said itself does not.
+#[must_use]
+pub fn concerns(before: &Cluster, change: &Change) -> Option<NodeId> {
+    match change {
+        Change::PutTask(task) => {
+            let known = before.tasks().get(&task.id);
+            let is_news =
+                known.is_none_or(|known| known.node != task.node || known.desired != task.desired);
+            task.node.clone().filter(|_| is_news)
+        }
+        Change::RemoveTask(id) => node_of(before, id),
+        Change::PutService(_)
+        | Change::RemoveService(_)
+        | Change::PutNode(_)
+        | Change::PutNextTask(_) => None,
+    }
+}
+
+fn node_of(cluster: &Cluster, task: &TaskId) -> Option<NodeId> {
+    cluster.tasks().get(task).and_then(|task| task.node.clone())
+}

@@ -1,0 +1,64 @@
+//! What others may say to the coordinator. It sends events and reads what is published; it decides nothing.
+
+pub(crate) mod control;
+mod deploy;
+mod differences;
+pub(crate) mod dispatcher;
+mod explain;
+mod relay;
+mod resolve;
+mod views;
+
+use coordinator_core::event::{Refusal, Reply};
+use proto::convert::Invalid;
+use tonic::Status;
+
+use crate::run::RunError;
+
+/// The one place where what went wrong becomes a status.
+pub(crate) fn status(error: &RunError) -> Status {
+    match error {
+        RunError::Busy => Status::resource_exhausted(error.to_string()),
+        RunError::Stopped => Status::unavailable(error.to_string()),
+        RunError::Store(_) => hinted(
+            Status::unavailable(error.to_string()),
+            "nothing was changed, and what runs goes on; try again when the store can be written",
+        ),
+    }
+}
+
+pub(crate) fn invalid(error: &Invalid) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+fn refused(refusal: &Refusal) -> Status {
+    let message = refusal.to_string();
+    match refusal {
+        Refusal::NoService(_) | Refusal::NoNode(_) | Refusal::NoGeneration(..) => {
+            Status::not_found(message)
+        }
+        Refusal::TooManyReplicas(_)
+        | Refusal::DependencyCycle(_)
+        | Refusal::NoDependency { .. }
+        | Refusal::NamedTwice(_) => Status::invalid_argument(message),
+        Refusal::Removing(_)
+        | Refusal::NotReplicated(_)
+        | Refusal::NothingToRollBackTo(_)
+        | Refusal::DeadNode(_) => Status::failed_precondition(message),
+    }
+}
+
+/// An answer that is not a refusal.
+pub(crate) fn accepted(answer: Result<Reply, RunError>) -> Result<Reply, Status> {
+    match answer.map_err(|error| status(&error))? {
+        Reply::Refused(refusal) => Err(refused(&refusal)),
+        reply @ (Reply::Noted | Reply::Accepted { .. } | Reply::Deployed(_)) => Ok(reply),
+    }
+}
+
+/// Adds what the operator can do next.
+fn hinted(mut status: Status, hint: &'static str) -> Status {
+    let hint = tonic::metadata::MetadataValue::from_static(hint);
+    status.metadata_mut().insert(proto::HINT, hint);
+    status
+}

@@ -1,0 +1,187 @@
+//! Taking a deployment: tags become digests, the request is checked as a whole, and a dry run only looks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use coordinator_core::cluster::Cluster;
+use coordinator_core::event::{Event, Reply};
+use coordinator_core::step;
+use futures_util::future::try_join_all;
+use model::id::ServiceId;
+use model::service::ServicePhase;
+use model::spec::ServiceSpec;
+use model::task::TaskState;
+use proto::convert::{image_to_wire, spec_from_wire};
+use proto::wire;
+use tonic::Status;
+
+use crate::Shared;
+use crate::api::control::service_id;
+use crate::api::{accepted, differences, invalid, resolve};
+
+/// The most services of one request.
+const SERVICES_LIMIT: usize = 1_000;
+
+pub(crate) async fn deploy(
+    shared: &Arc<Shared>,
+    mut request: wire::DeployRequest,
+) -> Result<wire::DeployResponse, Status> {
+    if request.services.len() > SERVICES_LIMIT {
+        let why = format!("{} services of {SERVICES_LIMIT} allowed", request.services.len());
+        return Err(Status::invalid_argument(why));
+    }
+    pin(shared, &mut request.services).await?;
+    let specs: Result<Vec<ServiceSpec>, _> = request.services.iter().map(spec_from_wire).collect();
+    let specs = specs.map_err(|error| invalid(&error))?;
+    let unnamed = unnamed(shared, &specs, &request.project)?;
+    let (remove, unnamed) =
+        if request.prune { (unnamed, Vec::new()) } else { (Vec::new(), unnamed) };
+    let mut services = plan(shared, &specs, &remove)?;
+    if !request.dry_run {
+        let event = Event::Deploy { specs, remove };
+        let numbers = match accepted(shared.door.ask(event).await)? {
+            Reply::Deployed(numbers) => numbers,
+            Reply::Noted | Reply::Accepted { .. } | Reply::Refused(_) => Vec::new(),
+        };
+        for (service, (_, number)) in services.iter_mut().zip(numbers) {
+            service.generation = number;
+        }
+    }
+    let unnamed = unnamed.iter().map(|id| id.name.to_string()).collect();
+    Ok(wire::DeployResponse { services, unnamed })
+}
+
+pub(crate) async fn remove(
+    shared: &Shared,
+    request: &wire::RemoveRequest,
+) -> Result<wire::RemoveResponse, Status> {
+    let named = request.services.iter().map(|name| {
+        service_id(Some(wire::ServiceRef { project: request.project.clone(), name: name.clone() }))
+    });
+    let mut ids: Vec<ServiceId> = named.collect::<Result<_, _>>()?;
+    if request.services.is_empty() {
+        let state = shared.published.read();
+        let all = state.cluster.services().keys();
+        ids = all.filter(|id| id.project.as_str() == request.project).cloned().collect();
+    }
+    if ids.is_empty() {
+        let why = format!("there is no project {:?} with services", request.project);
+        return Err(Status::not_found(why));
+    }
+    let services = ids
+        .iter()
+        .map(|id| wire::ServiceRef { project: id.project.to_string(), name: id.name.to_string() });
+    let services = services.collect();
+    accepted(shared.door.ask(Event::Deploy { specs: Vec::new(), remove: ids }).await)?;
+    Ok(wire::RemoveResponse { services })
+}
+
+/// Services of the same projects that the request does not name.
+fn unnamed(
+    shared: &Shared,
+    specs: &[ServiceSpec],
+    project: &str,
+) -> Result<Vec<ServiceId>, Status> {
+    let mut projects: BTreeSet<_> = specs.iter().map(|spec| spec.id.project.clone()).collect();
+    if !project.is_empty() {
+        let project =
+            project.parse().map_err(|error| Status::invalid_argument(format!("{error}")))?;
+        projects.insert(project);
+    }
+    let state = shared.published.read();
+    let others = state.cluster.services().values().filter(|service| {
+        projects.contains(&service.id.project)
+            && service.phase != ServicePhase::Removing
+            && !specs.iter().any(|spec| spec.id == service.id)
+    });
+    Ok(others.map(|service| service.id.clone()).collect())
+}
+
+/// Has every reference without a pin resolved by an agent: agents have the registries and their passwords.
+async fn pin(shared: &Shared, services: &mut [wire::ServiceSpec]) -> Result<(), Status> {
+    let tasks = services.iter_mut().filter_map(|service| service.task.as_mut());
+    let containers = tasks.flat_map(|task| &mut task.containers);
+    let mut unpinned: Vec<&mut wire::Image> = containers
+        .filter_map(|container| container.image.as_mut())
+        .filter(|image| image.pin.is_none())
+        .collect();
+    let references: BTreeSet<String> =
+        unpinned.iter().map(|image| image.reference.clone()).collect();
+    let resolved = try_join_all(references.iter().map(|one| resolve::resolve(shared, one))).await?;
+    let pins: BTreeMap<&String, wire::Image> = references.iter().zip(resolved).collect();
+    for image in &mut unpinned {
+        if let Some(pinned) = pins.get(&image.reference) {
+            image.pin.clone_from(&pinned.pin);
+        }
+    }
+    Ok(())
+}
+
+/// What would become of each service: the same step that a deployment takes, on a copy.
+fn plan(
+    shared: &Shared,
+    specs: &[ServiceSpec],
+    remove: &[ServiceId],
+) -> Result<Vec<wire::PlannedService>, Status> {
+    let now = shared.clock.now();
+    let before = shared.published.read().cluster.clone();
+    let mut after = before.clone();
+    let event = Event::Deploy { specs: specs.to_vec(), remove: remove.to_vec() };
+    let done = step(&mut after, &[event], now);
+    for reply in done.replies {
+        accepted(Ok(reply))?;
+    }
+    let planned = specs.iter().map(|spec| planned(&before, &after, &done.notes, &spec.id));
+    let removed = remove.iter().map(|id| wire::PlannedService {
+        project: id.project.to_string(),
+        name: id.name.to_string(),
+        action: wire::PlannedAction::Remove.into(),
+        ..wire::PlannedService::default()
+    });
+    Ok(planned.chain(removed).collect())
+}
+
+fn planned(
+    before: &Cluster,
+    after: &Cluster,
+    notes: &BTreeMap<model::id::TaskId, String>,
+    id: &ServiceId,
+) -> wire::PlannedService {
+    let (old, new) = (before.services().get(id), after.services().get(id));
+    let (old, new) = (old.map(|old| &old.target), new.map(|new| &new.target));
+    let action = match (old, new) {
+        (None, _) => wire::PlannedAction::Create,
+        (Some(old), Some(new)) if old.number == new.number => wire::PlannedAction::None,
+        (Some(old), Some(new)) if old.template == new.template => wire::PlannedAction::Adjust,
+        (Some(_), _) => wire::PlannedAction::Replace,
+    };
+    let is_new = |task: &&Arc<model::task::Task>| !before.tasks().contains_key(&task.id);
+    let tasks = after.tasks_of(id).filter(is_new).map(|task| wire::PlannedTask {
+        slot: task.slot.to_string(),
+        node: task.node.as_ref().map(ToString::to_string),
+        note: match task.state {
+            TaskState::Pending => notes.get(&task.id).cloned().unwrap_or_default(),
+            TaskState::Assigned
+            | TaskState::Preparing
+            | TaskState::Running { .. }
+            | TaskState::Completed
+            | TaskState::Failed { .. }
+            | TaskState::Lost => String::new(),
+        },
+    });
+    let differences = match (old, new) {
+        (Some(old), Some(new)) => differences::between(&old.spec, &new.spec),
+        (None, _) | (_, None) => Vec::new(),
+    };
+    let images = new
+        .map(|new| new.spec.task.containers.iter().map(|one| image_to_wire(&one.image)).collect());
+    wire::PlannedService {
+        project: id.project.to_string(),
+        name: id.name.to_string(),
+        action: action.into(),
+        generation: new.map_or(0, |new| new.number),
+        differences,
+        images: images.unwrap_or_default(),
+        tasks: tasks.collect(),
+    }
+}

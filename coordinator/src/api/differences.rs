@@ -1,0 +1,136 @@
+//! What differs between two specs, one line each, in the words of the Compose file.
+
+use std::collections::BTreeMap;
+
+use model::resources::Resources;
+use model::spec::{ContainerSpec, Mode, ServiceSpec};
+
+/// Longer values are cut: the line is for the eye.
+const VALUE_LIMIT: usize = 80;
+
+/// Names what differs.
+pub(crate) fn between(old: &ServiceSpec, new: &ServiceSpec) -> Vec<String> {
+    let mut lines = Vec::new();
+    changed(&mut lines, "deploy.mode", (&old.mode, &new.mode), mode);
+    touched(&mut lines, "deploy.update_config", &old.update, &new.update);
+    touched(&mut lines, "depends_on", &old.after, &new.after);
+    let (before, after) = (&old.task, &new.task);
+    touched(&mut lines, "networks", &before.network, &after.network);
+    touched(&mut lines, "deploy.placement.constraints", &before.constraints, &after.constraints);
+    let most = (&before.max_per_node, &after.max_per_node);
+    changed(&mut lines, "deploy.placement.max_replicas_per_node", most, or_none);
+    touched(&mut lines, "deploy.restart_policy", &before.restart, &after.restart);
+    let named = |spec: &ServiceSpec| -> BTreeMap<String, ContainerSpec> {
+        let containers = spec.task.containers.iter();
+        containers.map(|container| (container.name.to_string(), container.clone())).collect()
+    };
+    let (before, after) = (named(old), named(new));
+    for (name, container) in &after {
+        match before.get(name) {
+            Some(known) => containers(&mut lines, name, known, container),
+            None => lines.push(format!("container {name}: new")),
+        }
+    }
+    let gone = before.keys().filter(|name| !after.contains_key(*name));
+    lines.extend(gone.map(|name| format!("container {name}: gone")));
+    lines
+}
+
+fn mode(mode: &Mode) -> String {
+    match mode {
+        Mode::Replicated { replicas } => format!("{replicas} replicas"),
+        Mode::Global => "global".to_owned(),
+        Mode::Once => "once".to_owned(),
+    }
+}
+
+fn containers(lines: &mut Vec<String>, name: &str, old: &ContainerSpec, new: &ContainerSpec) {
+    let before = lines.len();
+    if old.image != new.image {
+        lines.push(format!("image: {} → {}", old.image, new.image));
+    }
+    environment(lines, &old.process.environment, &new.process.environment);
+    let (before_process, after_process) = (&old.process, &new.process);
+    let entrypoints = (&before_process.entrypoint, &after_process.entrypoint);
+    changed(lines, "entrypoint", entrypoints, words);
+    changed(lines, "command", (&before_process.command, &after_process.command), words);
+    changed(lines, "user", (&before_process.user, &after_process.user), or_none);
+    touched(lines, "ports", &old.ports, &new.ports);
+    touched(lines, "volumes", &old.mounts, &new.mounts);
+    touched(lines, "healthcheck", &old.health, &new.health);
+    touched(lines, "labels", &old.labels, &new.labels);
+    let reservations = (&old.reservation, &new.reservation);
+    changed(lines, "deploy.resources.reservations", reservations, resources);
+    changed(lines, "deploy.resources.limits", (&old.limit, &new.limit), resources);
+    let graces = (&old.stop_grace, &new.stop_grace);
+    changed(lines, "stop_grace_period", graces, |grace| format!("{grace:?}"));
+    changed(lines, "stop_signal", (&old.stop_signal, &new.stop_signal), or_none);
+    if old.files != new.files {
+        lines.push("configs: their content or place".to_owned());
+    }
+    if lines.len() == before && old != new {
+        lines.push("other settings".to_owned());
+    }
+    lines.iter_mut().skip(before).for_each(|line| *line = format!("{name}: {line}"));
+}
+
+/// Values of the environment are often secret: only their names are shown.
+fn environment(
+    lines: &mut Vec<String>,
+    old: &BTreeMap<String, String>,
+    new: &BTreeMap<String, String>,
+) {
+    for (name, value) in new {
+        match old.get(name) {
+            Some(known) if known == value => {}
+            Some(_) => lines.push(format!("environment.{name}: another value")),
+            None => lines.push(format!("environment.{name}: new")),
+        }
+    }
+    let gone = old.keys().filter(|name| !new.contains_key(*name));
+    lines.extend(gone.map(|name| format!("environment.{name}: gone")));
+}
+
+/// A value that is easily shown.
+fn changed<T: PartialEq>(
+    lines: &mut Vec<String>,
+    key: &str,
+    (old, new): (&T, &T),
+    show: impl Fn(&T) -> String,
+) {
+    if old != new {
+        lines.push(format!("{key}: {} → {}", short(&show(old)), short(&show(new))));
+    }
+}
+
+/// A value that has too many parts for one line.
+fn touched<T: PartialEq>(lines: &mut Vec<String>, key: &str, old: &T, new: &T) {
+    if old != new {
+        lines.push(format!("{key}: changed"));
+    }
+}
+
+fn words(words: &Option<Vec<String>>) -> String {
+    words.as_ref().map_or_else(|| "the image's own".to_owned(), |words| words.join(" "))
+}
+
+fn or_none<T: ToString>(value: &Option<T>) -> String {
+    value.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)
+}
+
+fn resources(resources: &Resources) -> String {
+    let mib = resources.memory_bytes / (1 << 20);
+    format!(
+        "{} cpus, {mib} MiB",
+        f64::from(u32::try_from(resources.cpu_millis).unwrap_or(u32::MAX)) / 1_000.0
+    )
+}
+
+fn short(text: &str) -> String {
+    let text: String =
+        text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    if text.chars().count() <= VALUE_LIMIT {
+        return text;
+    }
+    text.chars().take(VALUE_LIMIT).chain(['…']).collect()
+}

@@ -1,0 +1,242 @@
+//! Agents: one session each, and the streams that they open because we asked.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordinator_core::event::{EngineState, Event, Report};
+use coordinator_core::view;
+use futures_util::Stream;
+use model::id::NodeId;
+use model::image::ImageError;
+use model::node::Node;
+use proto::convert::{assignments_to_wire, containers_from_wire, node_from_wire, state_from_wire};
+use proto::wire;
+use proto::wire::agent_message::Message as Up;
+use proto::wire::coordinator_message::Message as Down;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::Shared;
+use crate::api::{accepted, invalid, status};
+use crate::sessions::{Agent, OUTBOX};
+
+/// How often an agent gives a sign of life. Suspect, unreachable and the rest are multiples of it.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(10);
+/// So many images of a node are taken note of.
+const IMAGES_LIMIT: usize = 10_000;
+/// A session that is not introduced by then is closed.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The service that agents call.
+#[derive(Debug, Clone)]
+pub(crate) struct Dispatcher {
+    pub(crate) shared: Arc<Shared>,
+}
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl wire::dispatcher_server::Dispatcher for Dispatcher {
+    type SessionStream = Answers<wire::CoordinatorMessage>;
+    type RelayStream = Answers<wire::RelayDown>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<wire::AgentMessage>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let address = request.remote_addr().map(|address| address.to_string()).unwrap_or_default();
+        let mut messages = request.into_inner();
+        let hello = introduced(&mut messages).await?;
+        let node = check(&self.shared, &hello)?;
+        let (sender, receiver) = mpsc::channel(OUTBOX);
+        let id = node.id.clone();
+        accepted(self.shared.door.ask(Event::Joined(Box::new(node))).await)?;
+        let agent = self.shared.sessions.join(&id, hello, address, sender);
+        let session = Session { shared: Arc::clone(&self.shared), node: id, agent };
+        tokio::spawn(session.serve(messages));
+        Ok(Response::new(Box::pin(tokio_stream::StreamExt::map(ReceiverStream::new(receiver), Ok))))
+    }
+
+    async fn relay(
+        &self,
+        request: Request<Streaming<wire::RelayUp>>,
+    ) -> Result<Response<Self::RelayStream>, Status> {
+        let mut up = request.into_inner();
+        let first = tokio::time::timeout(HELLO_TIMEOUT, up.message()).await;
+        let first =
+            first.map_err(|_| Status::deadline_exceeded("the stream was not named in time"))??;
+        let Some(wire::relay_up::Message::Relay(number)) = first.and_then(|first| first.message)
+        else {
+            return Err(Status::invalid_argument("the first message names the stream"));
+        };
+        let down = self.shared.sessions.open_relay(number, up);
+        let down = down.ok_or_else(|| Status::not_found("nobody waits for this stream"))?;
+        Ok(Response::new(Box::pin(down)))
+    }
+}
+
+async fn introduced(messages: &mut Streaming<wire::AgentMessage>) -> Result<wire::Hello, Status> {
+    let first = tokio::time::timeout(HELLO_TIMEOUT, messages.message()).await;
+    let first = first.map_err(|_| Status::deadline_exceeded("no Hello in time"))??;
+    match first.and_then(|first| first.message) {
+        Some(Up::Hello(hello)) => Ok(hello),
+        Some(Up::Report(_) | Up::Heartbeat(_) | Up::Resolved(_) | Up::Images(_)) | None => {
+            Err(Status::invalid_argument("the first message of a session is a Hello"))
+        }
+    }
+}
+
+/// Reads who it is. An agent of another cluster is turned away: its containers are not ours.
+fn check(shared: &Shared, hello: &wire::Hello) -> Result<Node, Status> {
+    let ours = &shared.identity.cluster;
+    if let Some(theirs) = hello.cluster.as_deref().filter(|theirs| *theirs != ours.as_str()) {
+        return Err(Status::failed_precondition(format!(
+            "this is cluster {ours}, and the agent belongs to {theirs}: point it at its own coordinator, or give it a new state directory"
+        )));
+    }
+    let mut node = hello.node.clone().unwrap_or_default();
+    // Not the agent's to say.
+    node.availability = wire::Availability::Active.into();
+    node_from_wire(&node).map_err(|error| invalid(&error))
+}
+
+struct Session {
+    shared: Arc<Shared>,
+    node: NodeId,
+    agent: Arc<Agent>,
+}
+
+impl Session {
+    async fn serve(self, mut messages: Streaming<wire::AgentMessage>) {
+        tracing::info!(node = %self.node, address = self.agent.address, "an agent is connected");
+        let ended = self.converse(&mut messages).await;
+        let why = ended.err().map(|status| status.message().to_owned()).unwrap_or_default();
+        tracing::info!(node = %self.node, why, "an agent is gone");
+        self.shared.sessions.leave(&self.node, self.agent.number);
+    }
+
+    async fn converse(&self, messages: &mut Streaming<wire::AgentMessage>) -> Result<(), Status> {
+        let welcome = wire::Welcome {
+            cluster: self.shared.identity.cluster.to_string(),
+            heartbeat_ms: u64::try_from(HEARTBEAT.as_millis()).unwrap_or(u64::MAX),
+        };
+        self.send(Down::Welcome(welcome)).await?;
+        self.agent.stale.notify_one();
+        loop {
+            tokio::select! {
+                () = self.agent.closed.notified() => return Err(Status::aborted("closed by the coordinator")),
+                () = self.agent.stale.notified() => self.assign().await?,
+                message = messages.message() => match message? {
+                    Some(message) => self.hear(message.message).await?,
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    /// Sends all of the node's assignments as they are now. While an invariant is broken nothing new is given out.
+    async fn assign(&self) -> Result<(), Status> {
+        let assignments = {
+            let state = self.shared.published.read();
+            if !state.alarms.is_empty() {
+                return Ok(());
+            }
+            let identity = &self.shared.identity;
+            let (incarnation, epoch) = (identity.incarnation, identity.epoch);
+            let fence = wire::Fence { incarnation, epoch, revision: state.revision };
+            let tasks: Vec<_> = view::assignments(&state.cluster, &self.node).cloned().collect();
+            assignments_to_wire(fence, &tasks)
+        };
+        self.send(Down::Assignments(assignments)).await
+    }
+
+    async fn send(&self, message: Down) -> Result<(), Status> {
+        let message = wire::CoordinatorMessage { message: Some(message) };
+        let sent = self.agent.outbox.send_timeout(message, HEARTBEAT).await;
+        sent.map_err(|_| Status::resource_exhausted("the agent does not read what it is sent"))
+    }
+
+    async fn hear(&self, message: Option<Up>) -> Result<(), Status> {
+        match message {
+            Some(Up::Report(report)) => self.report(report).await,
+            Some(Up::Heartbeat(heartbeat)) => {
+                let engine = engine(heartbeat.engine_ready);
+                self.shared.sessions.keep_usage(&self.node, heartbeat);
+                self.tell(Event::Heard { node: self.node.clone(), engine })
+            }
+            Some(Up::Resolved(resolved)) => {
+                self.shared.sessions.resolved(resolved);
+                Ok(())
+            }
+            Some(Up::Hello(hello)) => self.introduce_again(hello).await,
+            Some(Up::Images(images)) => {
+                let digests = images.digests.iter().take(IMAGES_LIMIT).map(|one| one.parse());
+                let digests: Result<_, ImageError> = digests.collect();
+                let digests =
+                    digests.map_err(|error| Status::invalid_argument(error.to_string()))?;
+                self.tell(Event::Images { node: self.node.clone(), digests })
+            }
+            None => Err(Status::invalid_argument("a message that this version does not know")),
+        }
+    }
+
+    /// Takes in what an agent has found out about its node since it joined.
+    async fn introduce_again(&self, hello: wire::Hello) -> Result<(), Status> {
+        let node = check(&self.shared, &hello)?;
+        if node.id != self.node {
+            return Err(Status::invalid_argument(format!(
+                "this is the session of node {}, and node {} speaks: each has its own",
+                self.node, node.id
+            )));
+        }
+        self.agent.introduce(hello);
+        accepted(self.shared.door.ask(Event::Joined(Box::new(node))).await)?;
+        Ok(())
+    }
+
+    async fn report(&self, report: wire::Report) -> Result<(), Status> {
+        let node = self.node.clone();
+        self.tell(Event::Heard { node: node.clone(), engine: engine(report.engine_ready) })?;
+        let tasks: Result<Vec<Report>, Status> = report.tasks.iter().map(read_report).collect();
+        self.tell(Event::Reported { node, tasks: tasks? })?;
+        self.disown(&report.orphans).await
+    }
+
+    fn tell(&self, event: Event) -> Result<(), Status> {
+        self.shared.door.tell(event).map_err(|error| status(&error))
+    }
+
+    /// Confirms which of the agent's orphans nobody knows here either.
+    async fn disown(&self, orphans: &[wire::Orphan]) -> Result<(), Status> {
+        let unknown: Vec<String> = {
+            let state = self.shared.published.read();
+            let is_unknown = |orphan: &&wire::Orphan| {
+                let task = orphan.task.parse();
+                task.is_ok_and(|task| view::disowns(&state.cluster, &self.node, &task))
+            };
+            let unknown = orphans.iter().filter(is_unknown);
+            unknown.map(|orphan| orphan.container_id.clone()).collect()
+        };
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        self.send(Down::RemoveOrphans(wire::RemoveOrphans { container_ids: unknown })).await
+    }
+}
+
+const fn engine(is_ready: bool) -> EngineState {
+    if is_ready { EngineState::Ready } else { EngineState::Silent }
+}
+
+fn read_report(from: &wire::TaskReport) -> Result<Report, Status> {
+    let task = from.task.parse().map_err(|_| Status::invalid_argument("a report names no task"))?;
+    Ok(Report {
+        task,
+        state: state_from_wire(from.state.as_ref()).map_err(|error| invalid(&error))?,
+        restarts: from.restarts,
+        note: from.note.clone(),
+        containers: containers_from_wire(&from.containers).map_err(|error| invalid(&error))?,
+    })
+}

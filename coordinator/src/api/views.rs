@@ -1,0 +1,215 @@
+//! What is published, as operators are shown it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use coordinator_core::view::{self, NodeState};
+use model::id::{NodeId, ServiceId};
+use model::node::Node;
+use model::resources::Resources;
+use model::service::{Service, ServicePhase};
+use model::task::{Task, TaskState};
+use model::time::Timestamp;
+use proto::convert::{node_to_wire, service_to_wire, task_to_wire};
+use proto::wire;
+
+use crate::Shared;
+use crate::published::State;
+
+pub(crate) fn service(state: &State, service: &Service, now: Timestamp) -> wire::ServiceView {
+    let progress = view::service_progress(&state.cluster, service, now);
+    let mut notes: Vec<String> = Vec::new();
+    notes.extend(progress.waits_for.map(|on| format!("waits for {on}")));
+    if let ServicePhase::Halted { reason } = &service.phase {
+        notes.push(reason.clone());
+    }
+    let tasks = state.cluster.tasks_of(&service.id);
+    notes.extend(tasks.filter_map(|task| note(state, task)).take(20));
+    let mut shown = service_to_wire(service);
+    let past = shown.history.iter_mut().filter_map(|past| past.generation.as_mut());
+    shown.target.iter_mut().chain(&mut shown.stable).chain(past).for_each(leave_out_files);
+    wire::ServiceView {
+        service: Some(shown),
+        desired: count(progress.desired),
+        serving: count(progress.serving),
+        updated: count(progress.updated),
+        notes,
+    }
+}
+
+/// What is in files is not for lists: some services with large ones, each with its history, would fill a message.
+fn leave_out_files(generation: &mut wire::Generation) {
+    let task = generation.spec.as_mut().and_then(|spec| spec.task.as_mut());
+    let containers = task.into_iter().flat_map(|task| &mut task.containers);
+    containers.flat_map(|container| &mut container.files).for_each(|file| file.content.clear());
+}
+
+/// Of the spec of each of many tasks only what is shown: which images it runs.
+fn leave_images(generation: &mut wire::Generation) {
+    let Some(spec) = generation.spec.as_mut() else { return };
+    let containers = spec.task.take().map(|task| task.containers).unwrap_or_default();
+    let containers = containers.into_iter().map(|container| wire::ContainerSpec {
+        name: container.name,
+        image: container.image,
+        ..wire::ContainerSpec::default()
+    });
+    let task = wire::TaskSpec { containers: containers.collect(), ..wire::TaskSpec::default() };
+    *spec = wire::ServiceSpec { task: Some(task), ..wire::ServiceSpec::default() };
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Why a task is not where it should be, named after its slot.
+fn note(state: &State, task: &Task) -> Option<String> {
+    match &task.state {
+        TaskState::Pending => state.notes.get(&task.id).map(|why| format!("{}: {why}", task.id)),
+        TaskState::Assigned | TaskState::Preparing | TaskState::Running { .. } => {
+            (!task.note.is_empty()).then(|| format!("{}: {}", task.id, task.note))
+        }
+        TaskState::Completed | TaskState::Failed { .. } | TaskState::Lost => None,
+    }
+}
+
+pub(crate) fn tasks(shared: &Shared, request: &wire::ListTasksRequest) -> Vec<wire::TaskView> {
+    let now = shared.clock.now();
+    let state = shared.published.read();
+    let is_meant = |task: &&Arc<Task>| {
+        (request.project.is_empty() || task.service.project.as_str() == request.project)
+            && (request.service.is_empty() || task.service.name.as_str() == request.service)
+            && (request.all || !task.state.is_final())
+    };
+    let tasks = state.cluster.tasks().values().filter(is_meant);
+    tasks.map(|task| task_view(&state, task, now)).collect()
+}
+
+fn task_view(state: &State, task: &Task, now: Timestamp) -> wire::TaskView {
+    let node = task.node.as_ref().and_then(|node| state.cluster.nodes().get(node));
+    let silence = node.and_then(|node| match view::node_state(&state.cluster, node, now) {
+        NodeState::Suspect | NodeState::Unreachable => state.cluster.sighting(&node.id),
+        NodeState::Joining | NodeState::Ready | NodeState::Wedged | NodeState::Dead => None,
+    });
+    let mut task_on_wire = task_to_wire(task);
+    task_on_wire.generation.iter_mut().for_each(leave_images);
+    if task.state == TaskState::Pending {
+        task_on_wire.note = state.notes.get(&task.id).cloned().unwrap_or_default();
+    }
+    wire::TaskView {
+        task: Some(task_on_wire),
+        stale_seconds: silence.map(|seen| now.since(seen.at).as_secs()),
+        address: node.map(|node| node.hostname.clone()).unwrap_or_default(),
+    }
+}
+
+/// What the snapshot says of a node, taken out so that the lock is short.
+struct Look {
+    node: Arc<Node>,
+    state: NodeState,
+    heard: Option<Timestamp>,
+    held: Resources,
+    live: usize,
+}
+
+pub(crate) fn nodes(shared: &Shared) -> Vec<wire::NodeView> {
+    let now = shared.clock.now();
+    let agents = shared.sessions.agents();
+    let nodes: Vec<Look> = {
+        let state = shared.published.read();
+        let cluster = &state.cluster;
+        let look = |node: &Arc<Node>| {
+            let heard = cluster.sighting(&node.id).map(|seen| seen.at);
+            let live = cluster.tasks_on(&node.id).filter(|task| !task.state.is_final()).count();
+            let held = cluster.held_on(&node.id);
+            Look {
+                node: Arc::clone(node),
+                state: view::node_state(cluster, node, now),
+                heard,
+                held,
+                live,
+            }
+        };
+        cluster.nodes().values().map(look).collect()
+    };
+    let show = |Look { node, state, heard, held, live }| {
+        let usage = shared.sessions.usage(&node.id).unwrap_or_default();
+        let agent = agents.get(&node.id);
+        let hello = agent.map(|agent| agent.hello()).unwrap_or_default();
+        wire::NodeView {
+            node: Some(node_to_wire(&node)),
+            state: state_to_wire(state).into(),
+            heard_ms_ago: heard
+                .map_or(0, |heard| now.as_millis().saturating_sub(heard.as_millis())),
+            reserved: Some(wire::Resources {
+                cpu_millis: held.cpu_millis,
+                memory_bytes: held.memory_bytes,
+            }),
+            tasks: count(live),
+            usage: usage.host,
+            containers: usage.containers,
+            agent_version: hello.agent_version,
+            engine_version: hello.engine_version,
+            address: agent.map(|agent| agent.address.clone()).unwrap_or_default(),
+            note: String::new(),
+        }
+    };
+    nodes.into_iter().map(show).collect()
+}
+
+const fn state_to_wire(state: NodeState) -> wire::NodeState {
+    match state {
+        NodeState::Joining => wire::NodeState::Joining,
+        NodeState::Ready => wire::NodeState::Ready,
+        NodeState::Suspect => wire::NodeState::Suspect,
+        NodeState::Unreachable => wire::NodeState::Unreachable,
+        NodeState::Wedged => wire::NodeState::Wedged,
+        NodeState::Dead => wire::NodeState::Dead,
+    }
+}
+
+pub(crate) fn status(shared: &Shared) -> wire::GetStatusResponse {
+    let now = shared.clock.now();
+    let state = shared.published.read();
+    let cluster = &state.cluster;
+    let mut nodes_by_state = BTreeMap::new();
+    for node in cluster.nodes().values() {
+        let name = format!("{:?}", view::node_state(cluster, node, now)).to_lowercase();
+        *nodes_by_state.entry(name).or_default() += 1;
+    }
+    let mut services_by_phase = BTreeMap::new();
+    for service in cluster.services().values() {
+        *services_by_phase.entry(phase(&service.phase).to_owned()).or_default() += 1;
+    }
+    let mut tasks_by_state = BTreeMap::new();
+    for task in cluster.tasks().values() {
+        *tasks_by_state.entry(task.state.to_string()).or_default() += 1;
+    }
+    wire::GetStatusResponse {
+        cluster: shared.identity.cluster.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        incarnation: shared.identity.incarnation,
+        epoch: shared.identity.epoch,
+        revision: state.revision,
+        started_at_ms: shared.clock.started_at().as_millis(),
+        store: shared.store.clone(),
+        nodes_by_state,
+        services_by_phase,
+        tasks_by_state,
+        alarms: state.alarms.clone(),
+    }
+}
+
+pub(crate) const fn phase(phase: &ServicePhase) -> &'static str {
+    match phase {
+        ServicePhase::Rolling { .. } => "rolling",
+        ServicePhase::Steady => "steady",
+        ServicePhase::Halted { .. } => "halted",
+        ServicePhase::Removing => "removing",
+    }
+}
+
+/// The nodes that tasks of a service are on and whose agents can be asked.
+pub(crate) fn placed(state: &State, id: &ServiceId) -> Vec<(NodeId, Arc<Task>)> {
+    let tasks = state.cluster.tasks_of(id);
+    tasks.filter_map(|task| Some((task.node.clone()?, Arc::clone(task)))).collect()
+}

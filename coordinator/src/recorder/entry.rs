@@ -1,0 +1,186 @@
+//! Events as entries of the recorder, and back.
+
+use std::collections::BTreeMap;
+
+use coordinator_core::cluster::{Cluster, Sighting};
+use coordinator_core::event::{EngineState, Event, Report};
+use model::id::{NodeId, ServiceId};
+use model::node::Availability;
+use model::time::Timestamp;
+use proto::convert::{
+    containers_from_wire, containers_to_wire, node_from_wire, node_to_wire, spec_from_wire,
+    spec_to_wire, state_from_wire, state_to_wire,
+};
+use proto::wire;
+use proto::wire::flight_entry::Entry;
+use proto::wire::flight_event::Event as Wire;
+
+use crate::store::Identity;
+use crate::store::record::to_record;
+
+/// Where a file begins.
+pub(super) fn start(identity: &Identity, cluster: &Cluster, now: Timestamp) -> wire::FlightEntry {
+    let stored = cluster.stored();
+    let records = stored.iter().map(to_record).map(|record| wire::StoredRecord {
+        kind: record.kind as u32,
+        key: record.key,
+        value: record.value.unwrap_or_default(),
+    });
+    let seen = |node: &NodeId| Some(sighting_to_wire(node, cluster.sighting(node)?));
+    let start = wire::FlightStart {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        identity: Some(wire::Identity {
+            cluster: identity.cluster.to_string(),
+            incarnation: identity.incarnation,
+            epoch: identity.epoch,
+        }),
+        records: records.collect(),
+        sightings: cluster.nodes().keys().filter_map(seen).collect(),
+    };
+    wire::FlightEntry { at_ms: now.as_millis(), entry: Some(Entry::Start(start)) }
+}
+
+/// One step's worth of what was heard.
+pub(super) fn batch(
+    sightings: &BTreeMap<NodeId, Sighting>,
+    events: &[Event],
+    now: Timestamp,
+) -> wire::FlightEntry {
+    let sightings = sightings.iter().map(|(node, seen)| sighting_to_wire(node, *seen));
+    let event = |event: &Event| wire::FlightEvent { event: Some(to_wire(event, now)) };
+    let batch = wire::FlightBatch {
+        sightings: sightings.collect(),
+        events: events.iter().map(event).collect(),
+    };
+    wire::FlightEntry { at_ms: now.as_millis(), entry: Some(Entry::Batch(batch)) }
+}
+
+fn sighting_to_wire(node: &NodeId, seen: Sighting) -> wire::FlightSighting {
+    wire::FlightSighting {
+        node: node.to_string(),
+        at_ms: seen.at.as_millis(),
+        engine_ready: seen.engine == EngineState::Ready,
+    }
+}
+
+/// Reads a sign of life.
+pub(super) fn sighting_from_wire(
+    from: &wire::FlightSighting,
+) -> anyhow::Result<(NodeId, Sighting)> {
+    let engine = if from.engine_ready { EngineState::Ready } else { EngineState::Silent };
+    Ok((from.node.parse()?, Sighting { at: Timestamp::from_millis(from.at_ms), engine }))
+}
+
+fn service_to_wire(id: &ServiceId) -> wire::FlightService {
+    wire::FlightService { project: id.project.to_string(), name: id.name.to_string() }
+}
+
+fn service_from_wire(from: &wire::FlightService) -> anyhow::Result<ServiceId> {
+    Ok(ServiceId { project: from.project.parse()?, name: from.name.parse()? })
+}
+
+fn to_wire(event: &Event, now: Timestamp) -> Wire {
+    match event {
+        Event::Deploy { specs, remove } => Wire::Deploy(wire::FlightDeploy {
+            specs: specs.iter().map(spec_to_wire).collect(),
+            remove: remove.iter().map(service_to_wire).collect(),
+        }),
+        Event::Restart(service) => Wire::Restart(service_to_wire(service)),
+        Event::Scale { service, replicas } => Wire::Scale(wire::FlightScale {
+            service: Some(service_to_wire(service)),
+            replicas: *replicas,
+        }),
+        Event::Rollback { service, to } => Wire::Rollback(wire::FlightRollback {
+            service: Some(service_to_wire(service)),
+            to: *to,
+        }),
+        Event::Remove(service) => Wire::Remove(service_to_wire(service)),
+        Event::Joined(node) => Wire::Joined(node_to_wire(node)),
+        Event::SetAvailability { node, availability } => {
+            let availability = match availability {
+                Availability::Active => wire::Availability::Active,
+                Availability::Cordoned => wire::Availability::Cordoned,
+                Availability::Dead => wire::Availability::Dead,
+            };
+            let availability = availability.into();
+            Wire::Availability(wire::FlightAvailability { node: node.to_string(), availability })
+        }
+        Event::Heard { node, engine } => {
+            Wire::Heard(sighting_to_wire(node, Sighting { at: now, engine: *engine }))
+        }
+        Event::Reported { node, tasks } => Wire::Reported(wire::FlightReport {
+            node: node.to_string(),
+            tasks: tasks.iter().map(report_to_wire).collect(),
+        }),
+        Event::Images { node, digests } => Wire::Images(wire::FlightImages {
+            node: node.to_string(),
+            digests: digests.iter().map(ToString::to_string).collect(),
+        }),
+        Event::Died(node) => Wire::Died(node.to_string()),
+    }
+}
+
+fn report_to_wire(report: &Report) -> wire::TaskReport {
+    wire::TaskReport {
+        task: report.task.to_string(),
+        state: Some(state_to_wire(&report.state)),
+        restarts: report.restarts,
+        note: report.note.clone(),
+        containers: containers_to_wire(&report.containers),
+    }
+}
+
+/// Reads an event.
+pub(super) fn from_wire(from: &wire::FlightEvent) -> anyhow::Result<Event> {
+    use anyhow::Context as _;
+    let named = |service: &Option<wire::FlightService>| {
+        service_from_wire(service.as_ref().context("a service is not named")?)
+    };
+    Ok(match from.event.as_ref().context("an event that this version does not know")? {
+        Wire::Deploy(deploy) => Event::Deploy {
+            specs: deploy.specs.iter().map(spec_from_wire).collect::<Result<_, _>>()?,
+            remove: deploy.remove.iter().map(service_from_wire).collect::<anyhow::Result<_>>()?,
+        },
+        Wire::Restart(service) => Event::Restart(service_from_wire(service)?),
+        Wire::Scale(scale) => {
+            Event::Scale { service: named(&scale.service)?, replicas: scale.replicas }
+        }
+        Wire::Rollback(rollback) => {
+            Event::Rollback { service: named(&rollback.service)?, to: rollback.to }
+        }
+        Wire::Remove(service) => Event::Remove(service_from_wire(service)?),
+        Wire::Joined(node) => Event::Joined(Box::new(node_from_wire(node)?)),
+        Wire::Availability(set) => {
+            let availability = match set.availability() {
+                wire::Availability::Active => Availability::Active,
+                wire::Availability::Cordoned => Availability::Cordoned,
+                wire::Availability::Dead => Availability::Dead,
+                wire::Availability::Unspecified => anyhow::bail!("no availability is named"),
+            };
+            Event::SetAvailability { node: set.node.parse()?, availability }
+        }
+        Wire::Heard(seen) => {
+            let (node, seen) = sighting_from_wire(seen)?;
+            Event::Heard { node, engine: seen.engine }
+        }
+        Wire::Reported(report) => Event::Reported {
+            node: report.node.parse()?,
+            tasks: report.tasks.iter().map(report_from_wire).collect::<anyhow::Result<_>>()?,
+        },
+        Wire::Images(images) => Event::Images {
+            node: images.node.parse()?,
+            digests: images.digests.iter().map(|one| one.parse()).collect::<Result<_, _>>()?,
+        },
+        Wire::Died(node) => Event::Died(node.parse()?),
+    })
+}
+
+fn report_from_wire(from: &wire::TaskReport) -> anyhow::Result<Report> {
+    Ok(Report {
+        task: from.task.parse()?,
+        state: state_from_wire(from.state.as_ref())?,
+        restarts: from.restarts,
+        note: from.note.clone(),
+        containers: containers_from_wire(&from.containers)?,
+    })
+}

@@ -1,0 +1,304 @@
+//! The loop: hear, decide, write, tell. The only place where the cluster changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
+
+use coordinator_core::cluster::{Cluster, Sighting};
+use coordinator_core::event::{Event, Reply};
+use coordinator_core::{Step, invariant, step, view};
+use model::id::NodeId;
+use model::time::Timestamp;
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use crate::clock::Clock;
+use crate::published::Published;
+use crate::recorder::Recorder;
+use crate::sessions::Sessions;
+use crate::store::{Store, StoreError};
+
+/// Events that wait for the loop. More means that it does not keep up: who is turned away comes again.
+const QUEUE: usize = 20_000;
+/// Events of one step: one commit, and so one fsync, for all of them.
+const BATCH: usize = 1_000;
+/// The loop looks around at least this often, and notices when it did not.
+const TICK: Duration = Duration::from_secs(1);
+/// A tick that comes so late means that this process, or its machine, stood still: then nobody's silence means anything.
+const STANDSTILL: Duration = Duration::from_secs(5);
+/// After a write that failed, the next one is tried so much later.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+/// The whole cluster is checked at most so often.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why an event was not answered.
+#[derive(Debug, Clone, Error)]
+pub(crate) enum RunError {
+    /// Too much waits already.
+    #[error("the coordinator has too much to do: try again in a moment")]
+    Busy,
+    /// It is ending.
+    #[error("the coordinator is stopping")]
+    Stopped,
+    /// The store did not take it.
+    #[error("{0}")]
+    Store(Arc<StoreError>),
+}
+
+struct Heard {
+    event: Event,
+    reply: Option<oneshot::Sender<Result<Reply, RunError>>>,
+}
+
+enum Input {
+    Heard(Box<Heard>),
+    Stop,
+}
+
+/// Where events are brought.
+#[derive(Debug, Clone)]
+pub(crate) struct Door {
+    inputs: SyncSender<Input>,
+}
+
+impl std::fmt::Debug for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Heard(_) => "Heard",
+            Self::Stop => "Stop",
+        })
+    }
+}
+
+impl Door {
+    /// Brings an event and waits until it is committed.
+    ///
+    /// # Errors
+    /// When it was not taken; then nothing was changed.
+    pub(crate) async fn ask(&self, event: Event) -> Result<Reply, RunError> {
+        let (sender, receiver) = oneshot::channel();
+        self.send(Heard { event, reply: Some(sender) })?;
+        receiver.await.unwrap_or(Err(RunError::Stopped))
+    }
+
+    /// Brings an event whose outcome nobody waits for.
+    ///
+    /// # Errors
+    /// When it was not taken.
+    pub(crate) fn tell(&self, event: Event) -> Result<(), RunError> {
+        self.send(Heard { event, reply: None })
+    }
+
+    fn send(&self, heard: Heard) -> Result<(), RunError> {
+        match self.inputs.try_send(Input::Heard(Box::new(heard))) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(_)) => Err(RunError::Busy),
+            Err(TrySendError::Disconnected(_)) => Err(RunError::Stopped),
+        }
+    }
+
+    /// Ends the loop after what it has heard by now.
+    pub(crate) fn stop(&self) {
+        // A full queue is emptied by the loop; one that is gone has stopped.
+        drop(self.inputs.send(Input::Stop));
+    }
+}
+
+/// The loop and everything it alone may touch.
+pub(crate) struct Loop {
+    inputs: Receiver<Input>,
+    cluster: Cluster,
+    store: Box<dyn Store>,
+    published: Arc<Published>,
+    sessions: Arc<Sessions>,
+    clock: Clock,
+    recorder: Recorder,
+    wake_at: Option<Timestamp>,
+    checked: Instant,
+}
+
+/// What the loop is made of.
+pub(crate) struct Parts {
+    /// As it was loaded from the store.
+    pub(crate) cluster: Cluster,
+    pub(crate) store: Box<dyn Store>,
+    pub(crate) published: Arc<Published>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) clock: Clock,
+    pub(crate) recorder: Recorder,
+}
+
+impl std::fmt::Debug for Loop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loop").finish_non_exhaustive()
+    }
+}
+
+/// Makes a loop and the door to it.
+pub(crate) fn new(parts: Parts) -> (Door, Loop) {
+    let Parts { cluster, store, published, sessions, clock, recorder } = parts;
+    let (sender, inputs) = sync_channel(QUEUE);
+    let wake_at = Some(clock.now());
+    let checked = Instant::now();
+    let it =
+        Loop { inputs, cluster, store, published, sessions, clock, recorder, wake_at, checked };
+    (Door { inputs: sender }, it)
+}
+
+impl Loop {
+    /// Runs until it is told to stop, or until nobody is left who could tell it anything.
+    pub(crate) fn run(mut self) {
+        loop {
+            // Where systemd listens: a loop that no longer turns is started again.
+            if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]) {
+                tracing::debug!(%error, "systemd was not told");
+            }
+            let wait = self.wake_at.map_or(TICK, |at| at.since(self.clock.now()).min(TICK));
+            let waited = Instant::now();
+            let first = self.inputs.recv_timeout(wait);
+            if waited.elapsed() > wait + STANDSTILL {
+                tracing::warn!(stood_still = ?waited.elapsed(), "stood still: every node's silence is forgiven");
+                self.cluster.forgive(self.clock.now());
+                self.published.forgive(self.clock.now());
+                self.recorder.begin_anew();
+            }
+            let mut batch = Vec::new();
+            let mut stops = false;
+            match first {
+                Ok(input) => stops = push(&mut batch, input),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            while !stops && batch.len() < BATCH {
+                let Ok(input) = self.inputs.try_recv() else { break };
+                stops = push(&mut batch, input);
+            }
+            self.turn(batch);
+            if stops {
+                return;
+            }
+        }
+    }
+
+    /// One step, its commit, and everything that follows from it.
+    fn turn(&mut self, batch: Vec<Heard>) {
+        let now = self.clock.now();
+        let (events, replies): (Vec<Event>, Vec<_>) =
+            batch.into_iter().map(|heard| (heard.event, heard.reply)).unzip();
+        self.recorder.before(&self.cluster, &events, now);
+        let deciding = AssertUnwindSafe(|| step(&mut self.cluster, &events, now));
+        let done = catch_unwind(deciding).unwrap_or_else(|panic| {
+            self.recorder.crashed(&self.cluster, &events, now);
+            resume_unwind(panic)
+        });
+        self.recorder.after(&self.cluster, &events, &done, now);
+        if let Err(error) = self.commit(&done) {
+            return self.undo(error, replies, now);
+        }
+        self.wake_at = done.wake_at;
+        let told = self.publish(&done, &events, now);
+        for (reply, answer) in replies.into_iter().zip(done.replies) {
+            if let Some(reply) = reply {
+                // Whoever asked may have gone; what was asked is done all the same.
+                drop(reply.send(Ok(answer)));
+            }
+        }
+        self.sessions.notify(&told);
+    }
+
+    fn commit(&mut self, done: &Step) -> Result<(), StoreError> {
+        if done.changes.is_empty() { Ok(()) } else { self.store.commit(&done.changes) }
+    }
+
+    /// Shows what was committed, and names the nodes that are to be told something else than before.
+    fn publish(&mut self, done: &Step, events: &[Event], now: Timestamp) -> BTreeSet<NodeId> {
+        let told = {
+            let before = self.published.read();
+            done.changes
+                .iter()
+                .filter_map(|change| view::concerns(&before.cluster, change))
+                .collect()
+        };
+        self.published.apply(&done.changes, now);
+        let is_due = self.checked.elapsed() >= CHECK_INTERVAL && !done.changes.is_empty();
+        let alarms = is_due.then(|| self.check());
+        let sightings = self.sightings(events);
+        self.published.apply_soft(&sightings, done.notes.clone(), alarms);
+        for event in events {
+            if let Event::Images { node, .. } = event
+                && let Some(images) = self.cluster.images(node)
+            {
+                self.published.saw_images(node, images);
+            }
+        }
+        told
+    }
+
+    fn check(&mut self) -> Vec<String> {
+        self.checked = Instant::now();
+        let broken = invariant::check(&self.cluster);
+        for alarm in &broken {
+            tracing::error!(
+                alarm,
+                "an invariant is broken: no new work is given out; please report this"
+            );
+        }
+        broken
+    }
+
+    fn sightings(&self, events: &[Event]) -> Vec<(NodeId, Sighting)> {
+        let heard: BTreeMap<&NodeId, ()> =
+            events.iter().filter_map(speaker).map(|node| (node, ())).collect();
+        let seen =
+            heard.into_keys().filter_map(|node| Some((node.clone(), self.cluster.sighting(node)?)));
+        seen.collect()
+    }
+
+    /// Goes back to what is committed. Agents are asked to say everything again, because what they said is lost.
+    fn undo(
+        &mut self,
+        error: StoreError,
+        replies: Vec<Option<oneshot::Sender<Result<Reply, RunError>>>>,
+        now: Timestamp,
+    ) {
+        tracing::error!(%error, "the store did not take a write");
+        let committed = self.published.read().cluster.stored();
+        // Agents say again what is not stored.
+        self.cluster = Cluster::load(&committed, now);
+        self.recorder.begin_anew();
+        self.wake_at = Some(now + STORE_RETRY);
+        let error = Arc::new(error);
+        for reply in replies.into_iter().flatten() {
+            drop(reply.send(Err(RunError::Store(Arc::clone(&error)))));
+        }
+        self.sessions.close_all();
+        std::thread::sleep(STORE_RETRY);
+    }
+}
+
+fn push(batch: &mut Vec<Heard>, input: Input) -> bool {
+    match input {
+        Input::Heard(heard) => {
+            batch.push(*heard);
+            false
+        }
+        Input::Stop => true,
+    }
+}
+
+const fn speaker(event: &Event) -> Option<&NodeId> {
+    match event {
+        Event::Heard { node, .. } | Event::Reported { node, .. } => Some(node),
+        Event::Joined(node) => Some(&node.id),
+        Event::Deploy { .. }
+        | Event::Restart(_)
+        | Event::Scale { .. }
+        | Event::Rollback { .. }
+        | Event::Remove(_)
+        | Event::SetAvailability { .. }
+        | Event::Images { .. }
+        | Event::Died(_) => None,
+    }
+}

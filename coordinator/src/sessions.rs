@@ -1,0 +1,202 @@
+//! The agents that are connected, and what they said that is never stored.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use model::id::NodeId;
+use proto::wire;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+/// Messages that wait for one agent besides its assignments. An agent that does not read is disconnected.
+pub(crate) const OUTBOX: usize = 64;
+/// Pieces of a log or an exec that wait for the other side.
+pub(crate) const RELAY_QUEUE: usize = 16;
+
+/// Everybody who is connected.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    inner: Mutex<Inner>,
+    random: RandomState,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    agents: HashMap<NodeId, Arc<Agent>>,
+    /// What each node's agent said last about use, kept after it left.
+    usage: HashMap<NodeId, wire::Heartbeat>,
+    relays: HashMap<u64, oneshot::Sender<Relay>>,
+    resolving: HashMap<u64, oneshot::Sender<wire::Resolved>>,
+    last_number: u64,
+    /// Sessions that have ended since somebody asked.
+    left: usize,
+}
+
+/// One connected agent.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    /// Counts connections: a newer one of the same node takes its place.
+    pub(crate) number: u64,
+    /// Its assignments are not what it was told last.
+    pub(crate) stale: Notify,
+    /// It is to go.
+    pub(crate) closed: Notify,
+    /// What else is to be told.
+    pub(crate) outbox: mpsc::Sender<wire::CoordinatorMessage>,
+    /// What it said of itself.
+    hello: Mutex<wire::Hello>,
+    /// Where it called from.
+    pub(crate) address: String,
+}
+
+/// Both ends of a stream that an agent opened because we asked for it.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    /// What the agent sends.
+    pub(crate) up: Streaming<wire::RelayUp>,
+    /// What it is sent.
+    pub(crate) down: mpsc::Sender<Result<wire::RelayDown, Status>>,
+}
+
+impl Agent {
+    /// What it said of itself last.
+    pub(crate) fn hello(&self) -> wire::Hello {
+        self.hello.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps what it says of itself now.
+    pub(crate) fn introduce(&self, hello: wire::Hello) {
+        *self.hello.lock().unwrap_or_else(PoisonError::into_inner) = hello;
+    }
+}
+
+impl Sessions {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in an agent, and ends the session that its node had before.
+    pub(crate) fn join(
+        &self,
+        node: &NodeId,
+        hello: wire::Hello,
+        address: String,
+        outbox: mpsc::Sender<wire::CoordinatorMessage>,
+    ) -> Arc<Agent> {
+        let mut inner = self.inner();
+        inner.last_number += 1;
+        let number = inner.last_number;
+        let (stale, closed) = (Notify::new(), Notify::new());
+        let hello = Mutex::new(hello);
+        let agent = Arc::new(Agent { number, stale, closed, outbox, hello, address });
+        if let Some(before) = inner.agents.insert(node.clone(), Arc::clone(&agent)) {
+            before.closed.notify_one();
+        }
+        agent
+    }
+
+    /// Forgets an agent, unless its node is connected anew.
+    pub(crate) fn leave(&self, node: &NodeId, number: u64) {
+        let mut inner = self.inner();
+        inner.left += 1;
+        if inner.agents.get(node).is_some_and(|agent| agent.number == number) {
+            inner.agents.remove(node);
+        }
+    }
+
+    /// How many sessions have ended since this was asked last.
+    pub(crate) fn take_left(&self) -> usize {
+        std::mem::take(&mut self.inner().left)
+    }
+
+    /// The agent of a node, if it is connected.
+    pub(crate) fn agent(&self, node: &NodeId) -> Option<Arc<Agent>> {
+        self.inner().agents.get(node).cloned()
+    }
+
+    /// Every connected agent.
+    pub(crate) fn agents(&self) -> BTreeMap<NodeId, Arc<Agent>> {
+        let inner = self.inner();
+        inner.agents.iter().map(|(node, agent)| (node.clone(), Arc::clone(agent))).collect()
+    }
+
+    /// Has the assignments of these nodes sent again.
+    pub(crate) fn notify(&self, nodes: &BTreeSet<NodeId>) {
+        if nodes.is_empty() {
+            return;
+        }
+        let inner = self.inner();
+        nodes
+            .iter()
+            .filter_map(|node| inner.agents.get(node))
+            .for_each(|agent| agent.stale.notify_one());
+    }
+
+    /// Ends every session: all agents connect anew and say everything again.
+    pub(crate) fn close_all(&self) {
+        self.inner().agents.values().for_each(|agent| agent.closed.notify_one());
+    }
+
+    /// Keeps what an agent said about use.
+    pub(crate) fn keep_usage(&self, node: &NodeId, heartbeat: wire::Heartbeat) {
+        self.inner().usage.insert(node.clone(), heartbeat);
+    }
+
+    /// What a node's agent said last about use.
+    pub(crate) fn usage(&self, node: &NodeId) -> Option<wire::Heartbeat> {
+        self.inner().usage.get(node).cloned()
+    }
+
+    /// A number that nobody guesses, under which an agent is to open a stream.
+    pub(crate) fn expect_relay(&self) -> (u64, oneshot::Receiver<Relay>) {
+        let (sender, receiver) = oneshot::channel();
+        let mut inner = self.inner();
+        inner.last_number += 1;
+        let number = self.random.hash_one(inner.last_number) | 1;
+        inner.relays.insert(number, sender);
+        (number, receiver)
+    }
+
+    /// Hands over a stream that an agent opened. False when nobody waits for it.
+    pub(crate) fn open_relay(
+        &self,
+        number: u64,
+        up: Streaming<wire::RelayUp>,
+    ) -> Option<ReceiverStream<Result<wire::RelayDown, Status>>> {
+        let waiting = self.inner().relays.remove(&number)?;
+        let (down, receiver) = mpsc::channel(RELAY_QUEUE);
+        waiting.send(Relay { up, down }).ok()?;
+        Some(ReceiverStream::new(receiver))
+    }
+
+    /// Nobody waits for that stream any more.
+    pub(crate) fn forget_relay(&self, number: u64) {
+        self.inner().relays.remove(&number);
+    }
+
+    /// A number under which an agent is to answer what a reference means.
+    pub(crate) fn expect_resolved(&self) -> (u64, oneshot::Receiver<wire::Resolved>) {
+        let (sender, receiver) = oneshot::channel();
+        let mut inner = self.inner();
+        inner.last_number += 1;
+        let number = inner.last_number;
+        inner.resolving.insert(number, sender);
+        (number, receiver)
+    }
+
+    /// Hands over what an agent found out.
+    pub(crate) fn resolved(&self, resolved: wire::Resolved) {
+        let waiting = self.inner().resolving.remove(&resolved.request);
+        if let Some(waiting) = waiting {
+            // Who asked may have given up.
+            drop(waiting.send(resolved));
+        }
+    }
+
+    /// Nobody waits for that answer any more.
+    pub(crate) fn forget_resolved(&self, number: u64) {
+        self.inner().resolving.remove(&number);
+    }
+}

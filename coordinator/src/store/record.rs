@@ -1,0 +1,97 @@
+//! A change as a record of a store: its kind, its key, and its value in the stored schema.
+
+use std::sync::Arc;
+
+use coordinator_core::cluster::Change;
+use model::id::{ServiceId, TaskId};
+use prost::Message;
+use proto::convert::{
+    node_from_wire, node_to_wire, service_from_wire, service_to_wire, task_from_wire, task_to_wire,
+};
+use proto::wire;
+
+/// What a record is of. The numbers are in stores: none is ever used for something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A service.
+    Service = 1,
+    /// A task.
+    Task = 2,
+    /// A node.
+    Node = 3,
+    /// What there is one of.
+    Counters = 4,
+}
+
+/// One write to a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Of what.
+    pub kind: Kind,
+    /// Which one.
+    pub key: String,
+    /// Its value; none when it is forgotten.
+    pub value: Option<Vec<u8>>,
+}
+
+/// Writes a change as a record.
+#[must_use]
+pub fn to_record(change: &Change) -> Record {
+    let put = |kind, key: String, value: Vec<u8>| Record { kind, key, value: Some(value) };
+    match change {
+        Change::PutService(service) => {
+            put(Kind::Service, service.id.to_string(), service_to_wire(service).encode_to_vec())
+        }
+        Change::PutTask(task) => {
+            put(Kind::Task, task.id.to_string(), task_to_wire(task).encode_to_vec())
+        }
+        Change::PutNode(node) => {
+            put(Kind::Node, node.id.to_string(), node_to_wire(node).encode_to_vec())
+        }
+        Change::PutNextTask(next_task) => {
+            let counters = wire::Counters { next_task: *next_task };
+            put(Kind::Counters, String::new(), counters.encode_to_vec())
+        }
+        Change::RemoveService(id) => forgotten(Kind::Service, id),
+        Change::RemoveTask(id) => forgotten_task(id),
+    }
+}
+
+fn forgotten(kind: Kind, id: &ServiceId) -> Record {
+    Record { kind, key: id.to_string(), value: None }
+}
+
+fn forgotten_task(id: &TaskId) -> Record {
+    Record { kind: Kind::Task, key: id.to_string(), value: None }
+}
+
+/// Reads a record that was put.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn from_record(kind: i64, key: &str, value: &[u8]) -> Result<Change, String> {
+    let named = |why: String| format!("record {kind} {key:?}: {why}");
+    let read = || match kind {
+        1 => {
+            let service = wire::Service::decode(value).map_err(|error| error.to_string())?;
+            let service = service_from_wire(&service).map_err(|error| error.to_string())?;
+            Ok(Change::PutService(Arc::new(service)))
+        }
+        2 => {
+            let task = wire::Task::decode(value).map_err(|error| error.to_string())?;
+            let task = task_from_wire(&task).map_err(|error| error.to_string())?;
+            Ok(Change::PutTask(Arc::new(task)))
+        }
+        3 => {
+            let node = wire::Node::decode(value).map_err(|error| error.to_string())?;
+            let node = node_from_wire(&node).map_err(|error| error.to_string())?;
+            Ok(Change::PutNode(Arc::new(node)))
+        }
+        4 => {
+            let counters = wire::Counters::decode(value).map_err(|error| error.to_string())?;
+            Ok(Change::PutNextTask(counters.next_task))
+        }
+        _ => Err("a kind of record that this version does not know".to_owned()),
+    };
+    read().map_err(named)
+}

@@ -1,0 +1,15 @@
+//! Generates the messages and services without a protoc on the machine, and keeps the descriptors for reflection.
+#![allow(clippy::unwrap_used, reason = "a build script can only stop")]
+
+use std::path::PathBuf;
+
+use prost::Message;
+
+fn main() {
+    let files = ["v1/objects.proto", "v1/dispatcher.proto", "v1/control.proto", "v1/flight.proto"];
+    println!("cargo:rerun-if-changed=v1");
+    let descriptors = protox::compile(files, ["."]).unwrap_or_else(|error| panic!("{error:?}"));
+    let out = PathBuf::from(std::env::var("OUT_DIR").unwrap());
+    std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec()).unwrap();
+    tonic_prost_build::configure().btree_map(".").compile_fds(descriptors).unwrap();
+}

@@ -1,0 +1,81 @@
+//! Messages become the model and back: the only place. What comes out of here towards the model is valid.
+
+mod assignment;
+mod checks;
+mod container;
+mod history;
+mod spec;
+mod status;
+mod task;
+
+use std::str::FromStr;
+
+use model::id::NameError;
+use model::image::ImageError;
+use thiserror::Error;
+
+pub use assignment::{
+    WireAssignment, assignment_from_wire, assignment_to_journal, assignments_from_wire,
+    assignments_to_wire,
+};
+pub use history::{generation_from_wire, generation_to_wire, service_from_wire, service_to_wire};
+pub use history::{task_from_wire, task_to_wire};
+pub use spec::{image_from_wire, image_to_wire, spec_from_wire, spec_to_wire};
+pub use status::{
+    containers_from_wire, containers_to_wire, node_from_wire, node_to_wire, state_from_wire,
+    state_to_wire,
+};
+pub use task::{task_spec_from_wire, task_spec_to_wire};
+
+/// Why a message is not a valid value: where in it, and what is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{path}: {why}")]
+pub struct Invalid {
+    /// From the outside in, dots between: `task.containers.web.ports`.
+    pub path: String,
+    /// What is wrong there, and what would be right.
+    pub why: String,
+}
+
+impl Invalid {
+    pub(crate) fn new(path: &str, why: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), why: why.into() }
+    }
+
+    pub(crate) fn within(self, outer: &str) -> Self {
+        Self { path: format!("{outer}.{}", self.path), why: self.why }
+    }
+}
+
+pub(crate) type Valid<T> = Result<T, Invalid>;
+
+/// Adds where it is to an error that only says what is wrong.
+pub(crate) trait At<T> {
+    fn at(self, path: &str) -> Valid<T>;
+}
+
+/// Reads a name.
+pub(crate) trait Named {
+    fn named<T: FromStr<Err = NameError>>(&self, path: &str) -> Valid<T>;
+}
+
+impl Named for str {
+    fn named<T: FromStr<Err = NameError>>(&self, path: &str) -> Valid<T> {
+        self.parse().map_err(|error: NameError| Invalid::new(path, error.to_string()))
+    }
+}
+
+impl<T> At<T> for Result<T, ImageError> {
+    fn at(self, path: &str) -> Valid<T> {
+        self.map_err(|error| Invalid::new(path, error.to_string()))
+    }
+}
+
+/// A part that a message of its kind always has.
+impl<T> At<T> for Option<T> {
+    fn at(self, path: &str) -> Valid<T> {
+        self.ok_or_else(|| {
+            Invalid::new(path, "is missing, or has a value that this version does not know")
+        })
+    }
+}

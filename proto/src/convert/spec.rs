@@ -1,0 +1,204 @@
+//! What an operator wants.
+
+use std::str::FromStr;
+
+use model::id::{NameError, ServiceId};
+use model::image::{Digest, Image, ImageReference, Pin};
+use model::resources::Resources;
+use model::spec::{
+    Dependency, DependencyCondition, FailureAction, Mode, REPLICAS_LIMIT, ServiceSpec, UpdateOrder,
+    UpdatePolicy,
+};
+
+use crate::convert::checks::{duration, few, millis};
+use crate::convert::{At, Invalid, Named, Valid, task_spec_from_wire, task_spec_to_wire};
+use crate::wire;
+
+/// The highest count of restarts that a request may begin with: what is counted from there on is still read back.
+const RESTARTS_LIMIT: u64 = 1 << 32;
+
+/// Reads a spec that is asked for, and whose images are pinned.
+///
+/// # Errors
+/// Names the first field that is not valid.
+pub fn spec_from_wire(from: &wire::ServiceSpec) -> Valid<ServiceSpec> {
+    let spec = accepted_from_wire(from)?;
+    if spec.task.restarts_asked > RESTARTS_LIMIT {
+        let invalid = Invalid::new("task.restarts_asked", "is the coordinator's to count");
+        return Err(invalid.within(&spec.id.to_string()));
+    }
+    Ok(spec)
+}
+
+/// Reads a spec that was accepted once.
+pub(crate) fn accepted_from_wire(from: &wire::ServiceSpec) -> Valid<ServiceSpec> {
+    let id = ServiceId { project: from.project.named("project")?, name: from.name.named("name")? };
+    let named = id.to_string();
+    let read = || {
+        Ok(ServiceSpec {
+            id,
+            mode: mode_from_wire(from.mode.as_ref().at("mode")?)?,
+            task: task_spec_from_wire(from.task.as_ref().at("task")?)?,
+            update: update_from_wire(from.update.as_ref().at("update")?)?,
+            after: dependencies_from_wire(&from.after)?,
+        })
+    };
+    read().map_err(|invalid: Invalid| invalid.within(&named))
+}
+
+/// Writes a spec.
+#[must_use]
+pub fn spec_to_wire(spec: &ServiceSpec) -> wire::ServiceSpec {
+    use wire::service_spec::Mode as Wire;
+    let mode = match spec.mode {
+        Mode::Replicated { replicas } => Wire::Replicated(wire::Replicated { replicas }),
+        Mode::Global => Wire::Global(wire::Global {}),
+        Mode::Once => Wire::Once(wire::Once {}),
+    };
+    wire::ServiceSpec {
+        project: spec.id.project.to_string(),
+        name: spec.id.name.to_string(),
+        mode: Some(mode),
+        task: Some(task_spec_to_wire(&spec.task)),
+        update: Some(update_to_wire(&spec.update)),
+        after: dependencies_to_wire(&spec.after),
+    }
+}
+
+fn mode_from_wire(from: &wire::service_spec::Mode) -> Valid<Mode> {
+    use wire::service_spec::Mode as Wire;
+    match from {
+        Wire::Replicated(wire::Replicated { replicas }) if *replicas > REPLICAS_LIMIT => {
+            let why = format!("{replicas} replicas are more than the {REPLICAS_LIMIT} allowed");
+            Err(Invalid::new("mode.replicas", why))
+        }
+        Wire::Replicated(wire::Replicated { replicas }) => {
+            Ok(Mode::Replicated { replicas: *replicas })
+        }
+        Wire::Global(_) => Ok(Mode::Global),
+        Wire::Once(_) => Ok(Mode::Once),
+    }
+}
+
+/// Reads an image with its pin.
+///
+/// # Errors
+/// When the reference or the digest is malformed, or there is no pin.
+pub fn image_from_wire(from: &wire::Image) -> Valid<Image> {
+    let pin = match from.pin.as_ref().at("image.pin")? {
+        wire::image::Pin::Manifest(digest) => {
+            Pin::Manifest(digest.parse::<Digest>().at("image.manifest")?)
+        }
+        wire::image::Pin::Local(digest) => Pin::Local(digest.parse::<Digest>().at("image.local")?),
+    };
+    Ok(Image { reference: from.reference.parse::<ImageReference>().at("image")?, pin })
+}
+
+/// Writes an image with its pin.
+#[must_use]
+pub fn image_to_wire(image: &Image) -> wire::Image {
+    let pin = match &image.pin {
+        Pin::Manifest(digest) => wire::image::Pin::Manifest(digest.to_string()),
+        Pin::Local(digest) => wire::image::Pin::Local(digest.to_string()),
+    };
+    wire::Image { reference: image.reference.to_string(), pin: Some(pin) }
+}
+
+pub(crate) fn resources_from_wire(from: Option<&wire::Resources>) -> Resources {
+    let from = from.copied().unwrap_or_default();
+    Resources { cpu_millis: from.cpu_millis, memory_bytes: from.memory_bytes }
+}
+
+pub(crate) const fn resources_to_wire(resources: &Resources) -> wire::Resources {
+    let Resources { cpu_millis, memory_bytes } = *resources;
+    wire::Resources { cpu_millis, memory_bytes }
+}
+
+pub(crate) fn dependencies_from_wire<Name>(
+    from: &[wire::Dependency],
+) -> Valid<Vec<Dependency<Name>>>
+where
+    Name: FromStr<Err = NameError>,
+{
+    use wire::DependencyCondition as Wire;
+    few("after", from.len())?;
+    let read = |from: &wire::Dependency| {
+        let condition = match from.condition() {
+            Wire::Started => DependencyCondition::Started,
+            Wire::Healthy => DependencyCondition::Healthy,
+            Wire::Completed => DependencyCondition::Completed,
+            Wire::Unspecified => return None.at("after.condition"),
+        };
+        Ok(Dependency { on: from.on.named("after.on")?, condition })
+    };
+    from.iter().map(read).collect()
+}
+
+pub(crate) fn dependencies_to_wire<Name: ToString>(
+    all: &[Dependency<Name>],
+) -> Vec<wire::Dependency> {
+    use wire::DependencyCondition as Wire;
+    let write = |after: &Dependency<Name>| {
+        let condition = match after.condition {
+            DependencyCondition::Started => Wire::Started,
+            DependencyCondition::Healthy => Wire::Healthy,
+            DependencyCondition::Completed => Wire::Completed,
+        };
+        wire::Dependency { on: after.on.to_string(), condition: condition.into() }
+    };
+    all.iter().map(write).collect()
+}
+
+fn update_from_wire(from: &wire::UpdatePolicy) -> Valid<UpdatePolicy> {
+    use wire::{FailureAction as Action, UpdateOrder as Order};
+    if from.parallelism == 0 || from.max_failure_permille > 1_000 {
+        let why = "parallelism is at least 1 and the failures allowed at most 1,000 thousandths";
+        return Err(Invalid::new("update", why));
+    }
+    if from.progress_deadline_ms == 0 {
+        let why = "is 0: every rollout would fail before it has begun";
+        return Err(Invalid::new("update.progress_deadline", why));
+    }
+    let order = match from.order() {
+        Order::Auto => UpdateOrder::Auto,
+        Order::StartFirst => UpdateOrder::StartFirst,
+        Order::StopFirst => UpdateOrder::StopFirst,
+        Order::Unspecified => return None.at("update.order"),
+    };
+    let on_failure = match from.on_failure() {
+        Action::Rollback => FailureAction::Rollback,
+        Action::Pause => FailureAction::Pause,
+        Action::Continue => FailureAction::Continue,
+        Action::Unspecified => return None.at("update.on_failure"),
+    };
+    Ok(UpdatePolicy {
+        parallelism: from.parallelism,
+        order,
+        monitor: duration("update.monitor", from.monitor_ms)?,
+        max_failure_permille: from.max_failure_permille,
+        progress_deadline: duration("update.progress_deadline", from.progress_deadline_ms)?,
+        on_failure,
+    })
+}
+
+fn update_to_wire(policy: &UpdatePolicy) -> wire::UpdatePolicy {
+    use wire::{FailureAction as Action, UpdateOrder as Order};
+    let order = match policy.order {
+        UpdateOrder::Auto => Order::Auto,
+        UpdateOrder::StartFirst => Order::StartFirst,
+        UpdateOrder::StopFirst => Order::StopFirst,
+    };
+    let on_failure = match policy.on_failure {
+        FailureAction::Rollback => Action::Rollback,
+        FailureAction::Pause => Action::Pause,
+        FailureAction::Continue => Action::Continue,
+    };
+    wire::UpdatePolicy {
+        parallelism: policy.parallelism,
+        order: order.into(),
+        monitor_ms: millis(policy.monitor),
+        max_failure_permille: policy.max_failure_permille,
+        on_failure: on_failure.into(),
+        progress_deadline_ms: millis(policy.progress_deadline),
+    }
+}

@@ -1,0 +1,240 @@
+//! What each task of a service is: containers that run together on a node.
+
+use std::collections::BTreeSet;
+
+use model::id::ContainerName;
+use model::spec::{
+    Attachment, Attribute, Constraint, DependencyCondition, Network, Operator, RestartCondition,
+    RestartPolicy, TaskSpec,
+};
+
+use crate::convert::checks::{count, duration, few, millis, quoted, word};
+use crate::convert::{At, Invalid, Named, Valid, container};
+use crate::wire;
+
+/// The most containers of one task.
+const CONTAINERS_LIMIT: usize = 32;
+
+/// Reads a task spec whose images are pinned.
+///
+/// # Errors
+/// Names the first field that is not valid.
+pub fn task_spec_from_wire(from: &wire::TaskSpec) -> Valid<TaskSpec> {
+    if from.containers.is_empty() || from.containers.len() > CONTAINERS_LIMIT {
+        let why = format!("a task has 1 to {CONTAINERS_LIMIT} containers");
+        return Err(Invalid::new("task.containers", why));
+    }
+    few("task.constraints", from.constraints.len())?;
+    if from.max_per_node == Some(0) {
+        return Err(Invalid::new("task.max_per_node", "is 0: no node could take a task"));
+    }
+    let read = |(index, from): (usize, &wire::ContainerSpec)| {
+        container::from_wire(from).map_err(|invalid| invalid.within(&place(index, &from.name)))
+    };
+    let task = TaskSpec {
+        containers: from.containers.iter().enumerate().map(read).collect::<Valid<_>>()?,
+        network: network_from_wire(from.network.as_ref().at("task.network")?)?,
+        constraints: from.constraints.iter().map(constraint_from_wire).collect::<Valid<_>>()?,
+        max_per_node: from.max_per_node,
+        restart: restart_from_wire(from.restart.as_ref().at("task.restart")?)?,
+        restarts_asked: count("task.restarts_asked", from.restarts_asked)?,
+    };
+    check_containers(&task)?;
+    Ok(task)
+}
+
+/// Where a container is found: by its name, or by its number when the name is none.
+fn place(index: usize, name: &str) -> String {
+    match name.parse::<ContainerName>() {
+        Ok(name) => format!("task.containers.{name}"),
+        Err(_) => format!("task.containers[{}]", index + 1),
+    }
+}
+
+/// Names are used once, ports are taken once, and in some order each container waits only for those before it.
+fn check_containers(task: &TaskSpec) -> Valid<()> {
+    let mut names = BTreeSet::new();
+    for container in &task.containers {
+        if !names.insert(&container.name) {
+            let why = format!("two containers are called {}", container.name);
+            return Err(Invalid::new("task.containers", why));
+        }
+    }
+    let mut ports = BTreeSet::new();
+    for port in task.fixed_ports() {
+        if !ports.insert(port) {
+            let why = format!("port {} of the host is asked for twice", port.number);
+            return Err(Invalid::new("task.containers", why));
+        }
+    }
+    check_order(task)
+}
+
+fn check_order(task: &TaskSpec) -> Valid<()> {
+    check_owner(task)?;
+    let mut waiting: Vec<_> = task.containers.iter().collect();
+    for after in waiting.iter().flat_map(|container| &container.after) {
+        if !task.containers.iter().any(|container| container.name == after.on) {
+            let why = format!("{} is no container of this task", after.on);
+            return Err(Invalid::new("task.containers.after", why));
+        }
+    }
+    let mut ready = BTreeSet::new();
+    while !waiting.is_empty() {
+        let before = waiting.len();
+        waiting.retain(|container| {
+            let is_ready = container.after.iter().all(|after| ready.contains(&after.on));
+            if is_ready {
+                ready.insert(&container.name);
+            }
+            !is_ready
+        });
+        if waiting.len() == before {
+            let names: Vec<_> = waiting.iter().map(|container| container.name.as_str()).collect();
+            let why = format!("containers wait for each other: {}", names.join(", "));
+            return Err(Invalid::new("task.containers.after", why));
+        }
+    }
+    Ok(())
+}
+
+/// The first container is there before the others and as long as they are: they share its network.
+fn check_owner(task: &TaskSpec) -> Valid<()> {
+    let Some(owner) = task.containers.first() else { return Ok(()) };
+    if !owner.after.is_empty() {
+        let why = "the first container owns the network of the others and can not wait for them";
+        return Err(Invalid::new("task.containers.after", why));
+    }
+    let mut after = task.containers.iter().flat_map(|container| &container.after);
+    if after
+        .any(|after| after.on == owner.name && after.condition == DependencyCondition::Completed)
+    {
+        let name = &owner.name;
+        let why = format!("{name} owns the network of the others and can not complete before them");
+        return Err(Invalid::new("task.containers.after", why));
+    }
+    Ok(())
+}
+
+/// Writes a task spec.
+#[must_use]
+pub fn task_spec_to_wire(task: &TaskSpec) -> wire::TaskSpec {
+    wire::TaskSpec {
+        containers: task.containers.iter().map(container::to_wire).collect(),
+        network: Some(network_to_wire(&task.network)),
+        constraints: task.constraints.iter().map(constraint_to_wire).collect(),
+        max_per_node: task.max_per_node,
+        restart: Some(restart_to_wire(&task.restart)),
+        restarts_asked: task.restarts_asked,
+    }
+}
+
+fn network_from_wire(from: &wire::Network) -> Valid<Network> {
+    use wire::network::Kind;
+    let project = match from.kind.as_ref().at("task.network")? {
+        Kind::Host(_) => return Ok(Network::Host),
+        Kind::None(_) => return Ok(Network::None),
+        Kind::Project(project) => project,
+    };
+    few("task.network", project.attachments.len())?;
+    if project.attachments.is_empty() {
+        return Err(Invalid::new("task.network", "names no network of the project"));
+    }
+    let read = |from: &wire::Attachment| {
+        few("task.network.aliases", from.aliases.len())?;
+        let alias = |alias: &String| word("task.network.aliases", alias);
+        Ok(Attachment {
+            network: from.network.named("task.network")?,
+            aliases: from.aliases.iter().map(alias).collect::<Valid<_>>()?,
+        })
+    };
+    let attachments: Vec<Attachment> =
+        project.attachments.iter().map(read).collect::<Valid<_>>()?;
+    let mut names = BTreeSet::new();
+    if let Some(again) = attachments.iter().find(|one| !names.insert(&one.network)) {
+        return Err(Invalid::new("task.network", format!("{} is named twice", again.network)));
+    }
+    Ok(Network::Project(attachments))
+}
+
+fn network_to_wire(network: &Network) -> wire::Network {
+    use wire::network::Kind;
+    let kind = match network {
+        Network::Host => Kind::Host(wire::HostNetwork {}),
+        Network::None => Kind::None(wire::NoNetwork {}),
+        Network::Project(attachments) => {
+            let write = |one: &Attachment| wire::Attachment {
+                network: one.network.to_string(),
+                aliases: one.aliases.clone(),
+            };
+            let attachments = attachments.iter().map(write).collect();
+            Kind::Project(wire::ProjectNetworks { attachments })
+        }
+    };
+    wire::Network { kind: Some(kind) }
+}
+
+fn constraint_from_wire(from: &wire::Constraint) -> Valid<Constraint> {
+    use wire::ConstraintOperator as Wire;
+    let attribute = match from.attribute.as_str() {
+        "node.id" => Attribute::Id,
+        "node.hostname" => Attribute::Hostname,
+        "node.zone" => Attribute::Zone,
+        "node.platform.arch" => Attribute::Arch,
+        other => match other.strip_prefix("node.labels.") {
+            Some(key) => Attribute::Label(word("task.constraints", key)?),
+            None => {
+                let why = format!(
+                    "{} is none of node.id, node.hostname, node.zone, node.platform.arch, node.labels.KEY",
+                    quoted(other)
+                );
+                return Err(Invalid::new("task.constraints", why));
+            }
+        },
+    };
+    let operator = match from.operator() {
+        Wire::Equal => Operator::Equal,
+        Wire::NotEqual => Operator::NotEqual,
+        Wire::Unspecified => return None.at("task.constraints.operator"),
+    };
+    Ok(Constraint { attribute, operator, value: word("task.constraints", &from.value)? })
+}
+
+fn constraint_to_wire(constraint: &Constraint) -> wire::Constraint {
+    use wire::ConstraintOperator as Wire;
+    let attribute = match &constraint.attribute {
+        Attribute::Id => "node.id".to_owned(),
+        Attribute::Hostname => "node.hostname".to_owned(),
+        Attribute::Zone => "node.zone".to_owned(),
+        Attribute::Arch => "node.platform.arch".to_owned(),
+        Attribute::Label(key) => format!("node.labels.{key}"),
+    };
+    let operator = match constraint.operator {
+        Operator::Equal => Wire::Equal,
+        Operator::NotEqual => Wire::NotEqual,
+    };
+    wire::Constraint { attribute, operator: operator.into(), value: constraint.value.clone() }
+}
+
+fn restart_from_wire(from: &wire::RestartPolicy) -> Valid<RestartPolicy> {
+    use wire::RestartCondition as Wire;
+    let condition = match from.condition() {
+        Wire::Never => RestartCondition::Never,
+        Wire::OnFailure => RestartCondition::OnFailure,
+        Wire::Any => RestartCondition::Any,
+        Wire::Unspecified => return None.at("task.restart.condition"),
+    };
+    let delay = duration("task.restart.delay", from.delay_ms)?;
+    Ok(RestartPolicy { condition, max_attempts: from.max_attempts, delay })
+}
+
+fn restart_to_wire(policy: &RestartPolicy) -> wire::RestartPolicy {
+    use wire::RestartCondition as Wire;
+    let condition = match policy.condition {
+        RestartCondition::Never => Wire::Never,
+        RestartCondition::OnFailure => Wire::OnFailure,
+        RestartCondition::Any => Wire::Any,
+    };
+    let (max_attempts, delay_ms) = (policy.max_attempts, millis(policy.delay));
+    wire::RestartPolicy { condition: condition.into(), max_attempts, delay_ms }
+}

@@ -1,0 +1,36 @@
+//! The contract: generated messages and services, and the one place where they become the model.
+//!
+//! ```text
+//!  v1/*.proto ─▶ wire (generated) ◀─ convert ─▶ model
+//! ```
+//!
+//! Absent: servers and clients themselves. What they say, and over what, is all that is here.
+
+pub mod convert;
+pub mod transport;
+
+/// The generated messages and services.
+#[allow(
+    missing_debug_implementations,
+    unused_qualifications,
+    unreachable_pub,
+    clippy::all,
+    clippy::too_many_lines,
+    clippy::allow_attributes_without_reason,
+    clippy::unwrap_used,
+    clippy::large_futures,
+    reason = "generated code"
+)]
+pub mod wire {
+    tonic::include_proto!("wharf.v1");
+}
+
+/// The descriptors of all files, for gRPC reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// The longest message that either side takes, in bytes. The largest honest one is the complete assignments of a node:
+/// 1,000 tasks of specs with files still fit.
+pub const MESSAGE_LIMIT: usize = 16 << 20;
+
+/// Beside a status: what to do next, for people.
+pub const HINT: &str = "wharf-hint";

@@ -1,0 +1,140 @@
+//! What is stored, as the model knows it, and how it is written and read.
+
+use std::sync::Arc;
+
+use model::id::{ClusterId, ContainerName, NodeId};
+use model::node::Node;
+use model::service::Service;
+use model::spec::TaskSpec;
+use model::task::{Task, TaskState};
+use prost::Message;
+use proto::convert::{
+    WireAssignment, assignment_from_wire, assignment_to_journal, node_from_wire, node_to_wire,
+    service_from_wire, service_to_wire, state_from_wire, state_to_wire, task_from_wire,
+    task_spec_from_wire, task_spec_to_wire, task_to_wire,
+};
+use proto::wire;
+
+/// One record of a store, or the payload of a journal.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Stored {
+    Service(Service),
+    Task(Task),
+    Node(Node),
+    Counters(wire::Counters),
+    Identity(wire::Identity),
+    Journal(Journal),
+}
+
+/// What an agent keeps, as its own core knows it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Journal {
+    pub(crate) cluster: ClusterId,
+    pub(crate) node: NodeId,
+    pub(crate) fence: wire::Fence,
+    /// Specs that tasks share.
+    pub(crate) specs: Vec<Arc<TaskSpec>>,
+    /// Tasks, each with the place of its spec.
+    pub(crate) tasks: Vec<(usize, Kept)>,
+}
+
+/// A task in a journal.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Kept {
+    pub(crate) assignment: WireAssignment,
+    pub(crate) state: TaskState,
+    pub(crate) parts: Vec<(ContainerName, u32, bool)>,
+}
+
+impl Stored {
+    /// The name of its message.
+    pub(crate) const fn message(&self) -> &'static str {
+        match self {
+            Self::Service(_) => "Service",
+            Self::Task(_) => "Task",
+            Self::Node(_) => "Node",
+            Self::Counters(_) => "Counters",
+            Self::Identity(_) => "Identity",
+            Self::Journal(_) => "Journal",
+        }
+    }
+
+    /// The bytes that a store or a journal holds.
+    pub(crate) fn write(&self) -> Vec<u8> {
+        match self {
+            Self::Service(service) => service_to_wire(service).encode_to_vec(),
+            Self::Task(task) => task_to_wire(task).encode_to_vec(),
+            Self::Node(node) => node_to_wire(node).encode_to_vec(),
+            Self::Counters(counters) => counters.encode_to_vec(),
+            Self::Identity(identity) => identity.encode_to_vec(),
+            Self::Journal(journal) => journal.write().encode_to_vec(),
+        }
+    }
+
+    /// Reads such bytes.
+    pub(crate) fn read(message: &str, bytes: &[u8]) -> Self {
+        match message {
+            "Service" => {
+                let service = wire::Service::decode(bytes).unwrap();
+                Self::Service(service_from_wire(&service).unwrap())
+            }
+            "Task" => Self::Task(task_from_wire(&wire::Task::decode(bytes).unwrap()).unwrap()),
+            "Node" => Self::Node(node_from_wire(&wire::Node::decode(bytes).unwrap()).unwrap()),
+            "Counters" => Self::Counters(wire::Counters::decode(bytes).unwrap()),
+            "Identity" => Self::Identity(wire::Identity::decode(bytes).unwrap()),
+            "Journal" => Self::Journal(Journal::read(&wire::Journal::decode(bytes).unwrap())),
+            other => panic!("nothing that is stored is a {other}"),
+        }
+    }
+}
+
+impl Journal {
+    fn write(&self) -> wire::Journal {
+        let tasks = self.tasks.iter().map(|(spec, kept)| wire::JournalTask {
+            assignment: Some(assignment_to_journal(&kept.assignment)),
+            spec: u32::try_from(*spec).unwrap(),
+            containers: kept
+                .parts
+                .iter()
+                .map(|(name, attempt, over)| wire::JournalContainer {
+                    name: name.to_string(),
+                    attempt: *attempt,
+                    over: *over,
+                })
+                .collect(),
+            state: Some(state_to_wire(&kept.state)),
+        });
+        wire::Journal {
+            cluster: self.cluster.to_string(),
+            node: self.node.to_string(),
+            fence: Some(self.fence),
+            tasks: tasks.collect(),
+            specs: self.specs.iter().map(|spec| task_spec_to_wire(spec)).collect(),
+        }
+    }
+
+    fn read(from: &wire::Journal) -> Self {
+        let specs = from.specs.iter().map(|spec| Arc::new(task_spec_from_wire(spec).unwrap()));
+        let specs: Vec<_> = specs.collect();
+        let tasks = from.tasks.iter().map(|task| {
+            let index = usize::try_from(task.spec).unwrap();
+            let assignment = task.assignment.as_ref().unwrap();
+            let part = |part: &wire::JournalContainer| {
+                (part.name.parse().unwrap(), part.attempt, part.over)
+            };
+            let kept = Kept {
+                assignment: assignment_from_wire(assignment, Arc::clone(&specs[index])).unwrap(),
+                state: state_from_wire(task.state.as_ref()).unwrap(),
+                parts: task.containers.iter().map(part).collect(),
+            };
+            (index, kept)
+        });
+        Self {
+            cluster: from.cluster.parse().unwrap(),
+            node: from.node.parse().unwrap(),
+            fence: from.fence.unwrap(),
+            tasks: tasks.collect(),
+            specs,
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Specs that are valid.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use model::id::ServiceId;
+use model::image::{Image, Pin};
+use model::spec::*;
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+use super::values::{duration, map, name, one_of, path, port, resources, text, word};
+
+/// A service with everything that it can say.
+pub(crate) fn service() -> BoxedStrategy<ServiceSpec> {
+    let mode = prop_oneof![
+        (0..=REPLICAS_LIMIT).prop_map(|replicas| Mode::Replicated { replicas }),
+        Just(Mode::Global),
+        Just(Mode::Once),
+    ];
+    let after = vec((name(), condition()), 0..3);
+    (name(), name(), mode, task(), update(), after)
+        .prop_map(|(project, name, mode, task, update, after)| ServiceSpec {
+            id: ServiceId { project, name },
+            mode,
+            task,
+            update,
+            after: after.into_iter().map(|(on, condition)| Dependency { on, condition }).collect(),
+        })
+        .boxed()
+}
+
+fn condition() -> impl Strategy<Value = DependencyCondition> {
+    one_of([
+        DependencyCondition::Started,
+        DependencyCondition::Healthy,
+        DependencyCondition::Completed,
+    ])
+}
+
+fn update() -> BoxedStrategy<UpdatePolicy> {
+    let order = [UpdateOrder::Auto, UpdateOrder::StartFirst, UpdateOrder::StopFirst];
+    let action = [FailureAction::Rollback, FailureAction::Pause, FailureAction::Continue];
+    let deadline = duration().prop_map(|deadline| deadline.max(Duration::from_millis(1)));
+    let (order, action) = (one_of(order), one_of(action));
+    (1..=u32::MAX, order, duration(), 0..=1_000_u32, deadline, action)
+        .prop_map(
+            |(parallelism, order, monitor, max_failure_permille, progress_deadline, on_failure)| {
+                UpdatePolicy {
+                    parallelism,
+                    order,
+                    monitor,
+                    max_failure_permille,
+                    progress_deadline,
+                    on_failure,
+                }
+            },
+        )
+        .boxed()
+}
+
+/// One to four containers, each of which may wait for those before it.
+pub(crate) fn task() -> BoxedStrategy<TaskSpec> {
+    let container = (container(), vec((any::<prop::sample::Index>(), condition()), 0..3));
+    let containers = btree_map(name(), container, 1..4).prop_map(|containers| {
+        let mut named: Vec<ContainerSpec> = Vec::new();
+        for (name, (mut container, waits)) in containers {
+            container.name = name;
+            for (on, condition) in waits.into_iter().filter(|_| !named.is_empty()) {
+                let index = on.index(named.len());
+                // The owner of the network does not complete before the others.
+                let condition = if index == 0 { DependencyCondition::Started } else { condition };
+                container.after.push(Dependency { on: named[index].name.clone(), condition });
+            }
+            named.push(container);
+        }
+        named
+    });
+    let condition = [RestartCondition::Never, RestartCondition::OnFailure, RestartCondition::Any];
+    let restart = (one_of(condition), option::of(any::<u32>()), duration()).prop_map(
+        |(condition, max_attempts, delay)| RestartPolicy { condition, max_attempts, delay },
+    );
+    let most = option::of(1..=u32::MAX);
+    (containers, network(), vec(constraint(), 0..3), most, restart, 0..1_u64 << 32)
+        .prop_map(|(containers, network, constraints, max_per_node, restart, restarts_asked)| {
+            let mut task = TaskSpec {
+                containers,
+                network,
+                constraints,
+                max_per_node,
+                restart,
+                restarts_asked,
+            };
+            leave_each_port_once(&mut task);
+            task
+        })
+        .boxed()
+}
+
+fn leave_each_port_once(task: &mut TaskSpec) {
+    let mut taken = BTreeSet::new();
+    let is_host = task.network == Network::Host;
+    for container in &mut task.containers {
+        container.ports.retain(|port| {
+            let number = if is_host { Some(port.container) } else { port.host };
+            number.is_none_or(|number| taken.insert((number, port.protocol)))
+        });
+    }
+}
+
+fn network() -> BoxedStrategy<Network> {
+    let attachments = btree_map(name(), vec(word(), 0..3), 1..4).prop_map(|attachments| {
+        let attachment = |(network, aliases)| Attachment { network, aliases };
+        Network::Project(attachments.into_iter().map(attachment).collect())
+    });
+    prop_oneof![attachments, Just(Network::Host), Just(Network::None)].boxed()
+}
+
+fn constraint() -> impl Strategy<Value = Constraint> {
+    let attribute = prop_oneof![
+        Just(Attribute::Id),
+        Just(Attribute::Hostname),
+        Just(Attribute::Zone),
+        Just(Attribute::Arch),
+        word().prop_map(Attribute::Label),
+    ];
+    let operator = one_of([Operator::Equal, Operator::NotEqual]);
+    (attribute, operator, word()).prop_map(|(attribute, operator, value)| Constraint {
+        attribute,
+        operator,
+        value,
+    })
+}
+
+fn container() -> BoxedStrategy<ContainerSpec> {
+    let signal = option::of("SIG[A-Z]{3}");
+    let grace = (0..=3_600_000_u64).prop_map(Duration::from_millis);
+    (
+        (image(), process(), security()),
+        (resources(), resources(), vec(published(), 0..4)),
+        (mounts(), files(), option::of(health())),
+        (signal, grace, map(text())),
+    )
+        .prop_map(
+            |(
+                (image, process, security),
+                (reservation, limit, ports),
+                (mounts, files, health),
+                (stop_signal, stop_grace, labels),
+            )| ContainerSpec {
+                name: "unnamed".parse().unwrap(),
+                image,
+                process,
+                reservation,
+                limit,
+                ports,
+                mounts,
+                files,
+                health,
+                after: Vec::new(),
+                stop_signal,
+                stop_grace,
+                labels,
+                security,
+            },
+        )
+        .boxed()
+}
+
+/// References as registries spell them.
+fn image() -> BoxedStrategy<Image> {
+    let reference = "(localhost:5000/|[a-z]{1,5}\\.example/)?[a-z0-9]{1,6}(/[a-z]{1,5}_[a-z]{1,3})?(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,8})?(@sha256:[0-9a-f]{64})?";
+    (reference, "[0-9a-f]{64}", any::<bool>())
+        .prop_map(|(reference, digits, is_local)| {
+            let digest = format!("sha256:{digits}").parse().unwrap();
+            let pin = if is_local { Pin::Local(digest) } else { Pin::Manifest(digest) };
+            Image { reference: reference.parse().unwrap(), pin }
+        })
+        .boxed()
+}
+
+fn process() -> BoxedStrategy<ProcessSpec> {
+    let words = || option::of(vec(text(), 0..3));
+    let variables = map(text());
+    let hosts = vec(word(), 0..3);
+    (
+        (words(), words(), variables, any::<bool>()),
+        (option::of(word()), option::of(path()), option::of(word()), hosts),
+    )
+        .prop_map(
+            |(
+                (entrypoint, command, environment, tty),
+                (user, working_dir, hostname, extra_hosts),
+            )| ProcessSpec {
+                entrypoint,
+                command,
+                environment,
+                user,
+                working_dir,
+                hostname,
+                extra_hosts,
+                tty,
+            },
+        )
+        .boxed()
+}
+
+fn security() -> BoxedStrategy<SecuritySpec> {
+    let limit = prop_oneof![
+        Just((-1, -1)),
+        (0..=i64::MAX).prop_map(|soft| (soft, -1)),
+        (any::<u32>(), any::<u32>())
+            .prop_map(|(one, other)| (one.min(other).into(), one.max(other).into())),
+    ];
+    (
+        (vec(word(), 0..3), vec(word(), 0..3), any::<bool>()),
+        (option::of(any::<u32>()), map(limit), map(text()), option::of(any::<u64>())),
+    )
+        .prop_map(
+            |((cap_add, cap_drop, is_read_only), (pids_limit, ulimits, sysctls, shm_bytes))| {
+                SecuritySpec {
+                    cap_add,
+                    cap_drop,
+                    is_read_only,
+                    pids_limit,
+                    ulimits,
+                    sysctls,
+                    shm_bytes,
+                }
+            },
+        )
+        .boxed()
+}
+
+fn published() -> impl Strategy<Value = PortSpec> {
+    let protocol = one_of([Protocol::Tcp, Protocol::Udp]);
+    let address = option::of(any::<std::net::IpAddr>());
+    (port(), option::of(port()), protocol, address).prop_map(
+        |(container, host, protocol, address)| PortSpec { container, host, protocol, address },
+    )
+}
+
+fn mounts() -> impl Strategy<Value = Vec<Mount>> {
+    let source = prop_oneof![
+        name().prop_map(|name| MountSource::Volume { name }),
+        path().prop_map(|path| MountSource::Bind { path }),
+        any::<u64>().prop_map(|size_bytes| MountSource::Tmpfs { size_bytes }),
+    ];
+    targets((source, any::<bool>()).boxed(), |target, (source, is_read_only)| Mount {
+        source,
+        target,
+        is_read_only,
+    })
+}
+
+fn files() -> impl Strategy<Value = Vec<FileSpec>> {
+    let owner = any::<(u32, u32)>();
+    let file = (vec(any::<u8>(), 0..20), 0..=0o7777_u32, owner);
+    targets(file.boxed(), |target, (content, mode, owner)| FileSpec {
+        target,
+        content,
+        mode,
+        owner,
+    })
+}
+
+/// Things with targets that no two of them share.
+fn targets<Rest: std::fmt::Debug + 'static, Thing: std::fmt::Debug>(
+    rest: BoxedStrategy<Rest>,
+    make: impl Fn(String, Rest) -> Thing,
+) -> impl Strategy<Value = Vec<Thing>> {
+    vec((path(), rest), 0..4).prop_map(move |things| {
+        let mut named = BTreeMap::new();
+        for (target, rest) in things {
+            let parts = target.split('/').filter(|part| !matches!(*part, "" | "."));
+            let parts: Vec<String> = parts.map(str::to_owned).collect();
+            named.entry(parts).or_insert((target, rest));
+        }
+        named.into_values().map(|(target, rest)| make(target, rest)).collect()
+    })
+}
+
+fn health() -> BoxedStrategy<HealthCheck> {
+    let command = (one_of(["CMD", "CMD-SHELL"]), vec(text(), 1..3)).prop_map(|(first, rest)| {
+        Probe::Command([first.to_owned()].into_iter().chain(rest).collect())
+    });
+    let probe = prop_oneof![
+        Just(Probe::Disabled),
+        command,
+        (port(), "/[a-z0-9/?=&%.-]{0,8}").prop_map(|(port, path)| Probe::Http { port, path }),
+        port().prop_map(|port| Probe::Tcp { port }),
+    ];
+    let positive = || duration().prop_map(|duration| duration.max(Duration::from_millis(1)));
+    (probe, positive(), positive(), 1..=u32::MAX, duration())
+        .prop_map(|(probe, interval, timeout, retries, start_period)| HealthCheck {
+            probe,
+            interval,
+            timeout,
+            retries,
+            start_period,
+        })
+        .boxed()
+}

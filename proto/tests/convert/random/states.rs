@@ -1,0 +1,173 @@
+//! Services, tasks and nodes that are valid, in every state.
+
+use std::sync::Arc;
+
+use model::id::{Slot, TaskId};
+use model::node::{Availability, Node};
+use model::service::{Generation, HISTORY_LIMIT, Origin, Past, Service, ServicePhase, Verdict};
+use model::spec::{Protocol, ServiceSpec};
+use model::task::*;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::specs;
+use super::values::{instant, map, name, node_id, one_of, port, resources, text, word};
+
+/// A service whose generations are one line. Their specs differ in how often they were restarted.
+pub(crate) fn service() -> BoxedStrategy<Service> {
+    let phase = prop_oneof![
+        instant().prop_map(|since| ServicePhase::Rolling { since }),
+        Just(ServicePhase::Steady),
+        text().prop_map(|reason| ServicePhase::Halted { reason }),
+        Just(ServicePhase::Removing),
+    ];
+    let verdicts = one_of([Verdict::Stable, Verdict::Failed, Verdict::Superseded]);
+    let history = vec((verdicts, origin()), 0..=HISTORY_LIMIT);
+    (specs::service(), 20..1_u64 << 62, instant(), origin(), history, phase)
+        .prop_map(|(spec, number, at, last, history, phase)| {
+            let first = number - u64::try_from(history.len()).unwrap();
+            let make = |number, origin: Origin| {
+                let mut spec = spec.clone();
+                spec.task.restarts_asked = number % (1 << 32);
+                Arc::new(generation(number, origin, at, spec))
+            };
+            let history = history.into_iter().zip(first..).map(|((verdict, origin), number)| {
+                Past { generation: make(number, origin), verdict }
+            });
+            let history: Vec<Past> = history.collect();
+            let target = make(number, last);
+            let stable = match phase {
+                ServicePhase::Steady => Some(Arc::clone(&target)),
+                ServicePhase::Rolling { .. }
+                | ServicePhase::Halted { .. }
+                | ServicePhase::Removing => {
+                    history.first().map(|past| Arc::clone(&past.generation))
+                }
+            };
+            Service { id: target.spec.id.clone(), target, stable, history, phase }
+        })
+        .boxed()
+}
+
+fn origin() -> impl Strategy<Value = Origin> {
+    prop_oneof![
+        Just(Origin::Deployed),
+        Just(Origin::Scaled),
+        Just(Origin::Restarted),
+        (1..10_u64).prop_map(|to| Origin::RolledBack { to }),
+    ]
+}
+
+fn generation(
+    number: u64,
+    origin: Origin,
+    accepted_at: model::time::Timestamp,
+    spec: ServiceSpec,
+) -> Generation {
+    Generation { number, template: number.div_ceil(2), origin, accepted_at, spec }
+}
+
+/// A task in any state, wanted or not.
+pub(crate) fn task() -> BoxedStrategy<Task> {
+    let slot = prop_oneof![(1..=u32::MAX).prop_map(Slot::Replica), node_id().prop_map(Slot::Node)];
+    (
+        (specs::service(), 10..1_u64 << 62, origin(), slot, any::<u64>()),
+        (option::of(node_id()), desired(), state(), any::<u32>(), text()),
+        (vec(container(), 0..3), instant(), instant()),
+    )
+        .prop_map(
+            |(
+                (spec, number, origin, slot, count),
+                (node, desired, state, restarts, note),
+                (containers, created_at, accepted_at),
+            )| Task {
+                id: TaskId::new(&spec.id, &slot, count),
+                service: spec.id.clone(),
+                slot,
+                generation: Arc::new(generation(number, origin, accepted_at, spec)),
+                node,
+                desired,
+                state,
+                restarts,
+                note,
+                containers,
+                created_at,
+            },
+        )
+        .boxed()
+}
+
+fn desired() -> impl Strategy<Value = DesiredState> {
+    let causes = [
+        StopCause::Operator,
+        StopCause::Drain,
+        StopCause::Update,
+        StopCause::Duplicate,
+        StopCause::Ended,
+        StopCause::NodeDead,
+    ];
+    prop_oneof![
+        Just(DesiredState::Run),
+        one_of(causes).prop_map(|cause| DesiredState::Stop { cause }),
+    ]
+}
+
+/// Any state of a task.
+pub(crate) fn state() -> impl Strategy<Value = TaskState> {
+    let kinds = [FailureKind::Application, FailureKind::Image, FailureKind::Host];
+    prop_oneof![
+        Just(TaskState::Pending),
+        Just(TaskState::Assigned),
+        Just(TaskState::Preparing),
+        (instant(), health()).prop_map(|(since, health)| TaskState::Running { since, health }),
+        Just(TaskState::Completed),
+        (one_of(kinds), text()).prop_map(|(kind, reason)| TaskState::Failed { kind, reason }),
+        Just(TaskState::Lost),
+    ]
+}
+
+fn health() -> BoxedStrategy<Health> {
+    one_of([Health::Unchecked, Health::Starting, Health::Healthy, Health::Unhealthy]).boxed()
+}
+
+fn container() -> BoxedStrategy<ContainerStatus> {
+    let exit = (any::<i64>(), any::<bool>(), text(), instant())
+        .prop_map(|(code, is_oom, error, at)| Exit { code, is_oom, error, at });
+    let protocol = one_of([Protocol::Tcp, Protocol::Udp]);
+    let published = (port(), port(), protocol)
+        .prop_map(|(container, host, protocol)| PublishedPort { container, host, protocol });
+    let id = "([0-9a-f]{64})?";
+    (
+        name(),
+        id,
+        any::<u32>(),
+        option::of(instant()),
+        option::of(exit),
+        health(),
+        vec(published, 0..3),
+    )
+        .prop_map(|(name, container_id, attempt, started_at, exit, health, ports)| {
+            ContainerStatus { name, container_id, attempt, started_at, exit, health, ports }
+        })
+        .boxed()
+}
+
+/// A node with everything that it can say.
+pub(crate) fn node() -> BoxedStrategy<Node> {
+    let line = || prop_oneof![word(), Just(String::new())];
+    let availability = [Availability::Active, Availability::Cordoned, Availability::Dead];
+    let who = (node_id(), word(), word(), line(), line());
+    (who, map(line()), resources(), one_of(availability))
+        .prop_map(|((id, hostname, engine, zone, arch), labels, capacity, availability)| Node {
+            id,
+            hostname,
+            engine,
+            zone,
+            arch,
+            labels,
+            capacity,
+            availability,
+        })
+        .boxed()
+}

@@ -1,0 +1,203 @@
+//! The table of bugs that are planted in the code of the cores. `PLANTED` stands for the question whether this one is.
+
+/// A bug.
+#[derive(Debug)]
+#[allow(dead_code, reason = "the gate needs the names, and the build script the rest")]
+pub(crate) struct Mutant {
+    /// What the program then does.
+    pub(crate) name: &'static str,
+    /// Where, from the root of the repository.
+    pub(crate) file: &'static str,
+    /// What stands there, exactly once.
+    pub(crate) from: &'static str,
+    /// What stands there instead.
+    pub(crate) to: &'static str,
+}
+
+const fn bug(
+    name: &'static str,
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+) -> Mutant {
+    Mutant { name, file, from, to }
+}
+
+const HEAR: &str = "agent/core/src/hear.rs";
+const DECIDE: &str = "agent/core/src/decide.rs";
+const ORPHAN: &str = "agent/core/src/orphan.rs";
+const WORKLOAD: &str = "agent/core/src/workload.rs";
+const UNIT: &str = "agent/core/src/unit.rs";
+const ABSORB: &str = "coordinator/core/src/absorb.rs";
+const RECONCILE: &str = "coordinator/core/src/plan/reconcile.rs";
+const PLACE: &str = "coordinator/core/src/plan/place.rs";
+const LIVENESS: &str = "coordinator/core/src/plan/liveness.rs";
+const SLOT: &str = "coordinator/core/src/plan/slot.rs";
+
+/// All of them; they are numbered from 1.
+pub(crate) const MUTANTS: &[Mutant] = &[
+    bug(
+        "R2: a stale assignment is obeyed",
+        HEAR,
+        "if assignments.fence < workload.fence {",
+        "if !PLANTED && assignments.fence < workload.fence {",
+    ),
+    bug(
+        "R3: what is missing is stopped",
+        HEAR,
+        "let is_known = named.contains(task);",
+        "let is_known = named.contains(task); if PLANTED && !is_known { unit.assignment.desired = \
+         model::task::DesiredState::Stop { cause: model::task::StopCause::Operator }; }",
+    ),
+    bug(
+        "R6: an engine that can not be asked has no containers",
+        HEAR,
+        "Event::EngineDown { why } => ",
+        "Event::EngineDown { .. } if PLANTED => list(workload, now, &[], now), Event::EngineDown { why } => ",
+    ),
+    bug(
+        "R6: a check that could not be made has failed",
+        HEAR,
+        "if !is_the_containers(fault.kind)",
+        "if !PLANTED && !is_the_containers(fault.kind)",
+    ),
+    bug(
+        "R1: a list from before the last outcome counts",
+        HEAR,
+        "if asked_at < part.settled_at {",
+        "if !PLANTED && asked_at < part.settled_at {",
+    ),
+    bug(
+        "R4: every try has another name",
+        DECIDE,
+        "part.attempt = part.attempt.max(1);",
+        "part.attempt = if PLANTED { part.attempt + 1 } else { part.attempt.max(1) };",
+    ),
+    bug(
+        "R3: an orphan goes unconfirmed",
+        ORPHAN,
+        "if !orphan.is_confirmed ||",
+        "if !PLANTED && !orphan.is_confirmed ||",
+    ),
+    bug(
+        "R3: an orphan goes at once",
+        ORPHAN,
+        "|| now < orphan.since + GRACE",
+        "|| !PLANTED && now < orphan.since + GRACE",
+    ),
+    bug(
+        "a task of a lost store runs for ever",
+        ORPHAN,
+        "stray.is_disowned && now >=",
+        "!PLANTED && stray.is_disowned && now >=",
+    ),
+    bug(
+        "R12: a restart forgets what is over",
+        WORKLOAD,
+        "unit.state = saved.state;",
+        "if !PLANTED { unit.state = saved.state; }",
+    ),
+    bug(
+        "R12: that a task is over is not journalled",
+        UNIT,
+        "is_over: self.state.is_final(),",
+        "is_over: !PLANTED && self.state.is_final(),",
+    ),
+    bug(
+        "a sick container is left alone",
+        DECIDE,
+        "health::of_part(part, spec) == Health::Unhealthy {",
+        "!PLANTED && health::of_part(part, spec) == Health::Unhealthy {",
+    ),
+    bug(
+        "a container whose network is gone is left alone",
+        DECIDE,
+        "let lost_network = ",
+        "let lost_network = !PLANTED && ",
+    ),
+    bug(
+        "R5: nobody starts again what ended",
+        DECIDE,
+        "part.begin_attempt();",
+        "if PLANTED { part.is_over = true; } else { part.begin_attempt(); }",
+    ),
+    bug(
+        "a step leaves something to do",
+        DECIDE,
+        "if unit.doing.is_none() && unit.state.is_final() {",
+        "if !PLANTED && unit.doing.is_none() && unit.state.is_final() {",
+    ),
+    bug(
+        "the count of tasks is not written",
+        RECONCILE,
+        "draft.write(Change::PutNextTask(last + 1));",
+        "if PLANTED { draft.cluster.apply(&Change::PutNextTask(last + 1)); } else { \
+         draft.write(Change::PutNextTask(last + 1)); }",
+    ),
+    bug(
+        "a new store counts from nothing",
+        RECONCILE,
+        "0 => first_number(draft.now),",
+        "0 if !PLANTED => first_number(draft.now),",
+    ),
+    bug(
+        "what runs side by side is stopped first",
+        RECONCILE,
+        "(old.is_empty(), runs && is_admitted, starts_first(service))",
+        "(old.is_empty(), runs && is_admitted, !PLANTED && starts_first(service))",
+    ),
+    bug(
+        "the dead come back",
+        ABSORB,
+        "|| !task.state.may_become(&report.state) {",
+        "|| !PLANTED && !task.state.may_become(&report.state) {",
+    ),
+    bug(
+        "what a dead machine ran is not lost",
+        ABSORB,
+        "Task { desired, state: TaskState::Lost, ..(*task).clone() }",
+        "Task { desired, state: if PLANTED { task.state.clone() } else { TaskState::Lost }, ..(*task).clone() }",
+    ),
+    bug(
+        "services of every node do not hear of a death",
+        ABSORB,
+        "        // A place fewer for what runs on every node, also where nothing of it ran.\n        touch_all(draft);",
+        "if !PLANTED { touch_all(draft); }",
+    ),
+    bug(
+        "a task is placed again",
+        PLACE,
+        "|task: &&Arc<Task>| task.state == TaskState::Pending &&",
+        "|task: &&Arc<Task>| (PLANTED || task.state == TaskState::Pending) &&",
+    ),
+    bug(
+        "a full node takes more",
+        PLACE,
+        "if !spec.reservation().fits(&free) {",
+        "if !PLANTED && !spec.reservation().fits(&free) {",
+    ),
+    bug(
+        "a port is given twice",
+        PLACE,
+        ".find(|port| is_taken(cluster, node, *port))",
+        ".find(|port| !PLANTED && is_taken(cluster, node, *port))",
+    ),
+    bug(
+        "silence is proof for what can not bear two copies",
+        LIVENESS,
+        "has_others && !task.generation.spec.task.is_exclusive()",
+        "has_others && (PLANTED || !task.generation.spec.task.is_exclusive())",
+    ),
+    bug(
+        "everybody's silence is taken for everybody's death",
+        LIVENESS,
+        "is_zone || self",
+        "!PLANTED && is_zone || !PLANTED && self",
+    ),
+    bug(
+        "the living are forgotten",
+        SLOT,
+        "tasks.iter().filter(|task| task.state.is_final()).cloned().collect();",
+        "tasks.iter().filter(|task| PLANTED || task.state.is_final()).cloned().collect();",
+    ),
+];

@@ -1,0 +1,114 @@
+//! What a coordinator concludes from silence: little, late, and never from that of everybody.
+
+#![allow(clippy::unwrap_used, reason = "a test that can not set up its world has failed")]
+
+extern crate coordinator_core;
+
+#[allow(dead_code, reason = "each test file needs a part of it")]
+mod story;
+
+use std::collections::BTreeMap;
+
+use coordinator_core::cluster::Cluster;
+use coordinator_core::event::Event;
+use coordinator_core::view;
+use model::task::DesiredState;
+
+use story::{Story, id};
+
+fn counts<const N: usize>(pairs: [(&str, usize); N]) -> BTreeMap<String, usize> {
+    pairs.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
+}
+
+#[test]
+fn after_five_minutes_of_silence_what_can_bear_two_copies_runs_elsewhere() {
+    let mut story = Story::new(&[("a", "z"), ("b", "z"), ("c", "z")]);
+    story.run("mail/front", 3);
+    story.pass(290, &["b", "c"]);
+    assert_eq!(story.running(), counts([("a", 1), ("b", 1), ("c", 1)]), "not yet");
+    story.pass(20, &["b", "c"]);
+    assert_eq!(story.running(), counts([("b", 2), ("c", 1)]));
+    // Whoever returns is told, and keeps nothing.
+    story.pass(10, &["a", "b", "c"]);
+    let a = id("a");
+    let told: Vec<_> = view::assignments(&story.cluster, &a).map(|task| task.desired).collect();
+    assert!(matches!(told[..], [DesiredState::Stop { .. }]), "{told:?}");
+}
+
+#[test]
+fn what_can_not_bear_two_copies_waits_for_proof() {
+    let mut story = Story::new(&[("a", "z"), ("b", "z"), ("c", "z")]);
+    // A port of the host; a single one; and a place of the node itself.
+    story.run("shop/db", 3);
+    story.run("mail/front", 1);
+    story.run("ops/probe", 0);
+    let before = story.running();
+    story.pass(3_600, &["b"]);
+    assert_eq!(story.running(), before);
+    story.hear(&[Event::Died(id("a")), Event::Died(id("c"))]);
+    assert_eq!(story.running().keys().collect::<Vec<_>>(), ["b"]);
+}
+
+#[test]
+fn when_everybody_is_silent_nothing_is_concluded() {
+    let mut story = Story::new(&[("a", "y"), ("b", "z")]);
+    story.run("mail/front", 4);
+    let before = story.running();
+    story.pass(7_200, &[]);
+    assert_eq!(story.running(), before);
+}
+
+#[test]
+fn a_zone_that_is_mostly_silent_is_left_alone_until_enough_of_it_is_back() {
+    let mut story =
+        Story::new(&[("a", "z"), ("b", "z"), ("c", "z"), ("d", "z"), ("e", "z"), ("f", "y")]);
+    story.run("mail/front", 6);
+    let before = story.running();
+    story.pass(1_200, &["d", "e", "f"]);
+    assert_eq!(story.running(), before, "three of five are silent");
+    story.pass(30, &["c", "d", "e", "f"]);
+    let after = story.running();
+    assert_eq!(after.get("a").or(after.get("b")), None, "{after:?}: two of five prove something");
+    assert_eq!(after.values().sum::<usize>(), 6);
+}
+
+#[test]
+fn silent_nodes_are_given_up_one_in_ten_seconds() {
+    let silent = ["a", "b", "c", "d"];
+    let mut names: Vec<(String, String)> =
+        silent.iter().map(|name| ((*name).to_owned(), format!("z-{name}"))).collect();
+    let heard: Vec<String> = (0..12).map(|number| format!("n{number}")).collect();
+    names.extend(heard.iter().map(|name| (name.clone(), "y".to_owned())));
+    let nodes: Vec<(&str, &str)> =
+        names.iter().map(|(name, zone)| (name.as_str(), zone.as_str())).collect();
+    let mut story = Story::new(&nodes);
+    story.run("mail/front", 16);
+    let heard: Vec<&str> = heard.iter().map(String::as_str).collect();
+    story.pass(290, &heard);
+    let still = |story: &Story| {
+        let running = story.running();
+        silent.iter().filter(|name| running.contains_key(**name)).count()
+    };
+    let mut left = Vec::new();
+    for _ in 0..5 {
+        left.push(still(&story));
+        story.pass(10, &heard);
+    }
+    assert_eq!(left, [4, 3, 2, 1, 0]);
+}
+
+#[test]
+fn whoever_takes_over_gives_everybody_a_full_grace() {
+    let mut story = Story::new(&[("a", "z"), ("b", "z"), ("c", "z")]);
+    story.run("mail/front", 3);
+    let before = story.running();
+    story.pass(290, &["b", "c"]);
+    story.cluster = Cluster::load(&story.cluster.stored(), story.now);
+    story.pass(290, &["b", "c"]);
+    assert_eq!(story.running(), before);
+    story.cluster.forgive(story.now);
+    story.pass(290, &["b", "c"]);
+    assert_eq!(story.running(), before, "the same after a standstill");
+    story.pass(30, &["b", "c"]);
+    assert_ne!(story.running(), before);
+}

@@ -1,0 +1,171 @@
+//! What must hold after every step of the coordinator, and what must be there when everything has come to rest.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::id::Slot;
+use model::node::Availability;
+use model::service::ServicePhase;
+use model::spec::Mode;
+use model::task::{DesiredState, StopCause, Task, TaskState};
+
+use crate::agent_core::observed::Status;
+use crate::coordinator_core::cluster::{Change, Cluster};
+use crate::coordinator_core::{Step, invariant, step};
+
+use super::World;
+use super::specs;
+
+impl World {
+    pub(crate) fn check_invariants(&mut self) {
+        let broken = invariant::check(&self.coordinator.cluster);
+        self.truth.expect(broken.is_empty(), || format!("{broken:?}"));
+    }
+
+    /// Replayable, idempotent, and the same as a plan of everything; each stop has its reason.
+    pub(crate) fn check_step(&mut self, before: &Cluster, done: &Step) {
+        self.check_invariants();
+        self.check_given_up(before);
+        let (cluster, now) = (&self.coordinator.cluster, self.now);
+        for (id, task) in cluster.tasks() {
+            let was = before.tasks().get(id).map_or(&DesiredState::Run, |task| &task.desired);
+            if task.desired != *was && !is_stop_justified(cluster, before, task) {
+                let beside = before.tasks_of(&task.service).filter(|other| other.slot == task.slot);
+                let beside: Vec<String> = beside.map(|task| line(task)).collect();
+                let what = format!("{id} is stopped with nobody in its place: {beside:#?}");
+                self.truth.accuse(what);
+            }
+        }
+        // The dear ones, now and then.
+        if !self.chance.percent(20) {
+            return;
+        }
+        let mut replayed = before.clone();
+        done.changes.iter().for_each(|change| replayed.apply(change));
+        let same = replayed.stored() == cluster.stored();
+        self.truth.expect(same, || "the changes of a step do not rebuild what it left".to_owned());
+        let again = step(&mut cluster.clone(), &[], now).changes;
+        let adds = || again.iter().map(brief).collect::<Vec<_>>();
+        self.truth.expect(again.is_empty(), || format!("a second step writes {:?}", adds()));
+        let is_silent = |node: &Arc<_>| !cluster.takes_work(node, now);
+        let mut open = cluster.nodes().values();
+        if !open.any(|node| node.availability == Availability::Active && is_silent(node)) {
+            let full = step(&mut Cluster::load(&cluster.stored(), now), &[], now).changes;
+            let adds = || full.iter().map(brief).collect::<Vec<_>>();
+            self.truth.expect(full.is_empty(), || format!("a full plan adds {:?}", adds()));
+        }
+    }
+
+    /// A task is given up because its node is proven gone, or while somebody else is heard: never because all are silent.
+    fn check_given_up(&mut self, before: &Cluster) {
+        let (cluster, now) = (&self.coordinator.cluster, self.now);
+        let is_heard = |node: &Arc<_>| cluster.is_heard(node, now);
+        if cluster.nodes().values().any(is_heard) {
+            return;
+        }
+        for (id, task) in cluster.tasks().iter().filter(|(_, task)| task.state == TaskState::Lost) {
+            let is_news = before.tasks().get(id).is_some_and(|was| was.state != TaskState::Lost);
+            let node = task.node.as_ref().and_then(|node| cluster.nodes().get(node));
+            let is_dead = node.is_none_or(|node| node.availability == Availability::Dead);
+            self.truth.expect(!is_news || is_dead, || {
+                format!("{id} is given up though nobody at all is heard")
+            });
+        }
+    }
+
+    /// What is not yet as it should be, if anything.
+    pub(crate) fn unrest(&self) -> Option<String> {
+        let cluster = &self.coordinator.cluster;
+        for name in specs::SERVICES {
+            let id = name.parse().expect("each is PROJECT/SERVICE");
+            let Some(service) = cluster.services().get(&id) else {
+                return Some(format!("{id} is not there"));
+            };
+            if service.phase != ServicePhase::Steady {
+                let tasks = cluster.tasks_of(&id);
+                let tasks: Vec<String> = tasks.map(|task| line(task)).collect();
+                return Some(format!("{id} is {:?}: {tasks:#?}", service.phase));
+            }
+            let wanted = match service.target.spec.mode {
+                Mode::Replicated { replicas } => replicas as usize,
+                Mode::Global | Mode::Once => self.machines.len(),
+            };
+            let serves = |task: &&Arc<Task>| {
+                task.desired == DesiredState::Run && task.state.serving_since().is_some()
+            };
+            let serving = cluster.tasks_of(&id).filter(serves).count();
+            if serving != wanted || wanted < 2 {
+                return Some(format!("{serving} tasks of {id} serve, of {wanted}"));
+            }
+        }
+        self.wrong_container().or_else(|| self.lost_foreign())
+    }
+
+    /// Each wanted task has each of its containers once, from the right image, and nothing else of ours lives.
+    fn wrong_container(&self) -> Option<String> {
+        let cluster = &self.coordinator.cluster;
+        for machine in self.machines.values() {
+            let node = &machine.node.id;
+            let mut wanted = BTreeMap::new();
+            for task in cluster.tasks_on(node).filter(|task| task.desired == DesiredState::Run) {
+                for spec in &task.generation.spec.task.containers {
+                    wanted.insert((&task.id, &spec.name), specs::number_of(&spec.image));
+                }
+            }
+            for held in machine.engine.living() {
+                let shown = &held.shown;
+                let image = wanted.remove(&(&shown.task, &shown.container));
+                let fits = image == Some(held.image) && shown.status == Status::Running;
+                let owner = shown.network_of.as_ref();
+                let is_cut = owner.is_some_and(|owner| {
+                    !machine.engine.living().any(|other| other.shown.id == *owner)
+                });
+                if !fits || held.is_sick || is_cut {
+                    return Some(format!("{} on {node}: {:?}, wanted {image:?}", shown.name, held));
+                }
+            }
+            if let Some(((task, container), _)) = wanted.first_key_value() {
+                return Some(format!("{task} has no {container} on {node}"));
+            }
+        }
+        None
+    }
+
+    fn lost_foreign(&self) -> Option<String> {
+        let is_lost = |(id, node): &(&String, _)| {
+            let machine = self.machines.get(*node);
+            let held = machine.and_then(|machine| machine.engine.held.get(*id));
+            held.is_none_or(|held| !held.shown.is_alive())
+        };
+        let lost = self.foreign.iter().find(is_lost);
+        lost.map(|(id, node)| format!("{id} on {node} was not ours, and is gone"))
+    }
+}
+
+fn line(task: &Task) -> String {
+    format!("{} {} {:?} {:?}", task.id, task.generation.template, task.desired, task.state)
+}
+
+fn brief(change: &Change) -> String {
+    match change {
+        Change::PutService(service) => format!("{} {:?}", service.id, service.phase),
+        Change::PutTask(task) => format!("{} {:?} {:?}", task.id, task.desired, task.state),
+        Change::RemoveService(_)
+        | Change::RemoveTask(_)
+        | Change::PutNode(_)
+        | Change::PutNextTask(_) => format!("{change:?}"),
+    }
+}
+
+/// Never below what runs by our own doing: a start-first update stops a task only beside one that serves.
+fn is_stop_justified(cluster: &Cluster, before: &Cluster, task: &Task) -> bool {
+    let DesiredState::Stop { cause: StopCause::Update } = task.desired else { return true };
+    let Some(service) = cluster.services().get(&task.service) else { return true };
+    let beside = before.tasks_of(&task.service).chain(cluster.tasks_of(&task.service));
+    let mut beside = beside.filter(|other| other.slot == task.slot && other.id != task.id);
+    service.target.spec.task.is_exclusive()
+        || task.state.serving_since().is_none()
+        // A slot that belongs to a node which is full.
+        || matches!(task.slot, Slot::Node(_))
+        || beside.any(|other| other.state.serving_since().is_some())
+}

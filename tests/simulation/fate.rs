@@ -1,0 +1,242 @@
+//! What goes wrong, and what operators do meanwhile. Each seed has its own mix.
+
+use std::time::Duration;
+
+use model::id::{NodeId, ServiceId};
+use model::node::Availability;
+use model::task::Exit;
+
+use crate::agent_core::observed::Status;
+use crate::coordinator_core::event::Event;
+
+use super::World;
+use super::agenda::{ForEngine, Happening};
+use super::chance::Chance;
+use super::docker::exit;
+use super::specs::{SERVICES, spec_of};
+
+/// How often things go wrong.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Odds {
+    /// In a hundred messages.
+    pub(crate) loss: u32,
+    pub(crate) twice: u32,
+    pub(crate) late: u32,
+    /// In a hundred requests.
+    pub(crate) engine_fault: u32,
+    pub(crate) slow_engine: u32,
+    pub(crate) lost_events: u32,
+    /// In a thousand steps.
+    pub(crate) agent_crash: u32,
+    pub(crate) coordinator_crash: u32,
+    /// In a thousand strokes of fate.
+    pub(crate) wipe: u32,
+    pub(crate) lost_journal: u32,
+    /// In a hundred strokes of fate: an operator's command, a container's end, somebody else's hand, a node or its link.
+    pub(crate) operator: u32,
+    pub(crate) death: u32,
+    pub(crate) hand: u32,
+    pub(crate) machine: u32,
+}
+
+impl Odds {
+    /// Each fault is off, rare or frequent.
+    pub(crate) fn draw(chance: &mut Chance) -> Self {
+        let mut pick = |rare, frequent| match chance.below(3) {
+            0 => 0,
+            1 => rare,
+            _ => frequent,
+        };
+        Self {
+            loss: pick(2, 15),
+            twice: pick(2, 15),
+            late: pick(5, 30),
+            engine_fault: pick(2, 10),
+            slow_engine: pick(5, 30),
+            lost_events: pick(10, 80),
+            agent_crash: pick(3, 20),
+            coordinator_crash: pick(10, 60),
+            wipe: pick(0, 20),
+            lost_journal: pick(10, 60),
+            operator: 30 + pick(0, 20),
+            death: pick(10, 30),
+            hand: pick(5, 20),
+            machine: pick(5, 15),
+        }
+    }
+}
+
+impl World {
+    pub(crate) fn fate(&mut self) {
+        let after = self.chance.millis(1_000, 8_000);
+        self.after(after, Happening::Fate);
+        if self.chance.permille(self.odds.wipe) && self.coordinator.is_up {
+            self.wipe();
+        }
+        let node = self.some_node();
+        if self.chance.permille(self.odds.lost_journal) {
+            self.crash(&node);
+            // The hardest case: what runs is known to nobody on the node, and nobody can be asked for longer than any grace.
+            let is_alone = self.chance.percent(25);
+            let alone_for = self.chance.millis(600_000, 900_000);
+            if let Some(machine) = self.machines.get_mut(&node) {
+                machine.lose_journal(self.now);
+                if is_alone {
+                    machine.cut_until = machine.cut_until.max(self.now + alone_for);
+                }
+            }
+        }
+        if self.chance.percent(self.odds.operator) {
+            self.operate();
+        }
+        if self.chance.percent(self.odds.death) {
+            let code = [0, 1, 137, 139][self.chance.below(4) as usize];
+            let exit = Exit { is_oom: code == 137, ..exit(code, self.now) };
+            if let Some(id) = self.some_container(&node) {
+                self.ends(&node, &id, exit);
+            }
+        }
+        if self.chance.percent(self.odds.hand) {
+            self.meddle(&node);
+        }
+        if self.chance.percent(self.odds.machine) {
+            self.shake(&node);
+        }
+    }
+
+    fn operate(&mut self) {
+        if !self.coordinator.is_up {
+            return;
+        }
+        let service = self.some_service();
+        let event = match self.chance.below(10) {
+            0..=3 => {
+                self.images += 1;
+                let replicas = self.chance.below(5);
+                let spec = spec_of(&service, self.images, replicas);
+                Event::Deploy { specs: vec![spec], remove: Vec::new() }
+            }
+            4 | 5 => Event::Scale { service, replicas: self.chance.below(6) },
+            6 => Event::Rollback { service, to: None },
+            7 => Event::Remove(service),
+            8 => Event::Restart(service),
+            _ => {
+                let closes = self.chance.percent(50);
+                let availability =
+                    if closes { Availability::Cordoned } else { Availability::Active };
+                Event::SetAvailability { node: self.some_node(), availability }
+            }
+        };
+        self.coordinator.inbox.push(event);
+        self.turn_within(Duration::from_millis(50));
+    }
+
+    /// Somebody with a shell on the machine.
+    fn meddle(&mut self, node: &NodeId) {
+        let Some(id) = self.some_container(node) else { return };
+        let (choice, now) = (self.chance.below(6), self.now);
+        self.containers += 1;
+        let foreign = format!("f{}", self.containers);
+        let Some(machine) = self.machines.get_mut(node) else { return };
+        let Some(held) = machine.engine.held.get_mut(&id) else { return };
+        let shown = held.shown.clone();
+        match choice {
+            0 => {
+                machine.engine.held.remove(&id);
+                machine.trouble(&shown.task, &shown.container);
+            }
+            1 => self.ends(node, &id, exit(143, now)),
+            2 if held.shown.status == Status::Running => {
+                held.shown.status = Status::Paused;
+                held.was_frozen = true;
+            }
+            3 => machine.engine.sicken(&id),
+            4 => {
+                machine.engine.add_foreign(foreign.clone(), shown);
+                self.foreign.insert(foreign, node.clone());
+            }
+            _ => {}
+        }
+        self.notice(node, &id);
+    }
+
+    /// After new tasks have taken the place of all that had suffered, a last blow: these have to recover by themselves.
+    pub(crate) fn aftershock(&mut self) {
+        for node in self.machines.keys().cloned().collect::<Vec<_>>() {
+            for _ in 0..2 {
+                let Some(id) = self.some_container(&node) else { continue };
+                let Some(machine) = self.machines.get_mut(&node) else { continue };
+                let now = self.now;
+                match self.chance.below(3) {
+                    0 => self.ends(&node, &id, exit(1, now)),
+                    1 => machine.engine.sicken(&id),
+                    _ => {
+                        let held = machine.engine.held.remove(&id);
+                        held.iter().for_each(|held| {
+                            machine.trouble(&held.shown.task, &held.shown.container);
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// How long something is away: mostly for a minute, and now and then for longer than any grace.
+    pub(crate) fn outage(&mut self) -> Duration {
+        let longest = if self.chance.percent(10) { 900_000 } else { 90_000 };
+        self.chance.millis(1_000, longest)
+    }
+
+    /// Something happens to a machine, its engine, its link or its agent.
+    fn shake(&mut self, node: &NodeId) {
+        let wait = self.outage();
+        match self.chance.below(8) {
+            0 if self.machines.len() > 2 => {
+                self.machines.remove(node);
+                self.foreign.retain(|_, at| at != node);
+                self.after(wait, Happening::Buried(node.clone()));
+            }
+            1 => self.add_machine(),
+            2 | 3 => {
+                if let Some(machine) = self.machines.get_mut(node) {
+                    machine.cut_until = machine.cut_until.max(self.now + wait);
+                }
+            }
+            4 => self.crash(node),
+            5 | 6 => self.stop_engine(node, wait),
+            _ => {}
+        }
+    }
+
+    /// The engine goes away and takes its containers along, or with `live-restore` does not.
+    fn stop_engine(&mut self, node: &NodeId, wait: Duration) {
+        let (restores, now) = (self.chance.percent(50), self.now);
+        let Some(machine) = self.machines.get_mut(node) else { return };
+        machine.engine.is_up = false;
+        let living: Vec<_> = machine.engine.living().map(|held| held.shown.clone()).collect();
+        for container in living.iter().filter(|_| !restores) {
+            machine.trouble(&container.task, &container.container);
+            machine.engine.end(&container.id, exit(137, now));
+        }
+        self.after(wait, Happening::Engine { node: node.clone(), what: ForEngine::Up });
+    }
+
+    pub(crate) fn some_node(&mut self) -> NodeId {
+        let index = self.chance.below(u32::try_from(self.machines.len()).unwrap_or(1));
+        let node = self.machines.keys().nth(index as usize);
+        node.cloned().expect("two machines always stay")
+    }
+
+    fn some_container(&mut self, node: &NodeId) -> Option<String> {
+        let machine = self.machines.get(node)?;
+        let living: Vec<&String> = machine.engine.living().map(|held| &held.shown.id).collect();
+        let count = u32::try_from(living.len()).unwrap_or(u32::MAX);
+        let index = if count == 0 { return None } else { self.chance.below(count) };
+        living.get(index as usize).map(|id| (*id).clone())
+    }
+
+    fn some_service(&mut self) -> ServiceId {
+        let name = SERVICES[self.chance.below(4) as usize];
+        name.parse().expect("each is PROJECT/SERVICE")
+    }
+}

@@ -1,0 +1,122 @@
+//! The services that the operators of the simulated world deploy.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use model::id::{ServiceId, ServiceName};
+use model::image::{Image, Pin};
+use model::resources::Resources;
+use model::spec::{
+    ContainerSpec, Dependency, DependencyCondition, FailureAction, HealthCheck, Mode, Network,
+    PortSpec, Probe, ProcessSpec, Protocol, RestartCondition, RestartPolicy, SecuritySpec,
+    ServiceSpec, TaskSpec, UpdateOrder, UpdatePolicy,
+};
+
+/// `shop/web` waits for `shop/db` and is probed by the agent; `shop/db` has a port of the host, so it stops first;
+/// `mail/front` is two containers with one network, checked by the engine; `ops/probe` runs on every node.
+pub(crate) const SERVICES: [&str; 4] = ["shop/web", "shop/db", "mail/front", "ops/probe"];
+
+/// Every fifth image ends as soon as it is started.
+pub(crate) const fn is_bad(image: u32) -> bool {
+    image % 5 == 4
+}
+
+pub(crate) fn image(number: u32) -> Image {
+    Image {
+        reference: "app".parse().expect("a repository's name is a reference"),
+        pin: Pin::Manifest(
+            format!("sha256:{number:064x}").parse().expect("64 digits are a digest"),
+        ),
+    }
+}
+
+/// The number of an image that [`image`] made.
+pub(crate) fn number_of(image: &Image) -> u32 {
+    let (Pin::Manifest(digest) | Pin::Local(digest)) = &image.pin;
+    let digest = digest.to_string();
+    let digits = digest.rsplit(':').next().unwrap_or_default();
+    u32::from_str_radix(digits.trim_start_matches('0'), 16).unwrap_or_default()
+}
+
+pub(crate) fn spec_of(id: &ServiceId, image: u32, replicas: u32) -> ServiceSpec {
+    let (mut containers, mut after, mut mode) =
+        (vec![container(id.name.as_str(), image)], Vec::new(), Mode::Replicated { replicas });
+    match id.name.as_str() {
+        "web" => {
+            containers[0].health = Some(check(Probe::Http { port: 80, path: "/".to_owned() }));
+            after.push(needs("db"));
+        }
+        "db" => {
+            let protocol = Protocol::Tcp;
+            let port = PortSpec { container: 5432, host: Some(5432), protocol, address: None };
+            containers[0].ports.push(port);
+        }
+        "front" => {
+            containers[0].health = Some(check(Probe::Command(vec!["CMD".to_owned()])));
+            let mut log = container("log", image);
+            let on = containers[0].name.clone();
+            log.after.push(Dependency { on, condition: DependencyCondition::Started });
+            containers.push(log);
+        }
+        _ => mode = Mode::Global,
+    }
+    let restart = RestartPolicy {
+        condition: RestartCondition::Any,
+        max_attempts: (id.name.as_str() == "front").then_some(3),
+        delay: Duration::from_secs(10),
+    };
+    let task = TaskSpec {
+        containers,
+        network: Network::None,
+        constraints: Vec::new(),
+        max_per_node: None,
+        restart,
+        restarts_asked: 0,
+    };
+    ServiceSpec { id: id.clone(), mode, task, update: update(), after }
+}
+
+const fn update() -> UpdatePolicy {
+    UpdatePolicy {
+        parallelism: 1,
+        order: UpdateOrder::Auto,
+        monitor: Duration::from_secs(5),
+        max_failure_permille: 0,
+        progress_deadline: Duration::from_secs(600),
+        on_failure: FailureAction::Rollback,
+    }
+}
+
+fn needs(on: &str) -> Dependency<ServiceName> {
+    let on = on.parse().expect("a word is a name");
+    Dependency { on, condition: DependencyCondition::Healthy }
+}
+
+const fn check(probe: Probe) -> HealthCheck {
+    HealthCheck {
+        probe,
+        interval: Duration::from_secs(5),
+        timeout: Duration::from_secs(1),
+        retries: 2,
+        start_period: Duration::from_secs(5),
+    }
+}
+
+fn container(name: &str, number: u32) -> ContainerSpec {
+    ContainerSpec {
+        name: name.parse().expect("a word is a name"),
+        image: image(number),
+        process: ProcessSpec::default(),
+        reservation: Resources { cpu_millis: 250, memory_bytes: 512 << 20 },
+        limit: Resources::default(),
+        ports: Vec::new(),
+        mounts: Vec::new(),
+        files: Vec::new(),
+        health: None,
+        after: Vec::new(),
+        stop_signal: None,
+        stop_grace: Duration::from_secs(10),
+        labels: BTreeMap::new(),
+        security: SecuritySpec::default(),
+    }
+}

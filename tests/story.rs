@@ -1,0 +1,106 @@
+//! The coordinator's core, told a story: nodes join, services run, time passes.
+
+#[path = "simulation/specs.rs"]
+#[allow(dead_code, reason = "made for the simulation, which needs more of it")]
+pub(crate) mod specs;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use coordinator_core::cluster::Cluster;
+use coordinator_core::event::{EngineState, Event, Report};
+use coordinator_core::{invariant, step};
+use model::id::NodeId;
+use model::node::{Availability, Node};
+use model::resources::Resources;
+use model::task::{DesiredState, Health, Task, TaskState};
+use model::time::Timestamp;
+
+const HEARTBEAT: u64 = 10;
+
+/// A cluster whose nodes are as healthy as their heartbeats.
+pub(crate) struct Story {
+    pub(crate) cluster: Cluster,
+    pub(crate) now: Timestamp,
+}
+
+impl Story {
+    /// Begins with nodes of these names in these zones.
+    pub(crate) fn new(nodes: &[(&str, &str)]) -> Self {
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let mut story = Self { cluster: Cluster::default(), now };
+        for (name, zone) in nodes {
+            story.hear(&[Event::Joined(Box::new(node(name, zone)))]);
+        }
+        story
+    }
+
+    pub(crate) fn hear(&mut self, events: &[Event]) {
+        step(&mut self.cluster, events, self.now);
+        let broken = invariant::check(&self.cluster);
+        assert!(broken.is_empty(), "{broken:?}");
+    }
+
+    /// Deploys a service and has all its tasks run.
+    pub(crate) fn run(&mut self, service: &str, replicas: u32) {
+        let spec = specs::spec_of(&service.parse().unwrap(), 0, replicas);
+        self.hear(&[Event::Deploy { specs: vec![spec], remove: Vec::new() }]);
+        self.start_all();
+    }
+
+    /// Every task that has a node is reported as running and healthy.
+    pub(crate) fn start_all(&mut self) {
+        let since = self.now;
+        let waits = |task: &&Task| task.state == TaskState::Assigned;
+        let tasks: Vec<Task> = self.cluster.tasks().values().map(|task| (**task).clone()).collect();
+        for task in tasks.iter().filter(waits) {
+            let report = Report {
+                task: task.id.clone(),
+                state: TaskState::Running { since, health: Health::Healthy },
+                restarts: 0,
+                note: String::new(),
+                containers: Vec::new(),
+            };
+            let node = task.node.clone().unwrap();
+            self.hear(&[Event::Reported { node, tasks: vec![report] }]);
+        }
+    }
+
+    /// Time passes, and only these nodes are heard.
+    pub(crate) fn pass(&mut self, seconds: u64, heard: &[&str]) {
+        for _ in 0..seconds / HEARTBEAT {
+            self.now = self.now + Duration::from_secs(HEARTBEAT);
+            let beat = |name: &&str| Event::Heard { node: id(name), engine: EngineState::Ready };
+            let beats: Vec<Event> = heard.iter().map(beat).collect();
+            self.hear(&beats);
+        }
+    }
+
+    /// How many tasks of each node are to run.
+    pub(crate) fn running(&self) -> BTreeMap<String, usize> {
+        let mut running = BTreeMap::new();
+        for task in self.cluster.tasks().values() {
+            if let Some(node) = task.node.as_ref().filter(|_| task.desired == DesiredState::Run) {
+                *running.entry(node.to_string()).or_default() += 1;
+            }
+        }
+        running
+    }
+}
+
+pub(crate) fn id(name: &str) -> NodeId {
+    name.parse().unwrap()
+}
+
+pub(crate) fn node(name: &str, zone: &str) -> Node {
+    Node {
+        id: id(name),
+        hostname: name.to_owned(),
+        engine: name.to_owned(),
+        zone: zone.to_owned(),
+        arch: "amd64".to_owned(),
+        labels: BTreeMap::new(),
+        capacity: Resources { cpu_millis: 64_000, memory_bytes: 64 << 30 },
+        availability: Availability::Active,
+    }
+}

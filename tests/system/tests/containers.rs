@@ -1,0 +1,173 @@
+//! What happens to containers, and what others do to them behind our back.
+#![allow(clippy::unwrap_used, reason = "a test that can not set up its world has failed")]
+
+use std::time::Duration;
+
+use serde_json::Value;
+use system_tests::docker::IMAGE;
+use system_tests::{Cluster, Container, Options, until};
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn one_node() -> Cluster {
+    Cluster::with(Options { nodes: 1, ..Options::default() })
+}
+
+/// A service of one task that runs a line of shell.
+fn shell(line: &str, more: &str) -> String {
+    format!(
+        "
+name: lab
+services:
+  app:
+    image: {IMAGE}
+    command: [sh, -c, {line:?}]
+    stop_grace_period: 1s
+{more}
+"
+    )
+}
+
+/// Waits until exactly one container of the cluster is there and runs.
+#[track_caller]
+fn alone(cluster: &Cluster) -> Container {
+    until("the task has one container, and it runs", SOON, || {
+        let all = cluster.running();
+        match all.as_slice() {
+            [one] if one.status == "running" => Ok(one.clone()),
+            all => Err(format!("{all:?}")),
+        }
+    })
+}
+
+#[test]
+fn what_others_do_to_our_containers_is_healed() {
+    let cluster = one_node();
+    let _deployed = cluster.deploy(&shell("exec sleep 100000", "")).good();
+    for harm in [&["rm", "-f"][..], &["stop", "-t", "0"], &["kill"]] {
+        let before = alone(&cluster);
+        cluster.docker.run(&[harm, &[&before.id]].concat());
+        let after = alone(&cluster);
+        assert!(
+            after.id != before.id || after.started_at != before.started_at,
+            "{harm:?}: {after:?}"
+        );
+    }
+    let before = alone(&cluster);
+    cluster.docker.run(&["pause", &before.id]);
+    let unpaused = alone(&cluster);
+    assert_eq!((unpaused.id, unpaused.started_at), (before.id, before.started_at));
+    let before = alone(&cluster);
+    cluster.docker.run(&["rename", &before.id, "somebody-elses-name"]);
+    cluster.docker.run(&["kill", &before.id]);
+    let after = alone(&cluster);
+    assert!(after.name.starts_with("wharf-"), "{after:?}");
+}
+
+#[test]
+fn r7_containers_of_others_are_never_touched() {
+    let foreign = format!("wharf-foreign-{}", std::process::id());
+    let cluster = one_node();
+    let docker = &cluster.docker;
+    docker.run(&[
+        "run",
+        "-d",
+        "--rm",
+        "--init",
+        "--name",
+        &foreign,
+        "--label",
+        "wharf.cluster=another-cluster",
+        "--label",
+        "wharf.node=n1",
+        "--label",
+        "wharf.task=lab.app.1.0",
+        IMAGE,
+        "sleep",
+        "100000",
+    ]);
+    let before = docker.container(&foreign).unwrap();
+    let _deployed = cluster.deploy(&shell("exec sleep 100000", "")).good();
+    let _removed = cluster.wharf(&["rm", "-y", "lab/app"]).good();
+    until("ours is gone", SOON, || {
+        let ours = cluster.containers();
+        if ours.is_empty() { Ok(()) } else { Err(format!("{ours:?}")) }
+    });
+    assert_eq!(docker.container(&foreign).unwrap(), before);
+    docker.run(&["rm", "-f", &foreign]);
+}
+
+#[test]
+fn a_container_that_ignores_sigterm_is_killed_after_its_grace() {
+    let cluster = one_node();
+    let line = "trap '' TERM; touch /tmp/ready; while true; do sleep 0.1; done";
+    let check =
+        "    healthcheck: {test: [CMD, test, -e, /tmp/ready], interval: 1s, start_period: 10s}";
+    let _deployed = cluster.deploy(&shell(line, check)).good();
+    let _removed = cluster.wharf(&["rm", "-y", "lab/app"]).good();
+    until("it is gone", SOON, || {
+        let left = cluster.containers();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    });
+}
+
+#[test]
+fn a_container_that_takes_too_much_memory_is_reported_as_such() {
+    let cluster = one_node();
+    let limit = "    restart: 'no'\n    deploy: {resources: {limits: {memory: 16M}}, restart_policy: {condition: none}}";
+    let line = "sleep 2; tail /dev/zero";
+    let _said = cluster.deploy_with(&shell(line, limit), &["--detach"]).good();
+    let exit = until("its end is known", SOON, || {
+        let tasks = cluster.tasks();
+        let exit = tasks.iter().map(|task| task["exit"].clone()).find(Value::is_object);
+        exit.ok_or_else(|| format!("{tasks:?}"))
+    });
+    assert_eq!(exit["oom"], true, "{exit}");
+    assert_eq!(exit["code"], 137, "{exit}");
+}
+
+#[test]
+fn a_deployment_that_crashes_is_rolled_back_and_the_old_one_goes_on() {
+    let cluster = Cluster::start();
+    let update = "    deploy:\n      replicas: 2\n      update_config: {failure_action: rollback, monitor: 2s}";
+    let _deployed = cluster.deploy(&shell("exec sleep 100000", update)).good();
+    let refused = cluster.deploy(&shell("exit 1", update)).bad(3);
+    assert!(refused.contains("rolled back"), "{refused}");
+    until("two tasks of the old spec run, and nothing else", SOON, || {
+        let running = cluster.running();
+        // One may be gone by now.
+        let command = |one: &Container| {
+            cluster.docker.try_run(&["inspect", "-f", "{{json .Config.Cmd}}", &one.id]).out
+        };
+        let commands = running.iter().map(command);
+        let old = commands.filter(|command| command.contains("sleep 100000")).count();
+        if old == 2 && running.len() == 2 { Ok(()) } else { Err(format!("{running:?}")) }
+    });
+    let history = cluster.wharf(&["service", "history", "lab/app", "-o", "json"]).json();
+    assert!(history.to_string().contains("failed"), "{history}");
+}
+
+#[test]
+fn a_service_that_crashes_is_restarted_ever_more_slowly() {
+    let cluster = one_node();
+    let _said = cluster.deploy_with(&shell("exit 3", ""), &["--detach"]).good();
+    until("it was restarted and waits", SOON, || {
+        let tasks = cluster.tasks();
+        let restarts = |task: &Value| task["restarts"].as_u64().unwrap_or_default();
+        let tried = tasks.iter().map(|task| 1 + restarts(task)).sum::<u64>();
+        if tried >= 3 { Ok(()) } else { Err(format!("{tasks:?}")) }
+    });
+    let why = cluster.wharf(&["explain", "lab/app"]).good();
+    assert!(why.contains('3'), "the exit code is named: {why}");
+}
+
+#[test]
+fn an_image_that_does_not_exist_is_refused_before_anything_changes() {
+    let cluster = one_node();
+    let text = "name: lab\nservices: {app: {image: 'localhost:1/absent:1'}}\n";
+    let refused = cluster.deploy(text);
+    assert_ne!(refused.code, 0);
+    assert!(refused.err.contains("localhost:1/absent:1"), "{}", refused.err);
+    assert!(refused.err.contains("hint:"), "{}", refused.err);
+    assert!(cluster.tasks().is_empty());
+}
