@@ -27,4 +27,4 @@ pub use docker::{Container, Docker};
 pub use engine::Engine;
 pub use program::{Program, Said};
 pub use scratch::Scratch;
-pub use wait::until;
+pub use wait::{SOON, until};

@@ -12,7 +12,7 @@ use crate::program::installed;
 use crate::{Docker, Program, Said, Scratch, until};
 
 /// It only has to read its configuration.
-const START_TIMEOUT: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Who may use a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,12 +4,11 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use crate::until;
+use crate::{SOON, until};
 
 /// A command with a terminal.
 #[derive(Debug)]
@@ -78,7 +77,7 @@ impl Terminal {
     /// # Panics
     /// When it does not in time.
     pub fn shows(&self, text: &str) {
-        until(&format!("the screen shows {text:?}"), Duration::from_secs(20), || {
+        until(&format!("the screen shows {text:?}"), SOON, || {
             let screen = self.screen.lock().unwrap().clone();
             if screen.contains(text) { Ok(()) } else { Err(screen) }
         });
@@ -90,7 +89,7 @@ impl Terminal {
     /// When it does not in time.
     pub fn ended(&mut self) -> ExitStatus {
         let (child, screen) = (&mut self.child, &self.screen);
-        until("the command ends", Duration::from_secs(20), || {
+        until("the command ends", SOON, || {
             child.try_wait().unwrap().ok_or_else(|| screen.lock().unwrap().clone())
         })
     }

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+/// Long enough for anything that a test waits for, on a machine busy with other things: a test that succeeds takes as long
+/// as the thing itself, and only one that fails takes so long.
+pub const SOON: Duration = Duration::from_secs(90);
 /// Looked at so often.
 const LOOK: Duration = Duration::from_millis(50);
 

@@ -2,12 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that can not set up its world has failed")]
 
 use std::fs;
-use std::time::Duration;
 
 use serde_json::Value;
-use system_tests::{Cluster, until};
-
-const SOON: Duration = Duration::from_secs(20);
+use system_tests::{Cluster, SOON, until};
 
 const SLEEPERS: &str = "
 name: lab

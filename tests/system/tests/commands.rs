@@ -2,13 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that can not set up its world has failed")]
 
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::Value;
 use system_tests::terminal::Terminal;
-use system_tests::{Cluster, Options, Program, until};
-
-const SOON: Duration = Duration::from_secs(20);
+use system_tests::{Cluster, Options, Program, SOON, until};
 
 const APP: &str = "
 name: lab

@@ -1,13 +1,9 @@
 //! What happens to containers, and what others do to them behind our back.
 #![allow(clippy::unwrap_used, reason = "a test that can not set up its world has failed")]
 
-use std::time::Duration;
-
 use serde_json::Value;
 use system_tests::docker::IMAGE;
-use system_tests::{Cluster, Container, Options, until};
-
-const SOON: Duration = Duration::from_secs(20);
+use system_tests::{Cluster, Container, Options, SOON, until};
 
 fn one_node() -> Cluster {
     Cluster::with(Options { nodes: 1, ..Options::default() })
@@ -43,7 +39,9 @@ fn alone(cluster: &Cluster) -> Container {
 #[test]
 fn what_others_do_to_our_containers_is_healed() {
     let cluster = one_node();
-    let _deployed = cluster.deploy(&shell("exec sleep 100000", "")).good();
+    // Four ends in a row: with the default delay the last of them waits longer than the whole test.
+    let soon = "    deploy: {restart_policy: {delay: 100ms}}";
+    let _deployed = cluster.deploy(&shell("exec sleep 100000", soon)).good();
     for harm in [&["rm", "-f"][..], &["stop", "-t", "0"], &["kill"]] {
         let before = alone(&cluster);
         cluster.docker.run(&[harm, &[&before.id]].concat());

@@ -10,14 +10,11 @@ use proto::wire::agent_message::Message as Up;
 use proto::wire::control_client::ControlClient;
 use proto::wire::coordinator_message::Message as Down;
 use system_tests::puppet::{self, Puppet, pinned_service};
-use system_tests::{Cluster, Options};
+use system_tests::{Cluster, Options, SOON};
 use tokio_stream::StreamExt;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
-
-/// Nothing here takes so long, unless it hangs.
-const SOON: Duration = Duration::from_secs(20);
 
 fn alone() -> Cluster {
     Cluster::with(Options { nodes: 0, ..Options::default() })

@@ -7,9 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use system_tests::program::built;
-use system_tests::{Cluster, Options, Said, until};
-
-const SOON: Duration = Duration::from_secs(20);
+use system_tests::{Cluster, Options, SOON, Said, until};
 
 fn app(version: u32, replicas: u32) -> String {
     format!(

@@ -7,14 +7,10 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use rustix::process::Signal;
 use system_tests::program::built;
-use system_tests::{Docker, Program, Said, Scratch, until};
-
-/// Building an image, three agents, four containers, on a machine that does much else.
-const SOON: Duration = Duration::from_secs(90);
+use system_tests::{Docker, Program, SOON, Said, Scratch, until};
 
 fn wharf(home: &Scratch) -> Command {
     let mut command = Command::new(built("wharf"));

@@ -2,13 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that can not set up its world has failed")]
 
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::Value;
 use system_tests::engine::LiveRestore;
-use system_tests::{Cluster, Engine, Options, Said, Scratch, until};
-
-const SOON: Duration = Duration::from_secs(40);
+use system_tests::{Cluster, Engine, Options, SOON, Said, Scratch, until};
 
 fn app(replicas: u32, version: u32) -> String {
     format!(

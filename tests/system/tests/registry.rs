@@ -5,16 +5,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use proto::wire;
 use proto::wire::control_client::ControlClient;
 use serde_json::Value;
 use system_tests::program::built;
 use system_tests::registry::{Login, Registry};
-use system_tests::{Cluster, Container, Options, Program, puppet, until};
-
-const SOON: Duration = Duration::from_secs(40);
+use system_tests::{Cluster, Container, Options, Program, SOON, puppet, until};
 
 /// Its base64 has both characters that differ between the two alphabets, wherever in a text it stands.
 const LOGIN: Login = Login { user: "joe", password: ">>>>>>??????~~~~~~" };

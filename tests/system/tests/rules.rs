@@ -20,11 +20,10 @@ use rustix::process::Signal;
 use serde_json::Value;
 use system_tests::docker::IMAGE;
 use system_tests::program::built;
-use system_tests::{Cluster, Container, Options, Program, Said, until};
+use system_tests::{Cluster, Container, Options, Program, SOON, Said, until};
 
 use faults::{Proxy, Strace};
 
-const SOON: Duration = Duration::from_secs(40);
 /// A node that is silent for longer is suspected: three heartbeats of 10 s.
 const SUSPECT_AFTER: Duration = Duration::from_secs(30);
 /// An engine that hangs is noticed by then: the longest list, and the wait for the next.

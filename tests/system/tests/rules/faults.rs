@@ -11,9 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use system_tests::program::installed;
-use system_tests::{Program, Scratch, until};
+use system_tests::{Program, SOON, Scratch, until};
 
-const SOON: Duration = Duration::from_secs(20);
 /// How often a proxy that hangs looks whether it is to go on.
 const LOOK: Duration = Duration::from_millis(20);
 
