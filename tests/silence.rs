@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 
 use coordinator_core::cluster::Cluster;
 use coordinator_core::event::Event;
-use coordinator_core::view;
-use model::task::DesiredState;
+use coordinator_core::view::{self, NodeState};
+use model::task::{DesiredState, StopCause};
 
 use story::{Story, id};
 
@@ -28,11 +28,73 @@ fn after_five_minutes_of_silence_what_can_bear_two_copies_runs_elsewhere() {
     assert_eq!(story.running(), counts([("a", 1), ("b", 1), ("c", 1)]), "not yet");
     story.pass(20, &["b", "c"]);
     assert_eq!(story.running(), counts([("b", 2), ("c", 1)]));
-    // Whoever returns is told, and keeps nothing.
+    assert_eq!(state_of(&story, "a"), NodeState::Unreachable);
+}
+
+/// Three tasks on three nodes, of which `a` was silent until its task got a copy elsewhere.
+fn given_up() -> Story {
+    let mut story = Story::new(&[("a", "z"), ("b", "z"), ("c", "z")]);
+    story.run("mail/front", 3);
+    story.pass(310, &["b", "c"]);
+    story
+}
+
+fn state_of(story: &Story, name: &str) -> NodeState {
+    let node = &story.cluster.nodes()[&id(name)];
+    view::node_state(&story.cluster, node, story.now)
+}
+
+#[test]
+fn the_original_stays_when_it_serves_and_its_node_comes_back() {
+    let mut story = given_up();
+    story.start_all();
+    assert_eq!(story.running(), counts([("b", 2), ("c", 1)]));
+    // Heard, but not yet heard of its tasks: nothing is concluded.
     story.pass(10, &["a", "b", "c"]);
+    assert_eq!(story.running(), counts([("b", 2), ("c", 1)]));
+    assert_eq!(state_of(&story, "a"), NodeState::Returning);
+    story.report_all("a", true);
+    assert_eq!(story.running(), counts([("a", 1), ("b", 1), ("c", 1)]));
+    assert_eq!(state_of(&story, "a"), NodeState::Ready);
+}
+
+#[test]
+fn the_copy_stays_when_only_it_serves() {
+    let mut story = given_up();
+    story.start_all();
+    story.pass(10, &["a", "b", "c"]);
+    story.report_all("a", false);
+    assert_eq!(story.running(), counts([("b", 2), ("c", 1)]));
     let a = id("a");
     let told: Vec<_> = view::assignments(&story.cluster, &a).map(|task| task.desired).collect();
-    assert!(matches!(told[..], [DesiredState::Stop { .. }]), "{told:?}");
+    assert_eq!(told, [DesiredState::Stop { cause: StopCause::Duplicate }]);
+}
+
+#[test]
+fn while_neither_serves_both_go_on_and_the_node_takes_nothing_new() {
+    let mut story = given_up();
+    story.pass(10, &["a", "b", "c"]);
+    story.report_all("a", false);
+    assert_eq!(state_of(&story, "a"), NodeState::Returning);
+    story.hear(&[Event::Scale { service: "mail/front".parse().unwrap(), replicas: 6 }]);
+    assert_eq!(story.wanted_on("a"), 0);
+    // The first that serves has won.
+    story.report_all("a", true);
+    assert_eq!(state_of(&story, "a"), NodeState::Ready);
+    assert_eq!(story.wanted_on("a"), 1);
+}
+
+#[test]
+fn what_is_replaced_by_a_newer_generation_meanwhile_does_not_come_back() {
+    let mut story = given_up();
+    let spec = story::specs::spec_of(&"mail/front".parse().unwrap(), 1, 3);
+    story.hear(&[Event::Deploy { specs: vec![spec], remove: Vec::new() }]);
+    story.pass(10, &["a", "b", "c"]);
+    story.report_all("a", true);
+    let told: Vec<_> =
+        view::assignments(&story.cluster, &id("a")).map(|task| task.desired).collect();
+    assert!(told.iter().all(|told| matches!(told, DesiredState::Stop { .. })), "{told:?}");
+    assert_eq!(state_of(&story, "a"), NodeState::Ready);
 }
 
 #[test]

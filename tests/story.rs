@@ -5,6 +5,7 @@
 pub(crate) mod specs;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator_core::cluster::Cluster;
@@ -13,7 +14,7 @@ use coordinator_core::{invariant, step};
 use model::id::NodeId;
 use model::node::{Availability, Node};
 use model::resources::Resources;
-use model::task::{DesiredState, Health, Task, TaskState};
+use model::task::{Health, Task, TaskState};
 use model::time::Timestamp;
 
 const HEARTBEAT: u64 = 10;
@@ -62,7 +63,7 @@ impl Story {
                 containers: Vec::new(),
             };
             let node = task.node.clone().unwrap();
-            self.hear(&[Event::Reported { node, tasks: vec![report] }]);
+            self.hear(&[Event::Reported { node, tasks: vec![report], is_complete: false }]);
         }
     }
 
@@ -76,11 +77,32 @@ impl Story {
         }
     }
 
-    /// How many tasks of each node are to run.
+    /// A node says how all of its tasks are: healthy, or not.
+    pub(crate) fn report_all(&mut self, name: &str, is_healthy: bool) {
+        let health = if is_healthy { Health::Healthy } else { Health::Unhealthy };
+        let (node, since) = (id(name), self.now);
+        let report = |task: &Arc<Task>| Report {
+            task: task.id.clone(),
+            state: TaskState::Running { since, health },
+            restarts: 0,
+            note: String::new(),
+            containers: Vec::new(),
+        };
+        let live = self.cluster.tasks_on(&node).filter(|task| !task.state.is_final());
+        let tasks = live.map(report).collect();
+        self.hear(&[Event::Reported { node, tasks, is_complete: true }]);
+    }
+
+    /// How many tasks the node is to run.
+    pub(crate) fn wanted_on(&self, name: &str) -> usize {
+        self.running().get(name).copied().unwrap_or_default()
+    }
+
+    /// How many tasks of each node are to run, without those that are missed.
     pub(crate) fn running(&self) -> BTreeMap<String, usize> {
         let mut running = BTreeMap::new();
         for task in self.cluster.tasks().values() {
-            if let Some(node) = task.node.as_ref().filter(|_| task.desired == DesiredState::Run) {
+            if let Some(node) = task.node.as_ref().filter(|_| task.is_wanted()) {
                 *running.entry(node.to_string()).or_default() += 1;
             }
         }

@@ -35,7 +35,7 @@ mod volume;
 mod wire;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use agent_core::action::{Action, Outcome};
 use model::id::{ClusterId, NodeId};
@@ -45,6 +45,7 @@ pub use build::BuildRequest;
 pub use connect::{ConnectError, Engine};
 pub use events::Happened;
 pub use exec::{ExecFault, ExecInput, ExecOptions, ExecSession, TerminalSize};
+pub use launch::Launched;
 pub use logs::{LogOptions, Output};
 pub use resolve::ResolveFault;
 pub use store::StoredImage;
@@ -80,6 +81,8 @@ struct Shared {
     wire: wire::Wire,
     api: Arc<connect::Api>,
     pulls: pull::Pulls,
+    known_images: Mutex<image::KnownImages>,
+    known_networks: Mutex<network::KnownNetworks>,
     /// Held by who makes a network.
     networks: tokio::sync::Mutex<()>,
 }
@@ -90,7 +93,7 @@ impl Docker {
     pub async fn perform(&self, action: &Action) -> Outcome {
         match action {
             Action::Pull { image } => Box::pin(self.pull(image)).await,
-            Action::Launch(launch) => Box::pin(self.launch(launch)).await,
+            Action::Launch(launch) => self.look_at(Box::pin(self.launch(launch)).await).await,
             Action::Stop { id, grace } => self.stop(id, *grace).await,
             Action::Kill { id } => self.kill(id).await,
             Action::Unpause { id } => self.unpause(id).await,

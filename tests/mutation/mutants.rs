@@ -32,6 +32,7 @@ const ABSORB: &str = "coordinator/core/src/absorb.rs";
 const RECONCILE: &str = "coordinator/core/src/plan/reconcile.rs";
 const PLACE: &str = "coordinator/core/src/plan/place.rs";
 const LIVENESS: &str = "coordinator/core/src/plan/liveness.rs";
+const RETURNING: &str = "coordinator/core/src/plan/returning.rs";
 const SLOT: &str = "coordinator/core/src/plan/slot.rs";
 
 /// All of them; they are numbered from 1.
@@ -193,6 +194,24 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         LIVENESS,
         "is_zone || self",
         "!PLANTED && is_zone || !PLANTED && self",
+    ),
+    bug(
+        "who was missed is counted on before it has spoken",
+        RETURNING,
+        "if !is_back {",
+        "if !PLANTED && !is_back {",
+    ),
+    bug(
+        "a copy stays beside the original",
+        RETURNING,
+        "                    draft.stop(&copy, StopCause::Duplicate);",
+        "if !PLANTED { draft.stop(&copy, StopCause::Duplicate); }",
+    ),
+    bug(
+        "a copy that does not serve takes the place of an original that does",
+        RETURNING,
+        "Some(_) if serves(original) => Choice::Original,",
+        "Some(_) if serves(original) => if PLANTED { Choice::Copy } else { Choice::Original },",
     ),
     bug(
         "the living are forgotten",

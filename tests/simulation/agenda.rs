@@ -37,7 +37,14 @@ pub(crate) enum Happening {
 pub(crate) enum Up {
     Hello(Box<Node>),
     Beat { engine_ready: bool },
-    Report { tasks: Vec<Report>, orphans: Vec<OrphanReport>, engine_ready: bool },
+    Report { tasks: Vec<Report>, extent: Extent, orphans: Vec<OrphanReport>, engine_ready: bool },
+}
+
+/// What a report is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    News,
+    Everything,
 }
 
 /// What a coordinator says.

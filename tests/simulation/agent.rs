@@ -12,7 +12,7 @@ use crate::agent_core::workload::Engine;
 use crate::agent_core::{Order, Step, step};
 
 use super::World;
-use super::agenda::{Down, ForAgent, ForEngine, Happening, Up};
+use super::agenda::{Down, Extent, ForAgent, ForEngine, Happening, Up};
 use super::docker::failed;
 use super::flaw::Flaw;
 
@@ -104,7 +104,7 @@ impl World {
     fn say_everything(&mut self, node: &NodeId) {
         let agent = self.machines.get(node).and_then(|machine| machine.agent.as_ref());
         let Some(tasks) = agent.map(|agent| agent.workload.reports()) else { return };
-        self.say_tasks(node, tasks);
+        self.say_tasks(node, tasks, Extent::Everything);
     }
 
     /// Tries for a session; when it fails, and for as long as there is one, it is looked at again.
@@ -187,19 +187,19 @@ impl World {
             return self.crash(node);
         }
         if !done.reports.is_empty() {
-            self.say_tasks(node, done.reports);
+            self.say_tasks(node, done.reports, Extent::News);
         }
         if let Some(at) = done.wake_at {
             self.for_agent(node, life, at.since(self.now), ForAgent::Wake);
         }
     }
 
-    fn say_tasks(&mut self, node: &NodeId, tasks: Vec<Report>) {
+    fn say_tasks(&mut self, node: &NodeId, tasks: Vec<Report>, extent: Extent) {
         let agent = self.machines.get(node).and_then(|machine| machine.agent.as_ref());
         let Some(agent) = agent else { return };
         let orphans = agent.workload.orphans();
         let engine_ready = *agent.workload.engine() == Engine::Ready;
-        self.say(node, Up::Report { tasks, orphans, engine_ready });
+        self.say(node, Up::Report { tasks, extent, orphans, engine_ready });
     }
 
     fn reach(&mut self) -> Reach {

@@ -26,7 +26,7 @@ impl World {
     pub(crate) fn check_step(&mut self, before: &Cluster, done: &Step) {
         self.check_invariants();
         self.check_given_up(before);
-        let (cluster, now) = (&self.coordinator.cluster, self.now);
+        let cluster = &self.coordinator.cluster;
         for (id, task) in cluster.tasks() {
             let was = before.tasks().get(id).map_or(&DesiredState::Run, |task| &task.desired);
             if task.desired != *was && !is_stop_justified(cluster, before, task) {
@@ -36,6 +36,8 @@ impl World {
                 self.truth.accuse(what);
             }
         }
+        self.check_kept(before);
+        let (cluster, now) = (&self.coordinator.cluster, self.now);
         // The dear ones, now and then.
         if !self.chance.percent(20) {
             return;
@@ -56,6 +58,33 @@ impl World {
         }
     }
 
+    /// Of two tasks of a slot one is kept, and if only one of them serves it is that one.
+    fn check_kept(&mut self, before: &Cluster) {
+        let duplicate = DesiredState::Stop { cause: StopCause::Duplicate };
+        let cluster = &self.coordinator.cluster;
+        let is_news =
+            |id| before.tasks().get(id).is_some_and(|task| task.desired == DesiredState::Run);
+        for (id, task) in cluster.tasks().iter().filter(|(_, task)| task.desired == duplicate) {
+            let mut kept = cluster.tasks_of(&task.service).filter(|other| {
+                other.slot == task.slot && other.is_wanted() && !other.state.is_final()
+            });
+            let (serves, older) = (task.state.serving_since().is_some(), task.created_at);
+            let is_better = |other: &Arc<Task>| {
+                !serves || other.state.serving_since().is_some() && other.created_at <= older
+            };
+            self.truth.expect(!is_news(id) || kept.any(is_better), || {
+                format!("{} is stopped as a double of nothing better", line(task))
+            });
+        }
+        for task in before.tasks().values().filter(|task| task.is_missed()) {
+            let now_wanted = cluster.tasks().get(&task.id).is_some_and(|task| task.is_wanted());
+            let is_back = || task.node.as_ref().is_some_and(|node| cluster.is_back(node, self.now));
+            self.truth.expect(!now_wanted || is_back(), || {
+                format!("{} is counted on though its node has not said how it is", line(task))
+            });
+        }
+    }
+
     /// A task is given up because its node is proven gone, or while somebody else is heard: never because all are silent.
     fn check_given_up(&mut self, before: &Cluster) {
         let (cluster, now) = (&self.coordinator.cluster, self.now);
@@ -63,8 +92,9 @@ impl World {
         if cluster.nodes().values().any(is_heard) {
             return;
         }
-        for (id, task) in cluster.tasks().iter().filter(|(_, task)| task.state == TaskState::Lost) {
-            let is_news = before.tasks().get(id).is_some_and(|was| was.state != TaskState::Lost);
+        let is_given_up = |task: &Task| task.state == TaskState::Lost || task.is_missed();
+        for (id, task) in cluster.tasks().iter().filter(|(_, task)| is_given_up(task)) {
+            let is_news = before.tasks().get(id).is_some_and(|was| !is_given_up(was));
             let node = task.node.as_ref().and_then(|node| cluster.nodes().get(node));
             let is_dead = node.is_none_or(|node| node.availability == Availability::Dead);
             self.truth.expect(!is_news || is_dead, || {
@@ -90,10 +120,12 @@ impl World {
                 Mode::Replicated { replicas } => replicas as usize,
                 Mode::Global | Mode::Once => self.machines.len(),
             };
-            let serves = |task: &&Arc<Task>| {
-                task.desired == DesiredState::Run && task.state.serving_since().is_some()
-            };
+            let serves =
+                |task: &&Arc<Task>| task.is_wanted() && task.state.serving_since().is_some();
             let serving = cluster.tasks_of(&id).filter(serves).count();
+            if let Some(missed) = cluster.tasks_of(&id).find(|task| task.is_missed()) {
+                return Some(format!("{} is missed", line(missed)));
+            }
             if serving != wanted || wanted < 2 {
                 return Some(format!("{serving} tasks of {id} serve, of {wanted}"));
             }
@@ -164,6 +196,7 @@ fn is_stop_justified(cluster: &Cluster, before: &Cluster, task: &Task) -> bool {
     let beside = before.tasks_of(&task.service).chain(cluster.tasks_of(&task.service));
     let mut beside = beside.filter(|other| other.slot == task.slot && other.id != task.id);
     service.target.spec.task.is_exclusive()
+        || task.missed_at.is_some()
         || task.state.serving_since().is_none()
         // A slot that belongs to a node which is full.
         || matches!(task.slot, Slot::Node(_))

@@ -16,7 +16,7 @@ use crate::coordinator_core::event::{EngineState, Event, Report};
 use crate::coordinator_core::{step, view};
 
 use super::World;
-use super::agenda::{Down, ForAgent, Happening, Up};
+use super::agenda::{Down, Extent, ForAgent, Happening, Up};
 use super::flaw::Flaw;
 
 /// From what is heard until it is looked at.
@@ -81,12 +81,13 @@ impl World {
                 let engine = state(engine_ready);
                 self.coordinator.inbox.push(Event::Heard { node, engine });
             }
-            Up::Report { tasks, orphans, engine_ready } => {
+            Up::Report { tasks, extent, orphans, engine_ready } => {
                 let engine = state(engine_ready);
                 self.coordinator.inbox.push(Event::Heard { node: node.clone(), engine });
                 self.disown(&node, &orphans);
                 let tasks = tasks.into_iter().map(translate).collect();
-                self.coordinator.inbox.push(Event::Reported { node, tasks });
+                let is_complete = extent == Extent::Everything;
+                self.coordinator.inbox.push(Event::Reported { node, tasks, is_complete });
             }
         }
         self.turn_within(BATCH);

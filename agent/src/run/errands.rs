@@ -12,7 +12,7 @@ use proto::wire;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Agent, Input};
-use crate::runtime::StoredImage;
+use crate::runtime::{Docker, StoredImage};
 use crate::{relay, report};
 
 /// Who was told to stop makes way for the next after so long, and takes the rest of its grace beside it. So those that end
@@ -109,7 +109,7 @@ impl Agent {
                 Some(limit) => limit.acquire_owned().await.ok(),
                 None => None,
             };
-            let outcome = in_turn(docker.perform(&order.action), &order.action, permit).await;
+            let outcome = in_turn(&docker, &order.action, permit).await;
             let Order { task, container, action } = order;
             let done = Input::Done { task, container, kind: kind(&action), outcome };
             // The loop is gone only when the agent is.
@@ -187,17 +187,27 @@ const fn kind(action: &Action) -> OrderKind {
     }
 }
 
-/// Waits for what is done, and gives the turn away when it takes long to stop.
-async fn in_turn(
-    performing: impl Future<Output = Outcome>,
-    action: &Action,
-    permit: Option<OwnedSemaphorePermit>,
-) -> Outcome {
-    let mut performing = pin!(performing);
-    tokio::select! {
-        outcome = &mut performing => return outcome,
-        () = tokio::time::sleep(STOP_TURN), if matches!(action, Action::Stop { .. }) => {}
+/// Carries it out, and gives the turn away as soon as others may go on: a container that starts has yet to be looked at,
+/// and one that takes long to stop mostly waits.
+async fn in_turn(docker: &Docker, action: &Action, turn: Option<OwnedSemaphorePermit>) -> Outcome {
+    match action {
+        Action::Launch(launch) => {
+            let launched = Box::pin(docker.launch(launch)).await;
+            drop(turn);
+            docker.look_at(launched).await
+        }
+        Action::Stop { .. } => {
+            let mut stopping = pin!(docker.perform(action));
+            tokio::select! {
+                outcome = &mut stopping => return outcome,
+                () = tokio::time::sleep(STOP_TURN) => drop(turn),
+            }
+            stopping.await
+        }
+        Action::Pull { .. }
+        | Action::Probe { .. }
+        | Action::Kill { .. }
+        | Action::Unpause { .. }
+        | Action::Remove { .. } => docker.perform(action).await,
     }
-    drop(permit);
-    performing.await
 }

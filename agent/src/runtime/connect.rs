@@ -151,7 +151,9 @@ impl Docker {
         let pulls = pull::Pulls::default();
         let (settings, socket) = (settings.clone(), settings.socket.clone());
         let networks = tokio::sync::Mutex::default();
-        let shared = Shared { settings, client, wire, api, pulls, networks };
+        let (known_images, known_networks) = Default::default();
+        let shared =
+            Shared { settings, client, wire, api, pulls, known_images, known_networks, networks };
         let docker = Self { shared: Arc::new(shared) };
         docker.learn().await.map_err(|trouble| not_an_engine(&socket, &trouble))?;
         Ok(docker)

@@ -27,15 +27,45 @@ enum Made {
     Started(Box<ContainerInspectResponse>),
 }
 
+/// What became of a launch.
+#[derive(Debug)]
+pub enum Launched {
+    /// The engine has started the container of this id, and nobody has looked at it yet.
+    Started(String),
+    /// It is known how it is.
+    Known(Outcome),
+}
+
 impl Docker {
-    pub(super) async fn launch(&self, launch: &Launch) -> Outcome {
+    /// Makes and starts a container. To look at what was started is left to [`Docker::look_at`]: that waits for nothing
+    /// the engine has little of, so that it needs no turn among the launches.
+    pub async fn launch(&self, launch: &Launch) -> Launched {
         match self.try_launch(launch).await {
-            Ok(outcome) => outcome,
-            Err(fault) => Outcome::Failed(fault),
+            Ok(launched) => launched,
+            Err(fault) => {
+                self.forget(launch);
+                Launched::Known(Outcome::Failed(fault))
+            }
         }
     }
 
-    async fn try_launch(&self, launch: &Launch) -> Result<Outcome, Fault> {
+    /// What was known from a while ago may be why it failed.
+    fn forget(&self, launch: &Launch) {
+        for spec in &launch.spec.containers {
+            self.forget_image(&spec.image);
+        }
+        self.forget_networks(&launch.project);
+    }
+
+    /// Says how a container is that was launched.
+    pub async fn look_at(&self, launched: Launched) -> Outcome {
+        match launched {
+            Launched::Started(id) => self.look(&id).await,
+            Launched::Known(outcome) => outcome,
+        }
+    }
+
+    async fn try_launch(&self, launch: &Launch) -> Result<Launched, Fault> {
         let containers = &launch.spec.containers;
         let spec =
             containers.iter().find(|spec| spec.name == launch.container).ok_or_else(|| {
@@ -47,7 +77,7 @@ impl Docker {
             })?;
         let networks = self.have_networks(launch).await?;
         match self.make(launch, spec, &networks).await? {
-            Made::Started(inspect) => Ok(change::now(*inspect)),
+            Made::Started(inspect) => Ok(Launched::Known(change::now(*inspect))),
             Made::Fresh(made) => self.begin(launch, spec, (&made, &networks)).await,
         }
     }
@@ -73,7 +103,7 @@ impl Docker {
     ) -> Result<Made, Fault> {
         self.have_volumes(launch, spec).await?;
         let image = self
-            .find_image(&spec.image)
+            .known_image(&spec.image)
             .await
             .map_err(|trouble| trouble.into_fault("look for the image"))?;
         let image = image.ok_or_else(|| {
@@ -152,7 +182,7 @@ impl Docker {
         launch: &Launch,
         spec: &ContainerSpec,
         (made, networks): (&Prepared, &[(String, &Attachment)]),
-    ) -> Result<Outcome, Fault> {
+    ) -> Result<Launched, Fault> {
         let missing = networks.iter().filter(|(name, _)| !made.networks.contains(name));
         let missing: Vec<_> = missing.collect();
         let started = async {
@@ -162,7 +192,7 @@ impl Docker {
             self.upload(&made.id, spec).await?;
             self.start(&made.id).await
         };
-        let Err(fault) = started.await else { return Ok(self.look(&made.id).await) };
+        let Err(fault) = started.await else { return Ok(Launched::Started(made.id.clone())) };
         // After silence it may be running: the next try adopts it.
         if fault.kind != FaultKind::Unknown
             && let Err(trouble) = self.discard(&made.id).await

@@ -1,6 +1,7 @@
 //! Networks of a project. Docker lets two of one name exist; whoever sees that settles on the oldest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{MutexGuard, PoisonError};
 
 use agent_core::action::{Fault, FaultKind};
 use bollard::models::{EndpointSettings, Network, NetworkConnectRequest};
@@ -14,9 +15,36 @@ use super::{Docker, label, limit};
 /// So often a network may be made by others and vanish again before we give up: twice is a coincidence already.
 const TRIES: u32 = 4;
 
+/// The networks of projects that were on the engine when they were looked for last.
+pub(super) type KnownNetworks = BTreeMap<ProjectName, BTreeSet<ServiceName>>;
+
 impl Docker {
-    /// Has the network of the project on the engine, and gives its name there.
+    /// Has the network of the project on the engine, and gives its name there. One that was there a while ago is not
+    /// looked for again, as many containers of a project begin together: whoever finds that it has gone says so with
+    /// [`Docker::forget_networks`].
     pub(super) async fn have_network(
+        &self,
+        project: &ProjectName,
+        name: &ServiceName,
+    ) -> Result<String, Fault> {
+        if self.networks_known().get(project).is_some_and(|known| known.contains(name)) {
+            return Ok(label::belonging_name(&self.settings().cluster, project, name));
+        }
+        let full = self.make_sure_of_network(project, name).await?;
+        self.networks_known().entry(project.clone()).or_default().insert(name.clone());
+        Ok(full)
+    }
+
+    /// Takes back that the networks of a project are there.
+    pub(super) fn forget_networks(&self, project: &ProjectName) {
+        self.networks_known().remove(project);
+    }
+
+    fn networks_known(&self) -> MutexGuard<'_, KnownNetworks> {
+        self.shared.known_networks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn make_sure_of_network(
         &self,
         project: &ProjectName,
         name: &ServiceName,
@@ -154,6 +182,7 @@ impl Docker {
     /// # Errors
     /// When the engine could not be asked. A network that is still in use is left and is no error.
     pub async fn remove_project_networks(&self, project: &ProjectName) -> Result<bool, Fault> {
+        self.forget_networks(project);
         let filters = Some(label::of_project(&self.settings().cluster, project));
         let listing = self.client().list_networks(Some(ListNetworksOptions { filters }));
         let listed = ask(limit::NETWORK, listing).await;

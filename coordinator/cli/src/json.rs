@@ -195,6 +195,7 @@ pub(crate) const fn node_state(state: wire::NodeState) -> &'static str {
         wire::NodeState::Ready => "ready",
         wire::NodeState::Suspect => "suspect",
         wire::NodeState::Unreachable => "unreachable",
+        wire::NodeState::Returning => "returning",
         wire::NodeState::Wedged => "wedged",
         wire::NodeState::Dead => "dead",
     }

@@ -25,7 +25,14 @@ pub(crate) fn absorb(draft: &mut Draft<'_>, event: &Event) -> Reply {
             set_availability(draft, node, *availability)
         }
         Event::Heard { node, engine } => Ok(hear(draft, node, *engine)),
-        Event::Reported { node, tasks } => Ok(report(draft, node, tasks)),
+        Event::Reported { node, tasks, is_complete } => {
+            let reply = report(draft, node, tasks);
+            if *is_complete && let Some(seen) = draft.cluster.heard.get_mut(node) {
+                seen.has_told_all = true;
+                draft.touch_missed(node);
+            }
+            Ok(reply)
+        }
         Event::Images { node, digests } => {
             draft.cluster.saw_images(node, Arc::new(digests.clone()));
             Ok(Reply::Noted)
@@ -244,7 +251,11 @@ fn join(draft: &mut Draft<'_>, node: &Node) -> Reply {
 fn hear(draft: &mut Draft<'_>, node: &NodeId, engine: EngineState) -> Reply {
     if let Some(known) = draft.cluster.nodes().get(node).cloned() {
         let could_take = draft.cluster.takes_work(&known, draft.now);
-        draft.cluster.heard.insert(node.clone(), Sighting { at: draft.now, engine });
+        let before =
+            draft.cluster.sighting(node).filter(|_| draft.cluster.is_heard(&known, draft.now));
+        let has_told_all = before.is_some_and(|seen| seen.has_told_all);
+        let sighting = Sighting { at: draft.now, engine, has_told_all };
+        draft.cluster.heard.insert(node.clone(), sighting);
         if !could_take && draft.cluster.takes_work(&known, draft.now) {
             draft.touch_waiting();
         }

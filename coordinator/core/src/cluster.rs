@@ -54,6 +54,8 @@ pub struct Sighting {
     pub at: Timestamp,
     /// Whether the engine answered the agent then.
     pub engine: EngineState,
+    /// Whether the agent has said how all of its tasks are since it was last silent.
+    pub has_told_all: bool,
 }
 
 /// All that the coordinator knows.
@@ -72,6 +74,8 @@ pub struct Cluster {
     pub(crate) silence: Silence,
     /// Not stored: the images on the engine of each node.
     images: BTreeMap<NodeId, Arc<BTreeSet<Digest>>>,
+    /// The tasks of each node that are missed.
+    missed_on: BTreeMap<NodeId, BTreeSet<TaskId>>,
     /// Not stored: services with tasks that found no node.
     pub(crate) waiting: BTreeSet<ServiceId>,
 }
@@ -85,7 +89,7 @@ impl Cluster {
         for change in stored {
             cluster.apply(change);
         }
-        let sighting = Sighting { at: now, engine: EngineState::Ready };
+        let sighting = Sighting { at: now, engine: EngineState::Ready, has_told_all: false };
         cluster.heard = cluster.nodes.keys().map(|node| (node.clone(), sighting)).collect();
         cluster.due = cluster.services.keys().map(|service| (service.clone(), now)).collect();
         cluster
@@ -115,6 +119,19 @@ impl Cluster {
             self.tasks_on.entry(node.clone()).or_default().insert(task.id.clone());
         }
         self.tasks.insert(task.id.clone(), Arc::clone(task));
+        self.index_missed(task);
+    }
+
+    fn index_missed(&mut self, task: &Task) {
+        let Some(node) = &task.node else { return };
+        if task.is_missed() {
+            self.missed_on.entry(node.clone()).or_default().insert(task.id.clone());
+        } else if let Some(missed) = self.missed_on.get_mut(node) {
+            missed.remove(&task.id);
+            if missed.is_empty() {
+                self.missed_on.remove(node);
+            }
+        }
     }
 
     fn remove_task(&mut self, id: &TaskId) {
@@ -125,6 +142,7 @@ impl Cluster {
         if let Some(ids) = task.node.as_ref().and_then(|node| self.tasks_on.get_mut(node)) {
             ids.remove(id);
         }
+        self.index_missed(&Task { missed_at: None, ..(*task).clone() });
     }
 
     /// All services by id.
@@ -154,6 +172,18 @@ impl Cluster {
     /// The tasks of a service, by id.
     pub fn tasks_of(&self, service: &ServiceId) -> impl Iterator<Item = &Arc<Task>> {
         self.tasks_of.get(service).into_iter().flatten().filter_map(|id| self.tasks.get(id))
+    }
+
+    /// The tasks of a node that are missed, by id: see [`Task::is_missed`].
+    pub fn missed_on(&self, node: &NodeId) -> impl Iterator<Item = &Arc<Task>> {
+        self.missed_on.get(node).into_iter().flatten().filter_map(|id| self.tasks.get(id))
+    }
+
+    /// Says whether the node is heard again and has said how each of its tasks is.
+    #[must_use]
+    pub fn is_back(&self, node: &NodeId, now: Timestamp) -> bool {
+        let has_told_all = self.heard.get(node).is_some_and(|seen| seen.has_told_all);
+        has_told_all && self.nodes.get(node).is_some_and(|node| self.is_heard(node, now))
     }
 
     /// The tasks that were placed on a node, by id.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::id::{ServiceId, Slot, TaskId};
+use model::id::{NodeId, ServiceId, Slot, TaskId};
 use model::service::Service;
 use model::task::{DesiredState, StopCause, Task, TaskState};
 use model::time::Timestamp;
@@ -61,6 +61,13 @@ impl<'a> Draft<'a> {
     pub(crate) fn wake(&mut self, service: &ServiceId, at: Timestamp) {
         let due = self.cluster.due.entry(service.clone()).or_insert(at);
         *due = at.min(*due);
+    }
+
+    /// Plans the services of which tasks are missed on the node.
+    pub(crate) fn touch_missed(&mut self, node: &NodeId) {
+        let missed = self.cluster.missed_on(node);
+        let services: BTreeSet<ServiceId> = missed.map(|task| task.service.clone()).collect();
+        services.iter().for_each(|service| self.touch(service));
     }
 
     /// Room may have come free: what waits for a node is planned again.

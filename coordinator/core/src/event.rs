@@ -59,6 +59,8 @@ pub enum Event {
         node: NodeId,
         /// What it says.
         tasks: Vec<Report>,
+        /// Whether this is about all of its tasks, as at the beginning of each session.
+        is_complete: bool,
     },
     /// An agent says which images its engine has: by id, and by the digest of a manifest.
     Images {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::task::{DesiredState, TaskState};
+use model::task::TaskState;
 
 use crate::cluster::Cluster;
 
@@ -20,7 +20,7 @@ pub fn check(cluster: &Cluster) -> Vec<String> {
 fn one_current_task_a_slot(cluster: &Cluster, broken: &mut Vec<String>) {
     let mut seen = BTreeSet::new();
     for task in cluster.tasks().values() {
-        let is_live = task.desired == DesiredState::Run && !task.state.is_final();
+        let is_live = task.is_wanted() && !task.state.is_final();
         if is_live && !seen.insert((&task.service, &task.slot, task.generation.template)) {
             broken.push(format!(
                 "slot {} of {} has two tasks of one template",

@@ -5,6 +5,7 @@ pub(crate) mod depend;
 mod liveness;
 pub(crate) mod place;
 mod reconcile;
+mod returning;
 mod rollout;
 pub(crate) mod slot;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::id::{NodeId, ServiceId, TaskId};
 use model::node::{Availability, Node};
 use model::service::Service;
-use model::task::{DesiredState, Task};
+use model::task::Task;
 use model::time::Timestamp;
 
 use crate::cluster::{Change, Cluster, SUSPECT_AFTER, UNREACHABLE_AFTER};
@@ -26,6 +26,8 @@ pub enum NodeState {
     Suspect,
     /// Silent for [`UNREACHABLE_AFTER`]. What runs there goes on, as far as anybody knows.
     Unreachable,
+    /// Heard again after long silence: what it runs is compared with what was made in its place. Gets no new tasks.
+    Returning,
     /// Heard, but its engine does not answer.
     Wedged,
     /// Proven gone.
@@ -44,6 +46,7 @@ pub fn node_state(cluster: &Cluster, node: &Node, now: Timestamp) -> NodeState {
         _ if silence >= UNREACHABLE_AFTER => NodeState::Unreachable,
         _ if silence >= SUSPECT_AFTER => NodeState::Suspect,
         EngineState::Silent => NodeState::Wedged,
+        EngineState::Ready if cluster.missed_on(&node.id).next().is_some() => NodeState::Returning,
         EngineState::Ready => NodeState::Ready,
     }
 }
@@ -69,9 +72,7 @@ pub fn service_progress(cluster: &Cluster, service: &Service, now: Timestamp) ->
     let is_done = |wanted: &&model::id::Slot| {
         slots.get(wanted).is_some_and(|tasks| slot::progress(tasks, service, now) == Progress::Done)
     };
-    let serves = |task: &&Arc<Task>| {
-        task.desired == DesiredState::Run && task.state.serving_since().is_some()
-    };
+    let serves = |task: &&Arc<Task>| task.is_wanted() && task.state.serving_since().is_some();
     ServiceProgress {
         desired: wanted.len(),
         serving: cluster.tasks_of(&service.id).filter(serves).count(),

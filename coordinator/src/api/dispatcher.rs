@@ -200,7 +200,8 @@ impl Session {
         let node = self.node.clone();
         self.tell(Event::Heard { node: node.clone(), engine: engine(report.engine_ready) })?;
         let tasks: Result<Vec<Report>, Status> = report.tasks.iter().map(read_report).collect();
-        self.tell(Event::Reported { node, tasks: tasks? })?;
+        let is_complete = report.complete;
+        self.tell(Event::Reported { node, tasks: tasks?, is_complete })?;
         self.disown(&report.orphans).await
     }
 

@@ -88,12 +88,19 @@ fn task_view(state: &State, task: &Task, now: Timestamp) -> wire::TaskView {
     let node = task.node.as_ref().and_then(|node| state.cluster.nodes().get(node));
     let silence = node.and_then(|node| match view::node_state(&state.cluster, node, now) {
         NodeState::Suspect | NodeState::Unreachable => state.cluster.sighting(&node.id),
-        NodeState::Joining | NodeState::Ready | NodeState::Wedged | NodeState::Dead => None,
+        NodeState::Joining
+        | NodeState::Ready
+        | NodeState::Returning
+        | NodeState::Wedged
+        | NodeState::Dead => None,
     });
     let mut task_on_wire = task_to_wire(task);
     task_on_wire.generation.iter_mut().for_each(leave_images);
     if task.state == TaskState::Pending {
         task_on_wire.note = state.notes.get(&task.id).cloned().unwrap_or_default();
+    } else if task.is_missed() {
+        "its node was silent for too long: another task fills its slot until the node is back"
+            .clone_into(&mut task_on_wire.note);
     }
     wire::TaskView {
         task: Some(task_on_wire),
@@ -109,6 +116,7 @@ struct Look {
     heard: Option<Timestamp>,
     held: Resources,
     live: usize,
+    missed: usize,
 }
 
 pub(crate) fn nodes(shared: &Shared) -> Vec<wire::NodeView> {
@@ -127,11 +135,12 @@ pub(crate) fn nodes(shared: &Shared) -> Vec<wire::NodeView> {
                 heard,
                 held,
                 live,
+                missed: cluster.missed_on(&node.id).count(),
             }
         };
         cluster.nodes().values().map(look).collect()
     };
-    let show = |Look { node, state, heard, held, live }| {
+    let show = |Look { node, state, heard, held, live, missed }| {
         let usage = shared.sessions.usage(&node.id).unwrap_or_default();
         let agent = agents.get(&node.id);
         let hello = agent.map(|agent| agent.hello()).unwrap_or_default();
@@ -150,10 +159,20 @@ pub(crate) fn nodes(shared: &Shared) -> Vec<wire::NodeView> {
             agent_version: hello.agent_version,
             engine_version: hello.engine_version,
             address: agent.map(|agent| agent.address.clone()).unwrap_or_default(),
-            note: String::new(),
+            note: note_on(state, missed),
         }
     };
     nodes.into_iter().map(show).collect()
+}
+
+fn note_on(state: NodeState, missed: usize) -> String {
+    match (state, missed) {
+        (_, 0) => String::new(),
+        (NodeState::Returning, _) => {
+            format!("waits until of {missed} tasks and those made in their place one each serves")
+        }
+        (_, _) => format!("others were made in the place of {missed} of its tasks"),
+    }
 }
 
 const fn state_to_wire(state: NodeState) -> wire::NodeState {
@@ -162,6 +181,7 @@ const fn state_to_wire(state: NodeState) -> wire::NodeState {
         NodeState::Ready => wire::NodeState::Ready,
         NodeState::Suspect => wire::NodeState::Suspect,
         NodeState::Unreachable => wire::NodeState::Unreachable,
+        NodeState::Returning => wire::NodeState::Returning,
         NodeState::Wedged => wire::NodeState::Wedged,
         NodeState::Dead => wire::NodeState::Dead,
     }

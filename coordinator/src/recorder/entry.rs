@@ -60,6 +60,7 @@ fn sighting_to_wire(node: &NodeId, seen: Sighting) -> wire::FlightSighting {
         node: node.to_string(),
         at_ms: seen.at.as_millis(),
         engine_ready: seen.engine == EngineState::Ready,
+        told_all: seen.has_told_all,
     }
 }
 
@@ -68,7 +69,8 @@ pub(super) fn sighting_from_wire(
     from: &wire::FlightSighting,
 ) -> anyhow::Result<(NodeId, Sighting)> {
     let engine = if from.engine_ready { EngineState::Ready } else { EngineState::Silent };
-    Ok((from.node.parse()?, Sighting { at: Timestamp::from_millis(from.at_ms), engine }))
+    let (at, has_told_all) = (Timestamp::from_millis(from.at_ms), from.told_all);
+    Ok((from.node.parse()?, Sighting { at, engine, has_told_all }))
 }
 
 fn service_to_wire(id: &ServiceId) -> wire::FlightService {
@@ -105,11 +107,13 @@ fn to_wire(event: &Event, now: Timestamp) -> Wire {
             let availability = availability.into();
             Wire::Availability(wire::FlightAvailability { node: node.to_string(), availability })
         }
-        Event::Heard { node, engine } => {
-            Wire::Heard(sighting_to_wire(node, Sighting { at: now, engine: *engine }))
-        }
-        Event::Reported { node, tasks } => Wire::Reported(wire::FlightReport {
+        Event::Heard { node, engine } => Wire::Heard(sighting_to_wire(
+            node,
+            Sighting { at: now, engine: *engine, has_told_all: false },
+        )),
+        Event::Reported { node, tasks, is_complete } => Wire::Reported(wire::FlightReport {
             node: node.to_string(),
+            complete: *is_complete,
             tasks: tasks.iter().map(report_to_wire).collect(),
         }),
         Event::Images { node, digests } => Wire::Images(wire::FlightImages {
@@ -166,6 +170,7 @@ pub(super) fn from_wire(from: &wire::FlightEvent) -> anyhow::Result<Event> {
         Wire::Reported(report) => Event::Reported {
             node: report.node.parse()?,
             tasks: report.tasks.iter().map(report_from_wire).collect::<anyhow::Result<_>>()?,
+            is_complete: report.complete,
         },
         Wire::Images(images) => Event::Images {
             node: images.node.parse()?,

@@ -159,7 +159,7 @@ fn brief(event: &Event) -> String {
             format!("node {node} shall be {availability:?}").to_lowercase()
         }
         Event::Heard { node, .. } => format!("node {node} lives"),
-        Event::Reported { node, tasks } => {
+        Event::Reported { node, tasks, .. } => {
             let tasks = tasks.iter().map(|report| format!("{} {}", report.task, report.state));
             format!("node {node} reports {}", tasks.collect::<Vec<_>>().join(", "))
         }

@@ -33,6 +33,23 @@ pub struct Task {
     pub containers: Vec<ContainerStatus>,
     /// When the coordinator made it.
     pub created_at: Timestamp,
+    /// When its node had been silent for so long that another task was to take its place. None while the node is heard,
+    /// and again when it came back and this task was kept.
+    pub missed_at: Option<Timestamp>,
+}
+
+impl Task {
+    /// Says whether the task is to run and fills its slot, as far as anybody knows.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.desired == DesiredState::Run && self.missed_at.is_none()
+    }
+
+    /// Says whether it is to run but its node has been silent for too long, so that another may fill its slot.
+    #[must_use]
+    pub fn is_missed(&self) -> bool {
+        self.desired == DesiredState::Run && self.missed_at.is_some() && !self.state.is_final()
+    }
 }
 
 /// What the coordinator wants of a task.
@@ -60,7 +77,7 @@ pub enum StopCause {
     Duplicate,
     /// It ended and its policy does not start it again.
     Ended,
-    /// Its node is proven gone.
+    /// Its node is proven gone, or was silent for too long when it was to stop anyway.
     NodeDead,
 }
 

@@ -195,6 +195,7 @@ pub fn task_from_wire(from: &wire::Task) -> Valid<Task> {
         note: seen(&from.note),
         containers: containers_from_wire(&from.containers)?,
         created_at: Timestamp::from_millis(from.created_at_ms),
+        missed_at: from.missed_at_ms.map(Timestamp::from_millis),
     })
 }
 
@@ -230,6 +231,7 @@ pub fn task_to_wire(task: &Task) -> wire::Task {
         note: task.note.clone(),
         containers: containers_to_wire(&task.containers),
         created_at_ms: task.created_at.as_millis(),
+        missed_at_ms: task.missed_at.map(Timestamp::as_millis),
     }
 }
 

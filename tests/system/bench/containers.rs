@@ -129,17 +129,27 @@ async fn measure_wharf(network: Network, count: u32) -> anyhow::Result<(Rates, D
     let engine = Engine::connect_with_unix_defaults()?.negotiate_version().await?;
     let ours = [cluster.agent("n1").id(), cluster.coordinator().id()];
     let before = ours.map(processor_time);
-    let create = timed(&engine, &cluster, (Until::Started, count), || {
-        cluster.deploy_with(&file(network, count, 1), &["--detach"]).good()
-    })
-    .await?;
+    let (mut create, mut remove) = (Duration::MAX, Duration::MAX);
+    // As often as the engine itself was tried.
+    for _ in AT_ONCE {
+        let created = timed(&engine, &cluster, (Until::Started, count), || {
+            cluster.deploy_with(&file(network, count, 1), &["--detach"]).good()
+        });
+        create = create.min(created.await?);
+        // The deployment has to have come to rest before the next.
+        let _settled = cluster.deploy(&file(network, count, 1)).good();
+        let removed = timed(&engine, &cluster, (Until::Destroyed, count), || {
+            cluster.wharf(&["rm", "-y", "--detach", "bench/app"]).good()
+        });
+        remove = remove.min(removed.await?);
+        println!("wharf, {network:?}: created at best in {create:.2?}, removed in {remove:.2?}");
+    }
     let [agent, coordinator] = ours.map(processor_time);
     println!(
-        "wharf, {network:?}: created in {create:.2?} (processor: agent {:.2?}, coordinator {:.2?})",
+        "wharf, {network:?}: processor, all rounds: agent {:.2?}, coordinator {:.2?}",
         agent.saturating_sub(before[0]),
         coordinator.saturating_sub(before[1])
     );
-    // The deployment has to have come to rest before the next.
     let _settled = cluster.deploy(&file(network, count, 1)).good();
     let replace = timed(&engine, &cluster, (Until::Started, count), || {
         cluster.deploy_with(&file(network, count, 2), &["--detach"]).good()
@@ -149,13 +159,6 @@ async fn measure_wharf(network: Network, count: u32) -> anyhow::Result<(Rates, D
     let _settled = cluster.deploy(&file(network, count, 2)).good();
     let replacement =
         if network == Network::Host { kill(&engine, &cluster).await? } else { Duration::ZERO };
-    // Those that were killed are still there, beside their successors.
-    let there = u32::try_from(list(&engine, &cluster).await?.len())?;
-    let remove = timed(&engine, &cluster, (Until::Destroyed, there), || {
-        cluster.wharf(&["rm", "-y", "--detach", "bench/app"]).good()
-    })
-    .await?;
-    println!("wharf, {network:?}: removed in {remove:.2?}");
     let rate = |time: Duration| f64::from(count) / time.as_secs_f64();
     Ok((Rates { create: rate(create), replace: rate(replace), remove: rate(remove) }, replacement))
 }

@@ -1,13 +1,31 @@
 //! A private Docker engine, with its own socket, data root and network namespace, that a test may kill.
 
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::release::Release;
 use crate::{Docker, Program, Scratch, until};
 
 /// An engine that has to find its containers again needs some time.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Makes the folder `$1` the whole file system, with the folder `$2` of the machine at its own place in it, and stays: the
+/// namespaces are there for every start of the engine. All its mounts go with the last process in them.
+const MOVE_IN: &str = r#"
+mkdir -p "$1$2"
+mount --bind "$1" "$1"
+for shared in dev proc sys; do mount --rbind "/$shared" "$1/$shared"; done
+mount -t tmpfs wharf-test "$1/run"
+mount --bind "$2" "$1$2"
+cd "$1"
+pivot_root . .
+exec /bin/busybox sh -ec 'umount -l .; ip link set lo up; echo moved in; exec sleep 2147483647'
+"#;
 
 /// What happens to containers when the engine ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,12 +36,24 @@ pub enum LiveRestore {
     Off,
 }
 
+/// Who keeps the images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageStore {
+    /// The engine itself, as it always did.
+    Engine,
+    /// Its containerd, as it does in new installations of Docker 29: an image's id is the digest of its manifest.
+    Containerd,
+}
+
 /// A second engine on this machine. It needs root, as any engine does.
 #[derive(Debug)]
 pub struct Engine {
+    /// Keeps the namespaces of a fetched engine; the machine's own has a new one for networks each time.
+    home: Option<Program>,
     scratch: Scratch,
     root: PathBuf,
     live_restore: LiveRestore,
+    store: ImageStore,
     process: Option<Program>,
 }
 
@@ -45,9 +75,31 @@ impl Engine {
     /// When it does not start.
     #[must_use]
     pub fn with_root(live_restore: LiveRestore, scratch: Scratch, root: PathBuf) -> Self {
-        let mut engine = Self { scratch, root, live_restore, process: None };
-        engine.restart();
-        engine
+        let (home, store) = (None, ImageStore::Engine);
+        Self { home, scratch, root, live_restore, store, process: None }.started()
+    }
+
+    /// Starts one of another release, which can have networks: nobody else's are where it is.
+    ///
+    /// # Panics
+    /// When it can not be fetched, or does not start.
+    #[must_use]
+    pub fn of(release: Release, store: ImageStore, live_restore: LiveRestore) -> Self {
+        let (files, scratch) = (release.root(), Scratch::new());
+        let mut command = Command::new("unshare");
+        command.args(["--net", "--mount", "--propagation", "private", "sh", "-ec", MOVE_IN, "sh"]);
+        let log = scratch.path().join("home.log");
+        let home = Program::start(command.arg(files).arg(scratch.path()), &log);
+        until("the engine's file system is there (it needs root)", START_TIMEOUT, || {
+            if home.log().contains("moved in") { Ok(()) } else { Err(home.log()) }
+        });
+        let root = scratch.path().join("root");
+        Self { home: Some(home), scratch, root, live_restore, store, process: None }.started()
+    }
+
+    fn started(mut self) -> Self {
+        self.restart();
+        self
     }
 
     /// Its socket.
@@ -68,19 +120,53 @@ impl Engine {
         Docker::at(self.socket())
     }
 
-    /// Starts it again and waits until it answers. In a network namespace of its own, because an engine cleans away
-    /// the bridges that it does not know.
+    /// Does something where the engine's networks are, as on a machine that has only this engine: there its published
+    /// ports are on the loopback address, and the addresses of its containers are reached.
+    ///
+    /// # Panics
+    /// When that panics, or when it is the machine's own engine, which has no lasting place.
+    pub fn beside<T: Send>(&mut self, what: impl FnOnce(&mut Self) -> T + Send) -> T {
+        let home = self.home.as_ref().expect("it is an engine of another release").id();
+        let networks = File::open(format!("/proc/{home}/ns/net")).unwrap();
+        // In a thread of its own: it never comes back from there.
+        let done = std::thread::scope(|scope| {
+            let moved = scope.spawn(|| {
+                let kind = Some(LinkNameSpaceType::Network);
+                move_into_link_name_space(networks.as_fd(), kind).unwrap();
+                what(self)
+            });
+            moved.join()
+        });
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// The beginning of the command that starts it. In a network namespace of its own, because an engine cleans away the
+    /// bridges that it does not know.
+    fn command(&self) -> Command {
+        let Some(home) = &self.home else {
+            let mut command = Command::new("unshare");
+            command.args(["--net", "dockerd", "--iptables=false"]);
+            return command;
+        };
+        let mut command = Command::new("nsenter");
+        let path = "/usr/sbin:/usr/bin:/sbin:/bin";
+        command.args(["--target", &home.id().to_string(), "--net", "--mount"]);
+        command.arg("/usr/sbin/dockerd").env("PATH", path);
+        command
+    }
+
+    /// Starts it again and waits until it answers.
     ///
     /// # Panics
     /// When it does not start.
     pub fn restart(&mut self) {
         let folder = self.scratch.path();
-        let mut command = Command::new("unshare");
-        command.args(["--net", "dockerd", "--bridge=none", "--iptables=false"]);
+        let mut command = self.command();
+        command.arg("--bridge=none");
         command.arg("--host").arg(format!("unix://{}", self.socket().display()));
         command.arg("--data-root").arg(&self.root).arg("--exec-root").arg(folder.join("exec"));
         command.arg("--pidfile").arg(folder.join("pid")).arg("--shutdown-timeout=2");
-        command.arg("--config-file").arg(self.scratch.write("daemon.json", "{}"));
+        command.arg("--config-file").arg(self.scratch.write("daemon.json", self.config()));
         if self.live_restore == LiveRestore::On {
             command.arg("--live-restore");
         }
@@ -94,6 +180,13 @@ impl Engine {
             if said.code == 0 { Ok(()) } else { Err(format!("{}\n{last}", said.err)) }
         });
         self.process = Some(process);
+    }
+
+    fn config(&self) -> &'static str {
+        match self.store {
+            ImageStore::Engine => "{}",
+            ImageStore::Containerd => r#"{"features": {"containerd-snapshotter": true}}"#,
+        }
     }
 
     /// Ends it in order.

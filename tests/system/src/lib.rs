@@ -18,6 +18,7 @@ pub mod engine;
 pub mod program;
 pub mod puppet;
 pub mod registry;
+pub mod release;
 pub mod scratch;
 pub mod terminal;
 pub mod wait;

@@ -94,6 +94,15 @@ impl Registry {
         self.scratch.path().join("login")
     }
 
+    /// Its program; to be asked for before going where nothing can be installed.
+    ///
+    /// # Panics
+    /// When it is missing and can not be installed.
+    #[must_use]
+    pub fn program() -> PathBuf {
+        installed("/usr/bin/docker-registry", "docker-registry")
+    }
+
     fn storage(&self) -> PathBuf {
         self.scratch.path().join("storage")
     }
@@ -104,7 +113,7 @@ impl Registry {
     /// When it does not.
     pub fn up(&mut self) {
         let folder = self.scratch.path();
-        let mut command = Command::new(installed("/usr/bin/docker-registry", "docker-registry"));
+        let mut command = Command::new(Self::program());
         command.arg("serve").arg(folder.join("registry.yml"));
         let log = folder.join("registry.log");
         let process = Program::start(&mut command, &log);

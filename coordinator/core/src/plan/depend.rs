@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::id::{ServiceId, ServiceName};
 use model::service::{Service, ServicePhase};
 use model::spec::{Dependency, DependencyCondition};
-use model::task::{DesiredState, Task, TaskState};
+use model::task::{Task, TaskState};
 
 use crate::cluster::Cluster;
 
@@ -30,7 +30,7 @@ pub(crate) fn missing<'a>(
 fn is_met(cluster: &Cluster, id: &ServiceId, after: &Dependency<ServiceName>) -> bool {
     let on = ServiceId { project: id.project.clone(), name: after.on.clone() };
     let mut tasks = cluster.tasks_of(&on);
-    let wanted = |task: &Arc<Task>| task.desired == DesiredState::Run;
+    let wanted = |task: &Arc<Task>| task.is_wanted();
     match after.condition {
         DependencyCondition::Started => {
             let began = |state: &TaskState| {

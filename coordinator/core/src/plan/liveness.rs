@@ -1,8 +1,9 @@
 //! What follows when a node is silent for long, and nothing proves it gone.
 //!
 //! Silence proves nothing: its containers may run on behind a broken link. So only services that can bear two copies for a
-//! while get others elsewhere: replicated ones with two or more replicas, without a port or data of their node. Whoever
-//! returns is told to stop what was replaced. And silence of many is taken for our own fault until it is proven otherwise.
+//! while get others elsewhere: replicated ones with two or more replicas, without a port or data of their node. Which of
+//! two copies stays when the node returns is said by [`super::returning`]. And silence of many is taken for our own fault
+//! until it is proven otherwise.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use model::id::NodeId;
 use model::node::{Availability, Node};
 use model::spec::Mode;
-use model::task::{DesiredState, StopCause, Task, TaskState};
+use model::task::{DesiredState, Task, TaskState};
 use model::time::Timestamp;
 
 use crate::cluster::{Cluster, SUSPECT_AFTER};
@@ -41,6 +42,9 @@ pub(crate) fn pass(draft: &mut Draft<'_>) {
     if let Some(node) = silent.iter().find(|node| may && !zones.is_frozen(node)) {
         let lost: Vec<Arc<Task>> = lost_on(draft.cluster, &node.id).cloned().collect();
         lost.iter().for_each(|task| give_up(draft, task));
+        if let Some(seen) = draft.cluster.heard.get_mut(&node.id) {
+            seen.has_told_all = false;
+        }
         draft.cluster.silence.replaced_at = now;
     }
     let soon = (!silent.is_empty()).then(|| now + REPLACE_EVERY);
@@ -62,7 +66,8 @@ fn silence(cluster: &Cluster, node: &Node, now: Timestamp) -> Option<Duration> {
 
 /// The tasks of a node that need not be waited for.
 fn lost_on<'a>(cluster: &'a Cluster, node: &'a NodeId) -> impl Iterator<Item = &'a Arc<Task>> {
-    cluster.tasks_on(node).filter(|task| !task.state.is_final() && bears_two(cluster, task))
+    let is_lost = |task: &Task| !task.state.is_final() && !task.is_missed();
+    cluster.tasks_on(node).filter(move |task| is_lost(task) && bears_two(cluster, task))
 }
 
 /// Says whether it does no harm when a second copy of the task runs for a while.
@@ -76,11 +81,10 @@ fn bears_two(cluster: &Cluster, task: &Task) -> bool {
 }
 
 fn give_up(draft: &mut Draft<'_>, task: &Task) {
-    let desired = match task.desired {
-        DesiredState::Run => DesiredState::Stop { cause: StopCause::NodeDead },
-        told @ DesiredState::Stop { .. } => told,
-    };
-    draft.put_task(Task { desired, state: TaskState::Lost, ..task.clone() });
+    draft.put_task(match task.desired {
+        DesiredState::Run => Task { missed_at: Some(draft.now), ..task.clone() },
+        DesiredState::Stop { .. } => Task { state: TaskState::Lost, ..task.clone() },
+    });
     draft.touch(&task.service);
     draft.touch_waiting();
 }

@@ -20,6 +20,7 @@ pub(crate) enum Refusal {
     Closed,
     Silent,
     Engine,
+    Returning,
     OtherSlot,
     Constraint(String),
     Full,
@@ -33,6 +34,9 @@ impl fmt::Display for Refusal {
             Self::Closed => f.write_str("closed to new tasks"),
             Self::Silent => f.write_str("silent"),
             Self::Engine => f.write_str("without an engine that answers"),
+            Self::Returning => {
+                f.write_str("back after silence, and what runs there not settled yet")
+            }
             Self::OtherSlot => f.write_str("not the node of this slot"),
             Self::Constraint(text) => write!(f, "not {text}"),
             Self::Full => f.write_str("without enough free CPU or memory"),
@@ -126,6 +130,9 @@ pub(crate) fn refusal(
     if !cluster.takes_work(node, now) {
         return Some(Refusal::Engine);
     }
+    if cluster.missed_on(&node.id).next().is_some() {
+        return Some(Refusal::Returning);
+    }
     if matches!(&task.slot, Slot::Node(slot) if *slot != node.id) {
         return Some(Refusal::OtherSlot);
     }
@@ -187,7 +194,8 @@ fn is_taken(cluster: &Cluster, node: &Node, port: HostPort) -> bool {
 
 fn count_on(cluster: &Cluster, task: &Task, node: &NodeId) -> usize {
     let there = cluster.tasks_on(node);
-    there.filter(|other| other.service == task.service && !other.state.is_final()).count()
+    let counts = |other: &&Arc<Task>| !other.state.is_final() && !other.is_missed();
+    there.filter(|other| other.service == task.service && counts(other)).count()
 }
 
 /// Why one node is better than another: the first term that differs decides, and less is better.

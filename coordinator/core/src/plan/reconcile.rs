@@ -11,7 +11,7 @@ use model::time::Timestamp;
 
 use crate::cluster::Change;
 use crate::draft::Draft;
-use crate::plan::{depend, place, slot};
+use crate::plan::{depend, place, returning, slot};
 
 /// The first wait before a failed task is replaced; doubled with each failure of the slot that is still remembered.
 const BACKOFF: Duration = Duration::from_secs(10);
@@ -26,7 +26,7 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId) {
     for (slot, tasks) in slots {
         // `wanted` is in the order of slots: made from a range, or from nodes by id.
         if wanted.binary_search(&slot).is_err() {
-            tasks.iter().for_each(|task| draft.stop(task, StopCause::Operator));
+            tasks.iter().for_each(|task| returning::dismiss(draft, task, StopCause::Operator));
         } else if wants_task(draft, &service, &slot, &tasks) {
             empty.push(slot);
         }
@@ -57,6 +57,7 @@ fn first_number(now: Timestamp) -> u64 {
 
 /// Stops what has to go from the slot, and says whether a new task is to be made.
 fn wants_task(draft: &mut Draft<'_>, service: &Service, slot: &Slot, tasks: &[Arc<Task>]) -> bool {
+    let tasks = &returning::reunite(draft, service, tasks)[..];
     let ended = tasks.iter().filter(|task| task.state.is_final());
     ended.for_each(|task| draft.stop(task, StopCause::Ended));
     let (current, old): (Vec<_>, Vec<_>) = tasks
@@ -157,5 +158,6 @@ fn create(draft: &mut Draft<'_>, service: &Service, slot: Slot, number: u64) {
         note: String::new(),
         containers: Vec::new(),
         created_at: draft.now,
+        missed_at: None,
     });
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::id::ServiceId;
 use model::service::{Service, ServicePhase, Verdict};
 use model::spec::FailureAction;
-use model::task::{DesiredState, FailureKind, Health, Task, TaskState};
+use model::task::{FailureKind, Health, Task, TaskState};
 use model::time::Timestamp;
 
 use crate::absorb::back_to_stable;
@@ -65,7 +65,7 @@ fn roll(draft: &mut Draft<'_>, service: &Service) {
 /// the deadline without serving. Tasks from before do not count, nor does what is the fault of a registry or a node.
 fn has_failed(task: &Task, service: &Service, now: Timestamp) -> bool {
     if task.generation.number != service.target.number
-        || task.desired != DesiredState::Run && !task.state.is_final()
+        || !task.is_wanted() && !task.state.is_final()
     {
         return false;
     }

@@ -66,7 +66,7 @@ pub(crate) fn wanted(cluster: &Cluster, service: &Service) -> Vec<Slot> {
 /// Says whether the task is of the target's template, wanted, and not over.
 pub(crate) fn is_current(task: &Task, service: &Service) -> bool {
     task.generation.template == service.target.template
-        && task.desired == DesiredState::Run
+        && task.is_wanted()
         && !task.state.is_final()
 }
 
@@ -76,11 +76,12 @@ pub(crate) fn settles_at(task: &Task, service: &Service) -> Option<Timestamp> {
 }
 
 pub(crate) fn progress(tasks: &[Arc<Task>], service: &Service, now: Timestamp) -> Progress {
-    if let Some(current) = tasks.iter().find(|task| is_current(task, service)) {
-        let others = tasks.iter().any(|task| task.id != current.id && !task.state.is_final());
+    let mut here = tasks.iter().filter(|task| !task.is_missed());
+    if let Some(current) = here.clone().find(|task| is_current(task, service)) {
+        let others = here.any(|task| task.id != current.id && !task.state.is_final());
         let settled = settles_at(current, service).is_some_and(|at| at <= now);
         return if settled && !others { Progress::Done } else { Progress::Moving };
     }
     let runs = |task: &Arc<Task>| task.desired == DesiredState::Run && !task.state.is_final();
-    if tasks.iter().any(runs) { Progress::Old } else { Progress::Moving }
+    if here.any(runs) { Progress::Old } else { Progress::Moving }
 }

@@ -103,6 +103,7 @@ fn tasks() -> Vec<(&'static str, Task)> {
         ("task-running-starting", task(DesiredState::Run, running(Health::Starting))),
         ("task-running-healthy", seen(task(DesiredState::Run, running(Health::Healthy)))),
         ("task-running-unhealthy", task(stop(StopCause::Update), running(Health::Unhealthy))),
+        ("task-running-missed", missed(task(DesiredState::Run, running(Health::Healthy)))),
         ("task-completed", task(stop(StopCause::Ended), TaskState::Completed)),
         ("task-failed-application", task(stop(StopCause::Ended), failed(FailureKind::Application))),
         ("task-failed-image", task(stop(StopCause::Duplicate), failed(FailureKind::Image))),
@@ -113,6 +114,10 @@ fn tasks() -> Vec<(&'static str, Task)> {
 
 fn unplaced(state: TaskState) -> Task {
     Task { node: None, ..task(DesiredState::Run, state) }
+}
+
+fn missed(task: Task) -> Task {
+    Task { missed_at: Some(NOON), ..task }
 }
 
 fn preparing() -> Task {
@@ -139,6 +144,7 @@ fn task(desired: DesiredState, state: TaskState) -> Task {
         note: String::new(),
         containers: Vec::new(),
         created_at: NOON,
+        missed_at: None,
     }
 }
 

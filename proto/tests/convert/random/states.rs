@@ -74,13 +74,13 @@ pub(crate) fn task() -> BoxedStrategy<Task> {
     (
         (specs::service(), 10..1_u64 << 62, origin(), slot, any::<u64>()),
         (option::of(node_id()), desired(), state(), any::<u32>(), text()),
-        (vec(container(), 0..3), instant(), instant()),
+        (vec(container(), 0..3), instant(), instant(), option::of(instant())),
     )
         .prop_map(
             |(
                 (spec, number, origin, slot, count),
                 (node, desired, state, restarts, note),
-                (containers, created_at, accepted_at),
+                (containers, created_at, accepted_at, missed_at),
             )| Task {
                 id: TaskId::new(&spec.id, &slot, count),
                 service: spec.id.clone(),
@@ -93,6 +93,7 @@ pub(crate) fn task() -> BoxedStrategy<Task> {
                 note,
                 containers,
                 created_at,
+                missed_at,
             },
         )
         .boxed()
