@@ -95,7 +95,8 @@ impl Coordinator {
         });
         let (store, stored) = opened.await.context("opening the store was interrupted")??;
         let clock = Clock::start();
-        let cluster = Cluster::load(&stored, clock.now());
+        let mut cluster = Cluster::load(&stored, clock.now());
+        cluster.bound(store.max_changes());
         let broken = coordinator_core::invariant::check(&cluster);
         for alarm in broken {
             tracing::error!(alarm, "the store breaks an invariant");

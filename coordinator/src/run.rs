@@ -117,6 +117,8 @@ pub(crate) struct Loop {
     recorder: Recorder,
     wake_at: Option<Timestamp>,
     checked: Instant,
+    /// What did not fit into the last step: heard first in the next.
+    unheard: Vec<Heard>,
 }
 
 /// What the loop is made of.
@@ -142,8 +144,19 @@ pub(crate) fn new(parts: Parts) -> (Door, Loop) {
     let (sender, inputs) = sync_channel(QUEUE);
     let wake_at = Some(clock.now());
     let checked = Instant::now();
-    let it =
-        Loop { inputs, cluster, store, published, sessions, clock, recorder, wake_at, checked };
+    let unheard = Vec::new();
+    let it = Loop {
+        inputs,
+        cluster,
+        store,
+        published,
+        sessions,
+        clock,
+        recorder,
+        wake_at,
+        checked,
+        unheard,
+    };
     (Door { inputs: sender }, it)
 }
 
@@ -155,7 +168,7 @@ impl Loop {
             if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]) {
                 tracing::debug!(%error, "systemd was not told");
             }
-            let wait = self.wake_at.map_or(TICK, |at| at.since(self.clock.now()).min(TICK));
+            let wait = self.wait();
             let waited = Instant::now();
             let first = self.inputs.recv_timeout(wait);
             if waited.elapsed() > wait + STANDSTILL {
@@ -164,7 +177,7 @@ impl Loop {
                 self.published.forgive(self.clock.now());
                 self.recorder.begin_anew();
             }
-            let mut batch = Vec::new();
+            let mut batch = std::mem::take(&mut self.unheard);
             let mut stops = false;
             match first {
                 Ok(input) => stops = push(&mut batch, input),
@@ -182,10 +195,17 @@ impl Loop {
         }
     }
 
+    fn wait(&self) -> Duration {
+        if !self.unheard.is_empty() {
+            return Duration::ZERO;
+        }
+        self.wake_at.map_or(TICK, |at| at.since(self.clock.now()).min(TICK))
+    }
+
     /// One step, its commit, and everything that follows from it.
     fn turn(&mut self, batch: Vec<Heard>) {
         let now = self.clock.now();
-        let (events, replies): (Vec<Event>, Vec<_>) =
+        let (mut events, mut replies): (Vec<Event>, Vec<_>) =
             batch.into_iter().map(|heard| (heard.event, heard.reply)).unzip();
         self.recorder.before(&self.cluster, &events, now);
         let deciding = AssertUnwindSafe(|| step(&mut self.cluster, &events, now));
@@ -193,6 +213,9 @@ impl Loop {
             self.recorder.crashed(&self.cluster, &events, now);
             resume_unwind(panic)
         });
+        let heard = done.replies.len();
+        let unheard = events.drain(heard..).zip(replies.drain(heard..));
+        self.unheard = unheard.map(|(event, reply)| Heard { event, reply }).collect();
         self.recorder.after(&self.cluster, &events, &done, now);
         if let Err(error) = self.commit(&done) {
             return self.undo(error, replies, now);
@@ -267,6 +290,7 @@ impl Loop {
         let committed = self.published.read().cluster.stored();
         // Agents say again what is not stored.
         self.cluster = Cluster::load(&committed, now);
+        self.cluster.bound(self.store.max_changes());
         self.recorder.begin_anew();
         self.wake_at = Some(now + STORE_RETRY);
         let error = Arc::new(error);

@@ -3,7 +3,7 @@
 pub mod record;
 pub mod sqlite;
 
-use coordinator_core::cluster::Change;
+use coordinator_core::cluster::{Change, MAX_CHANGES};
 use model::id::ClusterId;
 use thiserror::Error;
 
@@ -80,6 +80,11 @@ pub trait Store: Send {
     /// # Errors
     /// When they were not written.
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// How many changes a commit should have at most, so that it takes no longer than others can wait.
+    fn max_changes(&self) -> usize {
+        MAX_CHANGES
+    }
 
     /// Who the cluster is.
     fn identity(&self) -> &Identity;

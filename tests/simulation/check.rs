@@ -16,6 +16,9 @@ use crate::coordinator_core::{Step, invariant, step};
 use super::World;
 use super::specs;
 
+/// More changes than one request, one report or the death of one machine makes here.
+const AT_ONCE: usize = 64;
+
 impl World {
     pub(crate) fn check_invariants(&mut self) {
         let broken = invariant::check(&self.coordinator.cluster);
@@ -38,6 +41,8 @@ impl World {
         }
         self.check_kept(before);
         let (cluster, now) = (&self.coordinator.cluster, self.now);
+        let (made, most) = (done.changes.len(), cluster.max_changes() + AT_ONCE);
+        self.truth.expect(made <= most, || format!("a step makes {made} changes"));
         // The dear ones, now and then.
         if !self.chance.percent(20) {
             return;
@@ -46,6 +51,9 @@ impl World {
         done.changes.iter().for_each(|change| replayed.apply(change));
         let same = replayed.stored() == cluster.stored();
         self.truth.expect(same, || "the changes of a step do not rebuild what it left".to_owned());
+        if done.wake_at.is_some_and(|at| at <= now) {
+            return;
+        }
         let again = step(&mut cluster.clone(), &[], now).changes;
         let adds = || again.iter().map(brief).collect::<Vec<_>>();
         self.truth.expect(again.is_empty(), || format!("a second step writes {:?}", adds()));

@@ -32,6 +32,8 @@ pub(crate) struct Coordinator {
     pub(crate) inbox: Vec<Event>,
     sessions: BTreeMap<NodeId, Session>,
     turn_at: Option<Timestamp>,
+    /// How many changes a step makes before it leaves the rest to the next.
+    pub(crate) max_changes: usize,
 }
 
 #[derive(Debug)]
@@ -41,10 +43,13 @@ struct Session {
 }
 
 impl Coordinator {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(max_changes: usize) -> Self {
+        let mut cluster = Cluster::default();
+        cluster.bound(max_changes);
         Self {
             is_up: true,
-            cluster: Cluster::default(),
+            cluster,
+            max_changes,
             stored: Vec::new(),
             fence: Fence { incarnation: 1, epoch: 1, revision: 1 },
             inbox: Vec::new(),
@@ -133,9 +138,10 @@ impl World {
             return;
         }
         self.coordinator.turn_at = None;
-        let events = std::mem::take(&mut self.coordinator.inbox);
+        let mut events = std::mem::take(&mut self.coordinator.inbox);
         let before = self.coordinator.cluster.clone();
         let done = step(&mut self.coordinator.cluster, &events, self.now);
+        self.coordinator.inbox = events.split_off(done.replies.len());
         self.check_step(&before, &done);
         let crashes = self.chance.permille(self.odds.coordinator_crash);
         let kept = if crashes {
@@ -157,6 +163,9 @@ impl World {
             return self.crash_coordinator();
         }
         self.publish(&before, &done.changes);
+        if !self.coordinator.inbox.is_empty() {
+            return self.turn_within(Duration::from_millis(1));
+        }
         if let Some(at) = done.wake_at {
             let wait = at.since(self.now).max(Duration::from_millis(1));
             self.turn_within(wait);
@@ -203,6 +212,7 @@ impl World {
         }
         self.coordinator.is_up = true;
         self.coordinator.cluster = Cluster::load(&self.coordinator.stored, self.now);
+        self.coordinator.cluster.bound(self.coordinator.max_changes);
         self.coordinator.stored = self.coordinator.cluster.stored();
         self.coordinator.fence.revision = 1;
         if self.flaw != Some(Flaw::EpochStays) {

@@ -181,6 +181,20 @@ impl World {
         }
     }
 
+    /// One machine is cut off for so long that others take over, sometimes with trouble of its own, and comes back.
+    pub(crate) fn absence(&mut self) {
+        let (node, away) = (self.some_node(), self.chance.millis(320_000, 420_000));
+        if let Some(machine) = self.machines.get_mut(&node) {
+            machine.cut_until = self.now + away;
+        }
+        self.live_until(self.now + away);
+        let is_troubled = self.chance.percent(50);
+        if let Some(id) = self.some_container(&node).filter(|_| is_troubled) {
+            let ended = exit(1, self.now);
+            self.ends(&node, &id, ended);
+        }
+    }
+
     /// How long something is away: mostly for a minute, and now and then for longer than any grace.
     pub(crate) fn outage(&mut self) -> Duration {
         let longest = if self.chance.percent(10) { 900_000 } else { 90_000 };

@@ -108,6 +108,8 @@ impl World {
     fn new(seed: u64, flaw: Option<Flaw>) -> Self {
         let mut chance = Chance(seed);
         let odds = Odds::draw(&mut chance);
+        // Many steps are full in some worlds, and none in others.
+        let max_changes = [2, 9, 1_000][chance.below(3) as usize];
         let mut world = Self {
             seed,
             chance,
@@ -116,7 +118,7 @@ impl World {
             now: BEGINNING,
             agenda: Agenda::default(),
             machines: BTreeMap::new(),
-            coordinator: Coordinator::new(),
+            coordinator: Coordinator::new(max_changes),
             truth: Truth::default(),
             foreign: BTreeMap::new(),
             sessions: 0,
@@ -140,6 +142,10 @@ impl World {
         self.come_to_rest();
         self.aftershock();
         self.come_to_rest();
+        if self.chance.percent(25) {
+            self.absence();
+            self.come_to_rest();
+        }
         let (seed, when) = (self.seed, self.now.since(BEGINNING).as_secs());
         let broken = self.truth.broken.take();
         broken.map_or(Ok(()), |broken| Err(format!("SEED={seed} at {when} s: {broken}")))
@@ -184,7 +190,7 @@ impl World {
         self.after(after, message);
     }
 
-    fn live_until(&mut self, end: Timestamp) {
+    pub(crate) fn live_until(&mut self, end: Timestamp) {
         while self.truth.broken.is_none() {
             let Some((at, what)) = self.agenda.next(end) else { break };
             self.now = at;

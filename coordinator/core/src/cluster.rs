@@ -21,6 +21,19 @@ pub const SUSPECT_AFTER: Duration = Duration::from_secs(30);
 /// A node that was silent for so long is taken to be cut off: six heartbeats of 10 s.
 pub const UNREACHABLE_AFTER: Duration = Duration::from_secs(60);
 
+/// How many changes a step makes that is not told otherwise: few enough for a commit of some milliseconds.
+pub const MAX_CHANGES: usize = 1_000;
+
+/// The most changes of one step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bound(pub(crate) usize);
+
+impl Default for Bound {
+    fn default() -> Self {
+        Self(MAX_CHANGES)
+    }
+}
+
 /// What is known of silence. Not stored: whoever takes over has heard nothing, and concludes nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Silence {
@@ -72,6 +85,8 @@ pub struct Cluster {
     /// Not stored: services to be planned again, and when.
     pub(crate) due: BTreeMap<ServiceId, Timestamp>,
     pub(crate) silence: Silence,
+    /// Not stored: see [`Cluster::bound`].
+    pub(crate) most: Bound,
     /// Not stored: the images on the engine of each node.
     images: BTreeMap<NodeId, Arc<BTreeSet<Digest>>>,
     /// The tasks of each node that are missed.
@@ -93,6 +108,18 @@ impl Cluster {
         cluster.heard = cluster.nodes.keys().map(|node| (node.clone(), sighting)).collect();
         cluster.due = cluster.services.keys().map(|service| (service.clone(), now)).collect();
         cluster
+    }
+
+    /// Says how many changes a step makes before it leaves the rest to the next: at least two, because a first task is
+    /// written together with its number.
+    pub fn bound(&mut self, max_changes: usize) {
+        self.most = Bound(max_changes.max(2));
+    }
+
+    /// How many changes a step makes before it leaves the rest to the next.
+    #[must_use]
+    pub const fn max_changes(&self) -> usize {
+        self.most.0
     }
 
     /// Writes one change. Nothing else changes what is stored.

@@ -27,6 +27,16 @@ impl<'a> Draft<'a> {
         Self { cluster, now, admitted, changes, notes }
     }
 
+    /// How many more changes fit into this step.
+    pub(crate) fn room(&self) -> usize {
+        self.cluster.most.0.saturating_sub(self.changes.len())
+    }
+
+    /// Says whether the rest is to be left to the next step.
+    pub(crate) fn is_full(&self) -> bool {
+        self.room() == 0
+    }
+
     pub(crate) fn write(&mut self, change: Change) {
         self.cluster.apply(&change);
         self.changes.push(change);

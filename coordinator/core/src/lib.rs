@@ -31,7 +31,8 @@ use crate::event::{Event, Reply};
 pub struct Step {
     /// To be stored, in this order, before anybody is told. Each prefix of it is a good state.
     pub changes: Vec<Change>,
-    /// One for each event, in the order of the events.
+    /// One for each event that was heard, in the order of the events. Those after them are to be heard by the next step:
+    /// this one was full.
     pub replies: Vec<Reply>,
     /// When time alone will change something, if ever.
     pub wake_at: Option<Timestamp>,
@@ -41,10 +42,18 @@ pub struct Step {
 
 /// Hears `events`, then plans every service that they or due timers touched.
 ///
-/// A second step at the same instant without events changes nothing.
+/// A second step at the same instant without events changes nothing, unless the first one was full: then its `wake_at` is
+/// not later than `now`, and the rest follows. A step is full when it has made as many changes as
+/// [`Cluster::bound`] says; what belongs together, such as a request, is not taken apart.
 pub fn step(cluster: &mut Cluster, events: &[Event], now: Timestamp) -> Step {
     let mut draft = Draft::new(cluster, now);
-    let replies = events.iter().map(|event| absorb::absorb(&mut draft, event)).collect();
+    let mut replies = Vec::new();
+    for event in events {
+        if draft.is_full() {
+            break;
+        }
+        replies.push(absorb::absorb(&mut draft, event));
+    }
     plan::plan(&mut draft);
     Step { replies, ..draft.into_step() }
 }

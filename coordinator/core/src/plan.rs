@@ -24,10 +24,21 @@ pub(crate) fn plan(draft: &mut Draft<'_>) {
         if scope.is_empty() {
             return;
         }
-        scope.iter().for_each(|service| rollout::pass(draft, service));
-        scope.iter().for_each(|service| reconcile::pass(draft, service));
-        scope.iter().for_each(|service| place::pass(draft, service));
-        scope.iter().for_each(|service| collect::pass(draft, service));
+        for pass in [rollout::pass, reconcile::pass, place::pass, collect::pass] {
+            scope.iter().for_each(|service| in_bounds(draft, service, pass));
+        }
+        if draft.is_full() {
+            return;
+        }
+    }
+}
+
+/// Plans a service, or leaves it to the next step when this one is full.
+fn in_bounds(draft: &mut Draft<'_>, service: &ServiceId, pass: fn(&mut Draft<'_>, &ServiceId)) {
+    if draft.is_full() {
+        draft.touch(service);
+    } else {
+        pass(draft, service);
     }
 }
 

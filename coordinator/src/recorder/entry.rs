@@ -36,6 +36,7 @@ pub(super) fn start(identity: &Identity, cluster: &Cluster, now: Timestamp) -> w
         }),
         records: records.collect(),
         sightings: cluster.nodes().keys().filter_map(seen).collect(),
+        max_changes: cluster.max_changes().try_into().unwrap_or(u32::MAX),
     };
     wire::FlightEntry { at_ms: now.as_millis(), entry: Some(Entry::Start(start)) }
 }

@@ -71,6 +71,7 @@ fn begin(start: &wire::FlightStart, at: Timestamp, out: &mut dyn Write) -> anyho
     };
     let stored = start.records.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
     let mut cluster = Cluster::load(&stored, at);
+    cluster.bound(start.max_changes as usize);
     for sighting in &start.sightings {
         let (node, sighting) = entry::sighting_from_wire(sighting)?;
         cluster.saw(&node, sighting);

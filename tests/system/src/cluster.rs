@@ -24,11 +24,14 @@ pub struct Options {
     pub socket: Option<PathBuf>,
     /// The agent's program; the one beside this test when there is none.
     pub agent: Option<PathBuf>,
+    /// What the agents are told beyond where everything is.
+    pub agent_arguments: &'static [&'static str],
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { nodes: 2, socket: None, agent: None }
+        let agent_arguments = &["--prefer-local-images"];
+        Self { nodes: 2, socket: None, agent: None, agent_arguments }
     }
 }
 
@@ -46,6 +49,7 @@ pub struct Cluster {
     data: PathBuf,
     socket: Option<PathBuf>,
     agent: Option<PathBuf>,
+    agent_arguments: &'static [&'static str],
     coordinator: Option<Program>,
     agents: BTreeMap<String, Program>,
 }
@@ -82,6 +86,7 @@ impl Cluster {
             data,
             socket: options.socket,
             agent: options.agent,
+            agent_arguments: options.agent_arguments,
             coordinator: None,
             agents: BTreeMap::new(),
         };
@@ -146,7 +151,7 @@ impl Cluster {
         let program = self.agent.clone().unwrap_or_else(|| built("wharf-agent"));
         let mut command = Command::new(program);
         command.arg("--coordinator").arg(&self.address).arg("--node").arg(node);
-        command.arg("--state-dir").arg(self.state_dir(node)).arg("--prefer-local-images");
+        command.arg("--state-dir").arg(self.state_dir(node)).args(self.agent_arguments);
         command.arg("--zone").arg(format!("zone-{node}"));
         if let Some(socket) = &self.socket {
             command.arg("--docker-socket").arg(socket);

@@ -1,17 +1,14 @@
 //! The main job on engines of other releases than the machine's, each where its own networks are.
 #![allow(clippy::unwrap_used, reason = "a test that can not set up its world has failed")]
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use serde_json::Value;
 use system_tests::docker::IMAGE;
 use system_tests::engine::{ImageStore, LiveRestore};
-use system_tests::program::built;
 use system_tests::registry::Registry;
 use system_tests::release::Release;
-use system_tests::{Cluster, Container, Engine, Options, SOON, Said, Scratch, until};
+use system_tests::{Cluster, Container, Engine, Options, SOON, Said, until};
 
 #[test]
 fn docker_26_does_the_main_job() {
@@ -42,33 +39,26 @@ fn main_job(release: Release, store: ImageStore, version: &str) {
         lab.an_engine_that_was_killed_harms_no_container(engine);
         lab.a_port_that_is_taken_is_named();
         lab.too_much_memory_is_reported();
-        lab.what_nobody_needs_is_removed();
-        lab.what_was_built_here_runs_although_no_registry_knows_it();
-        lab.what_is_removed_leaves_nothing();
+        lab.what_was_built_here_runs_although_its_registry_does_not_know_it();
+        lab.images_that_nobody_needs_are_removed();
     });
 }
 
-/// One agent on the engine, which asks a registry what tags mean, and removes images as soon as nobody needs them.
+/// One agent on the engine, as in production but for images: it removes them as soon as nobody needs them.
 struct Lab {
     cluster: Cluster,
     /// Gone after the containers that were made from its images.
     registry: Registry,
-    _program: Scratch,
 }
 
 impl Lab {
     fn start(engine: &Engine) -> Self {
-        let program = Scratch::new();
-        let agent = built("wharf-agent").display().to_string();
-        let line = format!(
-            "#!/bin/sh\nexec {agent} --image-gc-percent 0 --image-gc-age-seconds 0 \"$@\"\n"
-        );
-        let agent = program.write("agent", &line);
-        fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).unwrap();
-        let (socket, agent) = (Some(engine.socket()), Some(agent));
-        let cluster = Cluster::with(Options { nodes: 1, socket, agent });
+        let agent_arguments = &["--image-gc-percent", "0", "--image-gc-age-seconds", "0"];
+        let (nodes, socket) = (1, Some(engine.socket()));
+        let cluster =
+            Cluster::with(Options { nodes, socket, agent_arguments, ..Options::default() });
         let registry = Registry::start(&cluster.docker);
-        Self { cluster, registry, _program: program }
+        Self { cluster, registry }
     }
 
     fn engine_version(&self) -> String {
@@ -243,33 +233,54 @@ volumes: {{data: {{}}}}
         assert_eq!(ended["exit"]["code"], 137, "{ended}");
     }
 
-    fn what_nobody_needs_is_removed(&mut self) {
-        let second = self.registry.push("app:2", "second");
-        let _done = self.cluster.deploy(&self.app("app:2")).good();
-        let _running = self.is_well();
+    /// The digests of what the engine has from the registry under this name.
+    fn digests(&self, name: &str) -> String {
+        let list = ["images", "--digests", "--format", "{{.Digest}}", &self.reference(name)];
+        self.cluster.docker.run(&list)
+    }
+
+    fn images_that_nobody_needs_are_removed(&mut self) {
+        let needed = self.registry.push("app:2", "second");
+        let image = self.reference("app:2");
+        let text = format!(
+            "name: other\nservices: {{app: {{image: '{image}', command: [sleep, '100000'], stop_grace_period: 1s}}}}"
+        );
+        let _done = self.cluster.deploy(&text).good();
+        assert!(self.digests("app").lines().count() == 2, "{}", self.digests("app"));
+        self.what_is_removed_leaves_nothing("lab", 1);
         // Whoever comes back lists the images at once, and not only at the next minute.
         self.cluster.kill_agent("n1");
         self.cluster.start_agent("n1");
-        let repository = self.reference("app");
-        until("the image of the first is gone, and that of the second there", SOON, || {
-            let list = ["images", "--digests", "--format", "{{.Digest}}", &repository];
-            let found = self.cluster.docker.run(&list);
-            if found == second { Ok(()) } else { Err(found) }
+        until("the image that nobody needs is gone, and the other there", SOON, || {
+            let found = self.digests("app");
+            if found == needed { Ok(()) } else { Err(found) }
         });
         let _kept = self.cluster.docker.run(&["image", "inspect", IMAGE]);
-        let _running = self.is_well();
+        self.what_is_removed_leaves_nothing("other", 0);
     }
 
-    fn what_was_built_here_runs_although_no_registry_knows_it(&self) {}
+    fn what_was_built_here_runs_although_its_registry_does_not_know_it(&self) {
+        let built = self.reference("built:1");
+        self.cluster.docker.run(&["tag", IMAGE, &built]);
+        let text = format!(
+            "name: other\nservices: {{app: {{image: '{built}', command: [sleep, '100000'], stop_grace_period: 1s}}}}"
+        );
+        let _done = self.cluster.deploy(&text).good();
+        let _removed = self.cluster.wharf(&["rm", "-y", "--project", "other"]).good();
+    }
 
-    fn what_is_removed_leaves_nothing(&self) {
-        let _done = self.cluster.wharf(&["rm", "-y", "--project", "lab"]).good();
+    fn what_is_removed_leaves_nothing(&self, project: &str, others: usize) {
+        let _done = self.cluster.wharf(&["rm", "-y", "--project", project]).good();
         until("containers and networks are gone", SOON, || {
             let label = format!("label=wharf.cluster={}", self.cluster.id);
             let networks = self.cluster.docker.run(&["network", "ls", "-q", "--filter", &label]);
             let containers = self.cluster.containers();
-            let is_empty = networks.is_empty() && containers.is_empty();
-            if is_empty { Ok(()) } else { Err(format!("{networks} {containers:?}")) }
+            let left = (networks.lines().count(), containers.len());
+            if left == (others, others) {
+                Ok(())
+            } else {
+                Err(format!("{networks} {containers:?}"))
+            }
         });
     }
 }

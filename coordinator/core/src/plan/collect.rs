@@ -19,6 +19,9 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId) {
         slots.entry(task.slot.clone()).or_default().push(Arc::clone(task));
     }
     for tasks in slots.into_values() {
+        if draft.is_full() {
+            return draft.touch(id);
+        }
         let (forgotten, remembered) = slot::ended(&tasks);
         let going = forgotten.iter().chain(remembered.iter().filter(|_| is_removing));
         going.for_each(|task| draft.write(Change::RemoveTask(task.id.clone())));

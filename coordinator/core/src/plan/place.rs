@@ -51,6 +51,9 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId) {
         |task: &&Arc<Task>| task.state == TaskState::Pending && task.desired == DesiredState::Run;
     let waiting: Vec<_> = draft.cluster.tasks_of(id).filter(is_waiting).cloned().collect();
     for task in waiting {
+        if draft.is_full() {
+            return draft.touch(id);
+        }
         match choose(draft.cluster, &task, draft.now) {
             Ok(node) => {
                 // From now on it is expected to come up in time, also when its node is never heard again (simulation,

@@ -24,6 +24,11 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId) {
     let slots = slot::slots(draft.cluster, &service);
     let mut empty = Vec::new();
     for (slot, tasks) in slots {
+        // One more is written with the first task that is made.
+        if draft.room() <= empty.len() + 1 {
+            draft.touch(id);
+            break;
+        }
         // `wanted` is in the order of slots: made from a range, or from nodes by id.
         if wanted.binary_search(&slot).is_err() {
             tasks.iter().for_each(|task| returning::dismiss(draft, task, StopCause::Operator));
