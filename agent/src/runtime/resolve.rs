@@ -1,6 +1,7 @@
 //! What a reference means now.
 
 use agent_core::action::FaultKind;
+use bollard::models::ImageInspect;
 use model::image::{Digest, Image, ImageReference, Pin};
 use thiserror::Error;
 
@@ -43,7 +44,7 @@ impl Docker {
     ///
     /// When the registry can not answer, an image that the engine has under the tag is taken: by the digest that its
     /// repository gave it, or by its id if it was built here. An image that the registry does not know is taken if it
-    /// was built here and never pushed.
+    /// was built here and never pushed, as far as the engine tells.
     ///
     /// # Errors
     /// Says whether the registry has no such image, does not let us in, or could not be asked.
@@ -52,9 +53,9 @@ impl Docker {
             return Ok(image(reference, Pin::Manifest(digest.clone())));
         }
         if self.settings().prefer_local
-            && let Some(pin) = self.pin_on_engine(reference).await
+            && let Some(found) = self.under_tag(reference).await
         {
-            return Ok(image(reference, pin));
+            return Ok(image(reference, found.pin()));
         }
         let trouble = match self.ask_registry(reference).await {
             Ok(digest) => return Ok(image(reference, Pin::Manifest(digest))),
@@ -62,8 +63,9 @@ impl Docker {
         };
         let fault = resolve_fault(reference, &trouble);
         let is_away = matches!(fault, ResolveFault::Unavailable { .. });
-        match self.pin_on_engine(reference).await {
-            Some(pin) if is_away || matches!(pin, Pin::Local(_)) => Ok(image(reference, pin)),
+        match self.under_tag(reference).await {
+            Some(found) if is_away => Ok(image(reference, found.pin())),
+            Some(found) if found.may_be_built_here() => Ok(image(reference, Pin::Local(found.id))),
             Some(_) | None => Err(fault),
         }
     }
@@ -80,18 +82,37 @@ impl Docker {
     }
 
     /// What the engine has under the tag, if anything.
-    async fn pin_on_engine(&self, reference: &ImageReference) -> Option<Pin> {
-        let found = self.image(&tagged(reference)).await.ok().flatten()?;
-        let own = found.repo_digests.unwrap_or_default().into_iter().find_map(|entry| {
-            let (repository, digest) = entry.split_once('@')?;
-            (familiar(repository) == familiar(reference.repository()))
-                .then(|| digest.parse().ok())?
-        });
-        match own {
-            Some(digest) => Some(Pin::Manifest(digest)),
-            None => found.id?.parse().ok().map(Pin::Local),
-        }
+    async fn under_tag(&self, reference: &ImageReference) -> Option<Found> {
+        found(reference, self.image(&tagged(reference)).await.ok().flatten()?)
     }
+}
+
+/// An image that the engine has.
+struct Found {
+    id: Digest,
+    /// What its repository calls it, when the engine says so.
+    manifest: Option<Digest>,
+}
+
+impl Found {
+    /// What others may know it by, if that is known; else what only this engine knows.
+    fn pin(self) -> Pin {
+        self.manifest.map_or(Pin::Local(self.id), Pin::Manifest)
+    }
+
+    /// Where containerd keeps the images, which Docker 29 begins with, an image's id is the digest of its manifest, and is
+    /// shown as such from the moment it was built: there nothing tells whether it was ever pushed.
+    fn may_be_built_here(&self) -> bool {
+        self.manifest.as_ref().is_none_or(|manifest| *manifest == self.id)
+    }
+}
+
+fn found(reference: &ImageReference, image: ImageInspect) -> Option<Found> {
+    let manifest = image.repo_digests.unwrap_or_default().into_iter().find_map(|entry| {
+        let (repository, digest) = entry.split_once('@')?;
+        (familiar(repository) == familiar(reference.repository())).then(|| digest.parse().ok())?
+    });
+    Some(Found { id: image.id?.parse().ok()?, manifest })
 }
 
 fn image(reference: &ImageReference, pin: Pin) -> Image {
@@ -123,6 +144,33 @@ fn resolve_fault(reference: &ImageReference, trouble: &Trouble) -> ResolveFault 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const BUILT: &str = "sha256:419ae55494213224b24d9e37e0c58f4fb33bc54abc044bcf8fb1b031dac9da44";
+    const PUSHED: &str = "sha256:e96dbc89fccf0835c0958f074c19ef1cfda2a6160cb3ac979f933f7d134083f0";
+
+    fn on_engine(id: &str, digests: &[&str]) -> Found {
+        let digests = digests.iter().map(|digest| format!("wharf-test@{digest}")).collect();
+        let image = ImageInspect {
+            id: Some(id.into()),
+            repo_digests: Some(digests),
+            ..ImageInspect::default()
+        };
+        found(&"wharf-test:1".parse().unwrap(), image).unwrap()
+    }
+
+    #[test]
+    fn an_image_that_was_pushed_is_told_from_one_that_was_built_here_where_the_engine_can() {
+        let built = on_engine(BUILT, &[]);
+        assert!(built.may_be_built_here());
+        assert_eq!(built.pin(), Pin::Local(BUILT.parse().unwrap()));
+        let pushed = on_engine(BUILT, &[PUSHED]);
+        assert!(!pushed.may_be_built_here());
+        assert_eq!(pushed.pin(), Pin::Manifest(PUSHED.parse().unwrap()));
+        // As Docker 28.5 answers with the image store of containerd, for one that was only ever imported.
+        let either = on_engine(BUILT, &[BUILT]);
+        assert!(either.may_be_built_here());
+        assert_eq!(either.pin(), Pin::Manifest(BUILT.parse().unwrap()));
+    }
 
     #[test]
     fn a_repository_of_the_hub_is_known_under_all_its_names() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::release::Release;
-use crate::{Docker, Program, Scratch, until};
+use crate::{Docker, Program, SOON, Scratch, until};
 
 /// An engine that has to find its containers again needs some time.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -200,8 +200,18 @@ impl Engine {
     }
 
     /// Ends it with SIGKILL.
+    ///
+    /// # Panics
+    /// When what ends with it does not.
     pub fn kill(&mut self) {
         self.process = None;
+        // Its containerd ends with it, a moment later: an engine that still sees it would wait for ten seconds.
+        let file = self.scratch.path().join("exec/containerd/containerd.pid");
+        let Ok(number) = std::fs::read_to_string(file) else { return };
+        let containerd = Path::new("/proc").join(number.trim());
+        until("the engine's containerd ends", SOON, || {
+            if containerd.exists() { Err(containerd.display().to_string()) } else { Ok(()) }
+        });
     }
 }
 
