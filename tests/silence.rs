@@ -85,6 +85,18 @@ fn while_neither_serves_both_go_on_and_the_node_takes_nothing_new() {
 }
 
 #[test]
+fn an_operator_who_removes_a_service_is_the_cause_from_then_on() {
+    let mut story = given_up();
+    story.start_all();
+    story.pass(10, &["a", "b", "c"]);
+    story.report_all("a", false);
+    story.hear(&[Event::Remove("mail/front".parse().unwrap())]);
+    let cause = StopCause::Operator;
+    let told = story.cluster.tasks().values().map(|task| task.desired);
+    assert_eq!(told.collect::<Vec<_>>(), [DesiredState::Stop { cause }; 4]);
+}
+
+#[test]
 fn what_is_replaced_by_a_newer_generation_meanwhile_does_not_come_back() {
     let mut story = given_up();
     let spec = story::specs::spec_of(&"mail/front".parse().unwrap(), 1, 3);

@@ -58,8 +58,9 @@ impl Truth {
                 self.expect(!comes_back, || {
                     format!("{id} was {} and became {}", was.state, task.state)
                 });
-                let is_revived = was.desired != DesiredState::Run && task.desired != was.desired;
-                self.expect(!is_revived, || format!("{id} was told to stop, and then otherwise"));
+                let is_revived =
+                    was.desired != DesiredState::Run && task.desired == DesiredState::Run;
+                self.expect(!is_revived, || format!("{id} was told to stop, and then to run"));
             }
         }
         if task.desired != DesiredState::Run {

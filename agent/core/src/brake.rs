@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use model::task::{DesiredState, StopCause};
+use model::task::DesiredState;
 use model::time::Timestamp;
 
 use crate::unit::Unit;
@@ -34,8 +34,5 @@ pub(crate) fn hold(workload: &mut Workload, now: Timestamp) {
 
 fn is_suspicious(unit: &Unit) -> bool {
     let DesiredState::Stop { cause } = unit.assignment.desired else { return false };
-    match cause {
-        StopCause::Duplicate | StopCause::Ended | StopCause::NodeDead => unit.is_alive(),
-        StopCause::Operator | StopCause::Update | StopCause::Drain => false,
-    }
+    !cause.is_intended() && unit.is_alive()
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::id::{ContainerName, TaskId};
 use model::spec::HealthCheck;
-use model::task::{FailureKind, Health, TaskState};
+use model::task::{DesiredState, FailureKind, Health, TaskState};
 use model::time::Timestamp;
 
 use crate::action::{Action, Fault, FaultKind, Outcome};
@@ -63,6 +63,12 @@ fn take(workload: &mut Workload, assignment: &Assignment) {
             if unit.wants_to_run() {
                 unit.assignment.desired = assignment.desired;
                 unit.is_unjudged = !unit.wants_to_run();
+            } else if let DesiredState::Stop { cause } = assignment.desired
+                && cause.is_intended()
+            {
+                // Whoever looked, and now asks for it, is not kept waiting.
+                unit.assignment.desired = assignment.desired;
+                unit.braked_until = None;
             }
         }
         None => {

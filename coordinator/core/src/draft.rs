@@ -51,13 +51,20 @@ impl<'a> Draft<'a> {
         self.write(Change::PutTask(Arc::new(task)));
     }
 
-    /// Asks the task to stop. The first cause stays: a task is told once. One that was never placed is forgotten at
-    /// once, and its slot looked at again.
+    /// Asks the task to stop. The first cause stays, unless it was one that agents hesitate about and now an operator
+    /// asks for it. A task that was never placed is forgotten at once, and its slot looked at again.
     pub(crate) fn stop(&mut self, task: &Task, cause: StopCause) {
         if task.state == TaskState::Pending {
             self.write(Change::RemoveTask(task.id.clone()));
-            self.touch(&task.service);
-        } else if task.desired == DesiredState::Run {
+            return self.touch(&task.service);
+        }
+        let is_news = match task.desired {
+            DesiredState::Run => true,
+            DesiredState::Stop { cause: first } => {
+                cause == StopCause::Operator && !first.is_intended() && !task.state.is_final()
+            }
+        };
+        if is_news {
             self.put_task(Task { desired: DesiredState::Stop { cause }, ..task.clone() });
         }
     }

@@ -81,6 +81,17 @@ pub enum StopCause {
     NodeDead,
 }
 
+impl StopCause {
+    /// Says whether it follows from what an operator asked for, and so needs no second thought.
+    #[must_use]
+    pub const fn is_intended(self) -> bool {
+        match self {
+            Self::Operator | Self::Drain | Self::Update => true,
+            Self::Duplicate | Self::Ended | Self::NodeDead => false,
+        }
+    }
+}
+
 /// What was seen of a task. Moves forward only: see [`TaskState::may_become`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskState {

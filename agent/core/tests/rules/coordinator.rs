@@ -105,6 +105,15 @@ fn r3_what_a_person_asked_for_is_done_at_once() {
 }
 
 #[test]
+fn r3_a_person_who_has_looked_lifts_the_brake() {
+    let names = names(10);
+    let mut node = Node::running(&as_texts(&names));
+    let all = |revision, cause| assigned(revision, names.iter().map(move |name| stop(name, cause)));
+    assert_eq!(stops(&node.hears(all(2, StopCause::Duplicate))).len(), 3);
+    assert_eq!(stops(&node.hears(all(3, StopCause::Operator))).len(), 7);
+}
+
+#[test]
 fn r3_a_single_tombstone_is_never_held_back() {
     let mut node = Node::running(&[A, B]);
     let step = node.hears(assigned(2, [stop(A, StopCause::Duplicate), run(B)]));
