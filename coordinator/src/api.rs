@@ -5,6 +5,7 @@ mod deploy;
 mod differences;
 pub(crate) mod dispatcher;
 mod explain;
+mod pages;
 mod relay;
 mod resolve;
 mod views;

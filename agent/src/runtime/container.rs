@@ -155,4 +155,27 @@ mod tests {
         let time = instant(Some("2024-05-01T12:00:00.123456789+02:00")).unwrap();
         assert_eq!(time.as_millis(), 1_714_557_600_123);
     }
+
+    #[test]
+    fn a_container_of_api_1_52_is_read_without_the_fields_that_it_lacks() {
+        let told = r#"{"Id":"9fde54c019a7","Name":"/wharf-aaa","Driver":"overlayfs",
+            "State":{"Status":"exited","Running":false,"OOMKilled":true,"ExitCode":137,"Error":"",
+                "StartedAt":"2026-11-24T18:31:27.345634699Z","FinishedAt":"2026-11-24T18:31:28Z",
+                "Health":{"Status":"unhealthy","FailingStreak":1,"Log":null}},
+            "HostConfig":{"NetworkMode":"foo","LogConfig":{"Type":"json-file","Config":{}}},
+            "Storage":{"RootFS":{"Snapshot":{"Name":"overlayfs"}}},
+            "Config":{"Image":"wharf-test:1","Labels":
+                {"wharf.task":"lab.app.1.7","wharf.container":"app","wharf.attempt":"2"}},
+            "NetworkSettings":{"SandboxID":"2067e0","SandboxKey":"/run/docker/netns/2067e0dfdf3b",
+                "Ports":{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"},{"HostIp":"::","HostPort":"8080"}]},
+                "Networks":{"foo":{"IPAddress":"172.19.0.2","DNSNames":["aaa"]}}},
+            "ImageManifestDescriptor":{"mediaType":"application/vnd.oci.image.manifest.v1+json",
+                "digest":"sha256:419a","size":405,"platform":{"architecture":"amd64","os":"linux"}}}"#;
+        let container = read(serde_json::from_str(told).unwrap()).unwrap();
+        let Status::Exited(exit) = &container.status else { panic!("{container:?}") };
+        assert_eq!((exit.code, exit.is_oom), (137, true));
+        assert_eq!(container.health, Some(Health::Unhealthy));
+        assert_eq!(container.ports[0].host, 8080);
+        assert_eq!((container.ports.len(), container.network_of), (1, None));
+    }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use agent_core::action::Fault;
 use agent_core::observed::Sign;
+use bollard::models::EventMessage;
 use bollard::query_parameters::EventsOptions;
 use futures_util::{Stream, StreamExt, future, stream};
 
@@ -25,6 +26,12 @@ pub struct Happened {
     pub id: String,
     /// What.
     pub sign: Sign,
+}
+
+/// Reads an event of the engine by what every version tells: 29 leaves out `id`, `status` and `from`.
+fn happened(event: EventMessage) -> Option<Happened> {
+    let sign = sign(event.action.as_deref());
+    event.actor?.id.map(|id| Happened { id, sign })
 }
 
 fn sign(action: Option<&str>) -> Sign {
@@ -50,11 +57,7 @@ impl Docker {
         let events = self.client().events(Some(options));
         let ids = events.filter_map(|event| {
             future::ready(match event {
-                Ok(event) => {
-                    let sign = sign(event.action.as_deref());
-                    let id = event.actor.and_then(|actor| actor.id);
-                    id.map(|id| Ok(Happened { id, sign }))
-                }
+                Ok(event) => happened(event).map(Ok),
                 Err(error) => {
                     Some(Err(Trouble::from(error).into_fault("tell what happens to containers")))
                 }
@@ -79,4 +82,21 @@ fn until_error<T, E>(
 fn since() -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     now.saturating_sub(OVERLAP).as_secs().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_of_api_1_52_is_read_without_the_fields_that_it_lacks() {
+        let told = r#"{"Type":"container","Action":"die","Actor":{"ID":"9fde54c019a7","Attributes":
+            {"exitCode":"137","image":"wharf-test:1","name":"aaa"}},"scope":"local","time":1795545087,
+            "timeNano":1795545087345634699}"#;
+        let event = serde_json::from_str(told).unwrap();
+        assert_eq!(
+            happened(event),
+            Some(Happened { id: "9fde54c019a7".into(), sign: Sign::Ended })
+        );
+    }
 }

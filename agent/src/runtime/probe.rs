@@ -110,3 +110,16 @@ async fn get(address: IpAddr, port: u16, path: &str) -> Result<(), String> {
     }
     Err(format!("answered {status}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_reached_by_the_address_of_its_network_which_is_all_that_docker_29_tells() {
+        let told = r#"{"NetworkSettings":{"SandboxID":"2067e0","Ports":{},"Networks":{
+            "b":{"IPAddress":"172.19.0.2","GlobalIPv6Address":""},"a":{"IPAddress":"","GlobalIPv6Address":"fd00::2"}}}}"#;
+        let address = bridge_address(&serde_json::from_str(told).unwrap());
+        assert_eq!(address, Some(IpAddr::V4(Ipv4Addr::new(172, 19, 0, 2))));
+    }
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use agent_core::action::{Fault, FaultKind};
+use bollard::models::ImageSummary;
 use bollard::query_parameters::{ListContainersOptions, ListImagesOptions, RemoveImageOptions};
 use model::time::Timestamp;
 
@@ -36,16 +37,7 @@ impl Docker {
         let used = self.used_images().await.map_err(told)?;
         let options = ListImagesOptions { digests: true, ..Default::default() };
         let images = ask(limit::IMAGES, self.client().list_images(Some(options))).await;
-        let images = images.map_err(told)?.into_iter().map(|image| StoredImage {
-            is_used: used.contains(&image.id),
-            id: image.id,
-            tags: named(image.repo_tags),
-            digests: named(image.repo_digests),
-            size_bytes: u64::try_from(image.size).unwrap_or_default(),
-            created_at: Timestamp::from_millis(
-                u64::try_from(image.created).unwrap_or_default().saturating_mul(1_000),
-            ),
-        });
+        let images = images.map_err(told)?.into_iter().map(|image| stored(image, &used));
         Ok(images.collect())
     }
 
@@ -82,7 +74,44 @@ impl Docker {
     }
 }
 
+fn stored(image: ImageSummary, used: &BTreeSet<String>) -> StoredImage {
+    StoredImage {
+        is_used: used.contains(&image.id),
+        id: image.id,
+        tags: named(image.repo_tags),
+        digests: named(image.repo_digests),
+        size_bytes: u64::try_from(image.size).unwrap_or_default(),
+        created_at: Timestamp::from_millis(
+            u64::try_from(image.created).unwrap_or_default().saturating_mul(1_000),
+        ),
+    }
+}
+
 /// Engines before 24 write `<none>:<none>` for no name.
 fn named(names: Vec<String>) -> Vec<String> {
     names.into_iter().filter(|name| !name.contains("<none>")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(told: &str) -> StoredImage {
+        stored(serde_json::from_str(told).unwrap(), &BTreeSet::from(["sha256:419a".to_owned()]))
+    }
+
+    #[test]
+    fn an_image_is_read_as_old_and_new_engines_list_it() {
+        let old = read(
+            r#"{"Containers":-1,"Created":1795545086,"Id":"sha256:79c9","Labels":null,"ParentId":"",
+            "RepoDigests":["<none>@<none>"],"RepoTags":["<none>:<none>"],"SharedSize":-1,"Size":7,"VirtualSize":7}"#,
+        );
+        assert!(old.tags.is_empty() && old.digests.is_empty() && !old.is_used);
+        let new = read(
+            r#"{"Containers":3,"Created":1795545086,"Id":"sha256:419a","Labels":null,"ParentId":"",
+            "Descriptor":{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:419a","size":405},
+            "RepoDigests":["wharf-test@sha256:419a"],"RepoTags":["wharf-test:1"],"SharedSize":-1,"Size":3075704}"#,
+        );
+        assert_eq!((new.tags.len(), new.digests.len(), new.is_used), (1, 1, true));
+    }
 }

@@ -38,20 +38,45 @@ impl Client {
     }
 
     pub(crate) async fn services(&self, project: &str) -> anyhow::Result<Vec<wire::ServiceView>> {
-        let request = unary(wire::ListServicesRequest { project: project.to_owned() });
-        let answer = self.control.clone().list_services(request).await;
-        Ok(answer.map_err(|status| from_status(&status))?.into_inner().services)
+        let (mut all, mut after) = (Vec::new(), String::new());
+        loop {
+            let request = unary(wire::ListServicesRequest { project: project.to_owned(), after });
+            let page = self.control.clone().list_services(request).await;
+            let page = page.map_err(|status| from_status(&status))?.into_inner();
+            all.extend(page.services);
+            after = page.next;
+            if after.is_empty() {
+                return Ok(all);
+            }
+        }
     }
 
-    pub(crate) async fn tasks(&self, all: bool) -> anyhow::Result<Vec<wire::TaskView>> {
-        let request = unary(wire::ListTasksRequest { all, ..wire::ListTasksRequest::default() });
-        let answer = self.control.clone().list_tasks(request).await;
-        Ok(answer.map_err(|status| from_status(&status))?.into_inner().tasks)
+    pub(crate) async fn tasks(&self, ended: bool) -> anyhow::Result<Vec<wire::TaskView>> {
+        let (mut all, mut after) = (Vec::new(), String::new());
+        loop {
+            let request = wire::ListTasksRequest { all: ended, after, ..Default::default() };
+            let page = self.control.clone().list_tasks(unary(request)).await;
+            let page = page.map_err(|status| from_status(&status))?.into_inner();
+            all.extend(page.tasks);
+            after = page.next;
+            if after.is_empty() {
+                return Ok(all);
+            }
+        }
     }
 
     pub(crate) async fn nodes(&self) -> anyhow::Result<Vec<wire::NodeView>> {
-        let answer = self.control.clone().list_nodes(unary(wire::ListNodesRequest {})).await;
-        Ok(answer.map_err(|status| from_status(&status))?.into_inner().nodes)
+        let (mut all, mut after) = (Vec::new(), String::new());
+        loop {
+            let request = unary(wire::ListNodesRequest { after });
+            let page = self.control.clone().list_nodes(request).await;
+            let page = page.map_err(|status| from_status(&status))?.into_inner();
+            all.extend(page.nodes);
+            after = page.next;
+            if after.is_empty() {
+                return Ok(all);
+            }
+        }
     }
 
     pub(crate) async fn deploy(

@@ -39,13 +39,15 @@ fn nothing_is_oversold(cluster: &Cluster, broken: &mut Vec<String>) {
 }
 
 fn fixed_ports_have_one_owner(cluster: &Cluster, broken: &mut Vec<String>) {
-    let mut owners = BTreeMap::new();
+    let mut owners: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for node in cluster.nodes().values() {
         for task in cluster.tasks_on(&node.id).filter(|task| !task.state.is_final()) {
             for port in task.generation.spec.task.fixed_ports() {
-                if let Some(other) = owners.insert((&node.engine, port), &task.id) {
+                let others = owners.entry((&node.engine, port.number)).or_default();
+                for (_, other) in others.iter().filter(|(taken, _)| port.meets(taken)) {
                     broken.push(format!("{} and {other} both hold port {}", task.id, port.number));
                 }
+                others.push((port, &task.id));
             }
         }
     }

@@ -100,29 +100,21 @@ impl wire::control_server::Control for Control {
         &self,
         request: Request<wire::ListServicesRequest>,
     ) -> Result<Response<wire::ListServicesResponse>, Status> {
-        let project = request.into_inner().project;
-        let now = self.shared.clock.now();
-        let state = self.shared.published.read();
-        let services = state.cluster.services().values();
-        let meant =
-            services.filter(|service| project.is_empty() || service.id.project.as_str() == project);
-        let services = meant.map(|service| views::service(&state, service, now)).collect();
-        Ok(Response::new(wire::ListServicesResponse { services }))
+        views::services(&self.shared, request.get_ref()).map(Response::new)
     }
 
     async fn list_tasks(
         &self,
         request: Request<wire::ListTasksRequest>,
     ) -> Result<Response<wire::ListTasksResponse>, Status> {
-        let tasks = views::tasks(&self.shared, &request.into_inner());
-        Ok(Response::new(wire::ListTasksResponse { tasks }))
+        views::tasks(&self.shared, request.get_ref()).map(Response::new)
     }
 
     async fn list_nodes(
         &self,
-        _request: Request<wire::ListNodesRequest>,
+        request: Request<wire::ListNodesRequest>,
     ) -> Result<Response<wire::ListNodesResponse>, Status> {
-        Ok(Response::new(wire::ListNodesResponse { nodes: views::nodes(&self.shared) }))
+        views::nodes(&self.shared, request.get_ref()).map(Response::new)
     }
 
     async fn explain(

@@ -13,6 +13,9 @@ use model::time::Timestamp;
 use proto::convert::{node_to_wire, service_to_wire, task_to_wire};
 use proto::wire;
 
+use tonic::Status;
+
+use super::pages;
 use crate::Shared;
 use crate::published::State;
 
@@ -72,16 +75,36 @@ fn note(state: &State, task: &Task) -> Option<String> {
     }
 }
 
-pub(crate) fn tasks(shared: &Shared, request: &wire::ListTasksRequest) -> Vec<wire::TaskView> {
-    let now = shared.clock.now();
+pub(crate) fn services(
+    shared: &Shared,
+    request: &wire::ListServicesRequest,
+) -> Result<wire::ListServicesResponse, Status> {
+    let (now, after) = (shared.clock.now(), pages::after(&request.after)?);
+    let state = shared.published.read();
+    let is_meant = |one: &&Arc<Service>| {
+        request.project.is_empty() || one.id.project.as_str() == request.project
+    };
+    let meant = pages::rest(state.cluster.services(), after).filter(is_meant);
+    let (services, next) =
+        pages::page(meant.map(|one| (one.id.to_string(), service(&state, one, now))));
+    Ok(wire::ListServicesResponse { services, next })
+}
+
+pub(crate) fn tasks(
+    shared: &Shared,
+    request: &wire::ListTasksRequest,
+) -> Result<wire::ListTasksResponse, Status> {
+    let (now, after) = (shared.clock.now(), pages::after(&request.after)?);
     let state = shared.published.read();
     let is_meant = |task: &&Arc<Task>| {
         (request.project.is_empty() || task.service.project.as_str() == request.project)
             && (request.service.is_empty() || task.service.name.as_str() == request.service)
             && (request.all || !task.state.is_final())
     };
-    let tasks = state.cluster.tasks().values().filter(is_meant);
-    tasks.map(|task| task_view(&state, task, now)).collect()
+    let meant = pages::rest(state.cluster.tasks(), after).filter(is_meant);
+    let (tasks, next) =
+        pages::page(meant.map(|task| (task.id.to_string(), task_view(&state, task, now))));
+    Ok(wire::ListTasksResponse { tasks, next })
 }
 
 fn task_view(state: &State, task: &Task, now: Timestamp) -> wire::TaskView {
@@ -119,7 +142,11 @@ struct Look {
     missed: usize,
 }
 
-pub(crate) fn nodes(shared: &Shared) -> Vec<wire::NodeView> {
+pub(crate) fn nodes(
+    shared: &Shared,
+    request: &wire::ListNodesRequest,
+) -> Result<wire::ListNodesResponse, Status> {
+    let after = pages::after(&request.after)?;
     let now = shared.clock.now();
     let agents = shared.sessions.agents();
     let nodes: Vec<Look> = {
@@ -138,7 +165,7 @@ pub(crate) fn nodes(shared: &Shared) -> Vec<wire::NodeView> {
                 missed: cluster.missed_on(&node.id).count(),
             }
         };
-        cluster.nodes().values().map(look).collect()
+        pages::rest(cluster.nodes(), after).map(look).collect()
     };
     let show = |Look { node, state, heard, held, live, missed }| {
         let usage = shared.sessions.usage(&node.id).unwrap_or_default();
@@ -162,7 +189,9 @@ pub(crate) fn nodes(shared: &Shared) -> Vec<wire::NodeView> {
             note: note_on(state, missed),
         }
     };
-    nodes.into_iter().map(show).collect()
+    let shown = nodes.into_iter().map(|look| (look.node.id.to_string(), show(look)));
+    let (nodes, next) = pages::page(shown);
+    Ok(wire::ListNodesResponse { nodes, next })
 }
 
 fn note_on(state: NodeState, missed: usize) -> String {

@@ -90,7 +90,9 @@ impl TaskSpec {
         let ports = self.containers.iter().flat_map(|container| &container.ports);
         ports.filter_map(move |port| {
             let number = if is_host { Some(port.container) } else { port.host };
-            number.map(|number| HostPort { number, protocol: port.protocol })
+            // In host mode the program itself chooses where it listens.
+            let address = port.address.filter(|address| !is_host && !address.is_unspecified());
+            number.map(|number| HostPort { number, protocol: port.protocol, address })
         })
     }
 
@@ -295,13 +297,27 @@ pub struct PortSpec {
     pub address: Option<std::net::IpAddr>,
 }
 
-/// A port of a host, which only one task can have.
+/// A port of a host, which only one task can have: see [`HostPort::meets`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostPort {
     /// From 1 to 65535.
     pub number: u16,
     /// TCP and UDP ports of the same number do not meet.
     pub protocol: Protocol,
+    /// The address of the host; none for all of them.
+    pub address: Option<std::net::IpAddr>,
+}
+
+impl HostPort {
+    /// Says whether the two can not both be listened on. A port on all addresses meets that of each single one.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        let same_address = match (self.address, other.address) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            (None, _) | (_, None) => true,
+        };
+        (self.number, self.protocol) == (other.number, other.protocol) && same_address
+    }
 }
 
 /// The transport of a port.

@@ -1,11 +1,11 @@
 //! What each task of a service is: containers that run together on a node.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::id::ContainerName;
 use model::spec::{
-    Attachment, Attribute, Constraint, DependencyCondition, Network, Operator, RestartCondition,
-    RestartPolicy, TaskSpec,
+    Attachment, Attribute, Constraint, DependencyCondition, HostPort, Network, Operator,
+    RestartCondition, RestartPolicy, TaskSpec,
 };
 
 use crate::convert::checks::{count, duration, few, millis, quoted, word};
@@ -60,12 +60,14 @@ fn check_containers(task: &TaskSpec) -> Valid<()> {
             return Err(Invalid::new("task.containers", why));
         }
     }
-    let mut ports = BTreeSet::new();
+    let mut ports: BTreeMap<u16, Vec<HostPort>> = BTreeMap::new();
     for port in task.fixed_ports() {
-        if !ports.insert(port) {
+        let others = ports.entry(port.number).or_default();
+        if others.iter().any(|other| other.meets(&port)) {
             let why = format!("port {} of the host is asked for twice", port.number);
             return Err(Invalid::new("task.containers", why));
         }
+        others.push(port);
     }
     check_order(task)
 }

@@ -12,11 +12,10 @@ use rustix::fs::{FlockOperation, flock};
 use crate::Said;
 use crate::program::installed;
 
-/// Where Debian's packages are.
-const MIRROR: &str = "http://mirror.invalid/debian";
-
-/// Who may sign them; the machine's own list of packages is signed by the same.
+/// Who may sign packages; the machine's own list of them is signed by the same.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+const APT: &str = "/usr/bin/apt-get";
 
 /// What an engine needs; apt finds what these need.
 const PACKAGES: &[&str] = &["docker.io", "iptables"];
@@ -74,21 +73,36 @@ fn target() -> PathBuf {
     test.ancestors().nth(3).expect("a test is in target/PROFILE/deps").to_owned()
 }
 
+/// Where the machine has its own packages from: what Debian serves there it serves for every suite.
+fn mirror() -> String {
+    let apt = Path::new(APT);
+    assert!(apt.exists(), "these tests fetch engines from Debian, and there is no {APT}");
+    let sources = Said::by(Command::new(apt).args(["update", "--print-uris"]), "").good();
+    let machine = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let own = machine.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    let own = format!("/dists/{}/InRelease", own.unwrap_or("stable"));
+    let addresses = sources.lines().filter_map(|line| line.split('\'').nth(1));
+    let mirror = addresses.into_iter().find_map(|address| address.strip_suffix(own.as_str()));
+    mirror.unwrap_or_else(|| panic!("apt has no source with {own}: {sources}")).to_owned()
+}
+
 /// An apt that knows one suite and believes that nothing is installed.
 struct Apt<'a> {
     suite: &'static str,
+    mirror: String,
     folder: &'a Path,
 }
 
 impl<'a> Apt<'a> {
     fn new(suite: &'static str, folder: &'a Path) -> Self {
-        let list = format!("deb [signed-by={KEYRING}] {MIRROR} {suite} main\n");
+        let mirror = mirror();
+        let list = format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
         fs::write(folder.join("sources.list"), list).unwrap();
         fs::write(folder.join("status"), "").unwrap();
         for wanted in ["lists/partial", "archives/partial"] {
             fs::create_dir_all(folder.join(wanted)).unwrap();
         }
-        Self { suite, folder }
+        Self { suite, mirror, folder }
     }
 
     /// Fetches the packages and all that they need, and gives the files.
@@ -105,11 +119,9 @@ impl<'a> Apt<'a> {
     }
 
     fn run(&self, arguments: &[&str]) {
-        let apt = Path::new("/usr/bin/apt-get");
-        assert!(apt.exists(), "these tests fetch engines from Debian, and there is no apt-get");
         assert!(Path::new(KEYRING).exists(), "these tests need the package debian-archive-keyring");
         let folder = self.folder.display();
-        let mut command = Command::new(apt);
+        let mut command = Command::new(APT);
         for option in [
             format!("Dir::Etc::sourcelist={folder}/sources.list"),
             "Dir::Etc::sourceparts=/dev/null".to_owned(),
@@ -129,10 +141,10 @@ impl<'a> Apt<'a> {
             command.args(["-o", &option]);
         }
         let said = Said::by(command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments), "");
-        let (suite, doing) = (self.suite, arguments.join(" "));
+        let (suite, mirror, doing) = (self.suite, &self.mirror, arguments.join(" "));
         assert_eq!(
             said.code, 0,
-            "these tests fetch the Docker engine of Debian {suite} from {MIRROR}, and `apt-get {doing}` failed: {}",
+            "these tests fetch the Docker engine of Debian {suite} from {mirror}, and `apt-get {doing}` failed: {}",
             said.err
         );
     }

@@ -1,7 +1,7 @@
 //! What the coordinator answers to agents and operators on the wire: who speaks here has no engine and no manners.
 #![allow(clippy::unwrap_used, reason = "a test that can not set up its world has failed")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message;
@@ -233,6 +233,50 @@ async fn lists_stay_short_however_much_is_in_the_files_of_services() {
     let image = &tasks.tasks[0].task.as_ref().unwrap().generation.as_ref().unwrap().spec;
     let image = image.as_ref().unwrap().task.as_ref().unwrap().containers[0].image.as_ref();
     assert_eq!(image.unwrap().reference, "bench:1");
+}
+
+/// Every task there is, and in how many pages they came.
+async fn all_tasks(channel: &Channel) -> (Vec<String>, usize) {
+    let mut control = ControlClient::new(channel.clone());
+    let (mut ids, mut pages, mut after) = (Vec::new(), 0, String::new());
+    loop {
+        let request = wire::ListTasksRequest { after, ..wire::ListTasksRequest::default() };
+        let page = soon(control.list_tasks(request)).await.unwrap().into_inner();
+        ids.extend(page.tasks.into_iter().map(|view| view.task.unwrap().id));
+        pages += 1;
+        after = page.next;
+        if after.is_empty() {
+            return (ids, pages);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_is_too_long_for_a_message_comes_in_pages() {
+    let cluster = alone();
+    let channel = puppet::channel(&cluster.address);
+    for name in ["one", "two", "three"] {
+        soon(deploy(&channel, pinned_service(name, 10_000))).await.unwrap();
+    }
+    // The steps that make them are bounded: the request was answered before the last was made.
+    let began = Instant::now();
+    let (mut ids, pages) = loop {
+        let (ids, pages) = all_tasks(&channel).await;
+        if ids.len() >= 30_000 {
+            break (ids, pages);
+        }
+        assert!(began.elapsed() < SOON, "{} tasks", ids.len());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(pages > 1, "{pages}");
+    assert!(ids.is_sorted(), "in the order of ids");
+    ids.dedup();
+    assert_eq!(ids.len(), 30_000);
+    assert_eq!(cluster.tasks().len(), 30_000, "the command line asks for every page");
+    let mut control = ControlClient::new(channel.clone());
+    let request = wire::ListTasksRequest { after: "no id".to_owned(), ..Default::default() };
+    let refused = control.list_tasks(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
 }
 
 #[tokio::test]

@@ -191,7 +191,8 @@ fn is_taken(cluster: &Cluster, node: &Node, port: HostPort) -> bool {
     let neighbours = cluster.nodes().values().filter(|other| other.engine == node.engine);
     let mut tasks = neighbours.flat_map(|other| cluster.tasks_on(&other.id));
     tasks.any(|task| {
-        !task.state.is_final() && task.generation.spec.task.fixed_ports().any(|taken| taken == port)
+        !task.state.is_final()
+            && task.generation.spec.task.fixed_ports().any(|taken| taken.meets(&port))
     })
 }
 
