@@ -14,8 +14,11 @@ use crate::{Docker, Program, SOON, Scratch, until};
 /// An engine that has to find its containers again needs some time.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Makes the folder `$1` the whole file system, with the folder `$2` of the machine at its own place in it, and stays: the
-/// namespaces are there for every start of the engine. All its mounts go with the last process in them.
+/// Stays where it is: the namespaces are there for every start of the engine, and all its mounts go with the last process
+/// in them.
+const STAY: &str = "echo moved in; exec sleep 2147483647";
+
+/// Makes the folder `$1` the whole file system, with the folder `$2` of the machine at its own place in it, and stays.
 const MOVE_IN: &str = r#"
 mkdir -p "$1$2"
 mount --bind "$1" "$1"
@@ -45,13 +48,21 @@ pub enum ImageStore {
     Containerd,
 }
 
+/// Whose program it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Machine,
+    Fetched,
+}
+
 /// A second engine on this machine. It needs root, as any engine does.
 #[derive(Debug)]
 pub struct Engine {
-    /// Keeps the namespaces of a fetched engine; the machine's own has a new one for networks each time.
-    home: Option<Program>,
+    /// Keeps its namespaces.
+    home: Program,
     scratch: Scratch,
     root: PathBuf,
+    origin: Origin,
     live_restore: LiveRestore,
     store: ImageStore,
     process: Option<Program>,
@@ -75,26 +86,21 @@ impl Engine {
     /// When it does not start.
     #[must_use]
     pub fn with_root(live_restore: LiveRestore, scratch: Scratch, root: PathBuf) -> Self {
-        let (home, store) = (None, ImageStore::Engine);
-        Self { home, scratch, root, live_restore, store, process: None }.started()
+        let home = home(&scratch, STAY, None);
+        let (origin, store) = (Origin::Machine, ImageStore::Engine);
+        Self { home, scratch, root, origin, live_restore, store, process: None }.started()
     }
 
-    /// Starts one of another release, which can have networks: nobody else's are where it is.
+    /// Starts one of another release, whose containers can have networks.
     ///
     /// # Panics
     /// When it can not be fetched, or does not start.
     #[must_use]
     pub fn of(release: Release, store: ImageStore, live_restore: LiveRestore) -> Self {
         let (files, scratch) = (release.root(), Scratch::new());
-        let mut command = Command::new("unshare");
-        command.args(["--net", "--mount", "--propagation", "private", "sh", "-ec", MOVE_IN, "sh"]);
-        let log = scratch.path().join("home.log");
-        let home = Program::start(command.arg(files).arg(scratch.path()), &log);
-        until("the engine's file system is there (it needs root)", START_TIMEOUT, || {
-            if home.log().contains("moved in") { Ok(()) } else { Err(home.log()) }
-        });
-        let root = scratch.path().join("root");
-        Self { home: Some(home), scratch, root, live_restore, store, process: None }.started()
+        let home = home(&scratch, MOVE_IN, Some(&files));
+        let (origin, root) = (Origin::Fetched, scratch.path().join("root"));
+        Self { home, scratch, root, origin, live_restore, store, process: None }.started()
     }
 
     fn started(mut self) -> Self {
@@ -124,9 +130,9 @@ impl Engine {
     /// ports are on the loopback address, and the addresses of its containers are reached.
     ///
     /// # Panics
-    /// When that panics, or when it is the machine's own engine, which has no lasting place.
+    /// When that panics.
     pub fn beside<T: Send>(&mut self, what: impl FnOnce(&mut Self) -> T + Send) -> T {
-        let home = self.home.as_ref().expect("it is an engine of another release").id();
+        let home = self.home.id();
         let networks = File::open(format!("/proc/{home}/ns/net")).unwrap();
         // In a thread of its own: it never comes back from there.
         let done = std::thread::scope(|scope| {
@@ -143,15 +149,15 @@ impl Engine {
     /// The beginning of the command that starts it. In a network namespace of its own, because an engine cleans away the
     /// bridges that it does not know.
     fn command(&self) -> Command {
-        let Some(home) = &self.home else {
-            let mut command = Command::new("unshare");
-            command.args(["--net", "dockerd", "--iptables=false"]);
-            return command;
-        };
         let mut command = Command::new("nsenter");
-        let path = "/usr/sbin:/usr/bin:/sbin:/bin";
-        command.args(["--target", &home.id().to_string(), "--net", "--mount"]);
-        command.arg("/usr/sbin/dockerd").env("PATH", path);
+        command.args(["--target", &self.home.id().to_string(), "--net", "--mount"]);
+        match self.origin {
+            // Its containers have no networks, so that it needs nothing of the kernel for them.
+            Origin::Machine => command.args(["dockerd", "--iptables=false"]),
+            Origin::Fetched => {
+                command.arg("/usr/sbin/dockerd").env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            }
+        };
         command
     }
 
@@ -213,6 +219,18 @@ impl Engine {
             if containerd.exists() { Err(containerd.display().to_string()) } else { Ok(()) }
         });
     }
+}
+
+/// A process that has namespaces of its own for networks and mounts, and stays in them.
+fn home(scratch: &Scratch, script: &str, files: Option<&Path>) -> Program {
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--mount", "--propagation", "private", "sh", "-ec", script, "sh"]);
+    command.args(files).arg(scratch.path());
+    let home = Program::start(&mut command, &scratch.path().join("home.log"));
+    until("the engine's namespaces are there (it needs root)", START_TIMEOUT, || {
+        if home.log().contains("moved in") { Ok(()) } else { Err(home.log()) }
+    });
+    home
 }
 
 impl Drop for Engine {
