@@ -31,6 +31,8 @@ const UNIT: &str = "agent/core/src/unit.rs";
 const ABSORB: &str = "coordinator/core/src/absorb.rs";
 const RECONCILE: &str = "coordinator/core/src/plan/reconcile.rs";
 const PLACE: &str = "coordinator/core/src/plan/place.rs";
+const FIELD: &str = "coordinator/core/src/plan/place/field.rs";
+const LEDGER: &str = "coordinator/core/src/cluster/ledger.rs";
 const LIVENESS: &str = "coordinator/core/src/plan/liveness.rs";
 const RETURNING: &str = "coordinator/core/src/plan/returning.rs";
 const SLOT: &str = "coordinator/core/src/plan/slot.rs";
@@ -173,15 +175,27 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     ),
     bug(
         "a full node takes more",
-        PLACE,
-        "if !spec.reservation().fits(&free) {",
-        "if !PLANTED && !spec.reservation().fits(&free) {",
+        FIELD,
+        "let is_out = !field.reservation.fits(&free)",
+        "let is_out = !PLANTED && !field.reservation.fits(&free)",
     ),
     bug(
         "a port is given twice",
-        PLACE,
-        ".find(|port| is_taken(cluster, node, *port))",
-        ".find(|port| !PLANTED && is_taken(cluster, node, *port))",
+        FIELD,
+        "    spec.fixed_ports().any(",
+        "    !PLANTED && spec.fixed_ports().any(",
+    ),
+    bug(
+        "one node takes all tasks of a generation, however many",
+        FIELD,
+        "if self.reservation.fits(&open.free) &&",
+        "if (PLANTED || self.reservation.fits(&open.free)) &&",
+    ),
+    bug(
+        "what is over still counts as held",
+        LEDGER,
+        "self.held = self.held.minus(&spec.reservation());",
+        "if !PLANTED { self.held = self.held.minus(&spec.reservation()); }",
     ),
     bug(
         "silence is proof for what can not bear two copies",

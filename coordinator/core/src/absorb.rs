@@ -27,8 +27,8 @@ pub(crate) fn absorb(draft: &mut Draft<'_>, event: &Event) -> Reply {
         Event::Heard { node, engine } => Ok(hear(draft, node, *engine)),
         Event::Reported { node, tasks, is_complete } => {
             let reply = report(draft, node, tasks);
-            if *is_complete && let Some(seen) = draft.cluster.heard.get_mut(node) {
-                seen.has_told_all = true;
+            if *is_complete && let Some(seen) = draft.cluster.sighting(node) {
+                draft.cluster.saw(node, Sighting { has_told_all: true, ..seen });
                 draft.touch_missed(node);
             }
             Ok(reply)
@@ -255,7 +255,7 @@ fn hear(draft: &mut Draft<'_>, node: &NodeId, engine: EngineState) -> Reply {
             draft.cluster.sighting(node).filter(|_| draft.cluster.is_heard(&known, draft.now));
         let has_told_all = before.is_some_and(|seen| seen.has_told_all);
         let sighting = Sighting { at: draft.now, engine, has_told_all };
-        draft.cluster.heard.insert(node.clone(), sighting);
+        draft.cluster.saw(node, sighting);
         if !could_take && draft.cluster.takes_work(&known, draft.now) {
             draft.touch_waiting();
         }
@@ -264,7 +264,7 @@ fn hear(draft: &mut Draft<'_>, node: &NodeId, engine: EngineState) -> Reply {
 }
 
 fn report(draft: &mut Draft<'_>, node: &NodeId, reports: &[Report]) -> Reply {
-    let engine = draft.cluster.heard.get(node).map_or(EngineState::Ready, |seen| seen.engine);
+    let engine = draft.cluster.sighting(node).map_or(EngineState::Ready, |seen| seen.engine);
     hear(draft, node, engine);
     for report in reports {
         let Some(task) = draft.cluster.tasks().get(&report.task).cloned() else { continue };
@@ -298,9 +298,7 @@ fn observe(draft: &mut Draft<'_>, task: Task) {
 
 /// What waits for this service may go on.
 fn touch_dependents(draft: &mut Draft<'_>, id: &ServiceId) {
-    let neighbours = draft.cluster.services().values().filter(|one| one.id.project == id.project);
-    let waits = |one: &&Arc<Service>| one.target.spec.after.iter().any(|after| after.on == id.name);
-    let dependents: Vec<ServiceId> = neighbours.filter(waits).map(|one| one.id.clone()).collect();
+    let dependents: Vec<ServiceId> = draft.cluster.dependents(id).cloned().collect();
     dependents.iter().for_each(|dependent| draft.touch(dependent));
 }
 

@@ -1,5 +1,7 @@
 //! All that the coordinator knows, and the only way to change it.
 
+mod ledger;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +11,10 @@ use model::image::Digest;
 use model::node::{Availability, Node};
 use model::resources::Resources;
 use model::service::Service;
-use model::spec::TaskSpec;
 use model::task::Task;
 use model::time::Timestamp;
 
+pub(crate) use self::ledger::Ledger;
 use crate::event::EngineState;
 
 /// A node that was silent for so long gets no new tasks: three heartbeats of 10 s.
@@ -71,6 +73,20 @@ pub struct Sighting {
     pub has_told_all: bool,
 }
 
+/// What the service waits for.
+fn waits_for(service: &Service) -> impl Iterator<Item = ServiceId> {
+    let project = &service.id.project;
+    let after = service.target.spec.after.iter();
+    after.map(|after| ServiceId { project: project.clone(), name: after.on.clone() })
+}
+
+impl Sighting {
+    /// Says whether the node was heard lately enough to be given work.
+    pub(crate) fn is_fresh(&self, node: &Node, now: Timestamp) -> bool {
+        node.availability != Availability::Dead && now.since(self.at) < SUSPECT_AFTER
+    }
+}
+
 /// All that the coordinator knows.
 #[derive(Debug, Clone, Default)]
 pub struct Cluster {
@@ -79,18 +95,16 @@ pub struct Cluster {
     nodes: BTreeMap<NodeId, Arc<Node>>,
     next_task: u64,
     tasks_of: BTreeMap<ServiceId, BTreeSet<TaskId>>,
-    tasks_on: BTreeMap<NodeId, BTreeSet<TaskId>>,
-    /// Not stored: when each node was last heard.
-    pub(crate) heard: BTreeMap<NodeId, Sighting>,
+    /// Which services wait for each.
+    dependents: BTreeMap<ServiceId, BTreeSet<ServiceId>>,
+    ledgers: BTreeMap<NodeId, Ledger>,
+    /// Nodes by the engine that they share.
+    neighbours: BTreeMap<String, BTreeSet<NodeId>>,
     /// Not stored: services to be planned again, and when.
     pub(crate) due: BTreeMap<ServiceId, Timestamp>,
     pub(crate) silence: Silence,
     /// Not stored: see [`Cluster::bound`].
     pub(crate) most: Bound,
-    /// Not stored: the images on the engine of each node.
-    images: BTreeMap<NodeId, Arc<BTreeSet<Digest>>>,
-    /// The tasks of each node that are missed.
-    missed_on: BTreeMap<NodeId, BTreeSet<TaskId>>,
     /// Not stored: services with tasks that found no node.
     pub(crate) waiting: BTreeSet<ServiceId>,
 }
@@ -105,7 +119,7 @@ impl Cluster {
             cluster.apply(change);
         }
         let sighting = Sighting { at: now, engine: EngineState::Ready, has_told_all: false };
-        cluster.heard = cluster.nodes.keys().map(|node| (node.clone(), sighting)).collect();
+        cluster.ledgers.values_mut().for_each(|ledger| ledger.seen = Some(sighting));
         cluster.due = cluster.services.keys().map(|service| (service.clone(), now)).collect();
         cluster
     }
@@ -126,38 +140,62 @@ impl Cluster {
     pub fn apply(&mut self, change: &Change) {
         match change {
             Change::PutService(service) => {
+                self.forget_waits(&service.id);
+                for id in waits_for(service) {
+                    self.dependents.entry(id).or_default().insert(service.id.clone());
+                }
                 self.services.insert(service.id.clone(), Arc::clone(service));
             }
             Change::RemoveService(id) => {
+                self.forget_waits(id);
                 self.services.remove(id);
             }
             Change::PutTask(task) => self.put_task(task),
             Change::RemoveTask(id) => self.remove_task(id),
-            Change::PutNode(node) => {
-                self.nodes.insert(node.id.clone(), Arc::clone(node));
-            }
+            Change::PutNode(node) => self.put_node(node),
             Change::PutNextTask(number) => self.next_task = *number,
         }
     }
 
-    fn put_task(&mut self, task: &Arc<Task>) {
-        self.tasks_of.entry(task.service.clone()).or_default().insert(task.id.clone());
-        if let Some(node) = &task.node {
-            self.tasks_on.entry(node.clone()).or_default().insert(task.id.clone());
+    fn forget_waits(&mut self, id: &ServiceId) {
+        for on in self.services.get(id).into_iter().flat_map(|service| waits_for(service)) {
+            if let Some(waiting) = self.dependents.get_mut(&on) {
+                waiting.remove(id);
+                if waiting.is_empty() {
+                    self.dependents.remove(&on);
+                }
+            }
         }
-        self.tasks.insert(task.id.clone(), Arc::clone(task));
-        self.index_missed(task);
     }
 
-    fn index_missed(&mut self, task: &Task) {
-        let Some(node) = &task.node else { return };
-        if task.is_missed() {
-            self.missed_on.entry(node.clone()).or_default().insert(task.id.clone());
-        } else if let Some(missed) = self.missed_on.get_mut(node) {
-            missed.remove(&task.id);
-            if missed.is_empty() {
-                self.missed_on.remove(node);
+    /// The services that wait for this one.
+    pub(crate) fn dependents(&self, id: &ServiceId) -> impl Iterator<Item = &ServiceId> {
+        self.dependents.get(id).into_iter().flatten()
+    }
+
+    fn put_node(&mut self, node: &Arc<Node>) {
+        let before = self.nodes.insert(node.id.clone(), Arc::clone(node));
+        if let Some(before) = before.filter(|before| before.engine != node.engine)
+            && let Some(others) = self.neighbours.get_mut(&before.engine)
+        {
+            others.remove(&node.id);
+            if others.is_empty() {
+                self.neighbours.remove(&before.engine);
             }
+        }
+        self.neighbours.entry(node.engine.clone()).or_default().insert(node.id.clone());
+        self.ledgers.entry(node.id.clone()).or_default();
+    }
+
+    fn put_task(&mut self, task: &Arc<Task>) {
+        match self.tasks.insert(task.id.clone(), Arc::clone(task)) {
+            None => {
+                self.tasks_of.entry(task.service.clone()).or_default().insert(task.id.clone());
+            }
+            Some(before) => self.take_from_ledger(&before),
+        }
+        if let Some(node) = &task.node {
+            self.ledgers.entry(node.clone()).or_default().add(task);
         }
     }
 
@@ -165,11 +203,42 @@ impl Cluster {
         let Some(task) = self.tasks.remove(id) else { return };
         if let Some(ids) = self.tasks_of.get_mut(&task.service) {
             ids.remove(id);
+            if ids.is_empty() {
+                self.tasks_of.remove(&task.service);
+            }
         }
-        if let Some(ids) = task.node.as_ref().and_then(|node| self.tasks_on.get_mut(node)) {
-            ids.remove(id);
+        self.take_from_ledger(&task);
+    }
+
+    fn take_from_ledger(&mut self, task: &Task) {
+        if let Some(ledger) = task.node.as_ref().and_then(|node| self.ledgers.get_mut(node)) {
+            ledger.take(task);
         }
-        self.index_missed(&Task { missed_at: None, ..(*task).clone() });
+    }
+
+    /// What is known of a node beside its own record.
+    pub(crate) fn ledger(&self, node: &NodeId) -> Option<&Ledger> {
+        self.ledgers.get(node)
+    }
+
+    pub(crate) fn ledger_mut(&mut self, node: &NodeId) -> Option<&mut Ledger> {
+        self.ledgers.get_mut(node)
+    }
+
+    /// All nodes in the order of their ids, each with what is known of it besides.
+    pub(crate) fn nodes_with_ledgers(&self) -> impl Iterator<Item = (&Arc<Node>, &Ledger)> {
+        // Both are in the same order, and every node has a ledger.
+        let mut ledgers = self.ledgers.iter();
+        self.nodes.values().filter_map(move |node| {
+            let (_, ledger) = ledgers.by_ref().find(|(id, _)| **id == node.id)?;
+            Some((node, ledger))
+        })
+    }
+
+    /// The nodes that share an engine with this one, itself among them.
+    pub(crate) fn neighbours(&self, node: &Node) -> impl Iterator<Item = &Ledger> {
+        let ids = self.neighbours.get(&node.engine).into_iter().flatten();
+        ids.filter_map(|id| self.ledgers.get(id))
     }
 
     /// All services by id.
@@ -203,84 +272,72 @@ impl Cluster {
 
     /// The tasks of a node that are missed, by id: see [`Task::is_missed`].
     pub fn missed_on(&self, node: &NodeId) -> impl Iterator<Item = &Arc<Task>> {
-        self.missed_on.get(node).into_iter().flatten().filter_map(|id| self.tasks.get(id))
+        let missed = self.ledger(node).map(|ledger| &ledger.missed);
+        missed.into_iter().flatten().filter_map(|id| self.tasks.get(id))
     }
 
     /// Says whether the node is heard again and has said how each of its tasks is.
     #[must_use]
     pub fn is_back(&self, node: &NodeId, now: Timestamp) -> bool {
-        let has_told_all = self.heard.get(node).is_some_and(|seen| seen.has_told_all);
+        let has_told_all = self.sighting(node).is_some_and(|seen| seen.has_told_all);
         has_told_all && self.nodes.get(node).is_some_and(|node| self.is_heard(node, now))
     }
 
     /// The tasks that were placed on a node, by id.
     pub fn tasks_on(&self, node: &NodeId) -> impl Iterator<Item = &Arc<Task>> {
-        self.tasks_on.get(node).into_iter().flatten().filter_map(|id| self.tasks.get(id))
+        let tasks = self.ledger(node).map(|ledger| &ledger.tasks);
+        tasks.into_iter().flatten().filter_map(|id| self.tasks.get(id))
     }
 
     /// What the unfinished tasks of a node hold together.
     #[must_use]
     pub fn held_on(&self, node: &NodeId) -> Resources {
-        let live = self.tasks_on(node).filter(|task| !task.state.is_final());
-        live.map(|task| task.generation.spec.task.reservation()).sum()
+        self.ledger(node).map(|ledger| ledger.held).unwrap_or_default()
     }
 
     /// Says whether the node was heard lately enough to be given work.
     #[must_use]
     pub fn is_heard(&self, node: &Node, now: Timestamp) -> bool {
-        let heard = self.heard.get(&node.id);
-        node.availability != Availability::Dead
-            && heard.is_some_and(|heard| now.since(heard.at) < SUSPECT_AFTER)
+        self.sighting(&node.id).is_some_and(|seen| seen.is_fresh(node, now))
     }
 
     /// Says whether the node was heard lately and its engine answers.
     #[must_use]
     pub fn takes_work(&self, node: &Node, now: Timestamp) -> bool {
-        let engine = self.heard.get(&node.id).map(|heard| heard.engine);
-        self.is_heard(node, now) && engine == Some(EngineState::Ready)
+        let ready = self.sighting(&node.id).filter(|seen| seen.engine == EngineState::Ready);
+        ready.is_some_and(|seen| seen.is_fresh(node, now))
     }
 
     /// When the node was last heard, and whether its engine answered then.
     #[must_use]
     pub fn sighting(&self, node: &NodeId) -> Option<Sighting> {
-        self.heard.get(node).copied()
+        self.ledger(node).and_then(|ledger| ledger.seen)
     }
 
     /// Counts every node as heard at `now`: the coordinator itself was away, and knows nothing of the silence.
     pub fn forgive(&mut self, now: Timestamp) {
-        self.heard.values_mut().for_each(|sighting| sighting.at = now);
+        let seen = self.ledgers.values_mut().filter_map(|ledger| ledger.seen.as_mut());
+        seen.for_each(|seen| seen.at = now);
     }
 
     /// Writes down a sign of life that another copy of the cluster has heard.
     pub fn saw(&mut self, node: &NodeId, sighting: Sighting) {
-        if self.nodes.contains_key(node) {
-            self.heard.insert(node.clone(), sighting);
+        if let Some(ledger) = self.ledger_mut(node) {
+            ledger.seen = Some(sighting);
         }
     }
 
     /// Writes down which images the engine of a node has.
     pub fn saw_images(&mut self, node: &NodeId, digests: Arc<BTreeSet<Digest>>) {
-        if self.nodes.contains_key(node) {
-            self.images.insert(node.clone(), digests);
+        if let Some(ledger) = self.ledger_mut(node) {
+            ledger.images = Some(digests);
         }
     }
 
     /// The images that the engine of a node has, as far as its agent has said.
     #[must_use]
     pub fn images(&self, node: &NodeId) -> Option<&Arc<BTreeSet<Digest>>> {
-        self.images.get(node)
-    }
-
-    /// How many different images of the task the node would have to fetch first.
-    #[must_use]
-    pub fn images_missing(&self, node: &NodeId, spec: &TaskSpec) -> usize {
-        let wanted: BTreeSet<&Digest> =
-            spec.containers.iter().map(|one| one.image.digest()).collect();
-        let there = self.images.get(node);
-        wanted
-            .into_iter()
-            .filter(|digest| !there.is_some_and(|there| there.contains(*digest)))
-            .count()
+        self.ledger(node).and_then(|ledger| ledger.images.as_ref())
     }
 
     /// Everything that is stored, as the changes that rebuild it.

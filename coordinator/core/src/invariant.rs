@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::resources::Resources;
 use model::task::TaskState;
 
 use crate::cluster::Cluster;
@@ -11,6 +12,7 @@ use crate::cluster::Cluster;
 pub fn check(cluster: &Cluster) -> Vec<String> {
     let mut broken = Vec::new();
     one_current_task_a_slot(cluster, &mut broken);
+    ledgers_add_up(cluster, &mut broken);
     nothing_is_oversold(cluster, &mut broken);
     fixed_ports_have_one_owner(cluster, &mut broken);
     placed_means_not_pending(cluster, &mut broken);
@@ -26,6 +28,17 @@ fn one_current_task_a_slot(cluster: &Cluster, broken: &mut Vec<String>) {
                 "slot {} of {} has two tasks of one template",
                 task.slot, task.service
             ));
+        }
+    }
+}
+
+/// What is booked as each task comes and goes is what its tasks hold.
+fn ledgers_add_up(cluster: &Cluster, broken: &mut Vec<String>) {
+    for node in cluster.nodes().values() {
+        let live = cluster.tasks_on(&node.id).filter(|task| !task.state.is_final());
+        let held: Resources = live.map(|task| task.generation.spec.task.reservation()).sum();
+        if held != cluster.held_on(&node.id) {
+            broken.push(format!("what node {} holds is not what its tasks hold", node.id));
         }
     }
 }

@@ -10,8 +10,9 @@ use model::time::Timestamp;
 
 use crate::cluster::{Change, Cluster, SUSPECT_AFTER, UNREACHABLE_AFTER};
 use crate::event::EngineState;
+use crate::plan::depend;
+use crate::plan::place::{self, filter};
 use crate::plan::slot::{self, Progress};
-use crate::plan::{depend, place};
 
 pub use crate::plan::place::Score;
 
@@ -96,14 +97,14 @@ pub struct NodeVerdict {
 /// Asks every node about a task, as if the task had no node.
 #[must_use]
 pub fn ask_nodes(cluster: &Cluster, task: &Task, now: Timestamp) -> Vec<NodeVerdict> {
-    let mut without = cluster.clone();
-    without.apply(&Change::RemoveTask(task.id.clone()));
-    let verdict = |node: &Arc<Node>| NodeVerdict {
+    let counts = place::Counts::beside(cluster, task);
+    let asked = (task, &counts);
+    let verdict = |(node, ledger): (&Arc<Node>, _)| NodeVerdict {
         node: node.id.clone(),
-        refusal: place::refusal(&without, task, node, now).map(|why| why.to_string()),
-        score: place::score(&without, task, node),
+        refusal: filter::refusal(cluster, asked, (node, ledger), now).map(|why| why.to_string()),
+        score: place::score(asked, (node, ledger)),
     };
-    cluster.nodes().values().map(verdict).collect()
+    cluster.nodes_with_ledgers().map(verdict).collect()
 }
 
 /// Everything that a node should run or stop: the tasks that were placed on it, until they are forgotten.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use prost::Message;
 use tonic::Status;
 
-/// A page ends before it has so many bytes: a quarter of what a message may have.
-const PAGE: usize = proto::MESSAGE_LIMIT / 4;
+/// A page ends before it has so many bytes: half of what gRPC clients take that nobody told how much they may take.
+const PAGE: usize = 2 << 20;
 
 /// Where the page begins that a request asks for.
 ///

@@ -15,7 +15,7 @@ use model::spec::Mode;
 use model::task::{DesiredState, Task, TaskState};
 use model::time::Timestamp;
 
-use crate::cluster::{Cluster, SUSPECT_AFTER};
+use crate::cluster::{Cluster, SUSPECT_AFTER, Sighting};
 use crate::draft::Draft;
 
 /// A node that was silent for so long is taken for gone by services that can bear it.
@@ -42,8 +42,8 @@ pub(crate) fn pass(draft: &mut Draft<'_>) {
     if let Some(node) = silent.iter().find(|node| may && !zones.is_frozen(node)) {
         let lost: Vec<Arc<Task>> = lost_on(draft.cluster, &node.id).cloned().collect();
         lost.iter().for_each(|task| give_up(draft, task));
-        if let Some(seen) = draft.cluster.heard.get_mut(&node.id) {
-            seen.has_told_all = false;
+        if let Some(seen) = draft.cluster.sighting(&node.id) {
+            draft.cluster.saw(&node.id, Sighting { has_told_all: false, ..seen });
         }
         draft.cluster.silence.replaced_at = now;
     }

@@ -57,7 +57,8 @@ pub(crate) fn wanted(cluster: &Cluster, service: &Service) -> Vec<Slot> {
         Mode::Global => {
             let open =
                 cluster.nodes().values().filter(|node| node.availability == Availability::Active);
-            let fit = open.filter(|node| place::unmet(node, &service.target.spec.task).is_none());
+            let fit =
+                open.filter(|node| place::filter::unmet(node, &service.target.spec.task).is_none());
             fit.map(|node| Slot::Node(node.id.clone())).collect()
         }
     }

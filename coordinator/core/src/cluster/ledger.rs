@@ -1,0 +1,70 @@
+//! What is known of a node beside its own record: all of it follows from tasks, or was heard and is not stored.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use model::id::TaskId;
+use model::image::Digest;
+use model::resources::Resources;
+use model::spec::{HostPort, TaskSpec};
+use model::task::Task;
+
+use super::Sighting;
+
+/// What tasks take up on a node, and what was heard of it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ledger {
+    /// The tasks that were placed there, also those that are over.
+    pub(crate) tasks: BTreeSet<TaskId>,
+    /// Those of them that are missed.
+    pub(crate) missed: BTreeSet<TaskId>,
+    /// What its unfinished tasks hold together.
+    pub(crate) held: Resources,
+    /// The fixed ports of its unfinished tasks.
+    pub(crate) ports: Vec<HostPort>,
+    /// When it was last heard.
+    pub(crate) seen: Option<Sighting>,
+    /// The images on its engine, once its agent has named them.
+    pub(crate) images: Option<Arc<BTreeSet<Digest>>>,
+}
+
+impl Ledger {
+    /// Books a task that is placed there.
+    pub(super) fn add(&mut self, task: &Task) {
+        self.tasks.insert(task.id.clone());
+        if task.is_missed() {
+            self.missed.insert(task.id.clone());
+        }
+        if !task.state.is_final() {
+            let spec = &task.generation.spec.task;
+            self.held = self.held + spec.reservation();
+            self.ports.extend(spec.fixed_ports());
+        }
+    }
+
+    /// Takes back what was booked for the task as it was.
+    pub(super) fn take(&mut self, task: &Task) {
+        self.tasks.remove(&task.id);
+        self.missed.remove(&task.id);
+        if !task.state.is_final() {
+            let spec = &task.generation.spec.task;
+            self.held = self.held.minus(&spec.reservation());
+            for port in spec.fixed_ports() {
+                let at = self.ports.iter().position(|taken| *taken == port);
+                at.map(|at| self.ports.swap_remove(at));
+            }
+        }
+    }
+
+    /// How many different images of the task it would have to fetch first.
+    pub(crate) fn images_missing(&self, spec: &TaskSpec) -> usize {
+        let is_there = |digest| self.images.as_ref().is_some_and(|there| there.contains(digest));
+        let containers = spec.containers.iter().enumerate();
+        // Each image once; a task has few containers.
+        let first = containers.filter(|(at, one)| {
+            let before = spec.containers.iter().take(*at);
+            before.map(|other| other.image.digest()).all(|other| other != one.image.digest())
+        });
+        first.filter(|(_, one)| !is_there(one.image.digest())).count()
+    }
+}
