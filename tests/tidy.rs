@@ -18,7 +18,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("coordinator", &["model", "coordinator-core", "proto", "heap"]),
     ("cli", &["model", "proto", "agent", "coordinator"]),
     ("tests", &["model", "agent-core", "coordinator-core"]),
-    ("system-tests", &["model", "proto"]),
+    // The core of the coordinator for the benchmark of its decisions alone.
+    ("system-tests", &["model", "proto", "coordinator-core"]),
 ];
 
 #[test]

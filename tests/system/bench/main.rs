@@ -10,6 +10,7 @@
 mod containers;
 mod deploy;
 mod footprint;
+mod placing;
 mod process;
 mod raw;
 mod result;
@@ -53,6 +54,12 @@ enum Bench {
         #[arg(long, default_value_t = 30)]
         seconds: u64,
     },
+    /// Tasks placed by the coordinator's core, and what everyday life costs in a full cluster.
+    Placing {
+        /// Also a million tasks: some gigabytes of memory.
+        #[arg(long)]
+        largest: bool,
+    },
     /// From the acknowledgement of a change to the moment the agent is told.
     Deploy {
         /// How many changes.
@@ -63,6 +70,10 @@ enum Bench {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if let Bench::Placing { largest } = arguments.bench {
+        check_build()?;
+        return placing::run(largest);
+    }
     build()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -74,17 +85,23 @@ fn main() -> anyhow::Result<()> {
             }
             Bench::Sessions { count, seconds } => sessions::run(count, seconds).await,
             Bench::Deploy { count } => deploy::run(count).await,
+            Bench::Placing { largest } => placing::run(largest),
         }
     })
 }
 
 /// Cargo builds only this program by itself; what is measured has to be as new.
 fn build() -> anyhow::Result<()> {
+    check_build()?;
+    cargo(&["--release", "--bins"])
+}
+
+fn check_build() -> anyhow::Result<()> {
     anyhow::ensure!(
         !cfg!(debug_assertions),
         "these numbers mean something only in a release build: cargo run --release --bin wharf-bench"
     );
-    cargo(&["--release", "--bins"])
+    Ok(())
 }
 
 /// The agent as it is packaged: the first time takes some minutes.

@@ -1,0 +1,248 @@
+//! How fast the coordinator decides where tasks go: its core as it is, with everything that it writes down, on one core.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use coordinator_core::cluster::Cluster;
+use coordinator_core::event::{EngineState, Event, Report};
+use coordinator_core::{Step, step};
+use model::id::{NodeId, ServiceId};
+use model::image::{Image, Pin};
+use model::node::{Availability, Node};
+use model::resources::Resources;
+use model::spec::{
+    Attribute, Constraint, ContainerSpec, FailureAction, Mode, Network, Operator, ProcessSpec,
+    RestartCondition, RestartPolicy, SecuritySpec, ServiceSpec, TaskSpec, UpdateOrder,
+    UpdatePolicy,
+};
+use model::task::{Health, Task, TaskState};
+use model::time::Timestamp;
+
+use crate::process::resident_kib;
+use crate::result::{Goal, Line, print};
+
+/// Nodes, tasks and services, and how many placements a second are wanted of them.
+const SIZES: [(u32, u32, u32, f64); 3] = [
+    (1_000, 10_000, 100, 500_000.0),
+    (10_000, 100_000, 100, 500_000.0),
+    (10_000, 1_000_000, 1_000, 1_000_000.0),
+];
+const ZONES: u32 = 3;
+const BEGINNING: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+/// How often each small thing is measured.
+const TIMES: usize = 200;
+
+pub(crate) fn run(largest: bool) -> anyhow::Result<()> {
+    let mut lines = Vec::new();
+    for (nodes, tasks, services, goal) in SIZES {
+        if tasks > 100_000 && !largest {
+            continue;
+        }
+        let before = resident_kib(std::process::id());
+        let mut world = World::new(nodes, tasks / nodes);
+        let placed = world.deploy(services, tasks / services);
+        anyhow::ensure!(world.placed() == tasks as usize, "only {} were placed", world.placed());
+        let grown = resident_kib(std::process::id()).saturating_sub(before);
+        let per_task = grown * 1_024 / u64::from(tasks);
+        let rate = f64::from(tasks) / placed.as_secs_f64();
+        println!(
+            "{nodes} nodes, {tasks} tasks of {services} services: {placed:.2?}, {per_task} bytes a task"
+        );
+        lines.push(Line {
+            name: if tasks == 10_000 {
+                "placed a second, 1,000 nodes × 10,000 tasks"
+            } else if tasks == 100_000 {
+                "placed a second, 10,000 × 100,000"
+            } else {
+                "placed a second, 10,000 × 1,000,000"
+            },
+            shown: format!("{rate:.0}"),
+            value: rate,
+            goal: Goal::AtLeast(goal),
+        });
+        if tasks == 100_000 {
+            #[allow(clippy::cast_precision_loss, reason = "a few kilobytes")]
+            let value = per_task as f64;
+            let shown = format!("{per_task} B");
+            let goal = Goal::AtMost(1_024.0);
+            lines.push(Line { name: "memory of a task", shown, value, goal });
+            lines.extend(world.steady()?);
+        }
+    }
+    print("placing", &lines);
+    Ok(())
+}
+
+struct World {
+    cluster: Cluster,
+    now: Timestamp,
+}
+
+impl World {
+    /// A fleet with room for half as much again as it is to hold, in three zones; half of it has fast disks.
+    fn new(nodes: u32, tasks_each: u32) -> Self {
+        let mut world = Self { cluster: Cluster::default(), now: BEGINNING };
+        let room = u64::from(tasks_each) * 3 / 2 + 1;
+        let joined = (0..nodes).map(|number| Event::Joined(Box::new(node(number, room))));
+        world.hear(&joined.collect::<Vec<_>>());
+        world
+    }
+
+    /// Has the core decide until nothing is left to do, and gives the time that took.
+    fn hear(&mut self, events: &[Event]) -> Duration {
+        let began = Instant::now();
+        let mut rest = events;
+        loop {
+            let Step { replies, wake_at, .. } = step(&mut self.cluster, rest, self.now);
+            rest = rest.get(replies.len()..).unwrap_or_default();
+            if rest.is_empty() && wake_at.is_none_or(|at| at > self.now) {
+                return began.elapsed();
+            }
+        }
+    }
+
+    fn deploy(&mut self, services: u32, replicas: u32) -> Duration {
+        let specs = (0..services).map(|number| spec(number, replicas)).collect();
+        self.hear(&[Event::Deploy { specs, remove: Vec::new() }])
+    }
+
+    fn placed(&self) -> usize {
+        self.cluster.tasks().values().filter(|task| task.node.is_some()).count()
+    }
+
+    fn run_all(&mut self) {
+        let tasks: Vec<Task> = self.cluster.tasks().values().map(|task| (**task).clone()).collect();
+        let mut by_node: BTreeMap<NodeId, Vec<Report>> = BTreeMap::new();
+        for task in tasks {
+            if let Some(node) = task.node.clone() {
+                by_node.entry(node).or_default().push(report(&task, self.now, Health::Unchecked));
+            }
+        }
+        let events: Vec<Event> = by_node
+            .into_iter()
+            .map(|(node, tasks)| Event::Reported { node, tasks, is_complete: true })
+            .collect();
+        self.hear(&events);
+    }
+
+    /// What everyday life costs in a full cluster.
+    fn steady(&mut self) -> anyhow::Result<Vec<Line>> {
+        self.run_all();
+        self.now = self.now + Duration::from_secs(10);
+        self.hear(&[]);
+        let ids: Vec<NodeId> = self.cluster.nodes().keys().cloned().collect();
+        let idle = (0..TIMES).map(|_| self.hear(&[])).collect();
+        let mut reports = Vec::new();
+        let mut deaths = Vec::new();
+        let beat = |node: &NodeId| Event::Heard { node: node.clone(), engine: EngineState::Ready };
+        for node in ids.iter().step_by(ids.len() / TIMES).take(TIMES) {
+            let task = self.cluster.tasks_on(node).next().context("a node has nothing to do")?;
+            let report = report(task, self.now, Health::Healthy);
+            let (node, tasks) = (node.clone(), vec![report]);
+            reports.push(self.hear(&[Event::Reported { node, tasks, is_complete: false }]));
+        }
+        let beats: Vec<Duration> =
+            ids.iter().take(TIMES).map(|id| self.hear(&[beat(id)])).collect();
+        for node in ids.into_iter().step_by(97).take(TIMES / 2) {
+            deaths.push(self.hear(&[Event::Died(node)]));
+        }
+        Ok(vec![
+            at_most("a node of 10,000 dies, p99", deaths, 5_000.0),
+            at_most("one task reports, p99", reports, 50.0),
+            at_most("one sign of life, p99", beats, 50.0),
+            at_most("nothing happens, p99", idle, 10.0),
+        ])
+    }
+}
+
+fn at_most(name: &'static str, mut times: Vec<Duration>, goal_us: f64) -> Line {
+    times.sort_unstable();
+    let p99 = times.get(times.len() * 99 / 100).copied().unwrap_or_default();
+    let value = p99.as_secs_f64() * 1e6;
+    Line { name, shown: format!("{value:.1} µs"), value, goal: Goal::AtMost(goal_us) }
+}
+
+fn report(task: &Task, since: Timestamp, health: Health) -> Report {
+    Report {
+        task: task.id.clone(),
+        state: TaskState::Running { since, health },
+        restarts: 0,
+        note: String::new(),
+        containers: Vec::new(),
+    }
+}
+
+fn node(number: u32, room: u64) -> Node {
+    let id: NodeId = format!("i-{number:08}").parse().unwrap();
+    let disk = if number.is_multiple_of(2) { "ssd" } else { "hdd" };
+    Node {
+        hostname: id.to_string(),
+        engine: id.to_string(),
+        id,
+        zone: format!("zone-{}", number % ZONES),
+        arch: "amd64".to_owned(),
+        labels: [("disk".to_owned(), disk.to_owned())].into(),
+        capacity: Resources { cpu_millis: room * 250, memory_bytes: room * (512 << 20) },
+        availability: Availability::Active,
+    }
+}
+
+/// Every third service needs a fast disk, every third anything but that, and the rest takes what there is.
+fn spec(number: u32, replicas: u32) -> ServiceSpec {
+    let wish = |operator| Constraint {
+        attribute: Attribute::Label("disk".to_owned()),
+        operator,
+        value: "ssd".to_owned(),
+    };
+    let constraints = match number % 3 {
+        0 => vec![wish(Operator::Equal)],
+        1 => vec![wish(Operator::NotEqual)],
+        _ => Vec::new(),
+    };
+    let id: ServiceId = format!("bench/service-{number:04}").parse().unwrap();
+    let image = Image {
+        reference: "bench:1".parse().unwrap(),
+        pin: Pin::Manifest(format!("sha256:{number:064x}").parse().unwrap()),
+    };
+    let task = TaskSpec {
+        containers: vec![container(image)],
+        network: Network::None,
+        constraints,
+        max_per_node: None,
+        restart: RestartPolicy {
+            condition: RestartCondition::Any,
+            max_attempts: None,
+            delay: Duration::from_secs(10),
+        },
+        restarts_asked: 0,
+    };
+    let update = UpdatePolicy {
+        parallelism: 10,
+        order: UpdateOrder::Auto,
+        monitor: Duration::from_secs(5),
+        max_failure_permille: 0,
+        progress_deadline: Duration::from_secs(600),
+        on_failure: FailureAction::Rollback,
+    };
+    ServiceSpec { id, mode: Mode::Replicated { replicas }, task, update, after: Vec::new() }
+}
+
+fn container(image: Image) -> ContainerSpec {
+    ContainerSpec {
+        name: "app".parse().unwrap(),
+        image,
+        process: ProcessSpec::default(),
+        reservation: Resources { cpu_millis: 250, memory_bytes: 512 << 20 },
+        limit: Resources::default(),
+        ports: Vec::new(),
+        mounts: Vec::new(),
+        files: Vec::new(),
+        health: None,
+        after: Vec::new(),
+        stop_signal: None,
+        stop_grace: Duration::from_secs(10),
+        labels: BTreeMap::new(),
+        security: SecuritySpec::default(),
+    }
+}
