@@ -164,8 +164,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     bug(
         "services of every node do not hear of a death",
         ABSORB,
-        "        // A place fewer for what runs on every node, also where nothing of it ran.\n        touch_all(draft);",
-        "if !PLANTED { touch_all(draft); }",
+        "        // A place fewer for what runs on every node, also where nothing of it ran.\n        touch_nodes(draft);",
+        "if !PLANTED { touch_nodes(draft); }",
     ),
     bug(
         "a task is placed again",

@@ -210,14 +210,16 @@ fn set_availability(
     }
     if node.availability != availability {
         draft.write(Change::PutNode(Arc::new(Node { availability, ..(*node).clone() })));
-        touch_all(draft);
+        touch_nodes(draft);
     }
     Ok(Reply::Noted)
 }
 
-fn touch_all(draft: &mut Draft<'_>) {
-    let services: Vec<ServiceId> = draft.cluster.services().keys().cloned().collect();
-    services.iter().for_each(|service| draft.touch(service));
+/// There are other nodes than before, or others are open: that concerns what has a place on each, and what waits for one.
+fn touch_nodes(draft: &mut Draft<'_>) {
+    let globals = draft.cluster.globals().clone();
+    globals.iter().for_each(|service| draft.touch(service));
+    draft.touch_waiting();
 }
 
 fn remove(draft: &mut Draft<'_>, id: &ServiceId) -> Result<Reply, Refusal> {
@@ -244,7 +246,7 @@ fn join(draft: &mut Draft<'_>, node: &Node) -> Reply {
     if known.is_none_or(|known| **known != node) {
         draft.write(Change::PutNode(Arc::new(node.clone())));
     }
-    touch_all(draft);
+    touch_nodes(draft);
     hear(draft, &node.id, EngineState::Ready)
 }
 
@@ -317,7 +319,7 @@ fn bury(draft: &mut Draft<'_>, id: &NodeId) -> Reply {
         let node = Node { availability: Availability::Dead, ..(*node).clone() };
         draft.write(Change::PutNode(Arc::new(node)));
         // A place fewer for what runs on every node, also where nothing of it ran.
-        touch_all(draft);
+        touch_nodes(draft);
     }
     Reply::Noted
 }

@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::id::{NodeId, ServiceId, TaskId};
+use model::id::{NodeId, ServiceId, Slot, TaskId};
 use model::image::Digest;
 use model::node::{Availability, Node};
 use model::resources::Resources;
 use model::service::Service;
+use model::spec::Mode;
 use model::task::Task;
 use model::time::Timestamp;
 
@@ -24,7 +25,7 @@ pub const SUSPECT_AFTER: Duration = Duration::from_secs(30);
 pub const UNREACHABLE_AFTER: Duration = Duration::from_secs(60);
 
 /// How many changes a step makes that is not told otherwise: few enough for a commit of some milliseconds.
-pub const MAX_CHANGES: usize = 1_000;
+pub const MAX_CHANGES: usize = 4_000;
 
 /// The most changes of one step.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +74,14 @@ pub struct Sighting {
     pub has_told_all: bool,
 }
 
+/// The tasks of each slot of a service, oldest first.
+type Slots = BTreeMap<Slot, Vec<Arc<Task>>>;
+
+/// The same order before and after a restart.
+fn age(task: &Task) -> (Timestamp, &TaskId) {
+    (task.created_at, &task.id)
+}
+
 /// What the service waits for.
 fn waits_for(service: &Service) -> impl Iterator<Item = ServiceId> {
     let project = &service.id.project;
@@ -94,7 +103,9 @@ pub struct Cluster {
     tasks: BTreeMap<TaskId, Arc<Task>>,
     nodes: BTreeMap<NodeId, Arc<Node>>,
     next_task: u64,
-    tasks_of: BTreeMap<ServiceId, BTreeSet<TaskId>>,
+    slots: BTreeMap<ServiceId, Slots>,
+    /// Services that have a place on each node.
+    globals: BTreeSet<ServiceId>,
     /// Which services wait for each.
     dependents: BTreeMap<ServiceId, BTreeSet<ServiceId>>,
     ledgers: BTreeMap<NodeId, Ledger>,
@@ -144,10 +155,16 @@ impl Cluster {
                 for id in waits_for(service) {
                     self.dependents.entry(id).or_default().insert(service.id.clone());
                 }
+                if service.target.spec.mode == Mode::Global {
+                    self.globals.insert(service.id.clone());
+                } else {
+                    self.globals.remove(&service.id);
+                }
                 self.services.insert(service.id.clone(), Arc::clone(service));
             }
             Change::RemoveService(id) => {
                 self.forget_waits(id);
+                self.globals.remove(id);
                 self.services.remove(id);
             }
             Change::PutTask(task) => self.put_task(task),
@@ -188,11 +205,17 @@ impl Cluster {
     }
 
     fn put_task(&mut self, task: &Arc<Task>) {
-        match self.tasks.insert(task.id.clone(), Arc::clone(task)) {
+        if let Some(before) = self.tasks.insert(task.id.clone(), Arc::clone(task)) {
+            self.take_from_ledger(&before);
+        }
+        let slots = self.slots.entry(task.service.clone()).or_default();
+        let of_slot = slots.entry(task.slot.clone()).or_default();
+        match of_slot.iter_mut().find(|known| known.id == task.id) {
+            Some(known) => *known = Arc::clone(task),
             None => {
-                self.tasks_of.entry(task.service.clone()).or_default().insert(task.id.clone());
+                let is_older = |known: &Arc<Task>| age(known) < age(task);
+                of_slot.insert(of_slot.partition_point(is_older), Arc::clone(task));
             }
-            Some(before) => self.take_from_ledger(&before),
         }
         if let Some(node) = &task.node {
             self.ledgers.entry(node.clone()).or_default().add(task);
@@ -201,13 +224,17 @@ impl Cluster {
 
     fn remove_task(&mut self, id: &TaskId) {
         let Some(task) = self.tasks.remove(id) else { return };
-        if let Some(ids) = self.tasks_of.get_mut(&task.service) {
-            ids.remove(id);
-            if ids.is_empty() {
-                self.tasks_of.remove(&task.service);
+        self.take_from_ledger(&task);
+        let Some(slots) = self.slots.get_mut(&task.service) else { return };
+        if let Some(of_slot) = slots.get_mut(&task.slot) {
+            of_slot.retain(|known| known.id != *id);
+            if of_slot.is_empty() {
+                slots.remove(&task.slot);
             }
         }
-        self.take_from_ledger(&task);
+        if slots.is_empty() {
+            self.slots.remove(&task.service);
+        }
     }
 
     fn take_from_ledger(&mut self, task: &Task) {
@@ -265,9 +292,29 @@ impl Cluster {
         self.next_task
     }
 
-    /// The tasks of a service, by id.
+    /// The slots of a service that have tasks, and the tasks of each, oldest first.
+    pub(crate) fn slots_of(
+        &self,
+        service: &ServiceId,
+    ) -> impl Iterator<Item = (&Slot, &[Arc<Task>])> {
+        let slots = self.slots.get(service).into_iter().flatten();
+        slots.map(|(slot, tasks)| (slot, tasks.as_slice()))
+    }
+
+    /// The tasks of one slot, oldest first.
+    pub(crate) fn tasks_in(&self, service: &ServiceId, slot: &Slot) -> &[Arc<Task>] {
+        let tasks = self.slots.get(service).and_then(|slots| slots.get(slot));
+        tasks.map_or(&[], Vec::as_slice)
+    }
+
+    /// The tasks of a service by slot, and those of a slot oldest first.
     pub fn tasks_of(&self, service: &ServiceId) -> impl Iterator<Item = &Arc<Task>> {
-        self.tasks_of.get(service).into_iter().flatten().filter_map(|id| self.tasks.get(id))
+        self.slots_of(service).flat_map(|(_, tasks)| tasks)
+    }
+
+    /// The services that have a place on each node that they may use.
+    pub(crate) const fn globals(&self) -> &BTreeSet<ServiceId> {
+        &self.globals
     }
 
     /// The tasks of a node that are missed, by id: see [`Task::is_missed`].

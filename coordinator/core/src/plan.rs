@@ -1,4 +1,5 @@
-//! The passes, in their order. None makes work for an earlier one.
+//! The passes, in their order. None makes work for an earlier one, and none for that of another service: so each service
+//! is taken through all of them before the next, and what no longer fits into a step costs nothing.
 
 mod collect;
 pub(crate) mod depend;
@@ -24,21 +25,18 @@ pub(crate) fn plan(draft: &mut Draft<'_>) {
         if scope.is_empty() {
             return;
         }
-        for pass in [rollout::pass, reconcile::pass, place::pass, collect::pass] {
-            scope.iter().for_each(|service| in_bounds(draft, service, pass));
+        for service in &scope {
+            if draft.is_full() {
+                draft.touch(service);
+                continue;
+            }
+            for pass in [rollout::pass, reconcile::pass, place::pass, collect::pass] {
+                pass(draft, service);
+            }
         }
         if draft.is_full() {
             return;
         }
-    }
-}
-
-/// Plans a service, or leaves it to the next step when this one is full.
-fn in_bounds(draft: &mut Draft<'_>, service: &ServiceId, pass: fn(&mut Draft<'_>, &ServiceId)) {
-    if draft.is_full() {
-        draft.touch(service);
-    } else {
-        pass(draft, service);
     }
 }
 

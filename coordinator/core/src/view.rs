@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::id::{NodeId, ServiceId, TaskId};
+use model::id::{NodeId, ServiceId, Slot, TaskId};
 use model::node::{Availability, Node};
 use model::service::Service;
 use model::task::Task;
@@ -69,9 +69,8 @@ pub struct ServiceProgress {
 #[must_use]
 pub fn service_progress(cluster: &Cluster, service: &Service, now: Timestamp) -> ServiceProgress {
     let wanted = slot::wanted(cluster, service);
-    let slots = slot::slots(cluster, service);
-    let is_done = |wanted: &&model::id::Slot| {
-        slots.get(wanted).is_some_and(|tasks| slot::progress(tasks, service, now) == Progress::Done)
+    let is_done = |wanted: &&Slot| {
+        slot::progress(cluster.tasks_in(&service.id, wanted), service, now) == Progress::Done
     };
     let serves = |task: &&Arc<Task>| task.is_wanted() && task.state.serving_since().is_some();
     ServiceProgress {

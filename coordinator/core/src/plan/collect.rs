@@ -1,9 +1,8 @@
 //! Forgets what is over.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::id::{ServiceId, Slot};
+use model::id::ServiceId;
 use model::service::ServicePhase;
 use model::task::Task;
 
@@ -14,11 +13,10 @@ use crate::plan::slot;
 pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId) {
     let Some(service) = draft.cluster.services().get(id).cloned() else { return };
     let is_removing = service.phase == ServicePhase::Removing;
-    let mut slots: BTreeMap<Slot, Vec<Arc<Task>>> = BTreeMap::new();
-    for task in draft.cluster.tasks_of(id) {
-        slots.entry(task.slot.clone()).or_default().push(Arc::clone(task));
-    }
-    for tasks in slots.into_values() {
+    let has_ended = |tasks: &&[Arc<Task>]| tasks.iter().any(|task| task.state.is_final());
+    let slots = draft.cluster.slots_of(id).map(|(_, tasks)| tasks).filter(has_ended);
+    let slots: Vec<Vec<Arc<Task>>> = slots.map(<[_]>::to_vec).collect();
+    for tasks in slots {
         if draft.is_full() {
             return draft.touch(id);
         }

@@ -21,22 +21,45 @@ const BACKOFF_LIMIT: Duration = Duration::from_secs(300);
 pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId) {
     let Some(service) = draft.cluster.services().get(id).cloned() else { return };
     let wanted = slot::wanted(draft.cluster, &service);
-    let slots = slot::slots(draft.cluster, &service);
+    clear(draft, id, &wanted);
     let mut empty = Vec::new();
-    for (slot, tasks) in slots {
+    for slot in wanted {
         // One more is written with the first task that is made.
         if draft.room() <= empty.len() + 1 {
             draft.touch(id);
             break;
         }
-        // `wanted` is in the order of slots: made from a range, or from nodes by id.
-        if wanted.binary_search(&slot).is_err() {
-            tasks.iter().for_each(|task| returning::dismiss(draft, task, StopCause::Operator));
-        } else if wants_task(draft, &service, &slot, &tasks) {
+        let tasks = draft.cluster.tasks_in(id, &slot);
+        if let Some(only) = settled(tasks, &service) {
+            let settles_at = slot::settles_at(only, &service).filter(|at| *at > draft.now);
+            settles_at.into_iter().for_each(|at| draft.wake(id, at));
+            continue;
+        }
+        let tasks = tasks.to_vec();
+        if wants_task(draft, &service, &slot, &tasks) {
             empty.push(slot);
         }
     }
     fill(draft, &service, empty);
+}
+
+/// Stops what is in slots that the service should not have any more.
+fn clear(draft: &mut Draft<'_>, id: &ServiceId, wanted: &[Slot]) {
+    // `wanted` is in the order of slots: made from a range, or from nodes by id.
+    let slots = draft.cluster.slots_of(id).filter(|(slot, _)| wanted.binary_search(slot).is_err());
+    let tasks: Vec<_> = slots.flat_map(|(_, tasks)| tasks).cloned().collect();
+    for task in tasks {
+        if draft.is_full() {
+            return draft.touch(id);
+        }
+        returning::dismiss(draft, &task, StopCause::Operator);
+    }
+}
+
+/// The task of a slot about which there is nothing to decide: the only one, of the target, and on a node.
+fn settled<'a>(tasks: &'a [Arc<Task>], service: &Service) -> Option<&'a Arc<Task>> {
+    let [only] = tasks else { return None };
+    Some(only).filter(|task| task.node.is_some() && slot::is_current(task, service))
 }
 
 /// Makes a task for each slot. The numbers are written off first: a crash in between skips some and repeats none.

@@ -37,12 +37,8 @@ fn roll(draft: &mut Draft<'_>, service: &Service) {
         }
         FailureAction::Rollback | FailureAction::Pause | FailureAction::Continue => {}
     }
-    let slots = slot::slots(draft.cluster, service);
-    let progress = |wanted| {
-        slots
-            .get(wanted)
-            .map_or(Progress::Moving, |tasks| slot::progress(tasks, service, draft.now))
-    };
+    let progress =
+        |slot| slot::progress(draft.cluster.tasks_in(&service.id, slot), service, draft.now);
     let (mut moving, mut old, mut done) = (0, Vec::new(), 0);
     for slot in &wanted {
         match progress(slot) {

@@ -1,6 +1,5 @@
 //! The slots of a service and how far each has come.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::id::Slot;
@@ -22,16 +21,6 @@ pub(crate) enum Progress {
     Moving,
     /// The target runs and has been healthy for long enough.
     Done,
-}
-
-/// Each slot that the service should have, and each that it still has, with its tasks.
-pub(crate) fn slots(cluster: &Cluster, service: &Service) -> BTreeMap<Slot, Vec<Arc<Task>>> {
-    let mut slots: BTreeMap<Slot, Vec<Arc<Task>>> =
-        wanted(cluster, service).into_iter().map(|slot| (slot, Vec::new())).collect();
-    for task in cluster.tasks_of(&service.id) {
-        slots.entry(task.slot.clone()).or_default().push(Arc::clone(task));
-    }
-    slots
 }
 
 /// How many ended tasks of a slot are remembered: enough for the longest backoff, and to see a pattern.
