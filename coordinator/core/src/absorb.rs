@@ -288,10 +288,10 @@ fn report(draft: &mut Draft<'_>, node: &NodeId, reports: &[Report]) -> Reply {
 }
 
 fn observe(draft: &mut Draft<'_>, task: Task) {
-    let service = task.service.clone();
+    let (service, slot) = (task.service.clone(), task.slot.clone());
     let is_final = task.state.is_final();
     draft.put_task(task);
-    draft.touch(&service);
+    draft.touch_slot(&service, &slot);
     touch_dependents(draft, &service);
     if is_final {
         draft.touch_waiting();

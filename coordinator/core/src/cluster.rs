@@ -113,6 +113,8 @@ pub struct Cluster {
     neighbours: BTreeMap<String, BTreeSet<NodeId>>,
     /// Not stored: services to be planned again, and when.
     pub(crate) due: BTreeMap<ServiceId, Timestamp>,
+    /// Not stored: slots to be planned in the next step, of services of which the rest need not be.
+    pub(crate) touched: BTreeMap<ServiceId, BTreeSet<Slot>>,
     pub(crate) silence: Silence,
     /// Not stored: see [`Cluster::bound`].
     pub(crate) most: Bound,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::id::{NodeId, ServiceId, Slot, TaskId};
-use model::service::Service;
+use model::service::{Service, ServicePhase};
 use model::task::{DesiredState, StopCause, Task, TaskState};
 use model::time::Timestamp;
 
@@ -74,6 +74,16 @@ impl<'a> Draft<'a> {
         self.wake(service, self.now);
     }
 
+    /// Plans one slot of the service in this step. While it is rolled out each slot has to do with every other.
+    pub(crate) fn touch_slot(&mut self, id: &ServiceId, slot: &Slot) {
+        let is_steady = |service: &Arc<Service>| service.phase == ServicePhase::Steady;
+        if self.cluster.services().get(id).is_some_and(is_steady) {
+            self.cluster.touched.entry(id.clone()).or_default().insert(slot.clone());
+        } else {
+            self.touch(id);
+        }
+    }
+
     /// Plans the service again at `at`, or earlier if it was to be planned earlier.
     pub(crate) fn wake(&mut self, service: &ServiceId, at: Timestamp) {
         let due = self.cluster.due.entry(service.clone()).or_insert(at);
@@ -99,7 +109,8 @@ impl<'a> Draft<'a> {
     }
 
     pub(crate) fn into_step(self) -> Step {
-        let due = self.cluster.due.values().min().copied();
+        let touched = (!self.cluster.touched.is_empty()).then_some(self.now);
+        let due = self.cluster.due.values().min().copied().into_iter().chain(touched).min();
         let is_watching = !self.cluster.nodes().is_empty();
         let silence = is_watching.then_some(self.cluster.silence.look_at);
         let wake_at = due.into_iter().chain(silence).min();

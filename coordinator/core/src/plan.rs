@@ -10,9 +10,55 @@ mod returning;
 mod rollout;
 pub(crate) mod slot;
 
-use model::id::ServiceId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use model::id::{ServiceId, Slot};
+use model::task::Task;
+
+use crate::cluster::Cluster;
 use crate::draft::Draft;
+
+/// What of a service is planned.
+#[derive(Debug)]
+pub(crate) enum Scope {
+    All,
+    /// Nothing but these slots can have something to do.
+    Slots(BTreeSet<Slot>),
+}
+
+impl Scope {
+    /// The tasks of each slot that is planned.
+    pub(crate) fn slots<'a>(
+        &'a self,
+        cluster: &'a Cluster,
+        service: &'a ServiceId,
+    ) -> Box<dyn Iterator<Item = &'a [Arc<Task>]> + 'a> {
+        match self {
+            Self::All => Box::new(cluster.slots_of(service).map(|(_, tasks)| tasks)),
+            Self::Slots(slots) => {
+                Box::new(slots.iter().map(|slot| cluster.tasks_in(service, slot)))
+            }
+        }
+    }
+
+    /// The tasks that are planned.
+    pub(crate) fn tasks<'a>(
+        &'a self,
+        cluster: &'a Cluster,
+        service: &'a ServiceId,
+    ) -> impl Iterator<Item = &'a Arc<Task>> {
+        self.slots(cluster, service).flatten()
+    }
+
+    /// Leaves what did not fit into this step to the next.
+    pub(crate) fn put_off(&self, draft: &mut Draft<'_>, service: &ServiceId) {
+        match self {
+            Self::All => draft.touch(service),
+            Self::Slots(slots) => slots.iter().for_each(|slot| draft.touch_slot(service, slot)),
+        }
+    }
+}
 
 /// Plans every service whose time has come.
 pub(crate) fn plan(draft: &mut Draft<'_>) {
@@ -21,18 +67,19 @@ pub(crate) fn plan(draft: &mut Draft<'_>) {
     const ROUNDS: usize = 8;
     liveness::pass(draft);
     for _ in 0..ROUNDS {
-        let scope = take_due(draft);
-        if scope.is_empty() {
+        let due = take_due(draft);
+        if due.is_empty() {
             return;
         }
-        for service in &scope {
+        for (service, scope) in &due {
             if draft.is_full() {
-                draft.touch(service);
+                scope.put_off(draft, service);
                 continue;
             }
-            for pass in [rollout::pass, reconcile::pass, place::pass, collect::pass] {
-                pass(draft, service);
-            }
+            rollout::pass(draft, service);
+            reconcile::pass(draft, service, scope);
+            place::pass(draft, service, scope);
+            collect::pass(draft, service, scope);
         }
         if draft.is_full() {
             return;
@@ -40,12 +87,16 @@ pub(crate) fn plan(draft: &mut Draft<'_>) {
     }
 }
 
-fn take_due(draft: &mut Draft<'_>) -> Vec<ServiceId> {
+fn take_due(draft: &mut Draft<'_>) -> BTreeMap<ServiceId, Scope> {
     let now = draft.now;
-    let due: Vec<ServiceId> =
-        draft.cluster.due.iter().filter(|(_, at)| **at <= now).map(|(id, _)| id.clone()).collect();
-    for service in &due {
-        draft.cluster.due.remove(service);
+    let due = draft.cluster.due.iter().filter(|(_, at)| **at <= now);
+    let due: Vec<ServiceId> = due.map(|(id, _)| id.clone()).collect();
+    let slots = std::mem::take(&mut draft.cluster.touched).into_iter();
+    let mut scopes: BTreeMap<ServiceId, Scope> =
+        slots.map(|(id, slots)| (id, Scope::Slots(slots))).collect();
+    for id in due {
+        draft.cluster.due.remove(&id);
+        scopes.insert(id, Scope::All);
     }
-    due
+    scopes
 }

@@ -8,17 +8,17 @@ use model::task::Task;
 
 use crate::cluster::Change;
 use crate::draft::Draft;
-use crate::plan::slot;
+use crate::plan::{Scope, slot};
 
-pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId) {
+pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
     let Some(service) = draft.cluster.services().get(id).cloned() else { return };
     let is_removing = service.phase == ServicePhase::Removing;
     let has_ended = |tasks: &&[Arc<Task>]| tasks.iter().any(|task| task.state.is_final());
-    let slots = draft.cluster.slots_of(id).map(|(_, tasks)| tasks).filter(has_ended);
+    let slots = scope.slots(draft.cluster, id).filter(has_ended);
     let slots: Vec<Vec<Arc<Task>>> = slots.map(<[_]>::to_vec).collect();
     for tasks in slots {
         if draft.is_full() {
-            return draft.touch(id);
+            return scope.put_off(draft, id);
         }
         let (forgotten, remembered) = slot::ended(&tasks);
         let going = forgotten.iter().chain(remembered.iter().filter(|_| is_removing));

@@ -17,15 +17,16 @@ use self::field::Field;
 use self::filter::{Refusal, Seat, refusal};
 use crate::cluster::Cluster;
 use crate::draft::Draft;
+use crate::plan::Scope;
 
-pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId) {
+pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
     let is_waiting =
         |task: &&Arc<Task>| task.state == TaskState::Pending && task.desired == DesiredState::Run;
-    let waiting: Vec<_> = draft.cluster.tasks_of(id).filter(is_waiting).cloned().collect();
+    let waiting: Vec<_> = scope.tasks(draft.cluster, id).filter(is_waiting).cloned().collect();
     let mut search = Search::default();
     for task in waiting {
         if draft.is_full() {
-            return draft.touch(id);
+            return scope.put_off(draft, id);
         }
         match search.find(draft.cluster, &task, draft.now) {
             Ok(node) => {

@@ -11,22 +11,27 @@ use model::time::Timestamp;
 
 use crate::cluster::Change;
 use crate::draft::Draft;
-use crate::plan::{depend, place, returning, slot};
+use crate::plan::{Scope, depend, place, returning, slot};
 
 /// The first wait before a failed task is replaced; doubled with each failure of the slot that is still remembered.
 const BACKOFF: Duration = Duration::from_secs(10);
 /// No wait is longer.
 const BACKOFF_LIMIT: Duration = Duration::from_secs(300);
 
-pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId) {
+pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
     let Some(service) = draft.cluster.services().get(id).cloned() else { return };
-    let wanted = slot::wanted(draft.cluster, &service);
-    clear(draft, id, &wanted);
+    let (wanted, unwanted) = sort(draft, &service, scope);
+    for task in unwanted {
+        if draft.is_full() {
+            return scope.put_off(draft, id);
+        }
+        returning::dismiss(draft, &task, StopCause::Operator);
+    }
     let mut empty = Vec::new();
     for slot in wanted {
         // One more is written with the first task that is made.
         if draft.room() <= empty.len() + 1 {
-            draft.touch(id);
+            scope.put_off(draft, id);
             break;
         }
         let tasks = draft.cluster.tasks_in(id, &slot);
@@ -43,16 +48,24 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId) {
     fill(draft, &service, empty);
 }
 
-/// Stops what is in slots that the service should not have any more.
-fn clear(draft: &mut Draft<'_>, id: &ServiceId, wanted: &[Slot]) {
-    // `wanted` is in the order of slots: made from a range, or from nodes by id.
-    let slots = draft.cluster.slots_of(id).filter(|(slot, _)| wanted.binary_search(slot).is_err());
-    let tasks: Vec<_> = slots.flat_map(|(_, tasks)| tasks).cloned().collect();
-    for task in tasks {
-        if draft.is_full() {
-            return draft.touch(id);
+/// The slots that the service should have, and the tasks that are in others.
+fn sort(draft: &Draft<'_>, service: &Service, scope: &Scope) -> (Vec<Slot>, Vec<Arc<Task>>) {
+    let cluster = &*draft.cluster;
+    match scope {
+        Scope::All => {
+            let wanted = slot::wanted(cluster, service);
+            // They are in the order of slots: made from a range, or from nodes by id.
+            let is_unwanted = |(slot, _): &(&Slot, _)| wanted.binary_search(slot).is_err();
+            let unwanted = cluster.slots_of(&service.id).filter(is_unwanted);
+            let unwanted = unwanted.flat_map(|(_, tasks)| tasks).cloned().collect();
+            (wanted, unwanted)
         }
-        returning::dismiss(draft, &task, StopCause::Operator);
+        Scope::Slots(slots) => {
+            let (wanted, unwanted): (Vec<Slot>, Vec<Slot>) =
+                slots.iter().cloned().partition(|slot| slot::wants(cluster, service, slot));
+            let unwanted = unwanted.iter().flat_map(|slot| cluster.tasks_in(&service.id, slot));
+            (wanted, unwanted.cloned().collect())
+        }
     }
 }
 

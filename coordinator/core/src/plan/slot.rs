@@ -53,6 +53,21 @@ pub(crate) fn wanted(cluster: &Cluster, service: &Service) -> Vec<Slot> {
     }
 }
 
+/// Says whether the service should have this slot.
+pub(crate) fn wants(cluster: &Cluster, service: &Service, slot: &Slot) -> bool {
+    match (service.target.spec.mode, slot) {
+        _ if service.phase == ServicePhase::Removing => false,
+        (Mode::Replicated { replicas }, Slot::Replica(number)) => (1..=replicas).contains(number),
+        (Mode::Once, Slot::Replica(number)) => *number == 1,
+        (Mode::Global, Slot::Node(id)) => cluster.nodes().get(id).is_some_and(|node| {
+            node.availability == Availability::Active
+                && place::filter::unmet(node, &service.target.spec.task).is_none()
+        }),
+        (Mode::Replicated { .. } | Mode::Once, Slot::Node(_))
+        | (Mode::Global, Slot::Replica(_)) => false,
+    }
+}
+
 /// Says whether the task is of the target's template, wanted, and not over.
 pub(crate) fn is_current(task: &Task, service: &Service) -> bool {
     task.generation.template == service.target.template
