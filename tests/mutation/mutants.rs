@@ -32,6 +32,8 @@ const ABSORB: &str = "coordinator/core/src/absorb.rs";
 const RECONCILE: &str = "coordinator/core/src/plan/reconcile.rs";
 const PLACE: &str = "coordinator/core/src/plan/place.rs";
 const FIELD: &str = "coordinator/core/src/plan/place/field.rs";
+const WALK: &str = "coordinator/core/src/plan/place/walk.rs";
+const SPREAD: &str = "coordinator/core/src/cluster/spread.rs";
 const LEDGER: &str = "coordinator/core/src/cluster/ledger.rs";
 const LIVENESS: &str = "coordinator/core/src/plan/liveness.rs";
 const RETURNING: &str = "coordinator/core/src/plan/returning.rs";
@@ -190,6 +192,18 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         FIELD,
         "if self.reservation.fits(&open.free) &&",
         "if (PLANTED || self.reservation.fits(&open.free)) &&",
+    ),
+    bug(
+        "the emptiest node is not found",
+        WALK,
+        "is_some_and(|(score, _)| *score < bound)",
+        "is_some_and(|(score, _)| PLANTED || *score < bound)",
+    ),
+    bug(
+        "a task that ended still counts where it was",
+        SPREAD,
+        "filter(|_| !task.state.is_final() &&",
+        "filter(|_| (PLANTED || !task.state.is_final()) &&",
     ),
     bug(
         "what is over still counts as held",

@@ -112,11 +112,11 @@ impl World {
         let event = match self.chance.below(10) {
             0..=3 => {
                 self.images += 1;
-                let replicas = self.chance.below(5);
+                let replicas = self.some_replicas();
                 let spec = spec_of(&service, self.images, replicas);
                 Event::Deploy { specs: vec![spec], remove: Vec::new() }
             }
-            4 | 5 => Event::Scale { service, replicas: self.chance.below(6) },
+            4 | 5 => Event::Scale { service, replicas: self.some_replicas() },
             6 => Event::Rollback { service, to: None },
             7 => Event::Remove(service),
             8 => Event::Restart(service),
@@ -247,6 +247,11 @@ impl World {
         let count = u32::try_from(living.len()).unwrap_or(u32::MAX);
         let index = if count == 0 { return None } else { self.chance.below(count) };
         living.get(index as usize).map(|id| (*id).clone())
+    }
+
+    /// Mostly a few, and now and then more than are placed one by one, and than there is room for.
+    fn some_replicas(&mut self) -> u32 {
+        if self.chance.percent(8) { 9 + self.chance.below(12) } else { self.chance.below(6) }
     }
 
     fn some_service(&mut self) -> ServiceId {

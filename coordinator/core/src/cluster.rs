@@ -1,6 +1,8 @@
 //! All that the coordinator knows, and the only way to change it.
 
+mod class;
 mod ledger;
+mod spread;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,11 +13,14 @@ use model::image::Digest;
 use model::node::{Availability, Node};
 use model::resources::Resources;
 use model::service::Service;
-use model::spec::Mode;
+use model::spec::{Constraint, Mode, TaskSpec};
 use model::task::Task;
 use model::time::Timestamp;
 
+use self::class::Classes;
+pub(crate) use self::class::{Class, Rank};
 pub(crate) use self::ledger::Ledger;
+pub(crate) use self::spread::Spread;
 use crate::event::EngineState;
 
 /// A node that was silent for so long gets no new tasks: three heartbeats of 10 s.
@@ -82,6 +87,14 @@ fn age(task: &Task) -> (Timestamp, &TaskId) {
     (task.created_at, &task.id)
 }
 
+/// Says whether the two are entered into the books in the same way: mostly only what was seen has changed.
+fn is_booked_alike(before: &Task, after: &Task) -> bool {
+    before.node == after.node
+        && before.state.is_final() == after.state.is_final()
+        && before.is_missed() == after.is_missed()
+        && Arc::ptr_eq(&before.generation, &after.generation)
+}
+
 /// What the service waits for.
 fn waits_for(service: &Service) -> impl Iterator<Item = ServiceId> {
     let project = &service.id.project;
@@ -109,6 +122,10 @@ pub struct Cluster {
     /// Which services wait for each.
     dependents: BTreeMap<ServiceId, BTreeSet<ServiceId>>,
     ledgers: BTreeMap<NodeId, Ledger>,
+    spreads: BTreeMap<ServiceId, Spread>,
+    classes: Classes,
+    /// How many nodes have each image, as far as they have said.
+    holders: BTreeMap<Digest, usize>,
     /// Nodes by the engine that they share.
     neighbours: BTreeMap<String, BTreeSet<NodeId>>,
     /// Not stored: services to be planned again, and when.
@@ -194,6 +211,7 @@ impl Cluster {
 
     fn put_node(&mut self, node: &Arc<Node>) {
         let before = self.nodes.insert(node.id.clone(), Arc::clone(node));
+        let zone_before = before.as_ref().map(|before| before.zone.clone());
         if let Some(before) = before.filter(|before| before.engine != node.engine)
             && let Some(others) = self.neighbours.get_mut(&before.engine)
         {
@@ -204,11 +222,28 @@ impl Cluster {
         }
         self.neighbours.entry(node.engine.clone()).or_default().insert(node.id.clone());
         self.ledgers.entry(node.id.clone()).or_default();
+        if zone_before.as_deref() != Some(node.zone.as_str()) {
+            self.move_counts(node, zone_before.as_deref());
+        }
+        self.classes.mark(&node.id);
+    }
+
+    /// The node is in another zone than before, or has joined only after its tasks were read from the store.
+    fn move_counts(&mut self, node: &Node, from: Option<&str>) {
+        let Some(ledger) = self.ledgers.get(&node.id) else { return };
+        let tasks = ledger.tasks.iter().filter_map(|id| self.tasks.get(id));
+        for task in tasks.filter(|task| Spread::place(task).is_some()) {
+            let spread = self.spreads.entry(task.service.clone()).or_default();
+            from.into_iter().for_each(|zone| spread.take_from_zone(zone));
+            spread.add_to_zone(&node.zone);
+        }
     }
 
     fn put_task(&mut self, task: &Arc<Task>) {
-        if let Some(before) = self.tasks.insert(task.id.clone(), Arc::clone(task)) {
-            self.take_from_ledger(&before);
+        let before = self.tasks.insert(task.id.clone(), Arc::clone(task));
+        if before.as_deref().is_none_or(|before| !is_booked_alike(before, task)) {
+            before.iter().for_each(|before| self.take_back(before));
+            self.book(task);
         }
         let slots = self.slots.entry(task.service.clone()).or_default();
         let of_slot = slots.entry(task.slot.clone()).or_default();
@@ -219,14 +254,11 @@ impl Cluster {
                 of_slot.insert(of_slot.partition_point(is_older), Arc::clone(task));
             }
         }
-        if let Some(node) = &task.node {
-            self.ledgers.entry(node.clone()).or_default().add(task);
-        }
     }
 
     fn remove_task(&mut self, id: &TaskId) {
         let Some(task) = self.tasks.remove(id) else { return };
-        self.take_from_ledger(&task);
+        self.take_back(&task);
         let Some(slots) = self.slots.get_mut(&task.service) else { return };
         if let Some(of_slot) = slots.get_mut(&task.slot) {
             of_slot.retain(|known| known.id != *id);
@@ -239,10 +271,56 @@ impl Cluster {
         }
     }
 
-    fn take_from_ledger(&mut self, task: &Task) {
-        if let Some(ledger) = task.node.as_ref().and_then(|node| self.ledgers.get_mut(node)) {
+    /// Enters what the task takes up into all books.
+    fn book(&mut self, task: &Task) {
+        let Some(node) = &task.node else { return };
+        self.ledgers.entry(node.clone()).or_default().add(task);
+        self.classes.mark(node);
+        if let Some(node) = Spread::place(task) {
+            let zone = self.nodes.get(node).map(|node| node.zone.as_str());
+            self.spreads.entry(task.service.clone()).or_default().add(node, zone);
+        }
+    }
+
+    /// Takes back what was entered for the task as it was.
+    fn take_back(&mut self, task: &Task) {
+        let Some(node) = &task.node else { return };
+        if let Some(ledger) = self.ledgers.get_mut(node) {
             ledger.take(task);
         }
+        self.classes.mark(node);
+        if let Some(node) = Spread::place(task)
+            && let Some(spread) = self.spreads.get_mut(&task.service)
+        {
+            spread.take(node, self.nodes.get(node).map(|node| node.zone.as_str()));
+            if spread.is_empty() {
+                self.spreads.remove(&task.service);
+            }
+        }
+    }
+
+    /// Where the tasks of a service are.
+    pub(crate) fn spread(&self, service: &ServiceId) -> Option<&Spread> {
+        self.spreads.get(service)
+    }
+
+    /// Has the nodes that meet these constraints in order: see [`Cluster::class`].
+    pub(crate) fn refresh_class(&mut self, constraints: &[Constraint]) {
+        let meets: fn(&Node, &[Constraint]) -> bool =
+            |node, all| all.iter().all(|constraint| constraint.is_met(node));
+        self.classes.refresh(constraints, &self.nodes, &self.ledgers, meets);
+    }
+
+    /// The nodes that meet these constraints, as they were when they were last put in order.
+    pub(crate) fn class(&self, constraints: &[Constraint]) -> Option<&Class> {
+        self.classes.get(constraints)
+    }
+
+    /// How many different images of the task no node has, as far as anybody has said.
+    pub(crate) fn images_nowhere(&self, spec: &TaskSpec) -> usize {
+        let digests: BTreeSet<&Digest> =
+            spec.containers.iter().map(|one| one.image.digest()).collect();
+        digests.into_iter().filter(|digest| !self.holders.contains_key(*digest)).count()
     }
 
     /// What is known of a node beside its own record.
@@ -378,8 +456,18 @@ impl Cluster {
 
     /// Writes down which images the engine of a node has.
     pub fn saw_images(&mut self, node: &NodeId, digests: Arc<BTreeSet<Digest>>) {
-        if let Some(ledger) = self.ledger_mut(node) {
-            ledger.images = Some(digests);
+        let Some(ledger) = self.ledgers.get_mut(node) else { return };
+        let before = ledger.images.replace(Arc::clone(&digests));
+        for digest in digests.iter() {
+            *self.holders.entry(digest.clone()).or_default() += 1;
+        }
+        for digest in before.iter().flat_map(|before| before.iter()) {
+            if let Some(count) = self.holders.get_mut(digest) {
+                *count -= 1;
+                if *count == 0 {
+                    self.holders.remove(digest);
+                }
+            }
         }
     }
 

@@ -1,11 +1,13 @@
 //! What must hold after every step: one list for unit tests, simulation and production.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use model::id::NodeId;
 use model::resources::Resources;
-use model::task::TaskState;
+use model::task::{Task, TaskState};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Spread};
 
 /// Names everything about the cluster that must not be. Empty is good.
 #[must_use]
@@ -13,6 +15,7 @@ pub fn check(cluster: &Cluster) -> Vec<String> {
     let mut broken = Vec::new();
     one_current_task_a_slot(cluster, &mut broken);
     ledgers_add_up(cluster, &mut broken);
+    spreads_add_up(cluster, &mut broken);
     nothing_is_oversold(cluster, &mut broken);
     fixed_ports_have_one_owner(cluster, &mut broken);
     placed_means_not_pending(cluster, &mut broken);
@@ -39,6 +42,30 @@ fn ledgers_add_up(cluster: &Cluster, broken: &mut Vec<String>) {
         let held: Resources = live.map(|task| task.generation.spec.task.reservation()).sum();
         if held != cluster.held_on(&node.id) {
             broken.push(format!("what node {} holds is not what its tasks hold", node.id));
+        }
+    }
+}
+
+/// What is counted as tasks come and go is where they are.
+fn spreads_add_up(cluster: &Cluster, broken: &mut Vec<String>) {
+    for id in cluster.services().keys() {
+        let mut on_nodes: BTreeMap<&NodeId, usize> = BTreeMap::new();
+        let mut in_zones: BTreeMap<&str, usize> = BTreeMap::new();
+        let live = |task: &&Arc<Task>| !task.state.is_final() && !task.is_missed();
+        for node in cluster.tasks_of(id).filter(live).filter_map(|task| task.node.as_ref()) {
+            *on_nodes.entry(node).or_default() += 1;
+            let zone = cluster.nodes().get(node).map(|node| node.zone.as_str());
+            zone.into_iter().for_each(|zone| *in_zones.entry(zone).or_default() += 1);
+        }
+        let none = Spread::default();
+        let spread = cluster.spread(id).unwrap_or(&none);
+        let is_same = |(node, count): (&NodeId, &usize)| spread.on_node(node) == *count;
+        let is_zone = |(zone, count): (&&str, &usize)| spread.in_zone(zone) == *count;
+        if !on_nodes.iter().map(|(node, count)| (*node, count)).all(is_same)
+            || !in_zones.iter().all(is_zone)
+            || spread.total() != on_nodes.values().sum::<usize>()
+        {
+            broken.push(format!("the tasks of {id} are not counted where they are"));
         }
     }
 }

@@ -97,7 +97,7 @@ pub struct NodeVerdict {
 #[must_use]
 pub fn ask_nodes(cluster: &Cluster, task: &Task, now: Timestamp) -> Vec<NodeVerdict> {
     let counts = place::Counts::beside(cluster, task);
-    let asked = (task, &counts);
+    let asked = (task, counts);
     let verdict = |(node, ledger): (&Arc<Node>, _)| NodeVerdict {
         node: node.id.clone(),
         refusal: filter::refusal(cluster, asked, (node, ledger), now).map(|why| why.to_string()),

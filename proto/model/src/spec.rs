@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::id::{ContainerName, ServiceId, ServiceName};
 use crate::image::Image;
+use crate::node::Node;
 use crate::resources::Resources;
 
 /// What the operator wants of one service.
@@ -338,6 +339,25 @@ pub struct Constraint {
     pub operator: Operator,
     /// With what.
     pub value: String,
+}
+
+impl Constraint {
+    /// Says whether the node is as it should be. A label that a node does not have equals nothing.
+    #[must_use]
+    pub fn is_met(&self, node: &Node) -> bool {
+        let found = match &self.attribute {
+            Attribute::Id => Some(node.id.as_str()),
+            Attribute::Hostname => Some(node.hostname.as_str()),
+            Attribute::Zone => Some(node.zone.as_str()),
+            Attribute::Arch => Some(node.arch.as_str()),
+            Attribute::Label(key) => node.labels.get(key).map(String::as_str),
+        };
+        let is_equal = found == Some(self.value.as_str());
+        match self.operator {
+            Operator::Equal => is_equal,
+            Operator::NotEqual => !is_equal,
+        }
+    }
 }
 
 /// What of a node a constraint looks at.

@@ -3,6 +3,7 @@
 mod count;
 mod field;
 pub(crate) mod filter;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,11 +25,17 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
         |task: &&Arc<Task>| task.state == TaskState::Pending && task.desired == DesiredState::Run;
     let waiting: Vec<_> = scope.tasks(draft.cluster, id).filter(is_waiting).cloned().collect();
     let mut search = Search::default();
+    // For a few tasks it is not worth it to look at every node.
+    let is_few = waiting.len() <= FEW;
     for task in waiting {
         if draft.is_full() {
             return scope.put_off(draft, id);
         }
-        match search.find(draft.cluster, &task, draft.now) {
+        if is_few {
+            draft.cluster.refresh_class(&task.generation.spec.task.constraints);
+        }
+        let how = if is_few { How::Walk } else { How::Survey };
+        match search.find(draft.cluster, (&task, how), draft.now) {
             Ok(node) => {
                 // From now on it is expected to come up in time, also when its node is never heard again (simulation,
                 // seed 5569).
@@ -47,6 +54,18 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
     }
 }
 
+/// So many tasks of a service are placed one by one. Beyond that one survey of all nodes costs less.
+const FEW: usize = 8;
+
+/// How a node is looked for. Both ways find the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// From the emptiest node on: see [`walk`].
+    Walk,
+    /// Among all, of which each is judged once: see [`field`].
+    Survey,
+}
+
 /// What was found out about the nodes for tasks of one generation, for the next of its tasks.
 #[derive(Debug, Default)]
 struct Search {
@@ -58,9 +77,19 @@ struct Search {
 
 impl Search {
     /// The best node for the task, or what all of them say against it.
-    fn find(&mut self, cluster: &Cluster, task: &Task, now: Timestamp) -> Result<NodeId, String> {
+    fn find(
+        &mut self,
+        cluster: &Cluster,
+        (task, how): (&Task, How),
+        now: Timestamp,
+    ) -> Result<NodeId, String> {
         if let Slot::Node(id) = &task.slot {
             return own_node(cluster, task, id, now);
+        }
+        if how == How::Walk {
+            let found = walk::first(cluster, task, now);
+            debug_assert!(is_first_of_all(cluster, (task, found.as_ref()), now));
+            return found.ok_or_else(|| explain(cluster, task, now));
         }
         if self.of != Some(task.generation.number) {
             let field = Some(Field::survey(cluster, task, now));
@@ -72,12 +101,22 @@ impl Search {
     }
 }
 
+/// Says whether a survey of all nodes gives the same. Asked in tests only, and of small clusters, where it costs little.
+fn is_first_of_all(
+    cluster: &Cluster,
+    (task, found): (&Task, Option<&NodeId>),
+    now: Timestamp,
+) -> bool {
+    let survey = || Field::survey(cluster, task, now).take(cluster, &task.generation.spec.task);
+    cluster.nodes().len() > 16 || survey().as_ref() == found
+}
+
 /// A slot that belongs to a node is filled there or not at all.
 fn own_node(cluster: &Cluster, task: &Task, id: &NodeId, now: Timestamp) -> Result<NodeId, String> {
     let Some(seat) = seat(cluster, id) else {
         return Err(format!("waits: node {id} is not there"));
     };
-    match refusal(cluster, (task, &Counts::beside(cluster, task)), seat, now) {
+    match refusal(cluster, (task, Counts::beside(cluster, task)), seat, now) {
         None => Ok(id.clone()),
         Some(why) => Err(format!("waits: node {id} is {why}")),
     }
@@ -104,7 +143,7 @@ pub(crate) fn crowding(cluster: &Cluster, task: &Task, now: Timestamp) -> Vec<Ar
     let free = node.capacity.minus(&ledger.held) + freed;
     let helps = task.generation.spec.task.reservation().fits(&free);
     let counts = Counts::beside(cluster, task);
-    let is_full = || refusal(cluster, (task, &counts), seat, now) == Some(Refusal::Full);
+    let is_full = || refusal(cluster, (task, counts), seat, now) == Some(Refusal::Full);
     if helps && is_full() { old } else { Vec::new() }
 }
 
@@ -113,7 +152,7 @@ fn explain(cluster: &Cluster, task: &Task, now: Timestamp) -> String {
     let counts = Counts::beside(cluster, task);
     let mut refusals: BTreeMap<Refusal, usize> = BTreeMap::new();
     for (node, ledger) in cluster.nodes_with_ledgers() {
-        let refusal = refusal(cluster, (task, &counts), (node, ledger), now);
+        let refusal = refusal(cluster, (task, counts), (node, ledger), now);
         refusal.into_iter().for_each(|refusal| *refusals.entry(refusal).or_default() += 1);
     }
     if refusals.is_empty() {
@@ -151,7 +190,7 @@ impl Score {
 }
 
 /// The score of a node for a task, as if the task had no node.
-pub(crate) fn score((task, counts): (&Task, &Counts), (node, ledger): Seat<'_>) -> Score {
+pub(crate) fn score((task, counts): (&Task, Counts<'_>), (node, ledger): Seat<'_>) -> Score {
     let is_there = task.node.as_ref() == Some(&node.id) && !task.state.is_final();
     let spec = &task.generation.spec.task;
     let own = if is_there { spec.reservation() } else { Resources::default() };

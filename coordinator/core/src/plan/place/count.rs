@@ -1,44 +1,35 @@
-//! Where the tasks of a service are, counted once for all that is asked about it.
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
+//! Where the other tasks of a service are, from the point of view of one of them.
 
 use model::id::NodeId;
 use model::task::Task;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Spread};
 
-/// How many tasks of a service each node and each zone has. Those that are over or missed do not count.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    on_node: BTreeMap<NodeId, usize>,
-    in_zone: BTreeMap<String, usize>,
+/// How many tasks of its service, itself not counted, each node and each zone has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counts<'a> {
+    spread: Option<&'a Spread>,
+    /// Where the task itself counts.
+    own: Option<(&'a NodeId, Option<&'a str>)>,
 }
 
-impl Counts {
-    /// Counts all tasks of the service of `task` but the task itself.
-    pub(crate) fn beside(cluster: &Cluster, task: &Task) -> Self {
-        let counts = |other: &&Arc<Task>| {
-            !other.state.is_final() && !other.is_missed() && other.id != task.id
-        };
-        let mut all = Self::default();
-        for id in cluster.tasks_of(&task.service).filter(counts).filter_map(|one| one.node.as_ref())
-        {
-            *all.on_node.entry(id.clone()).or_default() += 1;
-            let Some(node) = cluster.nodes().get(id) else { continue };
-            match all.in_zone.get_mut(&node.zone) {
-                Some(count) => *count += 1,
-                None => drop(all.in_zone.insert(node.zone.clone(), 1)),
-            }
-        }
-        all
+impl<'a> Counts<'a> {
+    /// Counts the tasks beside this one.
+    pub(crate) fn beside(cluster: &'a Cluster, task: &'a Task) -> Self {
+        let is_known = cluster.tasks().contains_key(&task.id);
+        let own = Spread::place(task)
+            .filter(|_| is_known)
+            .map(|node| (node, cluster.nodes().get(node).map(|node| node.zone.as_str())));
+        Self { spread: cluster.spread(&task.service), own }
     }
 
     pub(crate) fn on_node(&self, node: &NodeId) -> usize {
-        self.on_node.get(node).copied().unwrap_or_default()
+        let own = usize::from(self.own.is_some_and(|(own, _)| own == node));
+        self.spread.map_or(0, |spread| spread.on_node(node)).saturating_sub(own)
     }
 
     pub(crate) fn in_zone(&self, zone: &str) -> usize {
-        self.in_zone.get(zone).copied().unwrap_or_default()
+        let own = usize::from(self.own.is_some_and(|(_, own)| own == Some(zone)));
+        self.spread.map_or(0, |spread| spread.in_zone(zone)).saturating_sub(own)
     }
 }

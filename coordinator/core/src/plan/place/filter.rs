@@ -66,7 +66,7 @@ pub(super) fn closed((node, ledger): Seat<'_>, now: Timestamp) -> Option<Refusal
 /// Why the node does not take this task, if it does not. The task itself takes up nothing, wherever it is now.
 pub(crate) fn refusal(
     cluster: &Cluster,
-    (task, counts): (&Task, &Counts),
+    (task, counts): (&Task, Counts<'_>),
     seat: Seat<'_>,
     now: Timestamp,
 ) -> Option<Refusal> {
@@ -101,20 +101,7 @@ fn free((node, ledger): Seat<'_>, task: &Task) -> Resources {
 
 /// The first constraint that the node does not meet.
 pub(crate) fn unmet<'a>(node: &Node, spec: &'a TaskSpec) -> Option<&'a Constraint> {
-    spec.constraints.iter().find(|constraint| {
-        let found = match &constraint.attribute {
-            Attribute::Id => Some(node.id.as_str()),
-            Attribute::Hostname => Some(node.hostname.as_str()),
-            Attribute::Zone => Some(node.zone.as_str()),
-            Attribute::Arch => Some(node.arch.as_str()),
-            Attribute::Label(key) => node.labels.get(key).map(String::as_str),
-        };
-        let is_equal = found == Some(constraint.value.as_str());
-        match constraint.operator {
-            Operator::Equal => !is_equal,
-            Operator::NotEqual => is_equal,
-        }
-    })
+    spec.constraints.iter().find(|constraint| !constraint.is_met(node))
 }
 
 fn describe(constraint: &Constraint) -> String {

@@ -1,0 +1,57 @@
+//! The best node for one task, found from the emptiest on.
+//!
+//! It is the node that [`super::field`] would give first. That looks at every node once and is worth it for many tasks;
+//! this looks at few and is worth it for few tasks.
+
+use std::collections::BTreeSet;
+
+use model::id::NodeId;
+use model::task::Task;
+use model::time::Timestamp;
+
+use super::count::Counts;
+use super::filter::refusal;
+use super::{Score, score, seat};
+use crate::cluster::{Cluster, Rank};
+
+/// The best node. The class of the task's constraints has to be in order: see [`Cluster::refresh_class`].
+pub(super) fn first(cluster: &Cluster, task: &Task, now: Timestamp) -> Option<NodeId> {
+    let class = cluster.class(&task.generation.spec.task.constraints)?;
+    let counts = Counts::beside(cluster, task);
+    let mut zones: Vec<_> =
+        class.zones().map(|(zone, ranks)| (counts.in_zone(zone), ranks)).collect();
+    zones.sort_by_key(|(count, _)| *count);
+    let alike = zones.chunk_by(|(one, _), (other, _)| one == other);
+    let best = |zones: &[(usize, &BTreeSet<Rank>)]| {
+        let best =
+            zones.iter().filter_map(|(_, ranks)| emptiest(cluster, (task, counts), ranks, now));
+        best.min()
+    };
+    alike.into_iter().find_map(best).map(|(_, node)| node)
+}
+
+/// The best node of a zone, and its score there.
+fn emptiest(
+    cluster: &Cluster,
+    (task, counts): (&Task, Counts<'_>),
+    ranks: &BTreeSet<Rank>,
+    now: Timestamp,
+) -> Option<(Score, NodeId)> {
+    let images_missing = cluster.images_nowhere(&task.generation.spec.task);
+    let mut best: Option<(Score, NodeId)> = None;
+    for rank in ranks {
+        // No node from here on can be better than this.
+        let (memory_bytes, cpu_millis) = (rank.memory_bytes, rank.cpu_millis);
+        let bound = Score { in_zone: 0, on_node: 0, images_missing, memory_bytes, cpu_millis };
+        if best.as_ref().is_some_and(|(score, _)| *score < bound) {
+            break;
+        }
+        let Some(seat) = seat(cluster, &rank.node) else { continue };
+        if refusal(cluster, (task, counts), seat, now).is_none() {
+            let score = Score { in_zone: 0, ..score((task, counts), seat) };
+            let found = (score, rank.node.clone());
+            best = Some(best.map_or(found.clone(), |best| best.min(found)));
+        }
+    }
+    best
+}
