@@ -196,8 +196,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     bug(
         "the emptiest node is not found",
         WALK,
-        "is_some_and(|(score, _)| *score < bound)",
-        "is_some_and(|(score, _)| PLANTED || *score < bound)",
+        "is_some_and(|(score, _)| *score <= bound)",
+        "is_some_and(|(score, _)| PLANTED || *score <= bound)",
     ),
     bug(
         "a task that ended still counts where it was",

@@ -40,10 +40,10 @@ fn emptiest(
     let images_missing = cluster.images_nowhere(&task.generation.spec.task);
     let mut best: Option<(Score, NodeId)> = None;
     for rank in ranks {
-        // No node from here on can be better than this.
+        // No node from here on can be better than this, and of equal ones the first is taken.
         let (memory_bytes, cpu_millis) = (rank.memory_bytes, rank.cpu_millis);
         let bound = Score { in_zone: 0, on_node: 0, images_missing, memory_bytes, cpu_millis };
-        if best.as_ref().is_some_and(|(score, _)| *score < bound) {
+        if best.as_ref().is_some_and(|(score, _)| *score <= bound) {
             break;
         }
         let Some(seat) = seat(cluster, &rank.node) else { continue };
