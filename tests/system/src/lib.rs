@@ -15,6 +15,8 @@
 pub mod cluster;
 pub mod docker;
 pub mod engine;
+pub mod machine;
+pub mod packages;
 pub mod program;
 pub mod puppet;
 pub mod registry;
@@ -26,6 +28,8 @@ pub mod wait;
 pub use cluster::{Cluster, Options};
 pub use docker::{Container, Docker};
 pub use engine::Engine;
+pub use machine::Machine;
+pub use packages::Packages;
 pub use program::{Program, Said};
 pub use scratch::Scratch;
 pub use wait::{SOON, until};

@@ -13,7 +13,7 @@ use crate::Said;
 use crate::program::installed;
 
 /// Who may sign packages; the machine's own list of them is signed by the same.
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 const APT: &str = "/usr/bin/apt-get";
 
@@ -68,19 +68,24 @@ impl Release {
 }
 
 /// Where cargo builds: two folders above this test.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.ancestors().nth(3).expect("a test is in target/PROFILE/deps").to_owned()
 }
 
-/// Where the machine has its own packages from: what Debian serves there it serves for every suite.
-fn mirror() -> String {
-    let apt = Path::new(APT);
-    assert!(apt.exists(), "these tests fetch engines from Debian, and there is no {APT}");
-    let sources = Said::by(Command::new(apt).args(["update", "--print-uris"]), "").good();
+/// The release of Debian that the machine has.
+pub(crate) fn codename() -> String {
     let machine = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let own = machine.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
-    let own = format!("/dists/{}/InRelease", own.unwrap_or("stable"));
+    own.unwrap_or("stable").to_owned()
+}
+
+/// Where the machine has its own packages from: what Debian serves there it serves for every suite.
+pub(crate) fn mirror() -> String {
+    let apt = Path::new(APT);
+    assert!(apt.exists(), "these tests fetch packages from Debian, and there is no {APT}");
+    let sources = Said::by(Command::new(apt).args(["update", "--print-uris"]), "").good();
+    let own = format!("/dists/{}/InRelease", codename());
     let addresses = sources.lines().filter_map(|line| line.split('\'').nth(1));
     let mirror = addresses.into_iter().find_map(|address| address.strip_suffix(own.as_str()));
     mirror.unwrap_or_else(|| panic!("apt has no source with {own}: {sources}")).to_owned()
