@@ -42,7 +42,7 @@ impl Housekeeping {
             return;
         }
         for id in ids {
-            self.fetched.entry(id).or_insert(now);
+            self.fetched.insert(id, now);
         }
         while self.fetched.len() > FETCHED_LIMIT {
             self.fetched.pop_first();
@@ -50,11 +50,16 @@ impl Housekeeping {
         self.save();
     }
 
-    /// What is on the engine, as the core judges it. What is not there any more is forgotten.
-    pub(crate) fn judge(&mut self, there: Vec<runtime::StoredImage>) -> Vec<StoredImage> {
+    /// What was on the engine at `asked_at`, as the core judges it. What was not there any more is forgotten; what was
+    /// fetched since can not be missed there.
+    pub(crate) fn judge(
+        &mut self,
+        asked_at: Timestamp,
+        there: Vec<runtime::StoredImage>,
+    ) -> Vec<StoredImage> {
         let known = self.fetched.len();
         let ids: BTreeSet<&String> = there.iter().map(|image| &image.id).collect();
-        self.fetched.retain(|id, _| ids.contains(id));
+        self.fetched.retain(|id, at| ids.contains(id) || *at >= asked_at);
         if self.fetched.len() != known {
             self.save();
         }
@@ -101,11 +106,14 @@ mod tests {
         let at = Timestamp::from_millis(7_000);
         Housekeeping::load(&directory).note(vec!["sha256:a".to_owned()], at);
         let mut again = Housekeeping::load(&directory);
-        let judged = again.judge(vec![stored("sha256:a"), stored("sha256:b")]);
+        let judged = again.judge(at, vec![stored("sha256:a"), stored("sha256:b")]);
         let ours: Vec<_> = judged.iter().map(|image| (image.is_ours, image.seen_at)).collect();
         assert_eq!(ours, [(true, at), (false, Timestamp::default())]);
-        let _gone = again.judge(vec![stored("sha256:b")]);
-        let back = Housekeeping::load(&directory).judge(vec![stored("sha256:a")]);
+        let _asked_before_it_was_fetched = again.judge(at, vec![stored("sha256:b")]);
+        assert!(again.judge(at, vec![stored("sha256:a")])[0].is_ours);
+        let later = Timestamp::from_millis(7_001);
+        let _gone = again.judge(later, vec![stored("sha256:b")]);
+        let back = Housekeeping::load(&directory).judge(later, vec![stored("sha256:a")]);
         assert!(!back[0].is_ours, "somebody else fetched it again");
         fs::remove_dir_all(directory).unwrap();
     }

@@ -93,7 +93,10 @@ enum Input {
     /// It has none of this one any more.
     Left(ProjectName),
     /// All images of the engine.
-    Images(Vec<StoredImage>),
+    Images {
+        asked_at: Timestamp,
+        images: Vec<StoredImage>,
+    },
 }
 
 struct Agent {
@@ -281,9 +284,9 @@ impl Agent {
                 self.leaving.found(projects);
                 None
             }
-            Input::Images(images) => {
+            Input::Images { asked_at, images } => {
                 self.tell_images(&images);
-                self.remove_images(images);
+                self.remove_images(asked_at, images);
                 None
             }
             Input::Left(project) => {

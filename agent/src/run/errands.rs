@@ -8,6 +8,7 @@ use agent_core::action::{Action, Outcome};
 use agent_core::event::OrderKind;
 use agent_core::{Order, garbage};
 use model::id::{ProjectName, TaskId};
+use model::time::Timestamp;
 use proto::wire;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -58,23 +59,23 @@ impl Agent {
     /// Lists the images: to say which there are, and to make room when the engine's disk is too full.
     pub(super) fn list_images(&self) {
         let Some(docker) = self.docker.clone() else { return };
-        let inputs = self.inputs.clone();
+        let (inputs, asked_at) = (self.inputs.clone(), self.clock.now());
         tokio::spawn(async move {
             match docker.images().await {
-                Ok(images) => drop(inputs.send(Input::Images(images)).await),
+                Ok(images) => drop(inputs.send(Input::Images { asked_at, images }).await),
                 Err(fault) => tracing::warn!(why = fault.message, "images were not listed"),
             }
         });
     }
 
     /// Removes a few images that nobody needs; the next sweep looks whether that was enough.
-    pub(super) fn remove_images(&mut self, images: Vec<StoredImage>) {
+    pub(super) fn remove_images(&mut self, asked_at: Timestamp, images: Vec<StoredImage>) {
         let percent = self.host.disk_percent().unwrap_or_default();
         let Some(docker) = self.docker.clone() else { return };
         if percent < self.config.garbage.disk_percent {
             return;
         }
-        let images = self.housekeeping.judge(images);
+        let images = self.housekeeping.judge(asked_at, images);
         let (limits, now) = (self.config.garbage, self.clock.now());
         let going = garbage::choose(&self.workload, &images, limits, now);
         for id in going.into_iter().map(str::to_owned) {
