@@ -126,6 +126,8 @@ fn plan(
     let now = shared.clock.now();
     let before = shared.published.read().cluster.clone();
     let mut after = before.clone();
+    // All of it is to be seen, however many steps it will take.
+    after.bound(usize::MAX);
     let event = Event::Deploy { specs: specs.to_vec(), remove: remove.to_vec() };
     let done = step(&mut after, &[event], now);
     for reply in done.replies {

@@ -280,6 +280,19 @@ async fn a_list_that_is_too_long_for_a_message_comes_in_pages() {
 }
 
 #[tokio::test]
+async fn a_plan_shows_all_of_what_will_take_many_steps() {
+    let cluster = alone();
+    let mut control = ControlClient::new(puppet::channel(&cluster.address));
+    let services = vec![pinned_service("app", 10_000)];
+    let request = wire::DeployRequest { services, dry_run: true, ..Default::default() };
+    let planned = soon(control.deploy(request)).await.unwrap().into_inner();
+    let tasks = &planned.services[0].tasks;
+    assert_eq!(tasks.len(), 10_000);
+    assert!(tasks.iter().all(|task| task.note.contains("no nodes")), "{:?}", tasks[9_999]);
+    assert!(cluster.tasks().is_empty(), "nothing was changed");
+}
+
+#[tokio::test]
 async fn a_request_whose_time_is_up_ends_and_holds_nothing_up() {
     let cluster = alone();
     let channel = puppet::channel(&cluster.address);

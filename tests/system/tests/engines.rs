@@ -182,11 +182,6 @@ volumes: {{data: {{}}}}
         let before = self.is_well();
         engine.kill();
         engine.restart();
-        std::fs::copy(
-            engine.root().join("../dockerd.log"),
-            format!("/tmp/engines/dockerd-{}.log", std::process::id()),
-        )
-        .unwrap();
         assert_eq!(self.is_well(), before);
         assert_eq!(self.page().good(), "welcome\n");
         // That it is looked after again is shown by what happens to one that ends.

@@ -31,7 +31,7 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
         if draft.is_full() {
             return scope.put_off(draft, id);
         }
-        if is_few {
+        if is_few && matches!(task.slot, Slot::Replica(_)) {
             draft.cluster.refresh_class(&task.generation.spec.task.constraints);
         }
         let how = if is_few { How::Walk } else { How::Survey };
