@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use system_tests::program::built;
-use system_tests::{Docker, Said, Scratch};
+use system_tests::{Docker, Machine, Packages, Said, Scratch};
 
 /// A piece of a page.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,29 +36,73 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
-/// A reader with a home and a folder of his own.
-struct Reader(Scratch);
+/// Where a page is read.
+enum Reader {
+    /// Somebody with a home and a folder of his own on this machine.
+    Here(Scratch),
+    /// Root of a machine that has the packages, and a checkout in which the programs are built.
+    There(Machine),
+}
 
 impl Reader {
-    fn run(&self, line: &str) -> Said {
-        let programs = built("wharf");
-        let path = std::env::var("PATH").unwrap();
-        let path = format!("{}:{path}", programs.parent().unwrap().display());
-        let mut command = Command::new("sh");
-        command.args(["-c", line]).current_dir(self.0.path()).env("PATH", path);
-        command.env("HOME", self.0.path()).env("NO_COLOR", "1").env("WHARF_LISTEN", "127.0.0.1:0");
-        for name in ["WHARF_ADDR", "WHARF_CONTEXT", "XDG_CONFIG_HOME", "XDG_STATE_HOME"] {
-            command.env_remove(name);
+    fn of(page: &Path) -> Self {
+        if page.file_stem().unwrap() == "install" {
+            Self::There(machine_to_install_on())
+        } else {
+            Self::Here(Scratch::new())
         }
-        Said::by(&mut command, "")
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        match self {
+            Self::Here(scratch) => drop(scratch.write(name, text)),
+            Self::There(machine) => machine.write(&format!("/root/{name}"), text),
+        }
+    }
+
+    fn run(&self, line: &str) -> Said {
+        match self {
+            Self::Here(scratch) => run_here(scratch, line),
+            Self::There(machine) => machine.run(&format!("cd /root; {line}")),
+        }
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        // A page that failed half way has left its cluster behind; one that did not has none.
-        let _ended = self.run("wharf dev stop");
+        if let Self::Here(scratch) = self {
+            // A page that failed half way has left its cluster behind; one that did not has none.
+            let _ended = run_here(scratch, "wharf dev stop");
+        }
     }
+}
+
+fn run_here(scratch: &Scratch, line: &str) -> Said {
+    let programs = built("wharf");
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", programs.parent().unwrap().display());
+    let mut command = Command::new("sh");
+    command.args(["-c", line]).current_dir(scratch.path()).env("PATH", path);
+    command.env("HOME", scratch.path()).env("NO_COLOR", "1").env("WHARF_LISTEN", "127.0.0.1:0");
+    for name in ["WHARF_ADDR", "WHARF_CONTEXT", "XDG_CONFIG_HOME", "XDG_STATE_HOME"] {
+        command.env_remove(name);
+    }
+    Said::by(&mut command, "")
+}
+
+fn machine_to_install_on() -> Machine {
+    let (packages, machine) = (Packages::new(), Machine::debian());
+    for package in packages.files() {
+        machine.copy(&package, "/root");
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    machine.copy(&root.join("systemd"), "/root");
+    machine.copy(&root.join("packaging"), "/root");
+    let unpack = "for package in *.deb; do dpkg-deb --extract $package unpacked; done";
+    machine.done(&format!(
+        "cd /root; {unpack}; mkdir target; mv unpacked/usr/bin target/release; rm -r unpacked"
+    ));
+    machine
 }
 
 /// The code that a line says it ends with.
@@ -73,12 +117,10 @@ fn every_command_of_every_page_does_what_the_page_says() {
     let mut commands = 0;
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let reader = Reader(Scratch::new());
+        let reader = Reader::of(&path);
         for block in blocks(&fs::read_to_string(&path).unwrap()) {
             match block {
-                Block::File { name, text } => {
-                    let _path = reader.0.write(&name, &text);
-                }
+                Block::File { name, text } => reader.write(&name, &text),
                 Block::Commands(lines) => {
                     for line in lines {
                         let said = reader.run(&line);
