@@ -60,16 +60,21 @@ pub(crate) async fn keep(
         .max_encoding_message_size(MESSAGE_LIMIT);
     let random = RandomState::new();
     let mut failures = 0_u32;
+    // Said when it changes: "connection refused" may well be followed by what an operator has to know.
+    let mut complaint = String::new();
     while !heard.is_closed() {
         match converse(client.clone(), hello(), &heard).await {
-            Ok(()) => failures = 0,
+            Ok(()) => {
+                failures = 0;
+                complaint.clear();
+            }
             Err(status) => {
-                let is_first = failures == 0;
                 failures = failures.saturating_add(1);
-                if is_first {
+                if complaint != status.message() {
+                    status.message().clone_into(&mut complaint);
                     tracing::warn!(
                         address = dial.address,
-                        why = status.message(),
+                        why = complaint,
                         "the coordinator can not be reached; what runs goes on, and it is tried again"
                     );
                 }

@@ -108,9 +108,16 @@ fn r3_a_coordinator_that_has_forgotten_everything_stops_nothing() {
     assert_eq!(before.len(), 4);
     cluster.kill_coordinator();
     fs::remove_dir_all(cluster.data_dir()).unwrap();
+    let path = cluster.scratch.path().join("n1.log");
+    let log = || fs::read_to_string(&path).unwrap();
+    // One complaint must not hide the next, which is about something else.
+    until("the agent misses its coordinator", SOON, || {
+        let log = log();
+        if log.contains("can not be reached") { Ok(()) } else { Err(log) }
+    });
     cluster.start_coordinator();
     let refused = until("the agents say that this is another cluster", SOON, || {
-        let log = fs::read_to_string(cluster.scratch.path().join("n1.log")).unwrap();
+        let log = log();
         let line = log.lines().find(|line| line.contains("belongs to")).map(str::to_owned);
         line.ok_or(log)
     });
