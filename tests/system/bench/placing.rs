@@ -7,17 +7,15 @@ use anyhow::Context as _;
 use coordinator_core::cluster::Cluster;
 use coordinator_core::event::{EngineState, Event, Report};
 use coordinator_core::{Step, step};
-use model::id::{NodeId, ServiceId};
-use model::image::{Image, Pin};
+use model::id::NodeId;
+use model::image::Pin;
 use model::node::{Availability, Node};
 use model::resources::Resources;
-use model::spec::{
-    Attribute, Constraint, ContainerSpec, FailureAction, Mode, Network, Operator, ProcessSpec,
-    RestartCondition, RestartPolicy, SecuritySpec, ServiceSpec, TaskSpec, UpdateOrder,
-    UpdatePolicy,
-};
+use model::spec::{Attribute, Constraint, Operator, ServiceSpec};
 use model::task::{Health, Task, TaskState};
 use model::time::Timestamp;
+use proto::convert::spec_from_wire;
+use system_tests::puppet::pinned_service;
 
 use crate::process::resident_kib;
 use crate::result::{Goal, Line, print};
@@ -203,49 +201,12 @@ fn spec(number: u32, replicas: u32) -> ServiceSpec {
         1 => vec![wish(Operator::NotEqual)],
         _ => Vec::new(),
     };
-    let id: ServiceId = format!("bench/service-{number:04}").parse().unwrap();
-    let image = Image {
-        reference: "bench:1".parse().unwrap(),
-        pin: Pin::Manifest(format!("sha256:{number:064x}").parse().unwrap()),
-    };
-    let task = TaskSpec {
-        containers: vec![container(image)],
-        network: Network::None,
-        constraints,
-        max_per_node: None,
-        restart: RestartPolicy {
-            condition: RestartCondition::Any,
-            max_attempts: None,
-            delay: Duration::from_secs(10),
-        },
-        restarts_asked: 0,
-    };
-    let update = UpdatePolicy {
-        parallelism: 10,
-        order: UpdateOrder::Auto,
-        monitor: Duration::from_secs(5),
-        max_failure_permille: 0,
-        progress_deadline: Duration::from_secs(600),
-        on_failure: FailureAction::Rollback,
-    };
-    ServiceSpec { id, mode: Mode::Replicated { replicas }, task, update, after: Vec::new() }
-}
-
-fn container(image: Image) -> ContainerSpec {
-    ContainerSpec {
-        name: "app".parse().unwrap(),
-        image,
-        process: ProcessSpec::default(),
-        reservation: Resources { cpu_millis: 250, memory_bytes: 512 << 20 },
-        limit: Resources::default(),
-        ports: Vec::new(),
-        mounts: Vec::new(),
-        files: Vec::new(),
-        health: None,
-        after: Vec::new(),
-        stop_signal: None,
-        stop_grace: Duration::from_secs(10),
-        labels: BTreeMap::new(),
-        security: SecuritySpec::default(),
+    let mut spec =
+        spec_from_wire(&pinned_service(&format!("service-{number:04}"), replicas)).unwrap();
+    spec.task.constraints = constraints;
+    for container in &mut spec.task.containers {
+        container.image.pin = Pin::Manifest(format!("sha256:{number:064x}").parse().unwrap());
+        container.reservation = Resources { cpu_millis: 250, memory_bytes: 512 << 20 };
     }
+    spec
 }
