@@ -178,20 +178,20 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     bug(
         "a full node takes more",
         FIELD,
-        "let is_out = !field.reservation.fits(&free)",
-        "let is_out = !PLANTED && !field.reservation.fits(&free)",
+        "|| !field.reservation.fits(&free)",
+        "|| !PLANTED && !field.reservation.fits(&free)",
     ),
     bug(
         "a port is given twice",
         FIELD,
-        "    spec.fixed_ports().any(",
-        "    !PLANTED && spec.fixed_ports().any(",
+        "is_some_and(|node| is_taken(node))",
+        "is_some_and(|node| !PLANTED && is_taken(node))",
     ),
     bug(
         "one node takes all tasks of a generation, however many",
         FIELD,
-        "if self.reservation.fits(&open.free) &&",
-        "if (PLANTED || self.reservation.fits(&open.free)) &&",
+        "!is_taken && self.reservation.fits(&open.free) &&",
+        "!is_taken && (PLANTED || self.reservation.fits(&open.free)) &&",
     ),
     bug(
         "the emptiest node is not found",

@@ -60,6 +60,8 @@ impl Client {
             all.extend(page.tasks);
             after = page.next;
             if after.is_empty() {
+                // They come in the order in which they were made.
+                all.sort_by_cached_key(place);
                 return Ok(all);
             }
         }
@@ -101,4 +103,15 @@ pub(crate) fn unary<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(UNARY);
     request
+}
+
+/// By service and slot; what is in a slot stays in its order.
+fn place(view: &wire::TaskView) -> Option<(String, String, u32, String)> {
+    use wire::slot::Kind;
+    let task = view.task.as_ref()?;
+    let (replica, node) = match task.slot.as_ref()?.kind.as_ref()? {
+        Kind::Replica(number) => (*number, String::new()),
+        Kind::Node(node) => (0, node.clone()),
+    };
+    Some((task.project.clone(), task.service.clone(), replica, node))
 }

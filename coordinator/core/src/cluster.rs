@@ -1,8 +1,10 @@
 //! All that the coordinator knows, and the only way to change it.
 
+mod by_name;
 mod class;
 mod ledger;
 mod spread;
+mod suiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,10 +19,12 @@ use model::spec::{Constraint, Mode, TaskSpec};
 use model::task::Task;
 use model::time::Timestamp;
 
+use self::by_name::{ByName, ByNode};
 use self::class::Classes;
 pub(crate) use self::class::{Class, Rank};
 pub(crate) use self::ledger::Ledger;
 pub(crate) use self::spread::Spread;
+use self::suiting::Suiting;
 use crate::event::EngineState;
 
 /// A node that was silent for so long gets no new tasks: three heartbeats of 10 s.
@@ -105,7 +109,12 @@ fn waits_for(service: &Service) -> impl Iterator<Item = ServiceId> {
 impl Sighting {
     /// Says whether the node was heard lately enough to be given work.
     pub(crate) fn is_fresh(&self, node: &Node, now: Timestamp) -> bool {
-        node.availability != Availability::Dead && now.since(self.at) < SUSPECT_AFTER
+        node.availability != Availability::Dead && self.is_recent(now)
+    }
+
+    /// The same of a node that lives.
+    pub(crate) fn is_recent(&self, now: Timestamp) -> bool {
+        now.since(self.at) < SUSPECT_AFTER
     }
 }
 
@@ -116,14 +125,19 @@ pub struct Cluster {
     tasks: BTreeMap<TaskId, Arc<Task>>,
     nodes: BTreeMap<NodeId, Arc<Node>>,
     next_task: u64,
-    slots: BTreeMap<ServiceId, Slots>,
+    slots: ByName<ServiceId, Slots>,
     /// Services that have a place on each node.
     globals: BTreeSet<ServiceId>,
     /// Which services wait for each.
     dependents: BTreeMap<ServiceId, BTreeSet<ServiceId>>,
-    ledgers: BTreeMap<NodeId, Ledger>,
-    spreads: BTreeMap<ServiceId, Spread>,
+    ledgers: ByNode<Ledger>,
+    /// Where the ledger of each node is.
+    numbers: BTreeMap<NodeId, usize>,
+    spreads: ByName<ServiceId, Spread>,
     classes: Classes,
+    suiting: Suiting,
+    /// Their numbers are their places here.
+    zones: Vec<String>,
     /// How many nodes have each image, as far as they have said.
     holders: BTreeMap<Digest, usize>,
     /// Nodes by the engine that they share.
@@ -211,7 +225,6 @@ impl Cluster {
 
     fn put_node(&mut self, node: &Arc<Node>) {
         let before = self.nodes.insert(node.id.clone(), Arc::clone(node));
-        let zone_before = before.as_ref().map(|before| before.zone.clone());
         if let Some(before) = before.filter(|before| before.engine != node.engine)
             && let Some(others) = self.neighbours.get_mut(&before.engine)
         {
@@ -221,21 +234,34 @@ impl Cluster {
             }
         }
         self.neighbours.entry(node.engine.clone()).or_default().insert(node.id.clone());
-        self.ledgers.entry(node.id.clone()).or_default();
-        if zone_before.as_deref() != Some(node.zone.as_str()) {
-            self.move_counts(node, zone_before.as_deref());
-        }
+        let number = self.ledgers.number(&node.id);
+        self.numbers.insert(node.id.clone(), number);
+        self.ledgers.entry(&node.id).into_iter().for_each(|ledger| ledger.join(node));
+        self.suiting.forget();
+        self.move_counts(node);
         self.classes.mark(&node.id);
     }
 
-    /// The node is in another zone than before, or has joined only after its tasks were read from the store.
-    fn move_counts(&mut self, node: &Node, from: Option<&str>) {
-        let Some(ledger) = self.ledgers.get(&node.id) else { return };
+    fn zone_number(&mut self, zone: &str) -> usize {
+        self.zone(zone).unwrap_or_else(|| {
+            self.zones.push(zone.to_owned());
+            self.zones.len() - 1
+        })
+    }
+
+    /// The node may be in another zone than before, or have joined only after its tasks were read from the store.
+    fn move_counts(&mut self, node: &Node) {
+        let zone = self.zone_number(&node.zone);
+        let Some(ledger) = self.ledgers.get_mut(&node.id).filter(|one| one.zone != Some(zone))
+        else {
+            return;
+        };
+        let from = ledger.zone.replace(zone);
         let tasks = ledger.tasks.iter().filter_map(|id| self.tasks.get(id));
         for task in tasks.filter(|task| Spread::place(task).is_some()) {
             let spread = self.spreads.entry(task.service.clone()).or_default();
             from.into_iter().for_each(|zone| spread.take_from_zone(zone));
-            spread.add_to_zone(&node.zone);
+            spread.add_to_zone(zone);
         }
     }
 
@@ -273,26 +299,33 @@ impl Cluster {
 
     /// Enters what the task takes up into all books.
     fn book(&mut self, task: &Task) {
-        let Some(node) = &task.node else { return };
-        self.ledgers.entry(node.clone()).or_default().add(task);
-        self.classes.mark(node);
+        // When the store is read the node joins after its tasks.
+        let Some(ledger) = task.node.as_ref().and_then(|node| self.ledgers.entry(node)) else {
+            return;
+        };
+        ledger.add(task);
         if let Some(node) = Spread::place(task) {
-            let zone = self.nodes.get(node).map(|node| node.zone.as_str());
-            self.spreads.entry(task.service.clone()).or_default().add(node, zone);
+            match self.spreads.get_mut(&task.service) {
+                Some(spread) => spread.add(node, ledger.zone),
+                None => {
+                    let spread = self.spreads.entry(task.service.clone()).or_default();
+                    spread.add(node, ledger.zone);
+                }
+            }
         }
+        task.node.iter().for_each(|node| self.classes.mark(node));
     }
 
     /// Takes back what was entered for the task as it was.
     fn take_back(&mut self, task: &Task) {
         let Some(node) = &task.node else { return };
-        if let Some(ledger) = self.ledgers.get_mut(node) {
-            ledger.take(task);
-        }
+        let Some(ledger) = self.ledgers.get_mut(node) else { return };
+        ledger.take(task);
         self.classes.mark(node);
         if let Some(node) = Spread::place(task)
             && let Some(spread) = self.spreads.get_mut(&task.service)
         {
-            spread.take(node, self.nodes.get(node).map(|node| node.zone.as_str()));
+            spread.take(node, ledger.zone);
             if spread.is_empty() {
                 self.spreads.remove(&task.service);
             }
@@ -302,6 +335,16 @@ impl Cluster {
     /// Where the tasks of a service are.
     pub(crate) fn spread(&self, service: &ServiceId) -> Option<&Spread> {
         self.spreads.get(service)
+    }
+
+    /// The number of a zone, if a node was ever there.
+    pub(crate) fn zone(&self, name: &str) -> Option<usize> {
+        self.zones.iter().position(|known| known == name)
+    }
+
+    /// Says of each node, in the order of their ids, whether it meets these constraints.
+    pub(crate) fn suiting(&mut self, constraints: &[Constraint]) -> Arc<Vec<bool>> {
+        self.suiting.ask(constraints, &self.nodes)
     }
 
     /// Has the nodes that meet these constraints in order: see [`Cluster::class`].
@@ -334,12 +377,20 @@ impl Cluster {
 
     /// All nodes in the order of their ids, each with what is known of it besides.
     pub(crate) fn nodes_with_ledgers(&self) -> impl Iterator<Item = (&Arc<Node>, &Ledger)> {
-        // Both are in the same order, and every node has a ledger.
-        let mut ledgers = self.ledgers.iter();
-        self.nodes.values().filter_map(move |node| {
-            let (_, ledger) = ledgers.by_ref().find(|(id, _)| **id == node.id)?;
-            Some((node, ledger))
-        })
+        // Both are in the same order.
+        let ledgers = self.numbers.values().map(|number| self.ledgers.at(*number));
+        self.nodes.values().zip(ledgers).filter_map(|(node, ledger)| Some((node, ledger?)))
+    }
+
+    /// The ledgers of all nodes in the order of their ids, each with its number.
+    pub(crate) fn ledgers(&self) -> impl Iterator<Item = (usize, &Ledger)> {
+        let numbers = self.numbers.values();
+        numbers.filter_map(|number| Some((*number, self.ledgers.at(*number)?)))
+    }
+
+    /// The node of this number.
+    pub(crate) fn numbered(&self, number: usize) -> Option<&Arc<Node>> {
+        self.ledgers.at(number)?.node.as_ref()
     }
 
     /// The nodes that share an engine with this one, itself among them.

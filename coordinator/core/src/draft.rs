@@ -17,19 +17,22 @@ pub(crate) struct Draft<'a> {
     pub(crate) now: Timestamp,
     /// Slots of each service that may move to the target now: said by rollout, done by reconcile.
     pub(crate) admitted: BTreeMap<ServiceId, BTreeSet<Slot>>,
+    /// Tasks that were made and are not written yet: reconcile leaves them to place, so that most are written once and not
+    /// twice. There is room for them.
+    pub(crate) made: Vec<Task>,
     changes: Vec<Change>,
     notes: BTreeMap<TaskId, String>,
 }
 
 impl<'a> Draft<'a> {
     pub(crate) fn new(cluster: &'a mut Cluster, now: Timestamp) -> Self {
-        let (admitted, changes, notes) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
-        Self { cluster, now, admitted, changes, notes }
+        let (admitted, notes) = (BTreeMap::new(), BTreeMap::new());
+        Self { cluster, now, admitted, made: Vec::new(), changes: Vec::new(), notes }
     }
 
     /// How many more changes fit into this step.
     pub(crate) fn room(&self) -> usize {
-        self.cluster.most.0.saturating_sub(self.changes.len())
+        self.cluster.most.0.saturating_sub(self.changes.len() + self.made.len())
     }
 
     /// Says whether the rest is to be left to the next step.

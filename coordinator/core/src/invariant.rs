@@ -60,7 +60,9 @@ fn spreads_add_up(cluster: &Cluster, broken: &mut Vec<String>) {
         let none = Spread::default();
         let spread = cluster.spread(id).unwrap_or(&none);
         let is_same = |(node, count): (&NodeId, &usize)| spread.on_node(node) == *count;
-        let is_zone = |(zone, count): (&&str, &usize)| spread.in_zone(zone) == *count;
+        let is_zone = |(zone, count): (&&str, &usize)| {
+            cluster.zone(zone).map_or(0, |zone| spread.in_zone(zone)) == *count
+        };
         if !on_nodes.iter().map(|(node, count)| (*node, count)).all(is_same)
             || !in_zones.iter().all(is_zone)
             || spread.total() != on_nodes.values().sum::<usize>()

@@ -1,6 +1,7 @@
 //! Names that identify things. Natural and deterministic: nothing here is drawn at random.
 
-use std::fmt;
+use std::cmp::Ordering;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -92,8 +93,21 @@ impl Rule {
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $rule:expr) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, PartialEq, Eq, Hash)]
         pub struct $type(Arc<str>);
+
+        impl Ord for $type {
+            fn cmp(&self, other: &Self) -> Ordering {
+                // Mostly one name is a copy of the other.
+                if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
+            }
+        }
+
+        impl PartialOrd for $type {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
 
         impl $type {
             /// Gives the name as text.
@@ -183,17 +197,78 @@ name!(
         rest: is_label,
     }
 );
-name!(
-    /// One run of one generation in a slot, `project.service.slot.number`: unique for ever and readable in `docker ps`.
-    TaskId,
-    Rule {
-        kind: "task id",
-        limit: 300,
-        allowed: "letters, digits, and after the first character - _ .",
-        first: |c| c.is_ascii_alphanumeric(),
-        rest: is_node,
+/// One run of one generation in a slot, `project.service.slot.number`: unique for ever and readable in `docker ps`.
+///
+/// In the order in which they were made: by number, and of equal numbers, which no two tasks of a cluster have, by text.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct TaskId {
+    text: Arc<str>,
+    /// What the text ends with; 0 when that is no number.
+    number: u64,
+}
+
+impl TaskId {
+    /// Makes the id of the `number`-th task that the service ever had. Valid because each part is.
+    #[must_use]
+    pub fn new(service: &ServiceId, slot: &Slot, number: u64) -> Self {
+        let (project, name) = (service.project.as_str(), service.name.as_str());
+        // Room for a slot and a number of ten digits.
+        let mut text = String::with_capacity(project.len() + name.len() + 24);
+        text.push_str(project);
+        text.push('.');
+        text.push_str(name);
+        write!(text, ".{slot}.{number}").expect("a string takes whatever is written into it");
+        Self { text: text.into(), number }
     }
-);
+
+    /// Gives the name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl FromStr for TaskId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        const RULE: Rule = Rule {
+            kind: "task id",
+            limit: 300,
+            allowed: "letters, digits, and after the first character - _ .",
+            first: |c| c.is_ascii_alphanumeric(),
+            rest: is_node,
+        };
+        RULE.check(text)?;
+        let last = text.rsplit_once('.').map(|(_, last)| last);
+        let number = last.and_then(|last| last.parse().ok()).unwrap_or_default();
+        Ok(Self { text: text.into(), number })
+    }
+}
+
+impl Ord for TaskId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.number.cmp(&other.number).then_with(|| self.text.cmp(&other.text))
+    }
+}
+
+impl PartialOrd for TaskId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
 
 /// A service in the cluster: its project and its name in it, written `project/service`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -222,14 +297,6 @@ impl fmt::Display for ServiceId {
 impl fmt::Debug for ServiceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
-    }
-}
-
-impl TaskId {
-    /// Makes the id of the `number`-th task that the service ever had. Valid because each part is.
-    #[must_use]
-    pub fn new(service: &ServiceId, slot: &Slot, number: u64) -> Self {
-        Self(format!("{}.{}.{slot}.{number}", service.project, service.name).into())
     }
 }
 
@@ -276,6 +343,15 @@ mod tests {
         let id: ServiceId = "shop/web_1".parse().unwrap();
         assert_eq!(id.to_string().parse::<ServiceId>().unwrap(), id);
         assert_eq!("shop".parse::<ServiceId>(), Err(NameError::NoSlash));
+    }
+
+    #[test]
+    fn tasks_are_in_the_order_in_which_they_were_made() {
+        let id = |text: &str| text.parse::<TaskId>().unwrap();
+        assert!(id("shop.web.1.9") < id("shop.web.1.10"));
+        assert!(id("shop.web.2.9") < id("shop.api.1.10"));
+        assert!(id("shop.api.1.9") < id("shop.web.1.9"), "the same number twice is still an order");
+        assert!(id("foreign") < id("shop.web.1.1"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use model::node::Node;
 use model::spec::Constraint;
 
 use super::Ledger;
+use super::by_name::ByNode;
 
 /// So many classes are kept. More kinds of constraints are rare, and only cost the time to sort the nodes anew.
 const CLASSES: usize = 32;
@@ -58,7 +59,7 @@ impl Classes {
         &mut self,
         constraints: &[Constraint],
         nodes: &BTreeMap<NodeId, Arc<Node>>,
-        ledgers: &BTreeMap<NodeId, Ledger>,
+        ledgers: &ByNode<Ledger>,
         meets: fn(&Node, &[Constraint]) -> bool,
     ) {
         if self.get(constraints).is_none() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::id::TaskId;
 use model::image::Digest;
+use model::node::{Availability, Node};
 use model::resources::Resources;
 use model::spec::{HostPort, TaskSpec};
 use model::task::Task;
@@ -14,6 +15,14 @@ use super::Sighting;
 /// What tasks take up on a node, and what was heard of it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ledger {
+    /// The node, once it has joined.
+    pub(crate) node: Option<Arc<Node>>,
+    /// What tasks may hold there, as the node says: here too, because whoever surveys all nodes reads nothing else.
+    pub(crate) capacity: Resources,
+    /// Whether the node is open for new tasks.
+    pub(crate) is_open: bool,
+    /// The number of the node's zone, once it has joined: two nodes of one zone have the same.
+    pub(crate) zone: Option<usize>,
     /// The tasks that were placed there, also those that are over.
     pub(crate) tasks: BTreeSet<TaskId>,
     /// Those of them that are missed.
@@ -29,6 +38,18 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    /// Takes over what the node says of itself.
+    pub(super) fn join(&mut self, node: &Arc<Node>) {
+        self.node = Some(Arc::clone(node));
+        self.capacity = node.capacity;
+        self.is_open = node.availability == Availability::Active;
+    }
+
+    /// What tasks do not hold.
+    pub(crate) const fn free(&self) -> Resources {
+        self.capacity.minus(&self.held)
+    }
+
     /// Books a task that is placed there.
     pub(super) fn add(&mut self, task: &Task) {
         self.tasks.insert(task.id.clone());

@@ -1,15 +1,17 @@
 //! Where the tasks of a service are: kept as they come and go, because every placement asks.
 
-use std::collections::BTreeMap;
-
 use model::id::NodeId;
 use model::task::Task;
 
+use super::by_name::ByNode;
+
 /// How many tasks of a service each node and each zone has. Those that are over or missed do not count.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Spread {
-    on_node: BTreeMap<NodeId, usize>,
-    in_zone: BTreeMap<String, usize>,
+    on_node: ByNode<usize>,
+    /// By the number of the zone.
+    in_zone: Vec<usize>,
+    count: usize,
 }
 
 impl Spread {
@@ -22,7 +24,8 @@ impl Spread {
         self.on_node.get(node).copied().unwrap_or_default()
     }
 
-    pub(crate) fn in_zone(&self, zone: &str) -> usize {
+    /// How many are in the zone of this number: see [`Ledger::zone`](super::Ledger::zone).
+    pub(crate) fn in_zone(&self, zone: usize) -> usize {
         self.in_zone.get(zone).copied().unwrap_or_default()
     }
 
@@ -31,39 +34,31 @@ impl Spread {
         self.on_node.values().sum()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.on_node.is_empty()
+    pub(super) const fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
     /// Counts one task more. The zone of a node that has not joined yet is not known.
-    pub(super) fn add(&mut self, node: &NodeId, zone: Option<&str>) {
-        *self.on_node.entry(node.clone()).or_default() += 1;
+    pub(super) fn add(&mut self, node: &NodeId, zone: Option<usize>) {
+        self.count += 1;
+        self.on_node.entry(node).into_iter().for_each(|count| *count += 1);
         zone.into_iter().for_each(|zone| self.add_to_zone(zone));
     }
 
-    pub(super) fn take(&mut self, node: &NodeId, zone: Option<&str>) {
-        if let Some(count) = self.on_node.get_mut(node) {
-            *count -= 1;
-            if *count == 0 {
-                self.on_node.remove(node);
-            }
-        }
+    pub(super) fn take(&mut self, node: &NodeId, zone: Option<usize>) {
+        self.count -= 1;
+        self.on_node.get_mut(node).into_iter().for_each(|count| *count -= 1);
         zone.into_iter().for_each(|zone| self.take_from_zone(zone));
     }
 
-    pub(super) fn add_to_zone(&mut self, zone: &str) {
-        match self.in_zone.get_mut(zone) {
-            Some(count) => *count += 1,
-            None => drop(self.in_zone.insert(zone.to_owned(), 1)),
+    pub(super) fn add_to_zone(&mut self, zone: usize) {
+        if self.in_zone.len() <= zone {
+            self.in_zone.resize(zone + 1, 0);
         }
+        self.in_zone.get_mut(zone).into_iter().for_each(|count| *count += 1);
     }
 
-    pub(super) fn take_from_zone(&mut self, zone: &str) {
-        if let Some(count) = self.in_zone.get_mut(zone) {
-            *count -= 1;
-            if *count == 0 {
-                self.in_zone.remove(zone);
-            }
-        }
+    pub(super) fn take_from_zone(&mut self, zone: usize) {
+        self.in_zone.get_mut(zone).into_iter().for_each(|count| *count -= 1);
     }
 }

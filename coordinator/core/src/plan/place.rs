@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::id::{NodeId, ServiceId, Slot};
+use model::node::Node;
 use model::resources::Resources;
 use model::task::{DesiredState, Task, TaskState};
 use model::time::Timestamp;
@@ -24,32 +25,55 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
     let is_waiting =
         |task: &&Arc<Task>| task.state == TaskState::Pending && task.desired == DesiredState::Run;
     let waiting: Vec<_> = scope.tasks(draft.cluster, id).filter(is_waiting).cloned().collect();
-    let mut search = Search::default();
+    let made = std::mem::take(&mut draft.made);
     // For a few tasks it is not worth it to look at every node.
-    let is_few = waiting.len() <= FEW;
+    let how = if waiting.len() + made.len() <= FEW { How::Walk } else { How::Survey };
+    let mut search = Search::default();
+    let mut overdue_at = None;
     for task in waiting {
-        if draft.is_full() {
-            return scope.put_off(draft, id);
+        // Those that were made have to be written.
+        if draft.room() <= made.len() {
+            scope.put_off(draft, id);
+            break;
         }
-        if is_few && matches!(task.slot, Slot::Replica(_)) {
-            draft.cluster.refresh_class(&task.generation.spec.task.constraints);
+        if let Some(node) = place(draft, &mut search, (&task, how)) {
+            overdue_at = overdue_at.into_iter().chain([overdue(&task)]).min();
+            let task = (*task).clone();
+            draft.put_task(Task { node: Some(node), state: TaskState::Assigned, ..task });
         }
-        let how = if is_few { How::Walk } else { How::Survey };
-        match search.find(draft.cluster, (&task, how), draft.now) {
-            Ok(node) => {
-                // From now on it is expected to come up in time, also when its node is never heard again (simulation,
-                // seed 5569).
-                draft.wake(id, task.created_at + task.generation.spec.update.progress_deadline);
-                let task = (*task).clone();
+    }
+    for task in made {
+        match place(draft, &mut search, (&task, how)) {
+            Some(node) => {
+                overdue_at = overdue_at.into_iter().chain([overdue(&task)]).min();
                 draft.put_task(Task { node: Some(node), state: TaskState::Assigned, ..task });
             }
-            Err(note) => {
-                if !crowding(draft.cluster, &task, draft.now).is_empty() {
-                    draft.touch(id);
-                }
-                draft.cluster.waiting.insert(id.clone());
-                draft.note(&task.id, note);
+            None => draft.put_task(task),
+        }
+    }
+    // From now on they are expected to come up in time, also when their node is never heard again (simulation, seed 5569).
+    overdue_at.into_iter().for_each(|at| draft.wake(id, at));
+}
+
+/// When a task that is placed should serve.
+fn overdue(task: &Task) -> Timestamp {
+    task.created_at + task.generation.spec.update.progress_deadline
+}
+
+/// The best node for the task; when there is none it is said why.
+fn place(draft: &mut Draft<'_>, search: &mut Search, (task, how): (&Task, How)) -> Option<NodeId> {
+    if how == How::Walk && matches!(task.slot, Slot::Replica(_)) {
+        draft.cluster.refresh_class(&task.generation.spec.task.constraints);
+    }
+    match search.find(draft.cluster, (task, how), draft.now) {
+        Ok(node) => Some(node),
+        Err(note) => {
+            if !crowding(draft.cluster, task, draft.now).is_empty() {
+                draft.touch(&task.service);
             }
+            draft.cluster.waiting.insert(task.service.clone());
+            draft.note(&task.id, note);
+            None
         }
     }
 }
@@ -79,7 +103,7 @@ impl Search {
     /// The best node for the task, or what all of them say against it.
     fn find(
         &mut self,
-        cluster: &Cluster,
+        cluster: &mut Cluster,
         (task, how): (&Task, How),
         now: Timestamp,
     ) -> Result<NodeId, String> {
@@ -92,7 +116,8 @@ impl Search {
             return found.ok_or_else(|| explain(cluster, task, now));
         }
         if self.of != Some(task.generation.number) {
-            let field = Some(Field::survey(cluster, task, now));
+            let suits = cluster.suiting(&task.generation.spec.task.constraints);
+            let field = Some(Field::survey(cluster, (task, &suits), now));
             *self = Self { of: Some(task.generation.number), field, note: None };
         }
         let spec = &task.generation.spec.task;
@@ -107,7 +132,12 @@ fn is_first_of_all(
     (task, found): (&Task, Option<&NodeId>),
     now: Timestamp,
 ) -> bool {
-    let survey = || Field::survey(cluster, task, now).take(cluster, &task.generation.spec.task);
+    let spec = &task.generation.spec.task;
+    let survey = || {
+        let suits = |node: &Arc<Node>| filter::unmet(node, spec).is_none();
+        let suits: Vec<bool> = cluster.nodes().values().map(suits).collect();
+        Field::survey(cluster, (task, &suits), now).take(cluster, spec)
+    };
     cluster.nodes().len() > 16 || survey().as_ref() == found
 }
 
@@ -196,7 +226,7 @@ pub(crate) fn score((task, counts): (&Task, Counts<'_>), (node, ledger): Seat<'_
     let own = if is_there { spec.reservation() } else { Resources::default() };
     let held = ledger.held.minus(&own);
     Score {
-        in_zone: counts.in_zone(&node.zone),
+        in_zone: ledger.zone.map_or(0, |zone| counts.in_zone(zone)),
         on_node: counts.on_node(&node.id),
         images_missing: ledger.images_missing(spec),
         memory_bytes: held.memory_bytes,

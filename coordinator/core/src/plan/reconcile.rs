@@ -187,7 +187,7 @@ fn not_before(tasks: &[&Arc<Task>]) -> Timestamp {
 
 fn create(draft: &mut Draft<'_>, service: &Service, slot: Slot, number: u64) {
     debug_assert!(service.phase != ServicePhase::Removing, "a service that goes wants no slots");
-    draft.put_task(Task {
+    draft.made.push(Task {
         id: TaskId::new(&service.id, &slot, number),
         service: service.id.clone(),
         slot,

@@ -83,4 +83,8 @@ pub(crate) fn dismiss(draft: &mut Draft<'_>, task: &Task, cause: StopCause) {
     } else {
         draft.stop(task, cause);
     }
+    // A node takes new tasks once none is missed there (simulation, seed 3534).
+    if task.is_missed() {
+        draft.touch_waiting();
+    }
 }

@@ -10,7 +10,7 @@ use crate::cluster::{Cluster, Spread};
 pub(crate) struct Counts<'a> {
     spread: Option<&'a Spread>,
     /// Where the task itself counts.
-    own: Option<(&'a NodeId, Option<&'a str>)>,
+    own: Option<(&'a NodeId, Option<usize>)>,
 }
 
 impl<'a> Counts<'a> {
@@ -19,8 +19,13 @@ impl<'a> Counts<'a> {
         let is_known = cluster.tasks().contains_key(&task.id);
         let own = Spread::place(task)
             .filter(|_| is_known)
-            .map(|node| (node, cluster.nodes().get(node).map(|node| node.zone.as_str())));
+            .map(|node| (node, cluster.ledger(node).and_then(|ledger| ledger.zone)));
         Self { spread: cluster.spread(&task.service), own }
+    }
+
+    /// Says whether there are any at all.
+    pub(crate) const fn is_any(&self) -> bool {
+        self.spread.is_some()
     }
 
     pub(crate) fn on_node(&self, node: &NodeId) -> usize {
@@ -28,7 +33,7 @@ impl<'a> Counts<'a> {
         self.spread.map_or(0, |spread| spread.on_node(node)).saturating_sub(own)
     }
 
-    pub(crate) fn in_zone(&self, zone: &str) -> usize {
+    pub(crate) fn in_zone(&self, zone: usize) -> usize {
         let own = usize::from(self.own.is_some_and(|(_, own)| own == Some(zone)));
         self.spread.map_or(0, |spread| spread.in_zone(zone)).saturating_sub(own)
     }

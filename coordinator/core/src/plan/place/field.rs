@@ -4,8 +4,8 @@
 //! has taken one. To put k tasks on n nodes takes n + k log n steps and not n times k.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use std::sync::Arc;
+use std::collections::binary_heap::PeekMut;
+use std::collections::{BTreeSet, BinaryHeap};
 
 use model::id::NodeId;
 use model::node::Node;
@@ -22,6 +22,8 @@ use crate::cluster::Cluster;
 #[derive(Debug)]
 pub(super) struct Field {
     reservation: Resources,
+    /// Whether a task needs ports of the host.
+    has_ports: bool,
     /// The most tasks of the service on one node.
     limit: usize,
     nodes: Vec<Open>,
@@ -33,7 +35,8 @@ pub(super) struct Field {
 /// A node that can take a task.
 #[derive(Debug)]
 struct Open {
-    node: Arc<Node>,
+    /// See [`Cluster::numbered`].
+    number: usize,
     free: Resources,
 }
 
@@ -59,35 +62,53 @@ struct Best {
 }
 
 impl Field {
-    /// Judges every node for tasks like this one.
-    pub(super) fn survey(cluster: &Cluster, task: &Task, now: Timestamp) -> Self {
+    /// Judges every node for tasks like this one; `suits` says of each, in their order, whether it meets the constraints.
+    pub(super) fn survey(
+        cluster: &Cluster,
+        (task, suits): (&Task, &[bool]),
+        now: Timestamp,
+    ) -> Self {
         let spec = &task.generation.spec.task;
         let counts = Counts::beside(cluster, task);
         let mut field = Self {
             reservation: spec.reservation(),
+            has_ports: spec.fixed_ports().next().is_some(),
             limit: spec.max_per_node.map_or(usize::MAX, |limit| limit as usize),
             nodes: Vec::new(),
             zones: Vec::new(),
             best: BTreeSet::new(),
         };
         let mut candidates: Vec<Vec<Reverse<Candidate>>> = Vec::new();
-        let mut zones: BTreeMap<&str, usize> = BTreeMap::new();
-        for (node, ledger) in cluster.nodes_with_ledgers() {
-            let free = node.capacity.minus(&ledger.held);
-            let on_node = counts.on_node(&node.id);
-            let is_out = !field.reservation.fits(&free)
-                || on_node >= field.limit
-                || filter::closed((node, ledger), now).is_some()
-                || filter::unmet(node, spec).is_some();
-            if is_out || has_taken_port(cluster, node, spec) {
+        // Where the zone of each number is in the field.
+        let mut zones: Vec<Option<usize>> = Vec::new();
+        let is_counted = counts.is_any();
+        for ((number, ledger), suits) in cluster.ledgers().zip(suits) {
+            let free = ledger.free();
+            if !suits
+                || !field.reservation.fits(&free)
+                || filter::closed(ledger, now).is_some()
+                || field.has_ports && is_taken(cluster, number, spec)
+            {
                 continue;
             }
-            let zone = *zones.entry(&node.zone).or_insert_with(|| {
-                let count = counts.in_zone(&node.zone);
+            let on_node = match &ledger.node {
+                Some(node) if is_counted => counts.on_node(&node.id),
+                Some(_) | None => 0,
+            };
+            if on_node >= field.limit {
+                continue;
+            }
+            let Some(in_zone) = ledger.zone else { continue };
+            if zones.len() <= in_zone {
+                zones.resize(in_zone + 1, None);
+            }
+            let zone = zones.get(in_zone).copied().flatten().unwrap_or(field.zones.len());
+            if zone == field.zones.len() {
+                let count = counts.in_zone(in_zone);
                 field.zones.push(Zone { count, candidates: BinaryHeap::new() });
                 candidates.push(Vec::new());
-                field.zones.len() - 1
-            });
+                zones.get_mut(in_zone).into_iter().for_each(|known| *known = Some(zone));
+            }
             let score = Score {
                 in_zone: 0,
                 on_node,
@@ -96,7 +117,7 @@ impl Field {
                 cpu_millis: ledger.held.cpu_millis,
             };
             let candidate = Candidate { score, index: field.nodes.len() };
-            field.nodes.push(Open { node: Arc::clone(node), free });
+            field.nodes.push(Open { number, free });
             if let Some(of_zone) = candidates.get_mut(zone) {
                 of_zone.push(Reverse(candidate));
             }
@@ -113,21 +134,22 @@ impl Field {
         loop {
             let Best { candidate, zone: index, .. } = self.best.pop_first()?;
             let zone = self.zones.get_mut(index)?;
-            zone.candidates.pop();
+            let mut first = zone.candidates.peek_mut()?;
             let open = self.nodes.get_mut(candidate.index)?;
             // A task of this generation may have taken the port on another node of the engine.
-            let is_taken = has_taken_port(cluster, &open.node, spec);
-            if !is_taken {
-                zone.count += 1;
-                open.free = open.free.minus(&self.reservation);
-                let score = candidate.score.with(&self.reservation);
-                if self.reservation.fits(&open.free) && score.on_node < self.limit {
-                    zone.candidates.push(Reverse(Candidate { score, ..candidate }));
-                }
+            let is_taken = self.has_ports && is_taken(cluster, open.number, spec);
+            open.free = open.free.minus(&self.reservation);
+            let score = candidate.score.with(&self.reservation);
+            if !is_taken && self.reservation.fits(&open.free) && score.on_node < self.limit {
+                *first = Reverse(Candidate { score, ..candidate });
+                drop(first);
+            } else {
+                PeekMut::pop(first);
             }
+            zone.count += usize::from(!is_taken);
             self.best.extend(zone.best(index));
             if !is_taken {
-                return Some(open.node.id.clone());
+                return cluster.numbered(open.number).map(|node| node.id.clone());
             }
         }
     }
@@ -140,6 +162,9 @@ impl Zone {
     }
 }
 
-fn has_taken_port(cluster: &Cluster, node: &Node, spec: &TaskSpec) -> bool {
-    spec.fixed_ports().any(|port| filter::is_taken(cluster, node, &port, None))
+/// Says whether a port that the task needs is taken on the node of this number.
+fn is_taken(cluster: &Cluster, number: usize, spec: &TaskSpec) -> bool {
+    let is_taken =
+        |node: &Node| spec.fixed_ports().any(|port| filter::is_taken(cluster, node, &port, None));
+    cluster.numbered(number).is_some_and(|node| is_taken(node))
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use model::id::Slot;
-use model::node::{Availability, Node};
+use model::node::Node;
 use model::resources::Resources;
 use model::spec::{Attribute, Constraint, HostPort, Operator, TaskSpec};
 use model::task::Task;
@@ -49,11 +49,11 @@ impl fmt::Display for Refusal {
 pub(crate) type Seat<'a> = (&'a Node, &'a Ledger);
 
 /// Why the node takes no task at all, if it takes none.
-pub(super) fn closed((node, ledger): Seat<'_>, now: Timestamp) -> Option<Refusal> {
-    if node.availability != Availability::Active {
+pub(super) fn closed(ledger: &Ledger, now: Timestamp) -> Option<Refusal> {
+    if !ledger.is_open {
         return Some(Refusal::Closed);
     }
-    let Some(seen) = ledger.seen.filter(|seen| seen.is_fresh(node, now)) else {
+    let Some(seen) = ledger.seen.filter(|seen| seen.is_recent(now)) else {
         return Some(Refusal::Silent);
     };
     match seen.engine {
@@ -71,8 +71,8 @@ pub(crate) fn refusal(
     now: Timestamp,
 ) -> Option<Refusal> {
     let spec = &task.generation.spec.task;
-    let (node, _) = seat;
-    if let Some(refusal) = closed(seat, now) {
+    let (node, ledger) = seat;
+    if let Some(refusal) = closed(ledger, now) {
         return Some(refusal);
     }
     if matches!(&task.slot, Slot::Node(slot) if *slot != node.id) {

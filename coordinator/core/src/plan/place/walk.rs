@@ -18,8 +18,8 @@ use crate::cluster::{Cluster, Rank};
 pub(super) fn first(cluster: &Cluster, task: &Task, now: Timestamp) -> Option<NodeId> {
     let class = cluster.class(&task.generation.spec.task.constraints)?;
     let counts = Counts::beside(cluster, task);
-    let mut zones: Vec<_> =
-        class.zones().map(|(zone, ranks)| (counts.in_zone(zone), ranks)).collect();
+    let in_zone = |zone: &str| cluster.zone(zone).map_or(0, |zone| counts.in_zone(zone));
+    let mut zones: Vec<_> = class.zones().map(|(zone, ranks)| (in_zone(zone), ranks)).collect();
     zones.sort_by_key(|(count, _)| *count);
     let alike = zones.chunk_by(|(one, _), (other, _)| one == other);
     let best = |zones: &[(usize, &BTreeSet<Rank>)]| {

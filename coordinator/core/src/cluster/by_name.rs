@@ -1,0 +1,65 @@
+//! What is found by name with one comparison, where a map in the order of names takes a dozen: most of what a placement
+//! costs is to find things by name.
+
+use foldhash::fast::FixedState;
+use model::id::NodeId;
+
+/// A map that nobody goes through, so that it does not matter that it has no order.
+#[allow(clippy::disallowed_types, reason = "see above")]
+pub(super) type ByName<K, V> = std::collections::HashMap<K, V, FixedState>;
+
+/// A value for each node. Nothing is ever removed.
+#[derive(Debug, Clone)]
+pub(crate) struct ByNode<V> {
+    numbers: ByName<NodeId, usize>,
+    values: Vec<V>,
+}
+
+impl<V> Default for ByNode<V> {
+    fn default() -> Self {
+        Self { numbers: ByName::default(), values: Vec::new() }
+    }
+}
+
+impl<V> ByNode<V> {
+    pub(crate) fn get(&self, node: &NodeId) -> Option<&V> {
+        self.values.get(*self.numbers.get(node)?)
+    }
+
+    pub(crate) fn get_mut(&mut self, node: &NodeId) -> Option<&mut V> {
+        self.values.get_mut(*self.numbers.get(node)?)
+    }
+
+    /// The value at this place: see [`ByNode::number`].
+    pub(crate) fn at(&self, number: usize) -> Option<&V> {
+        self.values.get(number)
+    }
+
+    /// In the order in which they were made.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+        self.values.iter()
+    }
+
+    /// In the order in which they were made.
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.values.iter_mut()
+    }
+}
+
+impl<V: Default> ByNode<V> {
+    /// The place of the node's value, which it keeps; made when there is none.
+    pub(crate) fn number(&mut self, node: &NodeId) -> usize {
+        if let Some(number) = self.numbers.get(node) {
+            return *number;
+        }
+        self.numbers.insert(node.clone(), self.values.len());
+        self.values.push(V::default());
+        self.values.len() - 1
+    }
+
+    /// The node's value; made when there is none.
+    pub(crate) fn entry(&mut self, node: &NodeId) -> Option<&mut V> {
+        let number = self.number(node);
+        self.values.get_mut(number)
+    }
+}
