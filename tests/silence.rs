@@ -85,6 +85,17 @@ fn while_neither_serves_both_go_on_and_the_node_takes_nothing_new() {
 }
 
 #[test]
+fn what_waits_for_a_returning_node_hears_that_nothing_is_missed_there_any_more() {
+    let mut story = given_up();
+    story.pass(10, &["a", "b", "c"]);
+    story.report_all("a", false);
+    story.run("ops/probe", 0);
+    assert_eq!(story.wanted_on("a"), 0, "it is returning");
+    story.hear(&[Event::Scale { service: "mail/front".parse().unwrap(), replicas: 0 }]);
+    assert_eq!(story.wanted_on("a"), 1);
+}
+
+#[test]
 fn an_operator_who_removes_a_service_is_the_cause_from_then_on() {
     let mut story = given_up();
     story.start_all();
