@@ -89,7 +89,8 @@ fn what_waits_for_a_returning_node_hears_that_nothing_is_missed_there_any_more()
     let mut story = given_up();
     story.pass(10, &["a", "b", "c"]);
     story.report_all("a", false);
-    story.run("ops/probe", 0);
+    let probe = story::specs::spec_of(&"ops/probe".parse().unwrap(), 0, 0);
+    story.hear(&[Event::Deploy { specs: vec![probe], remove: Vec::new() }]);
     assert_eq!(story.wanted_on("a"), 0, "it is returning");
     story.hear(&[Event::Scale { service: "mail/front".parse().unwrap(), replicas: 0 }]);
     assert_eq!(story.wanted_on("a"), 1);
