@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::constraint::Constraint;
 use model::id::{NodeId, ServiceId, Slot, TaskId};
 use model::image::Digest;
 use model::node::{Availability, Node};
 use model::resources::Resources;
 use model::service::Service;
-use model::spec::{Constraint, Mode, TaskSpec};
+use model::spec::{Mode, TaskSpec};
 use model::task::Task;
 use model::time::Timestamp;
 
@@ -306,9 +307,7 @@ impl Cluster {
 
     /// Has the nodes that meet these constraints in order: see [`Cluster::class`].
     pub(crate) fn refresh_class(&mut self, constraints: &[Constraint]) {
-        let meets: fn(&Node, &[Constraint]) -> bool =
-            |node, all| all.iter().all(|constraint| constraint.is_met(node));
-        self.classes.refresh(constraints, &self.nodes, &self.ledgers, meets);
+        self.classes.refresh(constraints, &self.nodes, &self.ledgers);
     }
 
     /// The nodes that meet these constraints, as they were when they were last put in order.
@@ -458,6 +457,7 @@ impl Cluster {
     pub fn saw_images(&mut self, node: &NodeId, digests: Arc<BTreeSet<Digest>>) {
         let Some(ledger) = self.ledgers.get_mut(node) else { return };
         let before = ledger.images.replace(Arc::clone(&digests));
+        self.classes.mark_images(node);
         for digest in digests.iter() {
             *self.holders.entry(digest.clone()).or_default() += 1;
         }

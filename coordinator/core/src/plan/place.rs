@@ -86,14 +86,18 @@ impl Search {
         if let Slot::Node(id) = &task.slot {
             return own_node(cluster, task, id, now);
         }
+        if self.of != Some(task.generation.number) {
+            let field = (how == How::Survey).then(|| Field::survey(cluster, task, now));
+            *self = Self { of: Some(task.generation.number), field, note: None };
+        }
+        // Where one finds no node, the next of the same generation finds none either: nothing comes free in between.
+        if let Some(note) = &self.note {
+            return Err(note.clone());
+        }
         if how == How::Walk {
             let found = walk::first(cluster, task, now);
             debug_assert!(is_first_of_all(cluster, (task, found.as_ref()), now));
-            return found.ok_or_else(|| explain(cluster, task, now));
-        }
-        if self.of != Some(task.generation.number) {
-            let field = Some(Field::survey(cluster, task, now));
-            *self = Self { of: Some(task.generation.number), field, note: None };
+            return found.ok_or_else(|| self.note.insert(explain(cluster, task, now)).clone());
         }
         let spec = &task.generation.spec.task;
         let found = self.field.as_mut().and_then(|field| field.take(cluster, spec));
@@ -122,7 +126,7 @@ fn own_node(cluster: &Cluster, task: &Task, id: &NodeId, now: Timestamp) -> Resu
     }
 }
 
-fn seat<'a>(cluster: &'a Cluster, id: &NodeId) -> Option<Seat<'a>> {
+pub(crate) fn seat<'a>(cluster: &'a Cluster, id: &NodeId) -> Option<Seat<'a>> {
     Some((cluster.nodes().get(id)?, cluster.ledger(id)?))
 }
 

@@ -78,7 +78,7 @@ impl Field {
             let is_out = !field.reservation.fits(&free)
                 || on_node >= field.limit
                 || filter::closed((node, ledger), now).is_some()
-                || filter::unmet(node, spec).is_some();
+                || !ledger.meets(node, &spec.constraints);
             if is_out || has_taken_port(cluster, node, spec) {
                 continue;
             }
