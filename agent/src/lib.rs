@@ -21,4 +21,4 @@ pub mod runtime;
 mod session;
 
 pub use agent_core::garbage::Limits;
-pub use run::{Config, run};
+pub use run::{Config, Origin, run};

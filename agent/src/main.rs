@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use agent::{Config, Limits, run};
+use agent::{Config, Limits, Origin, run};
 use anyhow::Context;
 use clap::Parser;
+use clap::builder::NonEmptyStringValueParser;
 use model::id::NodeId;
 use proto::transport::{Dial, Security};
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,6 +37,15 @@ struct Arguments {
     /// The failure domain of this node.
     #[arg(long, env = "WHARF_ZONE", default_value = "")]
     zone: String,
+    /// The Auto Scaling group that launched this node.
+    #[arg(long, env = "WHARF_POOL", value_parser = NonEmptyStringValueParser::new())]
+    pool: Option<String>,
+    /// The machine image that this node has booted.
+    #[arg(long, env = "WHARF_AMI", value_parser = NonEmptyStringValueParser::new())]
+    ami: Option<String>,
+    /// What kind of machine this node is.
+    #[arg(long, env = "WHARF_INSTANCE_TYPE", value_parser = NonEmptyStringValueParser::new())]
+    instance_type: Option<String>,
     /// A label that constraints can ask for, KEY=VALUE. May be given several times.
     #[arg(long = "label", value_parser = label)]
     labels: Vec<(String, String)>,
@@ -82,6 +92,11 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
         docker_config: arguments.docker_config,
         node: arguments.node,
         zone: arguments.zone,
+        origin: Origin {
+            pool: arguments.pool,
+            ami: arguments.ami,
+            instance_type: arguments.instance_type,
+        },
         labels,
         capacity: None,
         prefer_local: arguments.prefer_local_images,

@@ -50,6 +50,17 @@ const QUEUE: usize = 1_024;
 /// Until the coordinator says how often.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
+/// What a machine was launched from, as far as its agent is told.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// The Auto Scaling group.
+    pub pool: Option<String>,
+    /// The machine image.
+    pub ami: Option<String>,
+    /// What kind of machine it is.
+    pub instance_type: Option<String>,
+}
+
 /// What an agent is told at its start.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -65,6 +76,8 @@ pub struct Config {
     pub node: Option<NodeId>,
     /// Where this node fails together with others.
     pub zone: String,
+    /// What this machine was launched from.
+    pub origin: Origin,
     /// What constraints can ask for.
     pub labels: std::collections::BTreeMap<String, String>,
     /// What tasks may hold; all of the machine when there is none.

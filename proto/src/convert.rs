@@ -2,6 +2,7 @@
 
 mod assignment;
 mod checks;
+mod constraint;
 mod container;
 mod history;
 mod spec;
@@ -18,6 +19,7 @@ pub use assignment::{
     WireAssignment, assignment_from_wire, assignment_to_journal, assignments_from_wire,
     assignments_to_wire,
 };
+pub use constraint::{constraint_from_wire, constraint_to_wire};
 pub use history::{generation_from_wire, generation_to_wire, service_from_wire, service_to_wire};
 pub use history::{task_from_wire, task_to_wire};
 pub use spec::{image_from_wire, image_to_wire, spec_from_wire, spec_to_wire};

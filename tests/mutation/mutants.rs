@@ -212,6 +212,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "if !PLANTED { self.held = self.held.minus(&spec.reservation()); }",
     ),
     bug(
+        "constraints are not asked",
+        LEDGER,
+        "filter(|constraint| !constraint.is_met",
+        "filter(|constraint| !PLANTED && !constraint.is_met",
+    ),
+    bug(
         "silence is proof for what can not bear two copies",
         LIVENESS,
         "has_others && !task.generation.spec.task.is_exclusive()",

@@ -29,6 +29,7 @@ impl World {
     pub(crate) fn check_step(&mut self, before: &Cluster, done: &Step) {
         self.check_invariants();
         self.check_given_up(before);
+        self.check_placed(before);
         let cluster = &self.coordinator.cluster;
         for (id, task) in cluster.tasks() {
             let was = before.tasks().get(id).map_or(&DesiredState::Run, |task| &task.desired);
@@ -63,6 +64,24 @@ impl World {
             let full = step(&mut Cluster::load(&cluster.stored(), now), &[], now).changes;
             let adds = || full.iter().map(brief).collect::<Vec<_>>();
             self.truth.expect(full.is_empty(), || format!("a full plan adds {:?}", adds()));
+        }
+    }
+
+    /// A task is put only where its constraints hold at that time.
+    fn check_placed(&mut self, before: &Cluster) {
+        let cluster = &self.coordinator.cluster;
+        let is_placed = |task: &Task| task.node.is_some();
+        let was_placed = |id| before.tasks().get(id).is_some_and(|task| is_placed(task));
+        let placed =
+            cluster.tasks().values().filter(|task| is_placed(task) && !was_placed(&task.id));
+        for task in placed {
+            let node = task.node.as_ref().and_then(|node| cluster.nodes().get(node));
+            let Some(node) = node else { continue };
+            let images = cluster.images(&node.id).map(|images| &**images);
+            let all = &task.generation.spec.task.constraints;
+            let is_fine = all.iter().all(|constraint| constraint.is_met(node, images));
+            self.truth
+                .expect(is_fine, || format!("{} is on {}, against {all:?}", task.id, node.id));
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use model::constraint::Constraint;
 use model::id::{ServiceId, ServiceName};
 use model::image::{Image, Pin};
 use model::resources::Resources;
@@ -13,7 +14,8 @@ use model::spec::{
 };
 
 /// `shop/web` waits for `shop/db` and is probed by the agent; `shop/db` has a port of the host, so it stops first;
-/// `mail/front` is two containers with one network, checked by the engine; `ops/probe` runs on every node.
+/// `mail/front` is two containers with one network, checked by the engine, and
+/// shuns two machines; `ops/probe` runs on every node.
 pub(crate) const SERVICES: [&str; 4] = ["shop/web", "shop/db", "mail/front", "ops/probe"];
 
 /// Every fifth image ends as soon as it is started.
@@ -60,6 +62,12 @@ pub(crate) fn spec_of(id: &ServiceId, image: u32, replicas: u32) -> ServiceSpec 
         }
         _ => mode = Mode::Global,
     }
+    // Of four machines at least two are left, and what a machine does not say is no reason against it.
+    let constraints = match id.name.as_str() {
+        "web" => vec![constraint("not node.kernel.version < 5.10 and node.labels.disk != tape")],
+        "front" => vec![constraint("node.id not in [i-0001, i-0002]")],
+        _ => Vec::new(),
+    };
     let restart = RestartPolicy {
         condition: RestartCondition::Any,
         max_attempts: (id.name.as_str() == "front").then_some(3),
@@ -68,12 +76,16 @@ pub(crate) fn spec_of(id: &ServiceId, image: u32, replicas: u32) -> ServiceSpec 
     let task = TaskSpec {
         containers,
         network: Network::None,
-        constraints: Vec::new(),
+        constraints,
         max_per_node: None,
         restart,
         restarts_asked: 0,
     };
     ServiceSpec { id: id.clone(), mode, task, update: update(), after }
+}
+
+fn constraint(text: &str) -> Constraint {
+    text.parse().expect("it is written as the language wants it")
 }
 
 const fn update() -> UpdatePolicy {

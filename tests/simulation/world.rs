@@ -282,5 +282,11 @@ fn machine(number: u32) -> Node {
         labels: BTreeMap::new(),
         capacity: Resources { cpu_millis: 2_000, memory_bytes: 8 << 30 },
         availability: Availability::Active,
+        pool: None,
+        ami: None,
+        instance_type: None,
+        os: None,
+        engine_version: None,
+        kernel_version: None,
     }
 }

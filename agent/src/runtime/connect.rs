@@ -81,6 +81,10 @@ pub struct Engine {
     pub arch: String,
     /// Of the host.
     pub hostname: String,
+    /// What the engine runs containers of: `linux`.
+    pub os: String,
+    /// Of the host.
+    pub kernel: String,
     /// Cores.
     pub cpus: u32,
     /// Bytes of main memory.
@@ -190,6 +194,8 @@ fn engine(version: SystemVersion, info: SystemInfo, minor: u32) -> Engine {
         id: info.id.unwrap_or_default(),
         arch: version.arch.unwrap_or_default(),
         hostname: info.name.unwrap_or_default(),
+        os: info.os_type.or(version.os).unwrap_or_default(),
+        kernel: info.kernel_version.or(version.kernel_version).unwrap_or_default(),
         cpus: info.ncpu.and_then(|cpus| u32::try_from(cpus).ok()).unwrap_or_default(),
         memory_bytes: info.mem_total.map(i64::unsigned_abs).unwrap_or_default(),
         root_dir: info.docker_root_dir.unwrap_or_default().into(),

@@ -5,6 +5,7 @@ mod build;
 mod change;
 mod deploy;
 mod exec;
+mod explain;
 mod logs;
 mod once;
 mod show;
@@ -45,7 +46,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Uncordon(named) => change::uncordon(&client()?, &named.node).await,
         Command::Events(arguments) => logs::events(&client()?, &global, &arguments).await,
         Command::Top(arguments) => show::top(&client()?, &global, &arguments).await,
-        Command::Explain(arguments) => show::explain(&client()?, &global, &arguments.name).await,
+        Command::Explain(arguments) => explain::explain(&client()?, &global, &arguments.name).await,
         Command::Status => show::status(&client()?, &global).await,
         Command::Version => show::version(&global).await,
         Command::Context(command) => contexts(&global, command),

@@ -37,7 +37,6 @@ mod resources;
 mod section;
 mod security;
 mod service;
-mod suggest;
 mod support;
 mod tasks;
 #[cfg(test)]

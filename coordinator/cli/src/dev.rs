@@ -231,6 +231,7 @@ impl Cluster {
             docker_config: docker_config(),
             node: Some(name.parse()?),
             zone: zone.to_owned(),
+            origin: agent::Origin::default(),
             labels: std::collections::BTreeMap::from([("zone".to_owned(), zone.to_owned())]),
             capacity: Some(share),
             prefer_local: true,

@@ -1,8 +1,11 @@
 //! Writes down what was heard. Decides nothing but whether a request can be taken.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use model::constraint::Constraint;
 use model::id::{NodeId, ServiceId};
+use model::image::Digest;
 use model::node::{Availability, Node};
 use model::service::{Generation, HISTORY_LIMIT, Origin, Past, Service, ServicePhase, Verdict};
 use model::spec::{Mode, ServiceSpec};
@@ -33,13 +36,30 @@ pub(crate) fn absorb(draft: &mut Draft<'_>, event: &Event) -> Reply {
             }
             Ok(reply)
         }
-        Event::Images { node, digests } => {
-            draft.cluster.saw_images(node, Arc::new(digests.clone()));
-            Ok(Reply::Noted)
-        }
+        Event::Images { node, digests } => Ok(see_images(draft, node, digests)),
         Event::Died(node) => Ok(bury(draft, node)),
     };
     heard.unwrap_or_else(Reply::Refused)
+}
+
+/// What waits for an image on a node, or has a place where one is, is planned again.
+fn see_images(draft: &mut Draft<'_>, node: &NodeId, digests: &BTreeSet<Digest>) -> Reply {
+    let known = draft.cluster.images(node);
+    if known.is_some_and(|known| **known == *digests) {
+        return Reply::Noted;
+    }
+    draft.cluster.saw_images(node, Arc::new(digests.clone()));
+    let asks = |id: &&ServiceId| {
+        let tasks = draft.cluster.services().get(*id).map(|service| &service.target.spec.task);
+        tasks.is_some_and(|task| task.constraints.iter().any(Constraint::needs_images))
+    };
+    let concerned = draft.cluster.globals().iter().chain(&draft.cluster.waiting);
+    let concerned: BTreeSet<ServiceId> = concerned.filter(asks).cloned().collect();
+    for service in &concerned {
+        draft.cluster.waiting.remove(service);
+        draft.touch(service);
+    }
+    Reply::Noted
 }
 
 fn deploy(

@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::constraint::Constraint;
 use model::id::{NodeId, ServiceId, Slot, TaskId};
 use model::image::Digest;
 use model::node::{Availability, Node};
 use model::resources::Resources;
 use model::service::Service;
-use model::spec::{Constraint, Mode, TaskSpec};
+use model::spec::{Mode, TaskSpec};
 use model::task::Task;
 use model::time::Timestamp;
 
@@ -344,14 +345,17 @@ impl Cluster {
 
     /// Says of each node, in the order of their ids, whether it meets these constraints.
     pub(crate) fn suiting(&mut self, constraints: &[Constraint]) -> Arc<Vec<bool>> {
-        self.suiting.ask(constraints, &self.nodes)
+        if let Some(known) = self.suiting.known(constraints) {
+            return known;
+        }
+        let seats = self.nodes_with_ledgers();
+        let suits = seats.map(|(node, ledger)| ledger.meets(node, constraints)).collect();
+        self.suiting.keep(constraints, suits)
     }
 
     /// Has the nodes that meet these constraints in order: see [`Cluster::class`].
     pub(crate) fn refresh_class(&mut self, constraints: &[Constraint]) {
-        let meets: fn(&Node, &[Constraint]) -> bool =
-            |node, all| all.iter().all(|constraint| constraint.is_met(node));
-        self.classes.refresh(constraints, &self.nodes, &self.ledgers, meets);
+        self.classes.refresh(constraints, &self.nodes, &self.ledgers);
     }
 
     /// The nodes that meet these constraints, as they were when they were last put in order.
@@ -509,6 +513,8 @@ impl Cluster {
     pub fn saw_images(&mut self, node: &NodeId, digests: Arc<BTreeSet<Digest>>) {
         let Some(ledger) = self.ledgers.get_mut(node) else { return };
         let before = ledger.images.replace(Arc::clone(&digests));
+        self.classes.mark_images(node);
+        self.suiting.forget_images();
         for digest in digests.iter() {
             *self.holders.entry(digest.clone()).or_default() += 1;
         }

@@ -11,6 +11,7 @@ mod absorb;
 pub mod cluster;
 mod draft;
 pub mod event;
+pub mod explain;
 pub mod invariant;
 pub mod narrate;
 mod plan;

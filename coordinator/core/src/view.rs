@@ -87,8 +87,8 @@ pub fn service_progress(cluster: &Cluster, service: &Service, now: Timestamp) ->
 pub struct NodeVerdict {
     /// Which node.
     pub node: NodeId,
-    /// Why it does not take the task; none when it would.
-    pub refusal: Option<String>,
+    /// Everything for which it does not take the task; nothing when it would.
+    pub refusals: Vec<String>,
     /// The terms of its score.
     pub score: Score,
 }
@@ -100,7 +100,9 @@ pub fn ask_nodes(cluster: &Cluster, task: &Task, now: Timestamp) -> Vec<NodeVerd
     let asked = (task, counts);
     let verdict = |(node, ledger): (&Arc<Node>, _)| NodeVerdict {
         node: node.id.clone(),
-        refusal: filter::refusal(cluster, asked, (node, ledger), now).map(|why| why.to_string()),
+        refusals: filter::refusals(cluster, asked, (node, ledger), now)
+            .map(|why| why.to_string())
+            .collect(),
         score: place::score(asked, (node, ledger)),
     };
     cluster.nodes_with_ledgers().map(verdict).collect()

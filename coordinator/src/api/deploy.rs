@@ -7,6 +7,7 @@ use coordinator_core::cluster::Cluster;
 use coordinator_core::event::{Event, Reply};
 use coordinator_core::step;
 use futures_util::future::try_join_all;
+use model::constraint::{Constraint, ImageName};
 use model::id::ServiceId;
 use model::service::ServicePhase;
 use model::spec::ServiceSpec;
@@ -114,7 +115,44 @@ async fn pin(shared: &Shared, services: &mut [wire::ServiceSpec]) -> Result<(), 
             image.pin.clone_from(&pinned.pin);
         }
     }
+    pin_constraints(shared, services).await
+}
+
+/// Has the tags in constraints resolved as well: a node is asked for an image by its digest.
+async fn pin_constraints(
+    shared: &Shared,
+    services: &mut [wire::ServiceSpec],
+) -> Result<(), Status> {
+    let tasks = services.iter_mut().filter_map(|service| service.task.as_mut());
+    let texts: Vec<&mut String> =
+        tasks.flat_map(|task| &mut task.constraints).map(|one| &mut one.text).collect();
+    // What can not be read is refused with the spec that it is part of.
+    let read = |text: &&mut String| text.parse::<Constraint>().ok();
+    let asked: Vec<Constraint> = texts.iter().filter_map(read).collect();
+    let names = asked.iter().flat_map(Constraint::images).filter(|name| name.digest().is_none());
+    let names: BTreeSet<String> = names.map(ToString::to_string).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let images = try_join_all(names.iter().map(|one| resolve::resolve(shared, one))).await?;
+    let found = names.into_iter().zip(images);
+    let found: BTreeMap<String, ImageName> = found.filter_map(named_by_digest).collect();
+    let rename =
+        |name: &ImageName| found.get(&name.to_string()).cloned().unwrap_or_else(|| name.clone());
+    for text in texts {
+        if let Ok(constraint) = text.parse::<Constraint>() {
+            *text = constraint.with_images(&rename).to_string();
+        }
+    }
     Ok(())
+}
+
+/// What was asked for, with the digest that was found.
+fn named_by_digest((name, image): (String, wire::Image)) -> Option<(String, ImageName)> {
+    let (wire::image::Pin::Manifest(digest) | wire::image::Pin::Local(digest)) = image.pin?;
+    let pinned = format!("{name}@{digest}").parse().ok().map(ImageName::Reference);
+    let pinned = pinned.or_else(|| digest.parse().ok().map(ImageName::Digest))?;
+    Some((name, pinned))
 }
 
 /// What would become of each service: the same step that a deployment takes, on a copy.

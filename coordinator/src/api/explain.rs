@@ -1,17 +1,31 @@
 //! Why something is as it is.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use coordinator_core::cluster::Cluster;
+use coordinator_core::explain::{self, Account};
 use coordinator_core::view::{self, NodeVerdict};
+use model::id::{NodeId, Slot};
 use model::service::{Service, ServicePhase};
-use model::task::{Task, TaskState};
+use model::task::{DesiredState, Task, TaskState};
 use model::time::Timestamp;
 use proto::wire;
 use tonic::Status;
 
 use crate::Shared;
 use crate::api::control::service_id;
+use crate::api::views::count;
 use crate::published::State;
+
+/// So many tasks of a service are told of one by one: more than anybody reads.
+const TASKS: usize = 100;
+/// So many nodes say what they think: at some hundred bytes each, well within a message.
+const NODES: usize = 10_000;
+/// So many groups of waiting tasks are explained. Each asks every node, unless it belongs to one.
+const GROUPS: usize = 10;
+/// So many changes that would help are named.
+const REMEDIES: usize = 5;
 
 pub(crate) fn explain(
     shared: &Shared,
@@ -65,21 +79,78 @@ fn explain_service(state: &State, service: &Service, now: Timestamp) -> wire::Ex
     let mut details: Vec<String> =
         progress.waits_for.into_iter().map(|on| format!("waits for {on}")).collect();
     let tasks: Vec<&Arc<Task>> = state.cluster.tasks_of(&service.id).collect();
-    details.extend(tasks.iter().map(|task| sentence(state, task)));
-    let waiting = tasks.iter().find(|task| task.state == TaskState::Pending);
-    let nodes = waiting.map(|task| verdicts(state, task, now)).unwrap_or_default();
-    let hint = waiting.map(|task| hint(&view::ask_nodes(&state.cluster, task, now)));
-    wire::ExplainResponse { summary, details, nodes, hint: hint.unwrap_or_default() }
+    details.extend(tasks.iter().take(TASKS).map(|task| sentence(state, task)));
+    if let Some(more) = tasks.len().checked_sub(TASKS).filter(|more| *more > 0) {
+        details.push(format!("and {more} tasks more"));
+    }
+    let waiting = waiting(&state.cluster, &tasks, now);
+    let first = tasks.iter().find(|task| waits(task));
+    let nodes = first.map(|task| verdicts(&state.cluster, task, now)).unwrap_or_default();
+    wire::ExplainResponse { summary, details, nodes, hint: hint(&waiting), waiting }
 }
 
-fn explain_task(state: &State, task: &Task, now: Timestamp) -> wire::ExplainResponse {
-    let asked = view::ask_nodes(&state.cluster, task, now);
-    let is_waiting = task.state == TaskState::Pending;
+fn explain_task(state: &State, task: &Arc<Task>, now: Timestamp) -> wire::ExplainResponse {
+    let waiting = waiting(&state.cluster, &[task], now);
     wire::ExplainResponse {
         summary: sentence(state, task),
         details: task.containers.iter().map(container).collect(),
-        nodes: verdicts(state, task, now),
-        hint: if is_waiting { hint(&asked) } else { String::new() },
+        nodes: verdicts(&state.cluster, task, now),
+        hint: hint(&waiting),
+        waiting,
+    }
+}
+
+fn waits(task: &Task) -> bool {
+    task.state == TaskState::Pending && task.desired == DesiredState::Run
+}
+
+/// One account for all tasks of a generation: all of its replicas ask for the same. What belongs to a node asks only that
+/// one.
+fn waiting(cluster: &Cluster, tasks: &[&Arc<Task>], now: Timestamp) -> Vec<wire::Waiting> {
+    let mut groups: BTreeMap<(u64, Option<&NodeId>), Vec<&Arc<Task>>> = BTreeMap::new();
+    for task in tasks.iter().filter(|task| waits(task)) {
+        let own = match &task.slot {
+            Slot::Replica(_) => None,
+            Slot::Node(node) => Some(node),
+        };
+        groups.entry((task.generation.number, own)).or_default().push(task);
+    }
+    let groups = groups.into_values().take(GROUPS);
+    let told = groups.filter_map(|group| {
+        let account = explain::account(cluster, group.first()?, now);
+        Some(waiting_to_wire(&group, account))
+    });
+    told.collect()
+}
+
+fn waiting_to_wire(group: &[&Arc<Task>], account: Account) -> wire::Waiting {
+    let nearest = account.nearest.map(|nearest| wire::Nearest {
+        node: nearest.node.to_string(),
+        reasons: nearest.refusals,
+        shortage: Some(wire::Resources {
+            cpu_millis: nearest.shortage.cpu_millis,
+            memory_bytes: nearest.shortage.memory_bytes,
+        }),
+    });
+    let growth = account.growth.into_iter().map(|growth| wire::Growth {
+        kind: growth.kind.to_string(),
+        like: growth.like.to_string(),
+        fits: growth.refusals.is_empty(),
+        reasons: growth.refusals,
+    });
+    let refusals = account.refusals.into_iter();
+    wire::Waiting {
+        generation: group.first().map_or(0, |task| task.generation.number),
+        tasks: group.iter().take(TASKS).map(|task| task.id.to_string()).collect(),
+        count: count(group.len()),
+        nodes: count(account.nodes),
+        takers: count(account.takers),
+        refusals: refusals
+            .map(|(reason, nodes)| wire::Refusal { reason, nodes: count(nodes) })
+            .collect(),
+        nearest,
+        remedies: account.remedies.iter().take(REMEDIES).map(ToString::to_string).collect(),
+        growth: growth.collect(),
     }
 }
 
@@ -119,43 +190,53 @@ fn container(status: &model::task::ContainerStatus) -> String {
     }
 }
 
-fn verdicts(state: &State, task: &Task, now: Timestamp) -> Vec<wire::NodeVerdict> {
-    let asked = view::ask_nodes(&state.cluster, task, now);
-    let show = |verdict: NodeVerdict| {
-        let score = verdict.score;
-        let reasons = match &verdict.refusal {
-            Some(refusal) => vec![refusal.clone()],
-            None => vec![
-                format!("{} of the service in its zone", score.in_zone),
-                format!("{} of the service on it", score.on_node),
-                format!("{} images to fetch", score.images_missing),
-                format!(
-                    "{} MiB and {} millicores held",
-                    score.memory_bytes >> 20,
-                    score.cpu_millis
-                ),
-            ],
-        };
-        wire::NodeVerdict {
-            task: task.id.to_string(),
-            node: verdict.node.to_string(),
-            fits: verdict.refusal.is_none(),
-            reasons,
-        }
-    };
-    asked.into_iter().map(show).collect()
+fn verdicts(cluster: &Cluster, task: &Task, now: Timestamp) -> Vec<wire::NodeVerdict> {
+    let mut asked = view::ask_nodes(cluster, task, now);
+    asked.sort_by_key(|verdict| (verdict.refusals.len(), verdict.score));
+    asked.into_iter().take(NODES).map(|verdict| verdict_to_wire(task, verdict)).collect()
 }
 
-/// The refusal that most nodes agree on is the one whose end helps most.
-fn hint(asked: &[NodeVerdict]) -> String {
-    if asked.is_empty() {
+fn verdict_to_wire(task: &Task, verdict: NodeVerdict) -> wire::NodeVerdict {
+    let score = verdict.score;
+    let fits = verdict.refusals.is_empty();
+    let terms = || {
+        let held = (score.memory_bytes >> 20, score.cpu_millis);
+        vec![
+            format!("{} of the service in its zone", score.in_zone),
+            format!("{} of the service on it", score.on_node),
+            format!("{} images to fetch", score.images_missing),
+            format!("{} MiB and {} millicores held", held.0, held.1),
+        ]
+    };
+    wire::NodeVerdict {
+        task: task.id.to_string(),
+        placed: task.node.as_ref() == Some(&verdict.node),
+        node: verdict.node.to_string(),
+        fits,
+        reasons: if fits { terms() } else { verdict.refusals },
+        score: Some(wire::Score {
+            in_zone: count(score.in_zone),
+            on_node: count(score.on_node),
+            images_missing: count(score.images_missing),
+            memory_bytes: score.memory_bytes,
+            cpu_millis: score.cpu_millis,
+        }),
+    }
+}
+
+/// The least that would help the first tasks that wait.
+fn hint(waiting: &[wire::Waiting]) -> String {
+    let Some(first) = waiting.first() else { return String::new() };
+    if first.nodes == 0 {
         return "no node has joined: start an agent".to_owned();
     }
-    let mut counts = std::collections::BTreeMap::<&str, usize>::new();
-    for refusal in asked.iter().filter_map(|verdict| verdict.refusal.as_deref()) {
-        *counts.entry(refusal).or_default() += 1;
+    if first.takers > 0 {
+        return format!("{} nodes would take it: it goes there with the next step", first.takers);
     }
-    let most = counts.into_iter().max_by_key(|(_, count)| *count);
-    most.map(|(why, count)| format!("{count} of {} nodes are {why}", asked.len()))
-        .unwrap_or_default()
+    let grows = first.growth.iter().find(|growth| growth.fits);
+    let grows = grows.map(|growth| format!("one more node like {} would take it", growth.like));
+    let nearest = first.nearest.as_ref();
+    let nearest = nearest
+        .map(|nearest| format!("{} is nearest: {}", nearest.node, nearest.reasons.join(", ")));
+    first.remedies.first().cloned().or(grows).or(nearest).unwrap_or_default()
 }

@@ -60,7 +60,7 @@ fn leave_images(generation: &mut wire::Generation) {
     *spec = wire::ServiceSpec { task: Some(task), ..wire::ServiceSpec::default() };
 }
 
-fn count(number: usize) -> u32 {
+pub(crate) fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 

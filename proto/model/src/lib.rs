@@ -10,11 +10,13 @@
 //! randomness, no I/O. A value of one of these types has been validated: behind the door nothing is checked twice.
 #![deny(missing_docs)]
 
+pub mod constraint;
 pub mod id;
 pub mod image;
 pub mod node;
 pub mod resources;
 pub mod service;
 pub mod spec;
+pub mod suggest;
 pub mod task;
 pub mod time;

@@ -26,6 +26,18 @@ pub struct Node {
     pub capacity: Resources,
     /// What the operator allows.
     pub availability: Availability,
+    /// What it was launched from: an Auto Scaling group.
+    pub pool: Option<String>,
+    /// The machine image that it booted.
+    pub ami: Option<String>,
+    /// What kind of machine it is: `m7g.large`.
+    pub instance_type: Option<String>,
+    /// As the engine names it: `linux`.
+    pub os: Option<String>,
+    /// Of the engine: `28.2.2`.
+    pub engine_version: Option<String>,
+    /// As the kernel says it: `6.1.0-18-amd64`.
+    pub kernel_version: Option<String>,
 }
 
 /// What the operator allows on a node.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::constraint::Constraint;
 use crate::id::{ContainerName, ServiceId, ServiceName};
 use crate::image::Image;
-use crate::node::Node;
 use crate::resources::Resources;
 
 /// What the operator wants of one service.
@@ -328,60 +328,6 @@ pub enum Protocol {
     Tcp,
     /// RFC 768.
     Udp,
-}
-
-/// A condition on the node, as Compose writes it: `node.labels.disk == ssd`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Constraint {
-    /// What of the node is compared.
-    pub attribute: Attribute,
-    /// How.
-    pub operator: Operator,
-    /// With what.
-    pub value: String,
-}
-
-impl Constraint {
-    /// Says whether the node is as it should be. A label that a node does not have equals nothing.
-    #[must_use]
-    pub fn is_met(&self, node: &Node) -> bool {
-        let found = match &self.attribute {
-            Attribute::Id => Some(node.id.as_str()),
-            Attribute::Hostname => Some(node.hostname.as_str()),
-            Attribute::Zone => Some(node.zone.as_str()),
-            Attribute::Arch => Some(node.arch.as_str()),
-            Attribute::Label(key) => node.labels.get(key).map(String::as_str),
-        };
-        let is_equal = found == Some(self.value.as_str());
-        match self.operator {
-            Operator::Equal => is_equal,
-            Operator::NotEqual => !is_equal,
-        }
-    }
-}
-
-/// What of a node a constraint looks at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Attribute {
-    /// `node.id`
-    Id,
-    /// `node.hostname`
-    Hostname,
-    /// `node.zone`
-    Zone,
-    /// `node.platform.arch`
-    Arch,
-    /// `node.labels.KEY`; a label that is not there equals nothing.
-    Label(String),
-}
-
-/// How a constraint compares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operator {
-    /// `==`
-    Equal,
-    /// `!=`
-    NotEqual,
 }
 
 /// When the agent starts an ended container again.

@@ -37,7 +37,9 @@ pub fn assignments_to_wire(fence: wire::Fence, tasks: &[Arc<Task>]) -> wire::Ass
     let mut known = HashMap::new();
     let tasks = tasks.iter().map(|task| {
         let spec = *known.entry((&task.service, task.generation.number)).or_insert_with(|| {
-            specs.push(task_spec_to_wire(&task.generation.spec.task));
+            // Where tasks go is not for a node to say, and an agent of an older release could not read every constraint.
+            let spec = task_spec_to_wire(&task.generation.spec.task);
+            specs.push(wire::TaskSpec { constraints: Vec::new(), ..spec });
             u32::try_from(specs.len() - 1).unwrap_or(u32::MAX)
         });
         wire::AssignedTask { assignment: Some(sent(task)), spec }

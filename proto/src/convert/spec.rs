@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use model::constraint::Constraint;
 use model::id::{NameError, ServiceId};
 use model::image::{Digest, Image, ImageReference, Pin};
 use model::resources::Resources;
@@ -26,6 +27,11 @@ pub fn spec_from_wire(from: &wire::ServiceSpec) -> Valid<ServiceSpec> {
     if spec.task.restarts_asked > RESTARTS_LIMIT {
         let invalid = Invalid::new("task.restarts_asked", "is the coordinator's to count");
         return Err(invalid.within(&spec.id.to_string()));
+    }
+    let mut images = spec.task.constraints.iter().flat_map(Constraint::images);
+    if let Some(unpinned) = images.find(|image| image.digest().is_none()) {
+        let why = format!("image.present({unpinned}) names no digest");
+        return Err(Invalid::new("task.constraints", why).within(&spec.id.to_string()));
     }
     Ok(spec)
 }

@@ -176,7 +176,18 @@ pub fn node_from_wire(from: &wire::Node) -> Valid<Node> {
         labels: from.labels.clone(),
         capacity: resources_from_wire(from.capacity.as_ref()),
         availability,
+        pool: fact("node.pool", from.pool.as_ref())?,
+        ami: fact("node.ami", from.ami.as_ref())?,
+        instance_type: fact("node.instance_type", from.instance_type.as_ref())?,
+        os: fact("node.os", from.os.as_ref())?,
+        engine_version: fact("node.engine_version", from.engine_version.as_ref())?,
+        kernel_version: fact("node.kernel_version", from.kernel_version.as_ref())?,
     })
+}
+
+/// Something that is known of a node, or not: an empty text is nothing.
+fn fact(path: &str, from: Option<&String>) -> Valid<Option<String>> {
+    from.filter(|text| !text.is_empty()).map(|text| line(path, text)).transpose()
 }
 
 /// Writes a node.
@@ -196,5 +207,11 @@ pub fn node_to_wire(node: &Node) -> wire::Node {
         labels: node.labels.clone(),
         capacity: Some(resources_to_wire(&node.capacity)),
         availability: availability.into(),
+        pool: node.pool.clone(),
+        ami: node.ami.clone(),
+        instance_type: node.instance_type.clone(),
+        os: node.os.clone(),
+        engine_version: node.engine_version.clone(),
+        kernel_version: node.kernel_version.clone(),
     }
 }

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::id::ContainerName;
 use model::spec::{
-    Attachment, Attribute, Constraint, DependencyCondition, HostPort, Network, Operator,
-    RestartCondition, RestartPolicy, TaskSpec,
+    Attachment, DependencyCondition, HostPort, Network, RestartCondition, RestartPolicy, TaskSpec,
 };
 
-use crate::convert::checks::{count, duration, few, millis, quoted, word};
+use crate::convert::checks::{count, duration, few, millis, word};
+use crate::convert::constraint::{constraint_from_wire, constraint_to_wire};
 use crate::convert::{At, Invalid, Named, Valid, container};
 use crate::wire;
 
@@ -174,48 +174,6 @@ fn network_to_wire(network: &Network) -> wire::Network {
         }
     };
     wire::Network { kind: Some(kind) }
-}
-
-fn constraint_from_wire(from: &wire::Constraint) -> Valid<Constraint> {
-    use wire::ConstraintOperator as Wire;
-    let attribute = match from.attribute.as_str() {
-        "node.id" => Attribute::Id,
-        "node.hostname" => Attribute::Hostname,
-        "node.zone" => Attribute::Zone,
-        "node.platform.arch" => Attribute::Arch,
-        other => match other.strip_prefix("node.labels.") {
-            Some(key) => Attribute::Label(word("task.constraints", key)?),
-            None => {
-                let why = format!(
-                    "{} is none of node.id, node.hostname, node.zone, node.platform.arch, node.labels.KEY",
-                    quoted(other)
-                );
-                return Err(Invalid::new("task.constraints", why));
-            }
-        },
-    };
-    let operator = match from.operator() {
-        Wire::Equal => Operator::Equal,
-        Wire::NotEqual => Operator::NotEqual,
-        Wire::Unspecified => return None.at("task.constraints.operator"),
-    };
-    Ok(Constraint { attribute, operator, value: word("task.constraints", &from.value)? })
-}
-
-fn constraint_to_wire(constraint: &Constraint) -> wire::Constraint {
-    use wire::ConstraintOperator as Wire;
-    let attribute = match &constraint.attribute {
-        Attribute::Id => "node.id".to_owned(),
-        Attribute::Hostname => "node.hostname".to_owned(),
-        Attribute::Zone => "node.zone".to_owned(),
-        Attribute::Arch => "node.platform.arch".to_owned(),
-        Attribute::Label(key) => format!("node.labels.{key}"),
-    };
-    let operator = match constraint.operator {
-        Operator::Equal => Wire::Equal,
-        Operator::NotEqual => Wire::NotEqual,
-    };
-    wire::Constraint { attribute, operator: operator.into(), value: constraint.value.clone() }
 }
 
 fn restart_from_wire(from: &wire::RestartPolicy) -> Valid<RestartPolicy> {

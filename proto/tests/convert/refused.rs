@@ -270,6 +270,8 @@ fn nothing_that_is_read_on_one_line_hides_what_it_is() {
             wire::Node { engine: hidden.to_owned(), ..sample::node() },
             wire::Node { zone: hidden.to_owned(), ..sample::node() },
             wire::Node { arch: hidden.to_owned(), ..sample::node() },
+            wire::Node { pool: Some(hidden.to_owned()), ..sample::node() },
+            wire::Node { kernel_version: Some(hidden.to_owned()), ..sample::node() },
             wire::Node { labels: [(hidden.to_owned(), String::new())].into(), ..sample::node() },
             wire::Node { labels: [("k".to_owned(), hidden.to_owned())].into(), ..sample::node() },
         ];
@@ -288,9 +290,11 @@ fn nothing_that_is_read_on_one_line_hides_what_it_is() {
 fn an_error_repeats_little_of_what_is_wrong_and_nothing_that_hides() {
     type SpoilWith = fn(&mut wire::TaskSpec, String);
     let (hidden, long) = ("\u{202e}\n".repeat(1 << 20), "a".repeat(100_000));
-    let spoils: [(SpoilWith, &String); 8] = [
+    let spoils: [(SpoilWith, &String); 10] = [
         (|task, bad| task.containers[1].name = bad, &hidden),
         (|task, bad| task.constraints = vec![constraint(bad)], &hidden),
+        (|task, bad| task.constraints = vec![expression(bad)], &hidden),
+        (|task, bad| task.constraints = vec![expression(bad)], &long),
         (|task, bad| task.containers[0].ports = vec![port(bad)], &hidden),
         (|task, bad| task.containers[1].after[0].on = bad, &hidden),
         (
@@ -323,7 +327,11 @@ fn an_error_repeats_little_of_what_is_wrong_and_nothing_that_hides() {
 
 fn constraint(attribute: String) -> wire::Constraint {
     let operator = wire::ConstraintOperator::Equal.into();
-    wire::Constraint { attribute, operator, value: "x".to_owned() }
+    wire::Constraint { attribute, operator, value: "x".to_owned(), ..Default::default() }
+}
+
+fn expression(text: String) -> wire::Constraint {
+    wire::Constraint { text, ..Default::default() }
 }
 
 fn port(address: String) -> wire::PortSpec {

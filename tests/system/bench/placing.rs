@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use coordinator_core::cluster::Cluster;
 use coordinator_core::event::{EngineState, Event, Report};
+use coordinator_core::explain;
 use coordinator_core::{Step, step};
+use model::constraint::{Attribute, Constraint, Test};
 use model::id::NodeId;
 use model::image::Pin;
 use model::node::{Availability, Node};
 use model::resources::Resources;
-use model::spec::{Attribute, Constraint, Operator, ServiceSpec};
+use model::spec::ServiceSpec;
 use model::task::{Health, Task, TaskState};
 use model::time::Timestamp;
 use proto::convert::spec_from_wire;
@@ -124,6 +126,17 @@ impl World {
         self.hear(&events);
     }
 
+    /// A task that no node can take.
+    fn waiting(&self) -> Task {
+        let mut task = self.cluster.tasks().values().next().map(|task| (**task).clone()).unwrap();
+        let mut generation = (*task.generation).clone();
+        generation.spec.task.containers[0].reservation.memory_bytes = 1 << 50;
+        let text = "node.labels.disk =~ \"^s.d$\" and node.engine.version >= 28";
+        generation.spec.task.constraints.push(text.parse().unwrap());
+        task.generation = generation.into();
+        task
+    }
+
     /// What everyday life costs in a full cluster.
     fn steady(&mut self) -> anyhow::Result<Vec<Line>> {
         self.run_all();
@@ -142,6 +155,14 @@ impl World {
         }
         let beats: Vec<Duration> =
             ids.iter().take(TIMES).map(|id| self.hear(&[beat(id)])).collect();
+        let full = self.waiting();
+        let accounts = (0..TIMES / 10).map(|_| {
+            let began = Instant::now();
+            let account = explain::account(&self.cluster, &full, self.now);
+            anyhow::ensure!(account.takers == 0, "a task that is too large would be taken");
+            Ok(began.elapsed())
+        });
+        let accounts = accounts.collect::<anyhow::Result<Vec<_>>>()?;
         for node in ids.into_iter().step_by(23).take(2 * TIMES) {
             deaths.push(self.hear(&[Event::Died(node)]));
         }
@@ -150,6 +171,7 @@ impl World {
             at_most("one task reports, p99", reports, 50.0),
             at_most("one sign of life, p99", beats, 50.0),
             at_most("nothing happens, p99", idle, 10.0),
+            at_most("why a task waits, of 10,000 nodes, p99", accounts, 200_000.0),
         ])
     }
 }
@@ -186,19 +208,23 @@ fn node(number: u32, room: u64) -> Node {
         labels: [("disk".to_owned(), disk.to_owned())].into(),
         capacity: Resources { cpu_millis: room * 250, memory_bytes: room * (512 << 20) },
         availability: Availability::Active,
+        pool: None,
+        ami: None,
+        instance_type: None,
+        os: None,
+        engine_version: None,
+        kernel_version: None,
     }
 }
 
 /// Every third service needs a fast disk, every third anything but that, and the rest takes what there is.
 fn spec(number: u32, replicas: u32) -> ServiceSpec {
-    let wish = |operator| Constraint {
-        attribute: Attribute::Label("disk".to_owned()),
-        operator,
-        value: "ssd".to_owned(),
+    let wish = |test: fn(String) -> Test| {
+        Constraint::Of(Attribute::Label("disk".to_owned()), test("ssd".to_owned()))
     };
     let constraints = match number % 3 {
-        0 => vec![wish(Operator::Equal)],
-        1 => vec![wish(Operator::NotEqual)],
+        0 => vec![wish(Test::Equal)],
+        1 => vec![wish(Test::NotEqual)],
         _ => Vec::new(),
     };
     let mut spec =

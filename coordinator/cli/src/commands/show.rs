@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::args::{Global, Node, Ps, Service, Task, Top};
 use crate::client::{Client, unary};
 use crate::exit::{Exit, from_status};
-use crate::find::{self, Found};
+use crate::find;
 use crate::json;
 use crate::output::{self, Listing, Row, age, bytes};
 
@@ -20,7 +20,7 @@ fn list(
     Ok(Exit::Done)
 }
 
-fn one(global: &Global, value: &Value) -> anyhow::Result<Exit> {
+pub(super) fn one(global: &Global, value: &Value) -> anyhow::Result<Exit> {
     output::print_one(value, global.format())?;
     Ok(Exit::Done)
 }
@@ -283,57 +283,6 @@ fn container_row(view: &wire::NodeView, one: &wire::ContainerUsage) -> Row {
             "memory_bytes": one.memory_bytes, "memory_limit_bytes": one.memory_limit_bytes, "pids": one.pids,
         }),
     }
-}
-
-pub(crate) async fn explain(client: &Client, global: &Global, name: &str) -> anyhow::Result<Exit> {
-    use wire::explain_request::About;
-    let about = match find::any(client, name).await? {
-        Found::Service(service) => About::Service(service),
-        Found::Task(task) => About::Task(task),
-    };
-    let request = unary(wire::ExplainRequest { about: Some(about) });
-    let answer = client
-        .control
-        .clone()
-        .explain(request)
-        .await
-        .map_err(|status| from_status(&status))?
-        .into_inner();
-    if !matches!(global.format(), output::Format::Table | output::Format::Wide) {
-        let nodes: Vec<Value> = answer
-            .nodes
-            .iter()
-            .map(|one| json!({ "node": one.node, "fits": one.fits, "reasons": one.reasons }))
-            .collect();
-        return one(
-            global,
-            &json!({ "summary": answer.summary, "details": answer.details, "nodes": nodes, "hint": answer.hint }),
-        );
-    }
-    println!("{}", output::clean(&answer.summary));
-    answer.details.iter().for_each(|line| println!("  {}", output::clean(line)));
-    if !answer.nodes.is_empty() {
-        println!();
-        let row = |verdict: &wire::NodeVerdict| Row {
-            id: verdict.node.clone(),
-            cells: vec![
-                verdict.node.clone(),
-                if verdict.fits { "fits" } else { "refuses" }.to_owned(),
-                verdict.reasons.join(", "),
-            ],
-            json: Value::Null,
-        };
-        let rows = answer.nodes.iter().map(row).collect();
-        output::print(
-            Listing { head: vec!["NODE", "", "WHY"], wide: 3, rows },
-            output::Format::Table,
-            &[],
-        )?;
-    }
-    if !answer.hint.is_empty() {
-        println!("\nhint: {}", output::clean(&answer.hint));
-    }
-    Ok(Exit::Done)
 }
 
 async fn get_status(client: &Client) -> anyhow::Result<wire::GetStatusResponse> {

@@ -1,10 +1,11 @@
 //! Compares the keys of a file with the table: unknown ones are errors, and so are those that are not supported and ask
 //! for something.
 
+use model::suggest::nearest;
+
 use super::keys::{FILE, Inside, Key, Support, find};
 use super::node::{Entry, Node, Value};
 use super::problems::Problems;
-use super::suggest::nearest;
 
 /// Takes extensions (`x-…`) and, with an error each, unknown keys out of a file.
 pub(super) fn prune_file(problems: &mut Problems, file: &mut Node) {

@@ -1,13 +1,16 @@
 //! How many tasks a service has, where, and how they are exchanged.
 
+use model::constraint::{Attribute, Test};
 use model::spec::REPLICAS_LIMIT;
+use proto::convert::constraint_to_wire;
 use proto::wire::service_spec::Mode;
 use proto::wire::{
-    Constraint, ConstraintOperator, FailureAction, Global, Once, Replicated, RestartCondition,
-    RestartPolicy, UpdateOrder, UpdatePolicy,
+    Constraint, FailureAction, Global, Once, Replicated, RestartCondition, RestartPolicy,
+    UpdateOrder, UpdatePolicy,
 };
 
 use super::node::Node;
+use super::place::Place;
 use super::placement;
 use super::problems::Problems;
 use super::section::Section;
@@ -44,13 +47,17 @@ pub(super) fn read(
     placement::check_preferences(problems, &placement);
     let mut constraints = placement::constraints(problems, &placement);
     constraints.extend(service.read(problems, "platform", platform));
+    placement::check(problems, &constraints);
     let mode = mode(problems, service, deploy);
     Deployment {
         mode,
         update: update(problems, service, deploy, mode),
         restart: restart(problems, service, (deploy, mode)),
         is_restart_given: is_restart_given(problems, service, deploy),
-        constraints,
+        constraints: constraints
+            .iter()
+            .map(|(constraint, _)| constraint_to_wire(constraint))
+            .collect(),
         max_per_node: placement
             .read(problems, "max_replicas_per_node", |problems, node| {
                 // Compose takes 0 for no limit.
@@ -60,7 +67,10 @@ pub(super) fn read(
     }
 }
 
-fn platform(problems: &mut Problems, node: &Node) -> Option<Constraint> {
+fn platform(
+    problems: &mut Problems,
+    node: &Node,
+) -> Option<(model::constraint::Constraint, Place)> {
     let text = values::text(problems, node)?;
     let arch = match text {
         "linux/amd64" => "amd64",
@@ -71,11 +81,8 @@ fn platform(problems: &mut Problems, node: &Node) -> Option<Constraint> {
             return None;
         }
     };
-    Some(Constraint {
-        attribute: "node.platform.arch".to_owned(),
-        operator: ConstraintOperator::Equal.into(),
-        value: arch.to_owned(),
-    })
+    let test = Test::Equal(arch.to_owned());
+    Some((model::constraint::Constraint::Of(Attribute::Arch, test), node.place))
 }
 
 fn mode(problems: &mut Problems, service: &Section<'_>, deploy: &Section<'_>) -> Mode {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use model::id::ServiceName;
+use model::suggest::nearest;
 use proto::wire::Attachment;
 
 use super::keys::{ATTACHMENT, NETWORK};
@@ -10,7 +11,7 @@ use super::node::{Node, Value};
 use super::place::Place;
 use super::problems::Problems;
 use super::section::Section;
-use super::suggest::nearest;
+
 use super::values;
 
 /// The network that every project has.

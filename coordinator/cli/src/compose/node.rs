@@ -60,6 +60,20 @@ impl Node {
         Self { place, value: Value::Scalar(scalar), tag: None }
     }
 
+    /// Where a character of its text stands, counted from 0; the whole of it when that can not be said, because the text
+    /// has several lines or is written in another way than it reads.
+    pub(super) fn place_within(&self, position: usize) -> Place {
+        let Value::Scalar(scalar) = &self.value else { return self.place };
+        let Place { source, line, column, end_line, end_column } = self.place;
+        let quotes = usize::from(!scalar.is_plain);
+        let width = end_column.saturating_sub(column);
+        if line != end_line || width != scalar.text.chars().count() + 2 * quotes {
+            return self.place;
+        }
+        let left = width.saturating_sub(quotes + position).max(1);
+        Place::on_line(source, line, column + quotes + position, left.saturating_sub(quotes).max(1))
+    }
+
     /// A null that stands for what is at the place.
     pub(super) fn null(place: Place) -> Self {
         let scalar = Scalar { text: String::new(), kind: Kind::Null, is_plain: true };

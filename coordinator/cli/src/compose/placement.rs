@@ -1,15 +1,19 @@
 //! On which nodes a service can run.
 
-use proto::wire::{Constraint, ConstraintOperator};
+use model::constraint::{Conflict, Constraint, conflict};
 
 use super::keys::PREFERENCE;
 use super::node::Node;
+use super::place::Place;
 use super::problems::Problems;
 use super::section::Section;
 use super::values;
 
 /// Reads `constraints`.
-pub(super) fn constraints(problems: &mut Problems, placement: &Section<'_>) -> Vec<Constraint> {
+pub(super) fn constraints(
+    problems: &mut Problems,
+    placement: &Section<'_>,
+) -> Vec<(Constraint, Place)> {
     let items = placement.read(problems, "constraints", values::list).unwrap_or_default();
     items.iter().filter_map(|item| constraint(problems, item)).collect()
 }
@@ -28,45 +32,31 @@ pub(super) fn check_preferences(problems: &mut Problems, placement: &Section<'_>
     }
 }
 
-fn constraint(problems: &mut Problems, item: &Node) -> Option<Constraint> {
+fn constraint(problems: &mut Problems, item: &Node) -> Option<(Constraint, Place)> {
     let text = values::text(problems, item)?;
-    let (attribute, operator, value) = match (text.split_once("=="), text.split_once("!=")) {
-        (Some((attribute, value)), None) => (attribute, ConstraintOperator::Equal, value),
-        (None, Some((attribute, value))) => (attribute, ConstraintOperator::NotEqual, value),
-        (Some(_), Some(_)) | (None, None) => {
-            let message = format!("`{text}` is not a constraint");
-            problems.error(item.place, message).hint("write it as in `node.labels.disk == ssd`");
-            return None;
+    match text.parse::<Constraint>() {
+        Ok(constraint) => Some((constraint, item.place)),
+        Err(error) => {
+            let place = item.place_within(error.position);
+            problems.error(place, error.to_string()).hint(error.hint);
+            None
         }
-    };
-    let (attribute, value) = (attribute.trim(), value.trim());
-    if let Err(hint) = check_attribute(attribute) {
-        let message = format!("`{attribute}` can not be a constraint");
-        problems.error(item.place, message).hint(hint);
-        return None;
     }
-    if value.is_empty() {
-        let message = format!("`{attribute}` is compared with nothing");
-        problems.error(item.place, message).hint("write it as in `node.labels.disk == ssd`");
-        return None;
-    }
-    Some(Constraint {
-        attribute: attribute.to_owned(),
-        operator: operator.into(),
-        value: value.to_owned(),
-    })
 }
 
-fn check_attribute(attribute: &str) -> Result<(), &'static str> {
-    match attribute {
-        "node.id" | "node.hostname" | "node.zone" | "node.platform.arch" => Ok(()),
-        "node.role" => Err("leave it out; every node can run services"),
-        "node.platform.os" => Err("leave it out; every node runs Linux"),
-        _ => match attribute.strip_prefix("node.labels.") {
-            Some(label) if !label.is_empty() && !label.contains(char::is_whitespace) => Ok(()),
-            Some(_) | None => Err(
-                "use `node.id`, `node.hostname`, `node.zone`, `node.platform.arch` or `node.labels.KEY`",
-            ),
-        },
+/// Reports constraints of which no node can meet both.
+pub(super) fn check(problems: &mut Problems, constraints: &[(Constraint, Place)]) {
+    let all: Vec<&Constraint> = constraints.iter().map(|(constraint, _)| constraint).collect();
+    let Some(Conflict { first, second }) = conflict(&all) else { return };
+    let (one, other) = (&constraints[first], &constraints[second]);
+    if first == second {
+        let message = format!("no node can meet `{}`", one.0);
+        problems.error(one.1, message).hint("parts of it contradict each other");
+    } else {
+        let message = format!("no node can meet both `{}` and `{}`", one.0, other.0);
+        let problem = problems.error(other.1, message);
+        problem
+            .hint("every entry must hold: write `or` between them in one entry if either will do");
+        problem.other("the other one", one.1);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::suggest::nearest;
 use proto::wire::network::Kind;
 use proto::wire::service_spec::Mode;
 use proto::wire::{
@@ -15,7 +16,6 @@ use super::network::Connection;
 use super::problems::Problems;
 use super::published;
 use super::service::Draft;
-use super::suggest::nearest;
 
 /// Makes services of the project. `others` are those that the profiles leave out.
 pub(super) fn services(
@@ -93,7 +93,8 @@ fn constraints(group: &[Draft<'_>]) -> Vec<Constraint> {
     let mut seen = BTreeSet::new();
     let mut constraints = Vec::new();
     for constraint in group.iter().flat_map(|draft| &draft.deployment.constraints) {
-        if seen.insert((&constraint.attribute, constraint.operator, &constraint.value)) {
+        let Constraint { attribute, operator, value, text } = constraint;
+        if seen.insert((attribute, operator, value, text)) {
             constraints.push(constraint.clone());
         }
     }

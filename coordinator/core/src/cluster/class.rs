@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use model::constraint::Constraint;
 use model::id::NodeId;
 use model::node::Node;
-use model::spec::Constraint;
 
 use super::Ledger;
 use super::by_name::ByNode;
@@ -35,6 +35,8 @@ pub(super) struct Classes {
 #[derive(Debug, Clone)]
 pub(crate) struct Class {
     constraints: Vec<Constraint>,
+    /// Whether it depends on what is on the engines.
+    needs_images: bool,
     zones: BTreeMap<String, BTreeSet<Rank>>,
     /// Where each node stands now.
     standing: BTreeMap<NodeId, (String, Rank)>,
@@ -50,6 +52,13 @@ impl Classes {
         }
     }
 
+    /// Other images than before are on the node's engine.
+    pub(super) fn mark_images(&mut self, node: &NodeId) {
+        for class in self.all.iter_mut().filter(|class| class.needs_images) {
+            class.marked.insert(node.clone());
+        }
+    }
+
     pub(super) fn get(&self, constraints: &[Constraint]) -> Option<&Class> {
         self.all.iter().find(|class| class.constraints == constraints)
     }
@@ -60,7 +69,6 @@ impl Classes {
         constraints: &[Constraint],
         nodes: &BTreeMap<NodeId, Arc<Node>>,
         ledgers: &ByNode<Ledger>,
-        meets: fn(&Node, &[Constraint]) -> bool,
     ) {
         if self.get(constraints).is_none() {
             if self.all.len() == CLASSES {
@@ -68,6 +76,7 @@ impl Classes {
             }
             self.all.push(Class {
                 constraints: constraints.to_vec(),
+                needs_images: constraints.iter().any(Constraint::needs_images),
                 zones: BTreeMap::new(),
                 standing: BTreeMap::new(),
                 marked: nodes.keys().cloned().collect(),
@@ -76,8 +85,9 @@ impl Classes {
         let found = self.all.iter_mut().find(|class| class.constraints == constraints);
         let Some(class) = found else { return };
         for id in std::mem::take(&mut class.marked) {
-            let node = nodes.get(&id).filter(|node| meets(node, constraints));
-            let rank = node.zip(ledgers.get(&id)).map(|(node, ledger)| {
+            let seat = nodes.get(&id).zip(ledgers.get(&id));
+            let seat = seat.filter(|(node, ledger)| ledger.meets(node, constraints));
+            let rank = seat.map(|(node, ledger)| {
                 let (memory_bytes, cpu_millis) = (ledger.held.memory_bytes, ledger.held.cpu_millis);
                 (node.zone.clone(), Rank { memory_bytes, cpu_millis, node: id.clone() })
             });

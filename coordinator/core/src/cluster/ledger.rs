@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use model::constraint::Constraint;
 use model::id::TaskId;
 use model::image::Digest;
 use model::node::{Availability, Node};
@@ -75,6 +76,20 @@ impl Ledger {
                 at.map(|at| self.ports.swap_remove(at));
             }
         }
+    }
+
+    /// The constraints that the node, whose ledger this is, does not meet.
+    pub(crate) fn unmet<'a>(
+        &'a self,
+        node: &'a Node,
+        all: &'a [Constraint],
+    ) -> impl Iterator<Item = &'a Constraint> {
+        all.iter().filter(|constraint| !constraint.is_met(node, self.images.as_deref()))
+    }
+
+    /// Says whether the node, whose ledger this is, meets all of them.
+    pub(crate) fn meets(&self, node: &Node, all: &[Constraint]) -> bool {
+        self.unmet(node, all).next().is_none()
     }
 
     /// How many different images of the task it would have to fetch first.

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::id::{NodeId, ServiceId, Slot};
-use model::node::Node;
 use model::resources::Resources;
 use model::task::{DesiredState, Task, TaskState};
 use model::time::Timestamp;
@@ -110,15 +109,21 @@ impl Search {
         if let Slot::Node(id) = &task.slot {
             return own_node(cluster, task, id, now);
         }
+        if self.of != Some(task.generation.number) {
+            let field = (how == How::Survey).then(|| {
+                let suits = cluster.suiting(&task.generation.spec.task.constraints);
+                Field::survey(cluster, (task, &suits), now)
+            });
+            *self = Self { of: Some(task.generation.number), field, note: None };
+        }
+        // Where one finds no node, the next of the same generation finds none either: nothing comes free in between.
+        if let Some(note) = &self.note {
+            return Err(note.clone());
+        }
         if how == How::Walk {
             let found = walk::first(cluster, task, now);
             debug_assert!(is_first_of_all(cluster, (task, found.as_ref()), now));
-            return found.ok_or_else(|| explain(cluster, task, now));
-        }
-        if self.of != Some(task.generation.number) {
-            let suits = cluster.suiting(&task.generation.spec.task.constraints);
-            let field = Some(Field::survey(cluster, (task, &suits), now));
-            *self = Self { of: Some(task.generation.number), field, note: None };
+            return found.ok_or_else(|| self.note.insert(explain(cluster, task, now)).clone());
         }
         let spec = &task.generation.spec.task;
         let found = self.field.as_mut().and_then(|field| field.take(cluster, spec));
@@ -134,8 +139,9 @@ fn is_first_of_all(
 ) -> bool {
     let spec = &task.generation.spec.task;
     let survey = || {
-        let suits = |node: &Arc<Node>| filter::unmet(node, spec).is_none();
-        let suits: Vec<bool> = cluster.nodes().values().map(suits).collect();
+        let seats = cluster.nodes_with_ledgers();
+        let suits: Vec<bool> =
+            seats.map(|(node, ledger)| ledger.meets(node, &spec.constraints)).collect();
         Field::survey(cluster, (task, &suits), now).take(cluster, spec)
     };
     cluster.nodes().len() > 16 || survey().as_ref() == found
@@ -152,7 +158,7 @@ fn own_node(cluster: &Cluster, task: &Task, id: &NodeId, now: Timestamp) -> Resu
     }
 }
 
-fn seat<'a>(cluster: &'a Cluster, id: &NodeId) -> Option<Seat<'a>> {
+pub(crate) fn seat<'a>(cluster: &'a Cluster, id: &NodeId) -> Option<Seat<'a>> {
     Some((cluster.nodes().get(id)?, cluster.ledger(id)?))
 }
 

@@ -10,7 +10,7 @@ use model::task::{DesiredState, Task};
 use model::time::Timestamp;
 
 use crate::cluster::Cluster;
-use crate::plan::place;
+use crate::plan::place::{self, filter::Seat};
 
 /// How far a slot has come on the way to the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,11 +44,9 @@ pub(crate) fn wanted(cluster: &Cluster, service: &Service) -> Vec<Slot> {
         Mode::Replicated { replicas } => (1..=replicas).map(Slot::Replica).collect(),
         Mode::Once => vec![Slot::Replica(1)],
         Mode::Global => {
-            let open =
-                cluster.nodes().values().filter(|node| node.availability == Availability::Active);
-            let fit =
-                open.filter(|node| place::filter::unmet(node, &service.target.spec.task).is_none());
-            fit.map(|node| Slot::Node(node.id.clone())).collect()
+            let seats = cluster.nodes_with_ledgers();
+            let fit = seats.filter(|(node, ledger)| has_place(cluster, service, (node, ledger)));
+            fit.map(|(node, _)| Slot::Node(node.id.clone())).collect()
         }
     }
 }
@@ -59,13 +57,28 @@ pub(crate) fn wants(cluster: &Cluster, service: &Service, slot: &Slot) -> bool {
         _ if service.phase == ServicePhase::Removing => false,
         (Mode::Replicated { replicas }, Slot::Replica(number)) => (1..=replicas).contains(number),
         (Mode::Once, Slot::Replica(number)) => *number == 1,
-        (Mode::Global, Slot::Node(id)) => cluster.nodes().get(id).is_some_and(|node| {
-            node.availability == Availability::Active
-                && place::filter::unmet(node, &service.target.spec.task).is_none()
-        }),
+        (Mode::Global, Slot::Node(id)) => {
+            place::seat(cluster, id).is_some_and(|seat| has_place(cluster, service, seat))
+        }
         (Mode::Replicated { .. } | Mode::Once, Slot::Node(_))
         | (Mode::Global, Slot::Replica(_)) => false,
     }
+}
+
+/// Says whether a service that runs on every node has a place on this one. Which images an engine has decides where a task
+/// is put and never that one stops: right after a start of the coordinator nobody has said which they are.
+fn has_place(cluster: &Cluster, service: &Service, (node, ledger): Seat<'_>) -> bool {
+    let constraints = &service.target.spec.task.constraints;
+    let runs = || {
+        let slot = Slot::Node(node.id.clone());
+        let tasks = cluster.tasks_in(&service.id, &slot);
+        tasks.iter().any(|task| {
+            task.node.is_some() && task.desired == DesiredState::Run && !task.state.is_final()
+        })
+    };
+    node.availability == Availability::Active
+        && (ledger.meets(node, constraints)
+            || constraints.iter().all(|constraint| constraint.could_be_met(node)) && runs())
 }
 
 /// Says whether the task is of the target's template, wanted, and not over.

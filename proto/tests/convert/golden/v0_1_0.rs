@@ -183,6 +183,12 @@ fn node(availability: Availability) -> Node {
         labels: BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]),
         capacity: Resources { cpu_millis: 4_000, memory_bytes: 16 << 30 },
         availability,
+        pool: None,
+        ami: None,
+        instance_type: None,
+        os: None,
+        engine_version: None,
+        kernel_version: None,
     }
 }
 

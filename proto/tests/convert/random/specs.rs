@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use model::constraint::{Attribute, Constraint, Test};
 use model::id::ServiceId;
 use model::image::{Image, Pin};
 use model::spec::*;
@@ -125,12 +126,17 @@ fn constraint() -> impl Strategy<Value = Constraint> {
         Just(Attribute::Arch),
         word().prop_map(Attribute::Label),
     ];
-    let operator = one_of([Operator::Equal, Operator::NotEqual]);
-    (attribute, operator, word()).prop_map(|(attribute, operator, value)| Constraint {
-        attribute,
-        operator,
-        value,
-    })
+    let old = (attribute, any::<bool>(), word()).prop_map(|(attribute, is_equal, value)| {
+        Constraint::Of(attribute, if is_equal { Test::Equal(value) } else { Test::NotEqual(value) })
+    });
+    // What is below texts is drawn where texts are read.
+    let texts = [
+        "node.pool == web",
+        "node.labels.empty != \"\"",
+        "not (node.zone in [a, \"b c\"] or node.kernel.version >= 6.1)",
+        "node.ami !~ \"^ami-\\\\d+$\" and image.present(\"sha256:00000000000000000000000000000000000000000000000000000000000000ab\")",
+    ];
+    prop_oneof![old, one_of(texts).prop_map(|text| text.parse().unwrap())]
 }
 
 fn container() -> BoxedStrategy<ContainerSpec> {

@@ -159,16 +159,27 @@ pub(crate) fn node() -> BoxedStrategy<Node> {
     let line = || prop_oneof![word(), Just(String::new())];
     let availability = [Availability::Active, Availability::Cordoned, Availability::Dead];
     let who = (node_id(), word(), word(), line(), line());
-    (who, map(line()), resources(), one_of(availability))
-        .prop_map(|((id, hostname, engine, zone, arch), labels, capacity, availability)| Node {
-            id,
-            hostname,
-            engine,
-            zone,
-            arch,
-            labels,
-            capacity,
-            availability,
+    let fact = || option::of(word());
+    let facts = (fact(), fact(), fact(), fact(), fact(), fact());
+    (who, map(line()), resources(), one_of(availability), facts)
+        .prop_map(|((id, hostname, engine, zone, arch), labels, capacity, availability, facts)| {
+            let (pool, ami, instance_type, os, engine_version, kernel_version) = facts;
+            Node {
+                id,
+                hostname,
+                engine,
+                zone,
+                arch,
+                labels,
+                capacity,
+                availability,
+                pool,
+                ami,
+                instance_type,
+                os,
+                engine_version,
+                kernel_version,
+            }
         })
         .boxed()
 }

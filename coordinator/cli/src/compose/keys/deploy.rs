@@ -19,7 +19,7 @@ pub(in super::super) static DEPLOY: &[Key] = &[
 static PLACEMENT: &[Key] = &[
     partly(
         "constraints",
-        "`node.id`, `node.hostname`, `node.zone`, `node.platform.arch` and `node.labels.KEY`, with `==` and `!=`",
+        "every attribute of Swarm but `node.role` and `engine.labels`, and more than it knows: see constraints.md",
     ),
     partly("preferences", "only over the zone, which is what happens anyway").keys(PREFERENCE),
     yes("max_replicas_per_node"),

@@ -230,8 +230,14 @@ fn constraints() -> impl Strategy<Value = Vec<Constraint>> {
             attribute: attribute.to_owned(),
             operator,
             value,
+            text: String::new(),
         };
-        constraints.into_iter().map(constraint).collect()
+        let all: Vec<Constraint> = constraints.into_iter().map(constraint).collect();
+        let read = all.iter().map(|one| proto::convert::constraint_from_wire(one).unwrap());
+        let read: Vec<_> = read.collect();
+        // What no node can meet is refused.
+        let is_possible = model::constraint::conflict(&read.iter().collect::<Vec<_>>()).is_none();
+        if is_possible { all } else { Vec::new() }
     })
 }
 

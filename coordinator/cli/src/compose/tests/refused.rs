@@ -314,7 +314,20 @@ fn deployments_are_refused_for_what_is_wrong_with_them() {
             "    deploy: {placement: {constraints: [node.role == worker]}}",
             "`node.role` can not be a constraint",
         ),
-        ("    deploy: {placement: {constraints: [x]}}", "`x` is not a constraint"),
+        ("    deploy: {placement: {constraints: [x]}}", "`x` can not be a constraint"),
+        (
+            "    deploy: {placement: {constraints: ['node.id == a', 'node.zone == x', 'node.id != a']}}",
+            "no node can meet both `node.id == a` and `node.id != a`",
+        ),
+        (
+            "    platform: linux/arm64\n    deploy: {placement: {constraints: [node.platform.arch == amd64]}}",
+            "no node can meet both `node.platform.arch == amd64` and `node.platform.arch == arm64`",
+        ),
+        (
+            "    deploy: {placement: {constraints: ['node.id == a and node.id == b']}}",
+            "no node can meet `node.id == a and node.id == b`",
+        ),
+        ("    deploy: {placement: {constraints: ['node.id in []']}}", "an empty list"),
         (
             "    deploy: {placement: {preferences: [{spread: node.labels.rack}]}}",
             "only a spread over `node.zone` is supported, and it is done anyway",

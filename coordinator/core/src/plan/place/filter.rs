@@ -1,11 +1,12 @@
 //! What a node must have for a task to be put there. Each filter can say why it refuses.
 
 use std::fmt;
+use std::iter::once_with;
 
 use model::id::Slot;
 use model::node::Node;
 use model::resources::Resources;
-use model::spec::{Attribute, Constraint, HostPort, Operator, TaskSpec};
+use model::spec::HostPort;
 use model::task::Task;
 use model::time::Timestamp;
 
@@ -13,7 +14,7 @@ use super::count::Counts;
 use crate::cluster::{Cluster, Ledger};
 use crate::event::EngineState;
 
-/// Why a node does not take a task.
+/// Why a node does not take a task, in the order in which it is asked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Refusal {
     Closed,
@@ -37,7 +38,7 @@ impl fmt::Display for Refusal {
                 f.write_str("back after silence, and what runs there not settled yet")
             }
             Self::OtherSlot => f.write_str("not the node of this slot"),
-            Self::Constraint(text) => write!(f, "not {text}"),
+            Self::Constraint(text) => write!(f, "without `{text}`"),
             Self::Full => f.write_str("without enough free CPU or memory"),
             Self::Port(number) => write!(f, "with port {number} taken"),
             Self::Enough(limit) => write!(f, "with {limit} tasks of the service already"),
@@ -63,60 +64,49 @@ pub(super) fn closed(ledger: &Ledger, now: Timestamp) -> Option<Refusal> {
     }
 }
 
-/// Why the node does not take this task, if it does not. The task itself takes up nothing, wherever it is now.
+/// The first reason why the node does not take this task, if there is one.
 pub(crate) fn refusal(
     cluster: &Cluster,
-    (task, counts): (&Task, Counts<'_>),
+    asked: (&Task, Counts<'_>),
     seat: Seat<'_>,
     now: Timestamp,
 ) -> Option<Refusal> {
+    refusals(cluster, asked, seat, now).next()
+}
+
+/// Every reason why the node does not take this task, found one after the other as they are asked for. The task itself
+/// takes up nothing, wherever it is now.
+pub(crate) fn refusals<'a>(
+    cluster: &'a Cluster,
+    (task, counts): (&'a Task, Counts<'a>),
+    (node, ledger): Seat<'a>,
+    now: Timestamp,
+) -> impl Iterator<Item = Refusal> + 'a {
     let spec = &task.generation.spec.task;
-    let (node, ledger) = seat;
-    if let Some(refusal) = closed(ledger, now) {
-        return Some(refusal);
-    }
-    if matches!(&task.slot, Slot::Node(slot) if *slot != node.id) {
-        return Some(Refusal::OtherSlot);
-    }
-    if let Some(constraint) = unmet(node, spec) {
-        return Some(Refusal::Constraint(describe(constraint)));
-    }
-    if !spec.reservation().fits(&free(seat, task)) {
-        return Some(Refusal::Full);
-    }
-    let taken = |port: &HostPort| is_taken(cluster, node, port, Some(task));
-    if let Some(port) = spec.fixed_ports().find(taken) {
-        return Some(Refusal::Port(port.number));
-    }
-    let limit = spec.max_per_node?;
-    (counts.on_node(&node.id) >= limit as usize).then_some(Refusal::Enough(limit))
+    let closed = once_with(move || closed(ledger, now)).flatten();
+    let is_other = matches!(&task.slot, Slot::Node(slot) if *slot != node.id);
+    let unmet = ledger.unmet(node, &spec.constraints);
+    let unmet = unmet.map(|constraint| Refusal::Constraint(constraint.to_string()));
+    let full = once_with(move || {
+        let is_full = !spec.reservation().fits(&free((node, ledger), task));
+        is_full.then_some(Refusal::Full)
+    });
+    let ports = spec.fixed_ports().filter(|port| is_taken(cluster, node, port, Some(task)));
+    let ports = ports.map(|port| Refusal::Port(port.number));
+    let limit = spec.max_per_node.filter(move |limit| counts.on_node(&node.id) >= *limit as usize);
+    closed
+        .chain(is_other.then_some(Refusal::OtherSlot))
+        .chain(unmet)
+        .chain(full.flatten())
+        .chain(ports)
+        .chain(limit.map(Refusal::Enough))
 }
 
 /// What the node has left without the task.
-fn free((node, ledger): Seat<'_>, task: &Task) -> Resources {
+pub(crate) fn free((node, ledger): Seat<'_>, task: &Task) -> Resources {
     let is_there = task.node.as_ref() == Some(&node.id) && !task.state.is_final();
     let own = if is_there { task.generation.spec.task.reservation() } else { Resources::default() };
     node.capacity.minus(&ledger.held.minus(&own))
-}
-
-/// The first constraint that the node does not meet.
-pub(crate) fn unmet<'a>(node: &Node, spec: &'a TaskSpec) -> Option<&'a Constraint> {
-    spec.constraints.iter().find(|constraint| !constraint.is_met(node))
-}
-
-fn describe(constraint: &Constraint) -> String {
-    let attribute = match &constraint.attribute {
-        Attribute::Id => "node.id".to_owned(),
-        Attribute::Hostname => "node.hostname".to_owned(),
-        Attribute::Zone => "node.zone".to_owned(),
-        Attribute::Arch => "node.platform.arch".to_owned(),
-        Attribute::Label(key) => format!("node.labels.{key}"),
-    };
-    let operator = match constraint.operator {
-        Operator::Equal => "==",
-        Operator::NotEqual => "!=",
-    };
-    format!("{attribute} {operator} {}", constraint.value)
 }
 
 /// Says whether the port is held by another task than `own`. Nodes that share an engine share its ports.

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use model::constraint::{Attribute, Constraint, Test};
 use model::id::ServiceId;
 use model::image::{Image, Pin};
 use model::resources::Resources;
 use model::spec::{
-    Attachment, Attribute, Constraint, ContainerSpec, Dependency, DependencyCondition,
-    FailureAction, FileSpec, HealthCheck, Mode, Mount, MountSource, Network, Operator, PortSpec,
-    Probe, ProcessSpec, Protocol, RestartCondition, RestartPolicy, SecuritySpec, ServiceSpec,
-    TaskSpec, UpdateOrder, UpdatePolicy,
+    Attachment, ContainerSpec, Dependency, DependencyCondition, FailureAction, FileSpec,
+    HealthCheck, Mode, Mount, MountSource, Network, PortSpec, Probe, ProcessSpec, Protocol,
+    RestartCondition, RestartPolicy, SecuritySpec, ServiceSpec, TaskSpec, UpdateOrder,
+    UpdatePolicy,
 };
 
 /// As little as a spec can say. What its policies say depends on its mode.
@@ -111,17 +112,15 @@ where
 }
 
 fn constraints() -> Vec<Constraint> {
-    let constraint = |attribute, operator, value: &str| Constraint {
-        attribute,
-        operator,
-        value: value.to_owned(),
+    let constraint = |attribute, test: fn(String) -> Test, value: &str| {
+        Constraint::Of(attribute, test(value.to_owned()))
     };
     vec![
-        constraint(Attribute::Id, Operator::NotEqual, "i-0"),
-        constraint(Attribute::Hostname, Operator::NotEqual, "old"),
-        constraint(Attribute::Zone, Operator::Equal, "eu-central-1a"),
-        constraint(Attribute::Arch, Operator::Equal, "arm64"),
-        constraint(Attribute::Label("disk".to_owned()), Operator::Equal, "ssd"),
+        constraint(Attribute::Id, Test::NotEqual, "i-0"),
+        constraint(Attribute::Hostname, Test::NotEqual, "old"),
+        constraint(Attribute::Zone, Test::Equal, "eu-central-1a"),
+        constraint(Attribute::Arch, Test::Equal, "arm64"),
+        constraint(Attribute::Label("disk".to_owned()), Test::Equal, "ssd"),
     ]
 }
 

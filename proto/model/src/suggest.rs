@@ -4,7 +4,9 @@
 const LENGTH_LIMIT: usize = 40;
 
 /// Gives the word that is nearest, if one is near enough for a slip of the hand.
-pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// Longer words have none, and neither have words that differ by more than a slip.
+#[must_use]
+pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if word.chars().count() > LENGTH_LIMIT {
         return None;
     }

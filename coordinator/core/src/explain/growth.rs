@@ -1,0 +1,133 @@
+//! Whether one node more would take a task, if it were like those that there are.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use model::id::NodeId;
+use model::node::{Availability, Node};
+use model::resources::Resources;
+use model::service::{Service, ServicePhase};
+use model::task::Task;
+
+use super::amount;
+use crate::cluster::{Cluster, Ledger};
+
+/// The id of a node that is not there yet. No constraint can mean it.
+const NEW: &str = "a-new-node";
+
+/// What one node more of a kind would say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Growth {
+    /// Of which kind.
+    pub kind: Kind,
+    /// A node of that kind, which the new one would be like.
+    pub like: NodeId,
+    /// Why even that would not take the task; nothing when it would.
+    pub refusals: Vec<String>,
+}
+
+/// Nodes that are alike.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Those of a pool.
+    Pool(String),
+    /// Those of no pool that have as much to give away.
+    Capacity {
+        /// Thousandths of a core.
+        cpu_millis: u64,
+        /// Bytes.
+        memory_bytes: u64,
+    },
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pool(name) => write!(f, "pool {name}"),
+            Self::Capacity { cpu_millis, memory_bytes } => {
+                let (cpu_millis, memory_bytes) = (*cpu_millis, *memory_bytes);
+                f.write_str(&amount(&Resources { cpu_millis, memory_bytes }))
+            }
+        }
+    }
+}
+
+impl Kind {
+    fn of(node: &Node) -> Self {
+        match &node.pool {
+            Some(pool) => Self::Pool(pool.clone()),
+            None => {
+                let Resources { cpu_millis, memory_bytes } = node.capacity;
+                Self::Capacity { cpu_millis, memory_bytes }
+            }
+        }
+    }
+}
+
+/// So many kinds are told of: more capacities than that are of machines that are all different.
+const KINDS: usize = 20;
+
+/// Asks for each kind of nodes whether one more would take the task. Within a kind nodes differ in zone and labels; the one
+/// that has the least against it speaks for all.
+pub(super) fn kinds(cluster: &Cluster, task: &Task) -> Vec<Growth> {
+    let globals: Vec<&Arc<Service>> = globals(cluster, task).collect();
+    let mut kinds: BTreeMap<Kind, Growth> = BTreeMap::new();
+    for (node, ledger) in cluster.nodes_with_ledgers() {
+        if node.availability == Availability::Dead {
+            continue;
+        }
+        let kind = Kind::of(node);
+        let known = kinds.get(&kind);
+        let (is_open, is_full) = (known.is_none(), kinds.len() == KINDS);
+        if known.is_some_and(|known| known.refusals.is_empty()) || is_open && is_full {
+            continue;
+        }
+        let refusals = refusals(task, (node, ledger), &globals);
+        if known.is_none_or(|known| refusals.len() < known.refusals.len()) {
+            kinds.insert(kind.clone(), Growth { kind, like: node.id.clone(), refusals });
+        }
+    }
+    let mut kinds: Vec<Growth> = kinds.into_values().collect();
+    kinds.sort_by_key(|growth| growth.refusals.len());
+    kinds
+}
+
+/// Services that would have a task on the new node before this one.
+fn globals<'a>(cluster: &'a Cluster, task: &'a Task) -> impl Iterator<Item = &'a Arc<Service>> {
+    let globals = cluster.globals().iter().filter(|id| **id != task.service);
+    let globals = globals.filter_map(|id| cluster.services().get(id));
+    globals.filter(|service| service.phase != ServicePhase::Removing)
+}
+
+fn refusals(
+    task: &Task,
+    (like, ledger): (&Node, &Ledger),
+    globals: &[&Arc<Service>],
+) -> Vec<String> {
+    let spec = &task.generation.spec.task;
+    let id = NEW.parse().unwrap_or_else(|_| like.id.clone());
+    // Its name is not known, and it is open whatever the other is.
+    let new = Node { id, hostname: String::new(), ..like.clone() };
+    let unmet = ledger.unmet(&new, &spec.constraints);
+    let mut refusals: Vec<String> = unmet.map(|unmet| format!("without `{unmet}`")).collect();
+    let first: Vec<_> = globals
+        .iter()
+        .map(|service| &service.target.spec)
+        .filter(|spec| ledger.meets(&new, &spec.task.constraints))
+        .collect();
+    let held: Resources = first.iter().map(|spec| spec.task.reservation()).sum();
+    if !spec.reservation().fits(&new.capacity.minus(&held)) {
+        let (asked, all) = (amount(&spec.reservation()), amount(&new.capacity));
+        let taken = match held {
+            held if held == Resources::default() => String::new(),
+            held => format!(", of which services of every node take {}", amount(&held)),
+        };
+        refusals.push(format!("too small for {asked}: it has {all}{taken}"));
+    }
+    for port in spec.fixed_ports() {
+        let taker = first.iter().find(|spec| spec.task.fixed_ports().any(|own| own.meets(&port)));
+        refusals.extend(taker.map(|spec| format!("port {} taken by {}", port.number, spec.id)));
+    }
+    refusals
+}
