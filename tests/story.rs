@@ -124,5 +124,6 @@ pub(crate) fn node(name: &str, zone: &str) -> Node {
         labels: BTreeMap::new(),
         capacity: Resources { cpu_millis: 64_000, memory_bytes: 64 << 30 },
         availability: Availability::Active,
+        drain: None,
     }
 }

@@ -85,6 +85,7 @@ pub(crate) fn hello(
                 memory_bytes: capacity.memory_bytes,
             }),
             availability: wire::Availability::Active.into(),
+            drain: None,
         }),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         cluster: cluster.map(ToString::to_string),

@@ -282,5 +282,6 @@ fn machine(number: u32) -> Node {
         labels: BTreeMap::new(),
         capacity: Resources { cpu_millis: 2_000, memory_bytes: 8 << 30 },
         availability: Availability::Active,
+        drain: None,
     }
 }

@@ -197,6 +197,8 @@ pub(crate) const fn node_state(state: wire::NodeState) -> &'static str {
         wire::NodeState::Unreachable => "unreachable",
         wire::NodeState::Returning => "returning",
         wire::NodeState::Wedged => "wedged",
+        wire::NodeState::Draining => "draining",
+        wire::NodeState::Drained => "drained",
         wire::NodeState::Dead => "dead",
     }
 }

@@ -186,6 +186,7 @@ fn node(number: u32, room: u64) -> Node {
         labels: [("disk".to_owned(), disk.to_owned())].into(),
         capacity: Resources { cpu_millis: room * 250, memory_bytes: room * (512 << 20) },
         availability: Availability::Active,
+        drain: None,
     }
 }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use model::id::Slot;
-use model::node::Availability;
+use model::node::{Availability, Node};
 use model::service::{Service, ServicePhase};
-use model::spec::Mode;
+use model::spec::{Mode, UpdateOrder};
 use model::task::{DesiredState, Task};
 use model::time::Timestamp;
 
@@ -44,11 +44,8 @@ pub(crate) fn wanted(cluster: &Cluster, service: &Service) -> Vec<Slot> {
         Mode::Replicated { replicas } => (1..=replicas).map(Slot::Replica).collect(),
         Mode::Once => vec![Slot::Replica(1)],
         Mode::Global => {
-            let open =
-                cluster.nodes().values().filter(|node| node.availability == Availability::Active);
-            let fit =
-                open.filter(|node| place::filter::unmet(node, &service.target.spec.task).is_none());
-            fit.map(|node| Slot::Node(node.id.clone())).collect()
+            let all = cluster.nodes().values().filter(|node| has_place(cluster, service, node));
+            all.map(|node| Slot::Node(node.id.clone())).collect()
         }
     }
 }
@@ -59,12 +56,35 @@ pub(crate) fn wants(cluster: &Cluster, service: &Service, slot: &Slot) -> bool {
         _ if service.phase == ServicePhase::Removing => false,
         (Mode::Replicated { replicas }, Slot::Replica(number)) => (1..=replicas).contains(number),
         (Mode::Once, Slot::Replica(number)) => *number == 1,
-        (Mode::Global, Slot::Node(id)) => cluster.nodes().get(id).is_some_and(|node| {
-            node.availability == Availability::Active
-                && place::filter::unmet(node, &service.target.spec.task).is_none()
-        }),
+        (Mode::Global, Slot::Node(id)) => {
+            cluster.nodes().get(id).is_some_and(|node| has_place(cluster, service, node))
+        }
         (Mode::Replicated { .. } | Mode::Once, Slot::Node(_))
         | (Mode::Global, Slot::Replica(_)) => false,
+    }
+}
+
+/// Says whether a service of every node has a place on this one. What runs on a node that was closed goes on, and is not
+/// made anew there.
+fn has_place(cluster: &Cluster, service: &Service, node: &Node) -> bool {
+    let goes_on = || {
+        let here = Slot::Node(node.id.clone());
+        cluster.tasks_in(&service.id, &here).iter().any(|task| is_current(task, service))
+    };
+    let is_open = match node.availability {
+        Availability::Active => true,
+        Availability::Cordoned => goes_on(),
+        Availability::Dead => false,
+    };
+    is_open && place::filter::unmet(node, &service.target.spec.task).is_none()
+}
+
+/// Says whether a new task of the service begins before the one that it replaces is stopped.
+pub(crate) fn starts_first(service: &Service) -> bool {
+    match service.target.spec.update.order {
+        UpdateOrder::StartFirst => true,
+        UpdateOrder::StopFirst => false,
+        UpdateOrder::Auto => !service.target.spec.task.is_exclusive(),
     }
 }
 

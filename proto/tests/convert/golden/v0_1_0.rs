@@ -183,6 +183,7 @@ fn node(availability: Availability) -> Node {
         labels: BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]),
         capacity: Resources { cpu_millis: 4_000, memory_bytes: 16 << 30 },
         availability,
+        drain: None,
     }
 }
 

@@ -263,6 +263,7 @@ fn spec() -> impl Strategy<Value = ServiceSpec> {
                 }),
                 update: Some(update),
                 after: Vec::new(),
+                budget: None,
             }
         })
 }
