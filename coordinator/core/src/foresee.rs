@@ -53,7 +53,7 @@ pub fn drain(
         let is_forced = deadline_at.is_some_and(|at| at <= world.now) || within.is_zero();
         world.turn(&events)?;
         for id in told(&world).into_iter().filter(|id| known.insert(id.clone())) {
-            let forced = waits.remove(&id).filter(|_| is_forced);
+            let forced = waits.remove(&id).filter(|wait| is_forced && *wait != Wait::Others);
             left.push((id, forced));
         }
         waits.extend(view::leaving(&world.cluster, node, world.now));

@@ -44,6 +44,9 @@ pub(crate) fn reunite(
         };
         match choice {
             Choice::Open => continue,
+            Choice::Copy if draft.cluster.is_leaving(&original) => {
+                draft.stop(&original, StopCause::Drain);
+            }
             Choice::Copy => draft.stop(&original, StopCause::Duplicate),
             Choice::Original => {
                 if let Some(copy) = copy {
