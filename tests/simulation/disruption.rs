@@ -94,7 +94,7 @@ fn serves(cluster: &Cluster, service: &ServiceId, slot: &Slot) -> bool {
 fn least(service: &Service, wanted: usize, is_drain: bool) -> usize {
     let number = |amount| match amount {
         Amount::Count(count) => (count as usize).min(wanted),
-        Amount::Percent(percent) => (wanted * percent as usize + 99) / 100,
+        Amount::Percent(percent) => (wanted * usize::from(percent)).div_ceil(100),
     };
     match service.target.spec.budget {
         Budget::Usual if is_drain && wanted >= 2 => 1,

@@ -169,8 +169,8 @@ pub fn node_from_wire(from: &wire::Node) -> Valid<Node> {
     };
     let drain = from.drain.as_ref().map(drain_from_wire).transpose()?;
     if drain.is_some() && availability != Availability::Cordoned {
-        let why = "is there, and the node is not closed to new tasks";
-        return Err(Invalid::new("node.drain", why));
+        let why = "is not cordoned, though the node is being drained";
+        return Err(Invalid::new("node.availability", why));
     }
     Ok(Node {
         id: from.id.named("node.id")?,

@@ -3,6 +3,7 @@
 mod file;
 mod stored;
 mod v0_1_0;
+mod v0_2_0;
 
 use std::collections::BTreeSet;
 
@@ -18,7 +19,7 @@ type Records = Vec<(&'static str, Stored)>;
 type Release = (&'static str, fn() -> Records);
 
 /// Each release that writes something else than the one before, oldest first.
-const RELEASES: &[Release] = &[("0.1.0", v0_1_0::records)];
+const RELEASES: &[Release] = &[("0.1.0", v0_1_0::records), ("0.2.0", v0_2_0::records)];
 
 /// Fields of stored messages that are not stored: a journal names specs by their place, and does without the slot.
 const NEVER_STORED: [&str; 2] = ["wharf.v1.Assignment.slot", "wharf.v1.Assignment.spec"];

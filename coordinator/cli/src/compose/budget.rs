@@ -3,9 +3,11 @@
 use model::spec::REPLICAS_LIMIT;
 use proto::wire::amount::Kind as Number;
 use proto::wire::budget::Kind;
+use proto::wire::mount::Source;
 use proto::wire::service_spec::Mode;
-use proto::wire::{Amount, Budget, Replicated};
+use proto::wire::{Amount, Budget, ContainerSpec, Mount, Replicated, UpdateOrder};
 
+use super::deploy::Deployment;
 use super::node::Node;
 use super::problems::Problems;
 use super::section::Section;
@@ -26,6 +28,51 @@ pub(super) fn read(problems: &mut Problems, service: &Section<'_>, mode: Mode) -
     }
     let kind = least.map(Kind::MinAvailable).or(most.map(Kind::MaxUnavailable));
     kind.map(|kind| Budget { kind: Some(kind) })
+}
+
+/// Doubts a budget that lets nothing be taken away while two tasks can not run side by side: each is stopped before its
+/// successor starts, and so no task could ever be replaced.
+pub(super) fn doubt(
+    problems: &mut Problems,
+    service: &Section<'_>,
+    (deployment, container): (&Deployment, &ContainerSpec),
+) {
+    let writes =
+        |mount: &Mount| !mount.read_only && !matches!(mount.source, Some(Source::TmpfsBytes(_)));
+    let stops_first = match deployment.update.order() {
+        UpdateOrder::StopFirst => true,
+        UpdateOrder::StartFirst => false,
+        UpdateOrder::Auto | UpdateOrder::Unspecified => {
+            container.ports.iter().any(|port| port.host.is_some())
+                || container.mounts.iter().any(writes)
+        }
+    };
+    let Mode::Replicated(Replicated { replicas }) = deployment.mode else { return };
+    let wharf = service.section(problems, "x-wharf");
+    let (name, is_rigid) = match deployment.budget.and_then(|budget| budget.kind) {
+        Some(Kind::MinAvailable(amount)) => ("min_available", is(amount, replicas, 100)),
+        Some(Kind::MaxUnavailable(amount)) => ("max_unavailable", is(amount, 0, 0)),
+        None => return,
+    };
+    if stops_first
+        && is_rigid
+        && replicas > 0
+        && let Some(node) = wharf.node(name)
+    {
+        let message = format!(
+            "with this `{name}` no task can ever be replaced: each stops before the next one starts"
+        );
+        let hint = "let one be away, or add a replica; ports of the host and data that is written keep two from running side by side";
+        problems.warning(node.place, message).hint(hint);
+    }
+}
+
+fn is(amount: Amount, count: u32, percent: u32) -> bool {
+    match amount.kind {
+        Some(Number::Count(given)) => given == count,
+        Some(Number::Percent(given)) => given == percent,
+        None => false,
+    }
 }
 
 fn amount(problems: &mut Problems, node: &Node, mode: Mode) -> Option<Amount> {
