@@ -130,5 +130,6 @@ pub(crate) fn node(name: &str, zone: &str) -> Node {
         os: None,
         engine_version: None,
         kernel_version: None,
+        drain: None,
     }
 }

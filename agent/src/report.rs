@@ -91,6 +91,7 @@ pub(crate) fn hello(
             os: engine.map(|engine| engine.os.clone()),
             engine_version: engine.map(|engine| engine.version.clone()),
             kernel_version: engine.map(|engine| engine.kernel.clone()),
+            drain: None,
         }),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         cluster: cluster.map(ToString::to_string),

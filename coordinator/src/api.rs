@@ -4,6 +4,7 @@ pub(crate) mod control;
 mod deploy;
 mod differences;
 pub(crate) mod dispatcher;
+mod drain;
 mod explain;
 mod pages;
 mod relay;
@@ -39,6 +40,7 @@ fn refused(refusal: &Refusal) -> Status {
             Status::not_found(message)
         }
         Refusal::TooManyReplicas(_)
+        | Refusal::LongDrain(_)
         | Refusal::DependencyCycle(_)
         | Refusal::NoDependency { .. }
         | Refusal::NamedTwice(_) => Status::invalid_argument(message),

@@ -173,6 +173,7 @@ const fn speaker(event: &Event) -> Option<&NodeId> {
         | Event::Remove(_)
         | Event::Joined(_)
         | Event::SetAvailability { .. }
+        | Event::Drain { .. }
         | Event::Images { .. }
         | Event::Died(_) => None,
     }

@@ -322,6 +322,7 @@ const fn speaker(event: &Event) -> Option<&NodeId> {
         | Event::Rollback { .. }
         | Event::Remove(_)
         | Event::SetAvailability { .. }
+        | Event::Drain { .. }
         | Event::Images { .. }
         | Event::Died(_) => None,
     }

@@ -24,8 +24,8 @@ pub use history::{generation_from_wire, generation_to_wire, service_from_wire, s
 pub use history::{task_from_wire, task_to_wire};
 pub use spec::{image_from_wire, image_to_wire, spec_from_wire, spec_to_wire};
 pub use status::{
-    containers_from_wire, containers_to_wire, node_from_wire, node_to_wire, state_from_wire,
-    state_to_wire,
+    containers_from_wire, containers_to_wire, drain_cause_from_wire, drain_cause_to_wire,
+    node_from_wire, node_to_wire, state_from_wire, state_to_wire,
 };
 pub use task::{task_spec_from_wire, task_spec_to_wire};
 

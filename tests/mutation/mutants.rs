@@ -37,6 +37,9 @@ const SPREAD: &str = "coordinator/core/src/cluster/spread.rs";
 const LEDGER: &str = "coordinator/core/src/cluster/ledger.rs";
 const LIVENESS: &str = "coordinator/core/src/plan/liveness.rs";
 const RETURNING: &str = "coordinator/core/src/plan/returning.rs";
+const BUDGET: &str = "coordinator/core/src/plan/budget.rs";
+const DRAIN: &str = "coordinator/core/src/plan/drain.rs";
+const LEAVING: &str = "coordinator/core/src/plan/leaving.rs";
 const SLOT: &str = "coordinator/core/src/plan/slot.rs";
 
 /// All of them; they are numbered from 1.
@@ -148,8 +151,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     bug(
         "what runs side by side is stopped first",
         RECONCILE,
-        "(old.is_empty(), runs && is_admitted, starts_first(service))",
-        "(old.is_empty(), runs && is_admitted, !PLANTED && starts_first(service))",
+        "(old.is_empty(), runs && is_admitted, slot::starts_first(service))",
+        "(old.is_empty(), runs && is_admitted, !PLANTED && slot::starts_first(service))",
     ),
     bug(
         "the dead come back",
@@ -246,6 +249,48 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         RETURNING,
         "Some(_) if serves(original) => Choice::Original,",
         "Some(_) if serves(original) => if PLANTED { Choice::Copy } else { Choice::Original },",
+    ),
+    bug(
+        "more is taken away than can be spared",
+        BUDGET,
+        "if serving > least {",
+        "if PLANTED || serving > least {",
+    ),
+    bug(
+        "a rollout does not ask what can be spared",
+        RECONCILE,
+        "budget::ask(draft.cluster, service, task, Purpose::Rollout).is_ok()",
+        "PLANTED || budget::ask(draft.cluster, service, task, Purpose::Rollout).is_ok()",
+    ),
+    bug(
+        "a drain stops first what could run side by side",
+        LEAVING,
+        "Wait::Turn if slot::starts_first(service) => true,",
+        "Wait::Turn if !PLANTED && slot::starts_first(service) => true,",
+    ),
+    bug(
+        "who is called back leaves the next one running",
+        LEAVING,
+        "Some(next) => draft.stop(&next, StopCause::Duplicate),",
+        "Some(next) => if !PLANTED { draft.stop(&next, StopCause::Duplicate) },",
+    ),
+    bug(
+        "what belongs to a node leaves before the rest",
+        DRAIN,
+        "{ is_last } else",
+        "{ PLANTED || is_last } else",
+    ),
+    bug(
+        "a node is drained while its tasks are stopping",
+        DRAIN,
+        "live(draft.cluster, &node.id).next().is_none();",
+        "!live(draft.cluster, &node.id).any(|task| !PLANTED || task.desired == DesiredState::Run);",
+    ),
+    bug(
+        "a node that is being emptied is open",
+        ABSORB,
+        "let (availability, drain) = (Availability::Cordoned, Some(drain));",
+        "let (availability, drain) = (if PLANTED { node.availability } else { Availability::Cordoned }, Some(drain));",
     ),
     bug(
         "the living are forgotten",

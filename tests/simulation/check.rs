@@ -41,6 +41,7 @@ impl World {
             }
         }
         self.check_kept(before);
+        self.check_disruption(before);
         let (cluster, now) = (&self.coordinator.cluster, self.now);
         let (made, most) = (done.changes.len(), cluster.max_changes() + AT_ONCE);
         self.truth.expect(made <= most, || format!("a step makes {made} changes"));
@@ -99,7 +100,12 @@ impl World {
             let is_better = |other: &Arc<Task>| {
                 !serves || other.state.serving_since().is_some() && other.created_at <= older
             };
-            self.truth.expect(!is_news(id) || kept.any(is_better), || {
+            // A node was opened again, and heard to be worse only after that in the same step.
+            let mut were = before.tasks_of(&task.service).filter(|other| {
+                other.slot == task.slot && before.is_leaving(other) && !cluster.is_leaving(other)
+            });
+            let is_kept = kept.any(is_better) || were.any(is_better);
+            self.truth.expect(!is_news(id) || is_kept, || {
                 format!("{} is stopped as a double of nothing better", line(task))
             });
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::id::{NodeId, ServiceId};
-use model::node::Availability;
+use model::node::{Availability, DrainCause, DrainPhase};
 use model::task::Exit;
 
 use crate::agent_core::observed::Status;
@@ -109,7 +109,7 @@ impl World {
             return;
         }
         let service = self.some_service();
-        let event = match self.chance.below(10) {
+        let event = match self.chance.below(12) {
             0..=3 => {
                 self.images += 1;
                 let replicas = self.some_replicas();
@@ -120,6 +120,11 @@ impl World {
             6 => Event::Rollback { service, to: None },
             7 => Event::Remove(service),
             8 => Event::Restart(service),
+            9 | 10 => {
+                let seconds = [0, 20, 120, 900][self.chance.below(4) as usize];
+                let (node, cause) = (self.some_node(), DrainCause::Operator);
+                Event::Drain { node, within: Duration::from_secs(seconds), cause }
+            }
             _ => {
                 let closes = self.chance.percent(50);
                 let availability =
@@ -193,6 +198,32 @@ impl World {
             let ended = exit(1, self.now);
             self.ends(&node, &id, ended);
         }
+    }
+
+    /// A node is emptied while nothing else goes wrong: there is room, and nobody has to be forced.
+    pub(crate) fn evacuation(&mut self) {
+        let (node, within) = (self.some_node(), Duration::from_secs(900));
+        let cause = DrainCause::Operator;
+        self.coordinator.inbox.push(Event::Drain { node: node.clone(), within, cause });
+        self.turn_within(Duration::from_millis(50));
+        let end = self.now + within;
+        let mut drain = None;
+        while self.truth.broken.is_none() && self.now < end {
+            self.live_until(self.now + Duration::from_secs(20));
+            drain = self.coordinator.cluster.nodes().get(&node).and_then(|node| node.drain);
+            if drain.is_some_and(|drain| matches!(drain.phase, DrainPhase::Drained { .. })) {
+                break;
+            }
+        }
+        let is_free = drain.is_some_and(|drain| match drain.phase {
+            DrainPhase::Drained { since } => since < drain.deadline,
+            DrainPhase::Moving | DrainPhase::Forced { .. } => false,
+        });
+        self.truth.expect(is_free, || format!("{node} is not drained by itself: {drain:?}"));
+        let machine = self.machines.get(&node);
+        let ours = machine.and_then(|machine| machine.engine.living().next());
+        let ours = ours.map(|held| held.shown.name.clone());
+        self.truth.expect(ours.is_none(), || format!("{node} is drained and runs {ours:?}"));
     }
 
     /// How long something is away: mostly for a minute, and now and then for longer than any grace.

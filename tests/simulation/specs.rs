@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use model::budget::{Amount, Budget};
 use model::constraint::Constraint;
 use model::id::{ServiceId, ServiceName};
 use model::image::{Image, Pin};
@@ -81,7 +82,18 @@ pub(crate) fn spec_of(id: &ServiceId, image: u32, replicas: u32) -> ServiceSpec 
         restart,
         restarts_asked: 0,
     };
-    ServiceSpec { id: id.clone(), mode, task, update: update(), after }
+    ServiceSpec { id: id.clone(), mode, task, update: update(), after, budget: budget(id, image) }
+}
+
+/// Some generations keep more of their tasks than others, so that budgets change while they are asked.
+fn budget(id: &ServiceId, image: u32) -> Budget {
+    match (id.name.as_str(), image % 4) {
+        ("web", 1) => Budget::MinAvailable(Amount::Percent(50)),
+        ("db", 0 | 1) => Budget::MaxUnavailable(Amount::Count(1)),
+        ("db", 2) => Budget::MinAvailable(Amount::Count(2)),
+        ("front", 2) => Budget::MinAvailable(Amount::Count(1)),
+        _ => Budget::Usual,
+    }
 }
 
 fn constraint(text: &str) -> Constraint {

@@ -8,6 +8,7 @@ mod agent;
 mod chance;
 mod check;
 mod coordinator;
+mod disruption;
 mod docker;
 mod engine;
 mod fate;
@@ -144,6 +145,10 @@ impl World {
         self.come_to_rest();
         if self.chance.percent(25) {
             self.absence();
+            self.come_to_rest();
+        }
+        if self.truth.broken.is_none() && self.chance.percent(25) {
+            self.evacuation();
             self.come_to_rest();
         }
         let (seed, when) = (self.seed, self.now.since(BEGINNING).as_secs());
@@ -288,5 +293,6 @@ fn machine(number: u32) -> Node {
         os: None,
         engine_version: None,
         kernel_version: None,
+        drain: None,
     }
 }

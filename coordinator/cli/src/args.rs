@@ -80,8 +80,10 @@ pub(crate) enum Command {
     Rm(Remove),
     /// Closes a node to new tasks.
     Cordon(NodeNamed),
-    /// Opens a node to new tasks.
+    /// Opens a node to new tasks. What has not left a node that is being emptied stays.
     Uncordon(NodeNamed),
+    /// Empties a node, as its services can spare what runs there, and closes it to new tasks.
+    Drain(Drain),
     /// Shows what happened.
     Events(Events),
     /// Shows what nodes and containers use.
@@ -207,6 +209,30 @@ pub(crate) enum Node {
 pub(crate) struct NodeNamed {
     /// Its id, or the beginning of it.
     pub(crate) node: String,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  wharf drain --plan i-0abc\n  wharf drain i-0abc --deadline 30m\n  wharf uncordon i-0abc   (calls it off: what has not left stays)"
+)]
+pub(crate) struct Drain {
+    /// Its id, or the beginning of it.
+    pub(crate) node: String,
+    /// What is left by then is stopped, whatever its services can spare: 90s, 15m, 1h, at most a week.
+    #[arg(long, default_value = "15m", value_parser = some_duration)]
+    pub(crate) deadline: std::time::Duration,
+    /// Stops everything now, whatever its services can spare.
+    #[arg(long, conflicts_with = "deadline")]
+    pub(crate) force: bool,
+    /// Shows what would become of each task and changes nothing; exit code 2 when there is something to do.
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// Does not wait for the outcome.
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// Waits no longer than this; two minutes beyond the deadline when it is not given.
+    #[arg(long, value_parser = duration)]
+    pub(crate) timeout: Option<std::time::Duration>,
 }
 
 #[derive(Debug, Args)]
@@ -367,6 +393,15 @@ fn duration(text: &str) -> Result<std::time::Duration, String> {
     let span: Result<jiff::SignedDuration, _> = text.parse();
     let found = span.ok().and_then(|span| std::time::Duration::try_from(span).ok());
     found.ok_or_else(|| format!("{text:?} is not a duration: write 90s, 10m or 1h30m"))
+}
+
+/// The same, and not nothing.
+fn some_duration(text: &str) -> Result<std::time::Duration, String> {
+    let duration = duration(text)?;
+    if duration.is_zero() {
+        return Err("a deadline of 0 is `--force`: everything is stopped at once".to_owned());
+    }
+    Ok(duration)
 }
 
 /// A duration ago, or an instant: seconds since the epoch.

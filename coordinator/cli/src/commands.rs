@@ -4,6 +4,7 @@
 mod build;
 mod change;
 mod deploy;
+mod drain;
 mod exec;
 mod explain;
 mod logs;
@@ -44,6 +45,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Rm(arguments) => change::remove(&client()?, &arguments).await,
         Command::Cordon(named) => change::cordon(&client()?, &named.node).await,
         Command::Uncordon(named) => change::uncordon(&client()?, &named.node).await,
+        Command::Drain(arguments) => drain::drain(&client()?, &global, &arguments).await,
         Command::Events(arguments) => logs::events(&client()?, &global, &arguments).await,
         Command::Top(arguments) => show::top(&client()?, &global, &arguments).await,
         Command::Explain(arguments) => explain::explain(&client()?, &global, &arguments.name).await,

@@ -7,6 +7,7 @@
 //! Every value remembers where it stands, and all errors of all files are told at once. Absent: images are not resolved
 //! and nothing is built; that is left to the coordinator and to who asked.
 
+mod budget;
 mod check;
 mod configs;
 mod cycles;

@@ -197,6 +197,8 @@ pub(crate) const fn node_state(state: wire::NodeState) -> &'static str {
         wire::NodeState::Unreachable => "unreachable",
         wire::NodeState::Returning => "returning",
         wire::NodeState::Wedged => "wedged",
+        wire::NodeState::Draining => "draining",
+        wire::NodeState::Drained => "drained",
         wire::NodeState::Dead => "dead",
     }
 }
@@ -232,6 +234,23 @@ pub(crate) fn usage(usage: &wire::HostUsage) -> Value {
     })
 }
 
+fn drain(node: &wire::Node, view: &wire::DrainView) -> Value {
+    let drain = node.drain.unwrap_or_default();
+    let left = |one: &wire::Leaving| json!({ "task": one.task, "waits_for": one.waits_for });
+    json!({
+        "phase": match drain.phase() {
+            wire::DrainPhase::Moving => "moving",
+            wire::DrainPhase::Forced => "forced",
+            wire::DrainPhase::Drained => "drained",
+            wire::DrainPhase::Unspecified => "unknown",
+        },
+        "since": instant(drain.since_ms),
+        "deadline": instant(drain.deadline_ms),
+        "blocked": view.blocked,
+        "left": view.left.iter().map(left).collect::<Vec<_>>(),
+    })
+}
+
 pub(crate) fn node(view: &wire::NodeView) -> Value {
     let node = view.node.clone().unwrap_or_default();
     json!({
@@ -243,6 +262,7 @@ pub(crate) fn node(view: &wire::NodeView) -> Value {
         "labels": node.labels,
         "state": node_state(view.state()),
         "availability": availability(&node),
+        "drain": view.drain.as_ref().map(|view| drain(&node, view)),
         "tasks": view.tasks,
         "capacity": resources(node.capacity.as_ref()),
         "reserved": resources(view.reserved.as_ref()),

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::constraint::Constraint;
 use model::id::{NodeId, ServiceId};
 use model::image::Digest;
-use model::node::{Availability, Node};
+use model::node::{Availability, DRAIN_LIMIT, Drain, DrainCause, DrainPhase, Node};
 use model::service::{Generation, HISTORY_LIMIT, Origin, Past, Service, ServicePhase, Verdict};
 use model::spec::{Mode, ServiceSpec};
 use model::task::{DesiredState, StopCause, Task, TaskState};
@@ -14,6 +15,7 @@ use model::task::{DesiredState, StopCause, Task, TaskState};
 use crate::cluster::{Change, Sighting};
 use crate::draft::Draft;
 use crate::event::{EngineState, Event, Refusal, Reply, Report};
+use crate::plan::leaving;
 use crate::request::{self, check_replicas, check_stays};
 
 pub(crate) fn absorb(draft: &mut Draft<'_>, event: &Event) -> Reply {
@@ -27,6 +29,7 @@ pub(crate) fn absorb(draft: &mut Draft<'_>, event: &Event) -> Reply {
         Event::SetAvailability { node, availability } => {
             set_availability(draft, node, *availability)
         }
+        Event::Drain { node, within, cause } => drain(draft, node, *within, *cause),
         Event::Heard { node, engine } => Ok(hear(draft, node, *engine)),
         Event::Reported { node, tasks, is_complete } => {
             let reply = report(draft, node, tasks);
@@ -223,14 +226,56 @@ fn set_availability(
     id: &NodeId,
     availability: Availability,
 ) -> Result<Reply, Refusal> {
-    let node = draft.cluster.nodes().get(id).cloned();
-    let node = node.ok_or_else(|| Refusal::NoNode(id.clone()))?;
-    if node.availability == Availability::Dead || availability == Availability::Dead {
+    let node = living(draft, id)?;
+    if availability == Availability::Dead {
         return Err(Refusal::DeadNode(id.clone()));
     }
     if node.availability != availability {
-        draft.write(Change::PutNode(Arc::new(Node { availability, ..(*node).clone() })));
+        if node.is_draining() {
+            leaving::call_back(draft, id);
+        }
+        // A node that is closed is not being emptied yet, and one that is open not any more.
+        let node = Node { availability, drain: None, ..(*node).clone() };
+        draft.write(Change::PutNode(Arc::new(node)));
         touch_nodes(draft);
+    }
+    Ok(Reply::Noted)
+}
+
+fn living(draft: &Draft<'_>, id: &NodeId) -> Result<Arc<Node>, Refusal> {
+    let node = draft.cluster.nodes().get(id).cloned();
+    let node = node.ok_or_else(|| Refusal::NoNode(id.clone()))?;
+    match node.availability {
+        Availability::Active | Availability::Cordoned => Ok(node),
+        Availability::Dead => Err(Refusal::DeadNode(id.clone())),
+    }
+}
+
+/// Closes a node and has its tasks leave. Of two deadlines the earlier holds: whoever asked first counts on it.
+fn drain(
+    draft: &mut Draft<'_>,
+    id: &NodeId,
+    within: Duration,
+    cause: DrainCause,
+) -> Result<Reply, Refusal> {
+    let node = living(draft, id)?;
+    if within > DRAIN_LIMIT {
+        return Err(Refusal::LongDrain(within));
+    }
+    let (since, deadline) = (draft.now, draft.now + within);
+    let drain = match node.drain {
+        None => Drain { cause, since, deadline, phase: DrainPhase::Moving },
+        Some(known) => match known.phase {
+            DrainPhase::Moving => Drain { deadline: known.deadline.min(deadline), ..known },
+            DrainPhase::Forced { .. } | DrainPhase::Drained { .. } => known,
+        },
+    };
+    if node.drain != Some(drain) {
+        let (availability, drain) = (Availability::Cordoned, Some(drain));
+        draft.write(Change::PutNode(Arc::new(Node { availability, drain, ..(*node).clone() })));
+        touch_nodes(draft);
+        let leaving: Vec<Arc<Task>> = draft.cluster.tasks_on(id).cloned().collect();
+        leaving.iter().for_each(|task| draft.touch_slot(&task.service, &task.slot));
     }
     Ok(Reply::Noted)
 }
@@ -261,8 +306,9 @@ fn staying(draft: &Draft<'_>, id: &ServiceId) -> Result<Arc<Service>, Refusal> {
 fn join(draft: &mut Draft<'_>, node: &Node) -> Reply {
     let known = draft.cluster.nodes().get(&node.id);
     let availability = known.map_or(node.availability, |known| known.availability);
+    let drain = known.and_then(|known| known.drain);
     // The dead stay dead: a new boot of the machine comes with a new id.
-    let node = Node { availability, ..node.clone() };
+    let node = Node { availability, drain, ..node.clone() };
     if known.is_none_or(|known| **known != node) {
         draft.write(Change::PutNode(Arc::new(node.clone())));
     }
@@ -336,7 +382,7 @@ fn bury(draft: &mut Draft<'_>, id: &NodeId) -> Reply {
         observe(draft, Task { desired, state: TaskState::Lost, ..(*task).clone() });
     }
     if node.availability != Availability::Dead {
-        let node = Node { availability: Availability::Dead, ..(*node).clone() };
+        let node = Node { availability: Availability::Dead, drain: None, ..(*node).clone() };
         draft.write(Change::PutNode(Arc::new(node)));
         // A place fewer for what runs on every node, also where nothing of it ran.
         touch_nodes(draft);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use model::constraint::Constraint;
 use model::id::{NodeId, ServiceId, Slot, TaskId};
 use model::image::Digest;
-use model::node::{Availability, Node};
+use model::node::{Availability, DrainPhase, Node};
 use model::resources::Resources;
 use model::service::Service;
 use model::spec::{Mode, TaskSpec};
@@ -152,6 +152,10 @@ pub struct Cluster {
     pub(crate) most: Bound,
     /// Not stored: services with tasks that found no node.
     pub(crate) waiting: BTreeSet<ServiceId>,
+    /// Not stored: services that could not spare a task.
+    pub(crate) withheld: BTreeSet<ServiceId>,
+    /// Nodes that are being emptied.
+    draining: BTreeSet<NodeId>,
 }
 
 impl Cluster {
@@ -240,6 +244,11 @@ impl Cluster {
         self.ledgers.entry(&node.id).into_iter().for_each(|ledger| ledger.join(node));
         self.suiting.forget();
         self.move_counts(node);
+        if node.is_draining() {
+            self.draining.insert(node.id.clone());
+        } else {
+            self.draining.remove(&node.id);
+        }
         self.classes.mark(&node.id);
     }
 
@@ -469,6 +478,25 @@ impl Cluster {
     pub fn tasks_on(&self, node: &NodeId) -> impl Iterator<Item = &Arc<Task>> {
         let tasks = self.ledger(node).map(|ledger| &ledger.tasks);
         tasks.into_iter().flatten().filter_map(|id| self.tasks.get(id))
+    }
+
+    /// The nodes that are being emptied.
+    pub fn draining(&self) -> impl Iterator<Item = &NodeId> {
+        self.draining.iter()
+    }
+
+    /// Says whether the task is on a node that is being emptied: another may be made in its place.
+    #[must_use]
+    pub fn is_leaving(&self, task: &Task) -> bool {
+        !self.draining.is_empty()
+            && task.node.as_ref().is_some_and(|node| self.draining.contains(node))
+    }
+
+    /// When the first of the drains that still wait has waited for long enough.
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
+        let drains = self.draining.iter().filter_map(|id| self.nodes.get(id)?.drain);
+        let waiting = drains.filter(|drain| drain.phase == DrainPhase::Moving);
+        waiting.map(|drain| drain.deadline).min()
     }
 
     /// What the unfinished tasks of a node hold together.

@@ -80,9 +80,17 @@ impl<'a> Draft<'a> {
     /// Plans one slot of the service in this step. While it is rolled out each slot has to do with every other.
     pub(crate) fn touch_slot(&mut self, id: &ServiceId, slot: &Slot) {
         let is_steady = |service: &Arc<Service>| service.phase == ServicePhase::Steady;
+        self.touch_withheld(id);
         if self.cluster.services().get(id).is_some_and(is_steady) {
             self.cluster.touched.entry(id.clone()).or_default().insert(slot.clone());
         } else {
+            self.touch(id);
+        }
+    }
+
+    /// More of the service may serve than before: what it could not spare is asked about again.
+    pub(crate) fn touch_withheld(&mut self, id: &ServiceId) {
+        if self.cluster.withheld.remove(id) {
             self.touch(id);
         }
     }
@@ -116,7 +124,8 @@ impl<'a> Draft<'a> {
         let due = self.cluster.due.values().min().copied().into_iter().chain(touched).min();
         let is_watching = !self.cluster.nodes().is_empty();
         let silence = is_watching.then_some(self.cluster.silence.look_at);
-        let wake_at = due.into_iter().chain(silence).min();
+        let deadline = self.cluster.next_deadline();
+        let wake_at = due.into_iter().chain(silence).chain(deadline).min();
         Step { changes: self.changes, notes: self.notes, wake_at, replies: Vec::new() }
     }
 }

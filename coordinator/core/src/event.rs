@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use model::id::{NodeId, ServiceId, TaskId};
 use model::image::Digest;
-use model::node::{Availability, Node};
+use model::node::{Availability, DrainCause, Node};
 use model::spec::ServiceSpec;
 use model::task::{ContainerStatus, TaskState};
 
@@ -45,6 +46,15 @@ pub enum Event {
         node: NodeId,
         /// What it shall be. To be dead is proven, not asked for: see [`Event::Died`].
         availability: Availability,
+    },
+    /// A node is to be emptied. That is undone by opening the node.
+    Drain {
+        /// Which.
+        node: NodeId,
+        /// How long it waits for what the services do not allow: at most [`model::node::DRAIN_LIMIT`].
+        within: Duration,
+        /// Who wants it.
+        cause: DrainCause,
     },
     /// An agent gave a sign of life.
     Heard {
@@ -132,6 +142,8 @@ pub enum Refusal {
     NoNode(NodeId),
     /// The node is proven dead.
     DeadNode(NodeId),
+    /// Nothing waits for so long.
+    LongDrain(Duration),
     /// A service depends on one that neither is there nor comes with it.
     NoDependency {
         /// Which.
@@ -168,6 +180,11 @@ impl fmt::Display for Refusal {
             }
             Self::NoNode(node) => write!(f, "there is no node {node}"),
             Self::DeadNode(node) => write!(f, "node {node} is gone for good"),
+            Self::LongDrain(asked) => write!(
+                f,
+                "a drain waits for a week at most, and {} s were asked for",
+                asked.as_secs()
+            ),
             Self::NoDependency { service, on } => {
                 write!(f, "{service} depends on {on}, which is not there and not in the request")
             }

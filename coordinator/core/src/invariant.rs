@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::id::NodeId;
+use model::node::Availability;
 use model::resources::Resources;
 use model::task::{Task, TaskState};
 
@@ -19,13 +20,15 @@ pub fn check(cluster: &Cluster) -> Vec<String> {
     nothing_is_oversold(cluster, &mut broken);
     fixed_ports_have_one_owner(cluster, &mut broken);
     placed_means_not_pending(cluster, &mut broken);
+    drains_close_their_nodes(cluster, &mut broken);
     broken
 }
 
 fn one_current_task_a_slot(cluster: &Cluster, broken: &mut Vec<String>) {
     let mut seen = BTreeSet::new();
     for task in cluster.tasks().values() {
-        let is_live = task.is_wanted() && !task.state.is_final();
+        // Beside one that is to leave its node there may be the next.
+        let is_live = task.is_wanted() && !task.state.is_final() && !cluster.is_leaving(task);
         if is_live && !seen.insert((&task.service, &task.slot, task.generation.template)) {
             broken.push(format!(
                 "slot {} of {} has two tasks of one template",
@@ -103,6 +106,26 @@ fn placed_means_not_pending(cluster: &Cluster, broken: &mut Vec<String>) {
                 "task {} is {} but its node is {:?}",
                 task.id, task.state, task.node
             ));
+        }
+    }
+}
+
+/// Who is to be empty gets nothing new, and who is empty has nothing.
+fn drains_close_their_nodes(cluster: &Cluster, broken: &mut Vec<String>) {
+    for node in cluster.nodes().values() {
+        let Some(drain) = node.drain else { continue };
+        if node.availability != Availability::Cordoned {
+            broken.push(format!("node {} is being emptied and not closed", node.id));
+        }
+        let is_over = !node.is_draining();
+        if is_over && cluster.tasks_on(&node.id).any(|task| !task.state.is_final()) {
+            broken.push(format!("node {} is drained and has tasks", node.id));
+        }
+        if node.is_draining() != cluster.draining().any(|id| *id == node.id) {
+            broken.push(format!("node {} is not in the book of drains as it is", node.id));
+        }
+        if drain.deadline < drain.since {
+            broken.push(format!("the drain of node {} ends before it began", node.id));
         }
     }
 }

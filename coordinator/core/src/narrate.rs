@@ -1,7 +1,7 @@
 //! What a change means to an operator, in a sentence.
 
 use model::id::{NodeId, ServiceId, TaskId};
-use model::node::{Availability, Node};
+use model::node::{Availability, Drain, DrainPhase, Node};
 use model::service::{Origin, Service, ServicePhase};
 use model::task::{DesiredState, Health, StopCause, Task, TaskState};
 
@@ -48,7 +48,8 @@ pub fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         }
         Change::PutNode(node) => {
             let known = before.nodes().get(&node.id);
-            let message = node_news(known.map(AsRef::as_ref), node)?;
+            let left = before.tasks_on(&node.id).filter(|task| !task.state.is_final()).count();
+            let message = node_news(known.map(AsRef::as_ref), node, left)?;
             Some(Occurrence { subject: Subject::Node(node.id.clone()), message })
         }
         Change::RemoveTask(_) | Change::PutNextTask(_) => None,
@@ -125,8 +126,11 @@ const fn why(cause: StopCause) -> &'static str {
     }
 }
 
-fn node_news(before: Option<&Node>, node: &Node) -> Option<String> {
+fn node_news(before: Option<&Node>, node: &Node, left: usize) -> Option<String> {
     let Some(before) = before else { return Some("has joined".to_owned()) };
+    if let Some(drain) = node.drain.filter(|drain| before.drain != Some(*drain)) {
+        return Some(drain_news(drain, node, left));
+    }
     if before.availability == node.availability {
         return None;
     }
@@ -135,4 +139,17 @@ fn node_news(before: Option<&Node>, node: &Node) -> Option<String> {
         Availability::Cordoned => "is closed to new tasks".to_owned(),
         Availability::Dead => "is gone for good".to_owned(),
     })
+}
+
+fn drain_news(drain: Drain, node: &Node, left: usize) -> String {
+    match drain.phase {
+        DrainPhase::Moving => {
+            let wait = drain.deadline.since(drain.since).as_secs();
+            format!("is being emptied of {left} tasks, which are stopped in {wait} s at the latest")
+        }
+        DrainPhase::Forced { .. } => format!(
+            "still has {left} tasks at the deadline of its drain: they are stopped, whatever their services can spare"
+        ),
+        DrainPhase::Drained { .. } => format!("is drained: nothing of ours runs on {}", node.id),
+    }
 }

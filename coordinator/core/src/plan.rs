@@ -1,8 +1,11 @@
 //! The passes, in their order. None makes work for an earlier one, and none for that of another service: so each service
 //! is taken through all of them before the next, and what no longer fits into a step costs nothing.
 
+pub(crate) mod budget;
 mod collect;
 pub(crate) mod depend;
+mod drain;
+pub(crate) mod leaving;
 mod liveness;
 pub(crate) mod place;
 mod reconcile;
@@ -67,6 +70,7 @@ pub(crate) fn plan(draft: &mut Draft<'_>) {
     const ROUNDS: usize = 8;
     liveness::pass(draft);
     for _ in 0..ROUNDS {
+        drain::pass(draft);
         let due = take_due(draft);
         if due.is_empty() {
             return;

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use model::id::{NodeId, ServiceId, Slot, TaskId};
-use model::node::{Availability, Node};
+use model::node::{Availability, DrainPhase, Node};
 use model::service::Service;
 use model::task::Task;
 use model::time::Timestamp;
 
 use crate::cluster::{Change, Cluster, SUSPECT_AFTER, UNREACHABLE_AFTER};
 use crate::event::EngineState;
-use crate::plan::depend;
 use crate::plan::place::{self, filter};
 use crate::plan::slot::{self, Progress};
+use crate::plan::{depend, leaving};
 
+pub use crate::plan::budget::Short;
+pub use crate::plan::leaving::Wait;
 pub use crate::plan::place::Score;
 
 /// What is thought of a node.
@@ -31,6 +33,10 @@ pub enum NodeState {
     Returning,
     /// Heard, but its engine does not answer.
     Wedged,
+    /// Its tasks leave.
+    Draining,
+    /// Nothing of ours runs there any more, and nothing new will until it is opened.
+    Drained,
     /// Proven gone.
     Dead,
 }
@@ -48,8 +54,27 @@ pub fn node_state(cluster: &Cluster, node: &Node, now: Timestamp) -> NodeState {
         _ if silence >= SUSPECT_AFTER => NodeState::Suspect,
         EngineState::Silent => NodeState::Wedged,
         EngineState::Ready if cluster.missed_on(&node.id).next().is_some() => NodeState::Returning,
-        EngineState::Ready => NodeState::Ready,
+        EngineState::Ready => match node.drain.map(|drain| drain.phase) {
+            Some(DrainPhase::Moving | DrainPhase::Forced { .. }) => NodeState::Draining,
+            Some(DrainPhase::Drained { .. }) => NodeState::Drained,
+            None => NodeState::Ready,
+        },
     }
+}
+
+/// The tasks that are still on a node that is being emptied, and what each waits for.
+#[must_use]
+pub fn leaving(cluster: &Cluster, node: &NodeId, now: Timestamp) -> Vec<(TaskId, Wait)> {
+    let live = cluster.tasks_on(node).filter(|task| !task.state.is_final());
+    live.map(|task| (task.id.clone(), leaving::wait(cluster, task, now))).collect()
+}
+
+/// Says whether nothing of this will change before the deadline unless somebody does something.
+#[must_use]
+pub fn is_blocked(left: &[(TaskId, Wait)]) -> bool {
+    let is_last = |wait: &Wait| *wait == Wait::Others;
+    let mut movable = left.iter().filter(|(_, wait)| !is_last(wait)).peekable();
+    movable.peek().is_some() && movable.all(|(_, wait)| wait.is_blocked())
 }
 
 /// How far a service is.

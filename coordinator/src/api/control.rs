@@ -14,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::Shared;
-use crate::api::{accepted, deploy, explain, relay, views};
+use crate::api::{accepted, deploy, drain, explain, relay, views};
 use crate::published::Happened;
 
 /// Answers that wait for a slow reader.
@@ -94,6 +94,13 @@ impl wire::control_server::Control for Control {
         };
         accepted(self.shared.door.ask(event).await)?;
         Ok(Response::new(wire::SetAvailabilityResponse {}))
+    }
+
+    async fn drain(
+        &self,
+        request: Request<wire::DrainRequest>,
+    ) -> Result<Response<wire::DrainResponse>, Status> {
+        drain::drain(&self.shared, request.get_ref()).await.map(Response::new)
     }
 
     async fn list_services(

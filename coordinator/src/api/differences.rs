@@ -14,6 +14,7 @@ pub(crate) fn between(old: &ServiceSpec, new: &ServiceSpec) -> Vec<String> {
     changed(&mut lines, "deploy.mode", (&old.mode, &new.mode), mode);
     touched(&mut lines, "deploy.update_config", &old.update, &new.update);
     touched(&mut lines, "depends_on", &old.after, &new.after);
+    changed(&mut lines, "x-wharf", (&old.budget, &new.budget), ToString::to_string);
     let (before, after) = (&old.task, &new.task);
     touched(&mut lines, "networks", &before.network, &after.network);
     touched(&mut lines, "deploy.placement.constraints", &before.constraints, &after.constraints);

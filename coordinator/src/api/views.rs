@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use coordinator_core::cluster::Cluster;
 use coordinator_core::view::{self, NodeState};
 use model::id::{NodeId, ServiceId};
 use model::node::Node;
@@ -18,6 +19,9 @@ use tonic::Status;
 use super::pages;
 use crate::Shared;
 use crate::published::State;
+
+/// So many tasks of a node that is being emptied are named: more than anybody reads.
+const LEAVING_LIMIT: usize = 200;
 
 pub(crate) fn service(state: &State, service: &Service, now: Timestamp) -> wire::ServiceView {
     let progress = view::service_progress(&state.cluster, service, now);
@@ -115,6 +119,8 @@ fn task_view(state: &State, task: &Task, now: Timestamp) -> wire::TaskView {
         | NodeState::Ready
         | NodeState::Returning
         | NodeState::Wedged
+        | NodeState::Draining
+        | NodeState::Drained
         | NodeState::Dead => None,
     });
     let mut task_on_wire = task_to_wire(task);
@@ -140,6 +146,18 @@ struct Look {
     held: Resources,
     live: usize,
     missed: usize,
+    drain: Option<wire::DrainView>,
+}
+
+/// How the drain of a node goes, if it has one.
+fn drain(cluster: &Cluster, node: &Node, now: Timestamp) -> Option<wire::DrainView> {
+    node.drain?;
+    let left = view::leaving(cluster, &node.id, now);
+    let blocked = view::is_blocked(&left);
+    let left = left.into_iter().take(LEAVING_LIMIT);
+    let left = left
+        .map(|(task, wait)| wire::Leaving { task: task.to_string(), waits_for: wait.to_string() });
+    Some(wire::DrainView { left: left.collect(), blocked })
 }
 
 pub(crate) fn nodes(
@@ -163,11 +181,12 @@ pub(crate) fn nodes(
                 held,
                 live,
                 missed: cluster.missed_on(&node.id).count(),
+                drain: drain(cluster, node, now),
             }
         };
         pages::rest(cluster.nodes(), after).map(look).collect()
     };
-    let show = |Look { node, state, heard, held, live, missed }| {
+    let show = |Look { node, state, heard, held, live, missed, drain }| {
         let usage = shared.sessions.usage(&node.id).unwrap_or_default();
         let agent = agents.get(&node.id);
         let hello = agent.map(|agent| agent.hello()).unwrap_or_default();
@@ -187,6 +206,7 @@ pub(crate) fn nodes(
             engine_version: hello.engine_version,
             address: agent.map(|agent| agent.address.clone()).unwrap_or_default(),
             note: note_on(state, missed),
+            drain,
         }
     };
     let shown = nodes.into_iter().map(|look| (look.node.id.to_string(), show(look)));
@@ -212,6 +232,8 @@ const fn state_to_wire(state: NodeState) -> wire::NodeState {
         NodeState::Unreachable => wire::NodeState::Unreachable,
         NodeState::Returning => wire::NodeState::Returning,
         NodeState::Wedged => wire::NodeState::Wedged,
+        NodeState::Draining => wire::NodeState::Draining,
+        NodeState::Drained => wire::NodeState::Drained,
         NodeState::Dead => wire::NodeState::Dead,
     }
 }

@@ -1,6 +1,7 @@
 //! Events as entries of the recorder, and back.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use coordinator_core::cluster::{Cluster, Sighting};
 use coordinator_core::event::{EngineState, Event, Report};
@@ -8,8 +9,8 @@ use model::id::{NodeId, ServiceId};
 use model::node::Availability;
 use model::time::Timestamp;
 use proto::convert::{
-    containers_from_wire, containers_to_wire, node_from_wire, node_to_wire, spec_from_wire,
-    spec_to_wire, state_from_wire, state_to_wire,
+    containers_from_wire, containers_to_wire, drain_cause_from_wire, drain_cause_to_wire,
+    node_from_wire, node_to_wire, spec_from_wire, spec_to_wire, state_from_wire, state_to_wire,
 };
 use proto::wire;
 use proto::wire::flight_entry::Entry;
@@ -108,6 +109,11 @@ fn to_wire(event: &Event, now: Timestamp) -> Wire {
             let availability = availability.into();
             Wire::Availability(wire::FlightAvailability { node: node.to_string(), availability })
         }
+        Event::Drain { node, within, cause } => Wire::Drain(wire::FlightDrain {
+            node: node.to_string(),
+            within_ms: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
+            cause: drain_cause_to_wire(*cause).into(),
+        }),
         Event::Heard { node, engine } => Wire::Heard(sighting_to_wire(
             node,
             Sighting { at: now, engine: *engine, has_told_all: false },
@@ -164,6 +170,11 @@ pub(super) fn from_wire(from: &wire::FlightEvent) -> anyhow::Result<Event> {
             };
             Event::SetAvailability { node: set.node.parse()?, availability }
         }
+        Wire::Drain(drain) => Event::Drain {
+            node: drain.node.parse()?,
+            within: Duration::from_millis(drain.within_ms),
+            cause: drain_cause_from_wire(drain.cause())?,
+        },
         Wire::Heard(seen) => {
             let (node, seen) = sighting_from_wire(seen)?;
             Event::Heard { node, engine: seen.engine }

@@ -159,6 +159,9 @@ fn brief(event: &Event) -> String {
         Event::SetAvailability { node, availability } => {
             format!("node {node} shall be {availability:?}").to_lowercase()
         }
+        Event::Drain { node, within, .. } => {
+            format!("node {node} is to be emptied within {} s", within.as_secs())
+        }
         Event::Heard { node, .. } => format!("node {node} lives"),
         Event::Reported { node, tasks, .. } => {
             let tasks = tasks.iter().map(|report| format!("{} {}", report.task, report.state));

@@ -1,9 +1,11 @@
 //! A machine with our agent.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::id::NodeId;
 use crate::resources::Resources;
+use crate::time::Timestamp;
 
 /// A machine with our agent, as the coordinator remembers it.
 ///
@@ -38,6 +40,62 @@ pub struct Node {
     pub engine_version: Option<String>,
     /// As the kernel says it: `6.1.0-18-amd64`.
     pub kernel_version: Option<String>,
+    /// How it is being emptied, if it is. Such a node is closed to new tasks.
+    pub drain: Option<Drain>,
+}
+
+/// How a node is being emptied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drain {
+    /// Who wants it.
+    pub cause: DrainCause,
+    /// Since when.
+    pub since: Timestamp,
+    /// From then on what is left is stopped, whatever it costs.
+    pub deadline: Timestamp,
+    /// How far it is.
+    pub phase: DrainPhase,
+}
+
+/// Who wants a node to be empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DrainCause {
+    /// An operator.
+    Operator,
+}
+
+/// How far a drain is. Only moves forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DrainPhase {
+    /// Tasks leave as their services allow it.
+    Moving,
+    /// The deadline has passed: what is left is stopped.
+    Forced {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Nothing of ours runs there any more.
+    Drained {
+        /// Since when.
+        since: Timestamp,
+    },
+}
+
+/// How long a drain waits for what its services do not allow, unless it is told otherwise.
+pub const DRAIN_USUALLY: Duration = Duration::from_secs(900);
+
+/// No drain may wait longer: whoever wants a node empty in more than a week can ask again.
+pub const DRAIN_LIMIT: Duration = Duration::from_secs(7 * 86_400);
+
+impl Node {
+    /// Says whether tasks are to leave the node, or would be.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        match self.drain.map(|drain| drain.phase) {
+            Some(DrainPhase::Moving | DrainPhase::Forced { .. }) => true,
+            Some(DrainPhase::Drained { .. }) | None => false,
+        }
+    }
 }
 
 /// What the operator allows on a node.

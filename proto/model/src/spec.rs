@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::budget::Budget;
 use crate::constraint::Constraint;
 use crate::id::{ContainerName, ServiceId, ServiceName};
 use crate::image::Image;
@@ -21,6 +22,8 @@ pub struct ServiceSpec {
     pub update: UpdatePolicy,
     /// Services of the same project that a rollout of this one waits for.
     pub after: Vec<Dependency<ServiceName>>,
+    /// How many of its tasks we may take away by our own doing.
+    pub budget: Budget,
 }
 
 /// Something that has to be there first.

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use model::budget::{Amount, Budget};
 use model::constraint::Constraint;
 use model::id::{NameError, ServiceId};
 use model::image::{Digest, Image, ImageReference, Pin};
@@ -47,6 +48,7 @@ pub(crate) fn accepted_from_wire(from: &wire::ServiceSpec) -> Valid<ServiceSpec>
             task: task_spec_from_wire(from.task.as_ref().at("task")?)?,
             update: update_from_wire(from.update.as_ref().at("update")?)?,
             after: dependencies_from_wire(&from.after)?,
+            budget: budget_from_wire(from.budget.as_ref())?,
         })
     };
     read().map_err(|invalid: Invalid| invalid.within(&named))
@@ -68,7 +70,52 @@ pub fn spec_to_wire(spec: &ServiceSpec) -> wire::ServiceSpec {
         task: Some(task_spec_to_wire(&spec.task)),
         update: Some(update_to_wire(&spec.update)),
         after: dependencies_to_wire(&spec.after),
+        budget: budget_to_wire(spec.budget),
     }
+}
+
+fn budget_from_wire(from: Option<&wire::Budget>) -> Valid<Budget> {
+    use wire::budget::Kind;
+    let Some(from) = from else { return Ok(Budget::Usual) };
+    Ok(match from.kind.as_ref().at("budget")? {
+        Kind::MinAvailable(amount) => Budget::MinAvailable(amount_from_wire(amount)?),
+        Kind::MaxUnavailable(amount) => Budget::MaxUnavailable(amount_from_wire(amount)?),
+    })
+}
+
+fn amount_from_wire(from: &wire::Amount) -> Valid<Amount> {
+    use wire::amount::Kind;
+    match *from.kind.as_ref().at("budget.amount")? {
+        Kind::Count(count) if count > REPLICAS_LIMIT => {
+            let why = format!("{count} tasks are more than the {REPLICAS_LIMIT} allowed");
+            Err(Invalid::new("budget.count", why))
+        }
+        Kind::Count(count) => Ok(Amount::Count(count)),
+        Kind::Percent(percent) => {
+            let fits = u8::try_from(percent).ok().filter(|percent| *percent <= 100);
+            let why = || Invalid::new("budget.percent", format!("{percent} is not from 0 to 100"));
+            Ok(Amount::Percent(fits.ok_or_else(why)?))
+        }
+    }
+}
+
+fn budget_to_wire(budget: Budget) -> Option<wire::Budget> {
+    use wire::budget::Kind;
+    let kind = match budget {
+        Budget::Usual => return None,
+        Budget::MinAvailable(amount) => Kind::MinAvailable(amount_to_wire(amount)),
+        Budget::MaxUnavailable(amount) => Kind::MaxUnavailable(amount_to_wire(amount)),
+    };
+    Some(wire::Budget { kind: Some(kind) })
+}
+
+fn amount_to_wire(amount: Amount) -> wire::Amount {
+    use wire::amount::Kind;
+    let kind = match amount {
+        Amount::Count(count) => Kind::Count(count),
+        Amount::Percent(percent) => Kind::Percent(percent.into()),
+    };
+    wire::Amount { kind: Some(kind) }
 }
 
 fn mode_from_wire(from: &wire::service_spec::Mode) -> Valid<Mode> {

@@ -1,13 +1,13 @@
 //! What is seen: of tasks, their containers, and nodes.
 
-use model::node::{Availability, Node};
+use model::node::{Availability, Drain, DrainCause, DrainPhase, Node};
 use model::task::{ContainerStatus, Exit, FailureKind, Health, PublishedPort, TaskState};
 use model::time::Timestamp;
 
 use crate::convert::checks::{few, line, port, seen, text, word};
 use crate::convert::container::{protocol_from_wire, protocol_to_wire};
 use crate::convert::spec::{resources_from_wire, resources_to_wire};
-use crate::convert::{At, Named, Valid};
+use crate::convert::{At, Invalid, Named, Valid};
 use crate::wire;
 
 /// Reads a task state.
@@ -167,6 +167,11 @@ pub fn node_from_wire(from: &wire::Node) -> Valid<Node> {
         wire::Availability::Dead => Availability::Dead,
         wire::Availability::Unspecified => return None.at("node.availability"),
     };
+    let drain = from.drain.as_ref().map(drain_from_wire).transpose()?;
+    if drain.is_some() && availability != Availability::Cordoned {
+        let why = "is not cordoned, though the node is being drained";
+        return Err(Invalid::new("node.availability", why));
+    }
     Ok(Node {
         id: from.id.named("node.id")?,
         hostname: word("node.hostname", &from.hostname)?,
@@ -182,12 +187,63 @@ pub fn node_from_wire(from: &wire::Node) -> Valid<Node> {
         os: fact("node.os", from.os.as_ref())?,
         engine_version: fact("node.engine_version", from.engine_version.as_ref())?,
         kernel_version: fact("node.kernel_version", from.kernel_version.as_ref())?,
+        drain,
     })
 }
 
 /// Something that is known of a node, or not: an empty text is nothing.
 fn fact(path: &str, from: Option<&String>) -> Valid<Option<String>> {
     from.filter(|text| !text.is_empty()).map(|text| line(path, text)).transpose()
+}
+
+/// Reads who wants a node to be empty.
+///
+/// # Errors
+/// When it is one that this version does not know.
+pub fn drain_cause_from_wire(from: wire::DrainCause) -> Valid<DrainCause> {
+    match from {
+        wire::DrainCause::Operator => Ok(DrainCause::Operator),
+        wire::DrainCause::Unspecified => None.at("drain.cause"),
+    }
+}
+
+/// Writes who wants a node to be empty.
+#[must_use]
+pub const fn drain_cause_to_wire(cause: DrainCause) -> wire::DrainCause {
+    match cause {
+        DrainCause::Operator => wire::DrainCause::Operator,
+    }
+}
+
+fn drain_from_wire(from: &wire::Drain) -> Valid<Drain> {
+    let since = Timestamp::from_millis(from.phase_since_ms);
+    let phase = match from.phase() {
+        wire::DrainPhase::Moving => DrainPhase::Moving,
+        wire::DrainPhase::Forced => DrainPhase::Forced { since },
+        wire::DrainPhase::Drained => DrainPhase::Drained { since },
+        wire::DrainPhase::Unspecified => return None.at("node.drain.phase"),
+    };
+    Ok(Drain {
+        cause: drain_cause_from_wire(from.cause())?,
+        since: Timestamp::from_millis(from.since_ms),
+        deadline: Timestamp::from_millis(from.deadline_ms),
+        phase,
+    })
+}
+
+fn drain_to_wire(drain: &Drain) -> wire::Drain {
+    let (phase, phase_since) = match drain.phase {
+        DrainPhase::Moving => (wire::DrainPhase::Moving, Timestamp::default()),
+        DrainPhase::Forced { since } => (wire::DrainPhase::Forced, since),
+        DrainPhase::Drained { since } => (wire::DrainPhase::Drained, since),
+    };
+    wire::Drain {
+        cause: drain_cause_to_wire(drain.cause).into(),
+        since_ms: drain.since.as_millis(),
+        deadline_ms: drain.deadline.as_millis(),
+        phase: phase.into(),
+        phase_since_ms: phase_since.as_millis(),
+    }
 }
 
 /// Writes a node.
@@ -213,5 +269,6 @@ pub fn node_to_wire(node: &Node) -> wire::Node {
         os: node.os.clone(),
         engine_version: node.engine_version.clone(),
         kernel_version: node.kernel_version.clone(),
+        drain: node.drain.as_ref().map(drain_to_wire),
     }
 }

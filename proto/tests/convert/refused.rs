@@ -214,6 +214,39 @@ fn no_argument_and_no_variable_is_longer_than_the_kernel_takes() {
 }
 
 #[test]
+fn a_budget_is_a_number_of_tasks_or_a_part_of_them() {
+    use wire::amount::Kind;
+    let with = |kind: Option<Kind>| {
+        let mut spec = sample::spec();
+        let amount = wire::budget::Kind::MinAvailable(wire::Amount { kind });
+        spec.budget = Some(wire::Budget { kind: Some(amount) });
+        refusal(&spec)
+    };
+    assert_eq!(with(Some(Kind::Percent(100))), "taken");
+    assert_eq!(with(Some(Kind::Count(100_000))), "taken");
+    assert!(with(Some(Kind::Percent(101))).contains("budget.percent: "));
+    assert!(with(Some(Kind::Count(100_001))).contains("budget.count: "));
+    assert!(with(None).contains("budget.amount: "));
+    let mut spec = sample::spec();
+    spec.budget = Some(wire::Budget { kind: None });
+    assert!(refusal(&spec).contains("budget: "));
+}
+
+#[test]
+fn only_a_node_that_is_closed_is_drained() {
+    let cause = wire::DrainCause::Operator.into();
+    let phase = wire::DrainPhase::Moving.into();
+    let drain = wire::Drain { cause, phase, ..Default::default() };
+    let open = wire::Node { drain: Some(drain), ..sample::node() };
+    assert!(node_from_wire(&open).unwrap_err().path.contains("availability"));
+    let availability = wire::Availability::Cordoned.into();
+    assert!(node_from_wire(&wire::Node { availability, ..open.clone() }).is_ok());
+    let unknown = wire::Drain { cause, ..Default::default() };
+    let unknown = wire::Node { availability, drain: Some(unknown), ..open };
+    assert!(node_from_wire(&unknown).unwrap_err().path.contains("phase"));
+}
+
+#[test]
 fn a_map_has_as_few_entries_as_a_list() {
     refuses_containers(&[
         (|one| one.labels = many("x"), "labels: "),

@@ -31,6 +31,7 @@ pub(crate) fn spec() -> wire::ServiceSpec {
             ..Default::default()
         }),
         after: Vec::new(),
+        budget: None,
     }
 }
 

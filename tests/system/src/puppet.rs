@@ -154,5 +154,6 @@ pub fn pinned_service(name: &str, replicas: u32) -> wire::ServiceSpec {
         task: Some(task),
         update: Some(update),
         after: Vec::new(),
+        budget: None,
     }
 }

@@ -80,7 +80,7 @@ pub(crate) async fn uncordon(client: &Client, node: &str) -> anyhow::Result<Exit
     set_availability(client, &node_id(client, node).await?, wire::Availability::Active).await
 }
 
-async fn node_id(client: &Client, node: &str) -> anyhow::Result<String> {
+pub(crate) async fn node_id(client: &Client, node: &str) -> anyhow::Result<String> {
     let nodes = client.nodes().await?;
     let ids: Vec<String> = nodes.into_iter().filter_map(|view| Some(view.node?.id)).collect();
     find::pick(&ids, node, "node")

@@ -47,6 +47,7 @@ fn once(mut spec: wire::ServiceSpec, name: &str, words: &[String]) -> wire::Serv
     name.clone_into(&mut spec.name);
     spec.mode = Some(wire::service_spec::Mode::Once(wire::Once {}));
     spec.after.clear();
+    spec.budget = None;
     if let Some(task) = &mut spec.task {
         task.containers.truncate(1);
         task.max_per_node = None;

@@ -204,7 +204,8 @@ pub(crate) async fn node(client: &Client, global: &Global, command: Node) -> any
 fn node_row(view: &wire::NodeView) -> Row {
     let node = view.node.clone().unwrap_or_default();
     let (held, all) = (view.reserved.unwrap_or_default(), node.capacity.unwrap_or_default());
-    let closed = if json::availability(&node) == "cordoned" { " (cordoned)" } else { "" };
+    let is_closed = json::availability(&node) == "cordoned" && view.drain.is_none();
+    let closed = if is_closed { " (cordoned)" } else { "" };
     let cores = |millis: u64| format!("{:.1}", millis as f64 / 1_000.0);
     Row {
         id: node.id.clone(),

@@ -5,10 +5,11 @@ use model::spec::REPLICAS_LIMIT;
 use proto::convert::constraint_to_wire;
 use proto::wire::service_spec::Mode;
 use proto::wire::{
-    Constraint, FailureAction, Global, Once, Replicated, RestartCondition, RestartPolicy,
+    Budget, Constraint, FailureAction, Global, Once, Replicated, RestartCondition, RestartPolicy,
     UpdateOrder, UpdatePolicy,
 };
 
+use super::budget;
 use super::node::Node;
 use super::place::Place;
 use super::placement;
@@ -30,6 +31,7 @@ const PROGRESS_DEADLINE_MS: u64 = 600_000;
 pub(super) struct Deployment {
     pub mode: Mode,
     pub update: UpdatePolicy,
+    pub budget: Option<Budget>,
     pub restart: RestartPolicy,
     /// Whether the file says when to restart.
     pub is_restart_given: bool,
@@ -52,6 +54,7 @@ pub(super) fn read(
     Deployment {
         mode,
         update: update(problems, service, deploy, mode),
+        budget: budget::read(problems, service, mode),
         restart: restart(problems, service, (deploy, mode)),
         is_restart_given: is_restart_given(problems, service, deploy),
         constraints: constraints

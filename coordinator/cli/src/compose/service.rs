@@ -7,6 +7,7 @@ use model::image::ImageReference;
 use proto::wire::{ContainerSpec, Image};
 
 use super::Build;
+use super::budget;
 use super::configs::{self, Configs};
 use super::depends::{self, Wait};
 use super::deploy::{self, Deployment};
@@ -67,13 +68,15 @@ pub(super) fn read<'a>(
     }
     service.read(problems, "pull_policy", pull_policy);
     let deploy = service.section(problems, "deploy");
+    let deployment = deploy::read(problems, &service, &deploy);
+    budget::doubt(problems, &service, (&deployment, &container));
     Draft {
         name: entry.key.clone(),
         node: &entry.value,
         container,
         ports,
         connection: network::read(problems, &service, &definitions.networks),
-        deployment: deploy::read(problems, &service, &deploy),
+        deployment,
         waits: service.read(problems, "depends_on", depends::read).unwrap_or_default(),
         build,
     }

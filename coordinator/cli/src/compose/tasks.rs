@@ -85,6 +85,7 @@ fn service(
         }),
         update: Some(owner.deployment.update),
         after: unique(after),
+        budget: owner.deployment.budget,
     })
 }
 

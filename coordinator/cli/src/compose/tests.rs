@@ -80,6 +80,11 @@ fn errors(text: &str) -> String {
     }
 }
 
+/// What is doubted about one file that is fine.
+fn warnings(text: &str) -> String {
+    rendered(&project(text).warnings)
+}
+
 /// The errors of a service `web` with these lines, without excerpts and hints.
 fn web_errors(lines: &str) -> Vec<String> {
     let text = format!("services:\n  web:\n    image: a\n{lines}\nvolumes:\n  data:\n");

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::id::{NodeId, ServiceId, Slot};
+use model::node::Node;
 use model::resources::Resources;
 use model::task::{DesiredState, Task, TaskState};
 use model::time::Timestamp;
@@ -19,6 +20,7 @@ use self::filter::{Refusal, Seat, refusal};
 use crate::cluster::Cluster;
 use crate::draft::Draft;
 use crate::plan::Scope;
+use crate::plan::budget::{Purpose, ask};
 
 pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
     let is_waiting =
@@ -180,7 +182,22 @@ pub(crate) fn crowding(cluster: &Cluster, task: &Task, now: Timestamp) -> Vec<Ar
     let helps = task.generation.spec.task.reservation().fits(&free);
     let counts = Counts::beside(cluster, task);
     let is_full = || refusal(cluster, (task, counts), seat, now) == Some(Refusal::Full);
-    if helps && is_full() { old } else { Vec::new() }
+    let service = cluster.services().get(&task.service);
+    let may = |old: &Arc<Task>| {
+        service.is_some_and(|service| ask(cluster, service, old, Purpose::Rollout).is_ok())
+    };
+    if helps && is_full() && old.iter().all(may) { old } else { Vec::new() }
+}
+
+/// Says whether another node than its own would take the task now, or what all of them say against it.
+pub(crate) fn elsewhere(cluster: &Cluster, task: &Task, now: Timestamp) -> Result<(), String> {
+    let asked = (task, Counts::beside(cluster, task));
+    let takes = |(node, ledger): (&Arc<Node>, _)| {
+        task.node.as_ref() != Some(&node.id)
+            && refusal(cluster, asked, (node, ledger), now).is_none()
+    };
+    let mut nodes = cluster.nodes_with_ledgers();
+    if nodes.any(takes) { Ok(()) } else { Err(explain(cluster, task, now)) }
 }
 
 /// What all nodes say against the task.

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use model::id::{ServiceId, Slot, TaskId};
 use model::service::{Service, ServicePhase};
-use model::spec::{Mode, UpdateOrder};
+use model::spec::Mode;
 use model::task::{DesiredState, StopCause, Task, TaskState};
 use model::time::Timestamp;
 
 use crate::cluster::Change;
 use crate::draft::Draft;
-use crate::plan::{Scope, depend, place, returning, slot};
+use crate::plan::budget::{self, Purpose};
+use crate::plan::{Scope, depend, leaving, place, returning, slot};
 
 /// The first wait before a failed task is replaced; doubled with each failure of the slot that is still remembered.
 const BACKOFF: Duration = Duration::from_secs(10);
@@ -35,7 +36,8 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
             break;
         }
         let tasks = draft.cluster.tasks_in(id, &slot);
-        if let Some(only) = settled(tasks, &service) {
+        let only = settled(tasks, &service).filter(|only| !draft.cluster.is_leaving(only));
+        if let Some(only) = only {
             let settles_at = slot::settles_at(only, &service).filter(|at| *at > draft.now);
             settles_at.into_iter().for_each(|at| draft.wake(id, at));
             continue;
@@ -106,21 +108,32 @@ fn wants_task(draft: &mut Draft<'_>, service: &Service, slot: &Slot, tasks: &[Ar
         .filter(|task| !task.state.is_final())
         .partition(|task| slot::is_current(task, service));
     superseded(&old).for_each(|task| draft.stop(task, StopCause::Update));
+    let (leaving, current): (Vec<_>, Vec<_>) =
+        current.into_iter().partition(|task| draft.cluster.is_leaving(task));
     if let Some((keep, doubles)) = current.split_first() {
         doubles.iter().for_each(|task| draft.stop(task, StopCause::Duplicate));
-        replace_when_settled(draft, service, keep, &old);
+        replace_when_settled(draft, service, keep, (&old, StopCause::Update));
+        replace_when_settled(draft, service, keep, (&leaving, StopCause::Drain));
         return false;
+    }
+    if let Some(keep) = leaving.first() {
+        replace_when_settled(draft, service, keep, (&old, StopCause::Update));
+        return leaving::wants_next(draft, service, &leaving) && may_create(draft, service, tasks);
     }
     if !depend::is_free(draft.cluster, service) {
         return false;
     }
     let is_admitted = draft.admitted.get(&service.id).is_some_and(|slots| slots.contains(slot));
     let runs = old.iter().any(|task| task.desired == DesiredState::Run);
-    match (old.is_empty(), runs && is_admitted, starts_first(service)) {
+    match (old.is_empty(), runs && is_admitted, slot::starts_first(service)) {
         (true, _, _) => may_create(draft, service, tasks),
         (false, true, true) => true,
         (false, true, false) => {
-            old.iter().for_each(|task| draft.stop(task, StopCause::Update));
+            let may = |task: &&&Arc<Task>| {
+                budget::ask(draft.cluster, service, task, Purpose::Rollout).is_ok()
+            };
+            let spared: Vec<_> = old.iter().filter(may).collect();
+            spared.iter().for_each(|task| draft.stop(task, StopCause::Update));
             false
         }
         (false, false, _) => false,
@@ -138,24 +151,20 @@ fn superseded<'a>(old: &[&'a Arc<Task>]) -> impl Iterator<Item = &'a Arc<Task>> 
     running.into_iter().skip(1)
 }
 
-fn replace_when_settled(draft: &mut Draft<'_>, service: &Service, new: &Task, old: &[&Arc<Task>]) {
+/// Stops the others once the new one has settled.
+fn replace_when_settled(
+    draft: &mut Draft<'_>,
+    service: &Service,
+    new: &Task,
+    (others, cause): (&[&Arc<Task>], StopCause),
+) {
     for task in place::crowding(draft.cluster, new, draft.now) {
         draft.stop(&task, StopCause::Update);
     }
     match slot::settles_at(new, service) {
-        Some(at) if at <= draft.now => {
-            old.iter().for_each(|task| draft.stop(task, StopCause::Update))
-        }
+        Some(at) if at <= draft.now => others.iter().for_each(|task| draft.stop(task, cause)),
         Some(at) => draft.wake(&service.id, at),
         None => {}
-    }
-}
-
-fn starts_first(service: &Service) -> bool {
-    match service.target.spec.update.order {
-        UpdateOrder::StartFirst => true,
-        UpdateOrder::StopFirst => false,
-        UpdateOrder::Auto => !service.target.spec.task.is_exclusive(),
     }
 }
 

@@ -31,9 +31,22 @@ pub(crate) fn reunite(
         if !is_back {
             continue;
         }
-        let copy = here.iter().find(|task| slot::is_current(task, service)).cloned();
-        match choose(&original, copy.as_deref()) {
+        // One that is to leave its node may be there beside the one that takes its place.
+        let copies = || here.iter().filter(|task| slot::is_current(task, service));
+        let stays = copies().find(|task| !draft.cluster.is_leaving(task));
+        let copy = stays.or_else(|| copies().next()).cloned();
+        let choice = match choose(&original, copy.as_deref()) {
+            // It is to leave its node anyway: the copy has only to serve.
+            Choice::Original if copy.is_some() && draft.cluster.is_leaving(&original) => {
+                choose_next(copy.as_deref())
+            }
+            choice @ (Choice::Original | Choice::Copy | Choice::Open) => choice,
+        };
+        match choice {
             Choice::Open => continue,
+            Choice::Copy if draft.cluster.is_leaving(&original) => {
+                draft.stop(&original, StopCause::Drain);
+            }
             Choice::Copy => draft.stop(&original, StopCause::Duplicate),
             Choice::Original => {
                 if let Some(copy) = copy {
@@ -45,6 +58,7 @@ pub(crate) fn reunite(
                 here.push(kept);
             }
         }
+        draft.touch_withheld(&service.id);
         // The node may take new tasks again once all of its own are settled.
         draft.touch_waiting();
     }
@@ -58,6 +72,11 @@ enum Choice {
     Copy,
     /// Neither serves yet.
     Open,
+}
+
+fn choose_next(copy: Option<&Task>) -> Choice {
+    let serves = copy.is_some_and(|copy| copy.state.serving_since().is_some());
+    if serves { Choice::Copy } else { Choice::Open }
 }
 
 fn choose(original: &Task, copy: Option<&Task>) -> Choice {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::id::Slot;
 use model::node::Availability;
 use model::service::{Service, ServicePhase};
-use model::spec::Mode;
+use model::spec::{Mode, UpdateOrder};
 use model::task::{DesiredState, Task};
 use model::time::Timestamp;
 
@@ -65,20 +65,35 @@ pub(crate) fn wants(cluster: &Cluster, service: &Service, slot: &Slot) -> bool {
     }
 }
 
-/// Says whether a service that runs on every node has a place on this one. Which images an engine has decides where a task
-/// is put and never that one stops: right after a start of the coordinator nobody has said which they are.
+/// Says whether a service that runs on every node has a place on this one. What runs on a node that was closed goes on, and
+/// is not made anew there. Which images an engine has decides where a task is put and never that one stops: right after a
+/// start of the coordinator nobody has said which they are.
 fn has_place(cluster: &Cluster, service: &Service, (node, ledger): Seat<'_>) -> bool {
     let constraints = &service.target.spec.task.constraints;
+    let here = Slot::Node(node.id.clone());
+    let tasks = || cluster.tasks_in(&service.id, &here).iter();
+    let is_open = match node.availability {
+        Availability::Active => true,
+        Availability::Cordoned => tasks().any(|task| is_current(task, service)),
+        Availability::Dead => false,
+    };
     let runs = || {
-        let slot = Slot::Node(node.id.clone());
-        let tasks = cluster.tasks_in(&service.id, &slot);
-        tasks.iter().any(|task| {
+        tasks().any(|task| {
             task.node.is_some() && task.desired == DesiredState::Run && !task.state.is_final()
         })
     };
-    node.availability == Availability::Active
+    is_open
         && (ledger.meets(node, constraints)
             || constraints.iter().all(|constraint| constraint.could_be_met(node)) && runs())
+}
+
+/// Says whether a new task of the service begins before the one that it replaces is stopped.
+pub(crate) fn starts_first(service: &Service) -> bool {
+    match service.target.spec.update.order {
+        UpdateOrder::StartFirst => true,
+        UpdateOrder::StopFirst => false,
+        UpdateOrder::Auto => !service.target.spec.task.is_exclusive(),
+    }
 }
 
 /// Says whether the task is of the target's template, wanted, and not over.

@@ -189,6 +189,7 @@ fn node(availability: Availability) -> Node {
         os: None,
         engine_version: None,
         kernel_version: None,
+        drain: None,
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use model::node::Node;
+use model::budget::{Amount, Budget};
+use model::node::{Drain, DrainCause, DrainPhase, Node};
 use model::service::{Generation, Service};
+use model::time::Timestamp;
 
 use super::stored::Stored;
 use super::v0_1_0;
@@ -20,7 +22,10 @@ pub(crate) fn records() -> super::Records {
         | Stored::Identity(_)
         | Stored::Journal(_) => (name, record),
     };
-    v0_1_0::records().into_iter().map(grown).collect()
+    let known: super::Records = v0_1_0::records().into_iter().map(grown).collect();
+    let added: super::Records =
+        known.iter().flat_map(|(name, record)| more(name, record)).collect();
+    known.into_iter().chain(added).collect()
 }
 
 /// A node whose agent knows what it runs on.
@@ -47,4 +52,49 @@ fn constrained(service: Service) -> Service {
     let mut target: Generation = (*service.target).clone();
     target.spec.task.constraints.extend(texts.iter().map(|text| text.parse().unwrap()));
     Service { target: Arc::new(target), ..service }
+}
+
+/// The records that are like this one, and say more.
+fn more(name: &str, record: &Stored) -> super::Records {
+    match record {
+        Stored::Node(node) if name == "node-cordoned" => drained(node),
+        Stored::Service(service) if name == "service-steady" => budgeted(service),
+        Stored::Node(_)
+        | Stored::Service(_)
+        | Stored::Task(_)
+        | Stored::Counters(_)
+        | Stored::Identity(_)
+        | Stored::Journal(_) => Vec::new(),
+    }
+}
+
+/// A node that is being emptied, in each phase.
+fn drained(node: &Node) -> super::Records {
+    const NOON: u64 = 1_795_435_200_000;
+    let at = |seconds: u64| Timestamp::from_millis(NOON + seconds * 1_000);
+    let phases = [
+        ("node-draining", DrainPhase::Moving),
+        ("node-draining-forced", DrainPhase::Forced { since: at(900) }),
+        ("node-drained", DrainPhase::Drained { since: at(901) }),
+    ];
+    let record = |(name, phase)| {
+        let cause = DrainCause::Operator;
+        let drain = Some(Drain { cause, since: at(0), deadline: at(900), phase });
+        (name, Stored::Node(Node { drain, ..node.clone() }))
+    };
+    phases.map(record).into()
+}
+
+/// A service that says what it can spare, in either word.
+fn budgeted(service: &Service) -> super::Records {
+    let budgets = [
+        ("service-min-available", Budget::MinAvailable(Amount::Count(2))),
+        ("service-max-unavailable", Budget::MaxUnavailable(Amount::Percent(25))),
+    ];
+    let record = |(name, budget)| {
+        let mut target: Generation = (*service.target).clone();
+        target.spec.budget = budget;
+        (name, Stored::Service(Service { target: Arc::new(target), ..service.clone() }))
+    };
+    budgets.map(record).into()
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use model::budget::{Amount, Budget};
 use model::constraint::{Attribute, Constraint, Test};
 use model::id::ServiceId;
 use model::image::{Image, Pin};
@@ -21,15 +22,30 @@ pub(crate) fn service() -> BoxedStrategy<ServiceSpec> {
         Just(Mode::Once),
     ];
     let after = vec((name(), condition()), 0..3);
-    (name(), name(), mode, task(), update(), after)
-        .prop_map(|(project, name, mode, task, update, after)| ServiceSpec {
+    (name(), name(), mode, task(), update(), (after, budget()))
+        .prop_map(|(project, name, mode, task, update, (after, budget))| ServiceSpec {
             id: ServiceId { project, name },
             mode,
             task,
             update,
             after: after.into_iter().map(|(on, condition)| Dependency { on, condition }).collect(),
+            budget,
         })
         .boxed()
+}
+
+fn budget() -> impl Strategy<Value = Budget> {
+    let amount = || {
+        prop_oneof![
+            (0..=REPLICAS_LIMIT).prop_map(Amount::Count),
+            (0..=100_u8).prop_map(Amount::Percent),
+        ]
+    };
+    prop_oneof![
+        Just(Budget::Usual),
+        amount().prop_map(Budget::MinAvailable),
+        amount().prop_map(Budget::MaxUnavailable),
+    ]
 }
 
 fn condition() -> impl Strategy<Value = DependencyCondition> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::id::{Slot, TaskId};
-use model::node::{Availability, Node};
+use model::node::{Availability, Drain, DrainCause, DrainPhase, Node};
 use model::service::{Generation, HISTORY_LIMIT, Origin, Past, Service, ServicePhase, Verdict};
 use model::spec::{Protocol, ServiceSpec};
 use model::task::*;
@@ -157,29 +157,55 @@ fn container() -> BoxedStrategy<ContainerStatus> {
 /// A node with everything that it can say.
 pub(crate) fn node() -> BoxedStrategy<Node> {
     let line = || prop_oneof![word(), Just(String::new())];
-    let availability = [Availability::Active, Availability::Cordoned, Availability::Dead];
+    let open = [Availability::Active, Availability::Cordoned, Availability::Dead];
+    let open = one_of(open).prop_map(|availability| (availability, None));
+    let draining = drain().prop_map(|drain| (Availability::Cordoned, Some(drain)));
+    let availability = prop_oneof![open, draining];
     let who = (node_id(), word(), word(), line(), line());
     let fact = || option::of(word());
     let facts = (fact(), fact(), fact(), fact(), fact(), fact());
-    (who, map(line()), resources(), one_of(availability), facts)
-        .prop_map(|((id, hostname, engine, zone, arch), labels, capacity, availability, facts)| {
-            let (pool, ami, instance_type, os, engine_version, kernel_version) = facts;
-            Node {
-                id,
-                hostname,
-                engine,
-                zone,
-                arch,
+    (who, map(line()), resources(), availability, facts)
+        .prop_map(
+            |(
+                (id, hostname, engine, zone, arch),
                 labels,
                 capacity,
-                availability,
-                pool,
-                ami,
-                instance_type,
-                os,
-                engine_version,
-                kernel_version,
-            }
-        })
+                (availability, drain),
+                facts,
+            )| {
+                let (pool, ami, instance_type, os, engine_version, kernel_version) = facts;
+                Node {
+                    id,
+                    hostname,
+                    engine,
+                    zone,
+                    arch,
+                    labels,
+                    capacity,
+                    availability,
+                    pool,
+                    ami,
+                    instance_type,
+                    os,
+                    engine_version,
+                    kernel_version,
+                    drain,
+                }
+            },
+        )
         .boxed()
+}
+
+fn drain() -> impl Strategy<Value = Drain> {
+    let phase = prop_oneof![
+        Just(DrainPhase::Moving),
+        instant().prop_map(|since| DrainPhase::Forced { since }),
+        instant().prop_map(|since| DrainPhase::Drained { since }),
+    ];
+    (instant(), instant(), phase).prop_map(|(since, deadline, phase)| Drain {
+        cause: DrainCause::Operator,
+        since,
+        deadline,
+        phase,
+    })
 }

@@ -199,7 +199,14 @@ pub(in super::super) static ULIMIT: &[Key] = &[yes("soft"), yes("hard")];
 pub(in super::super) static EXTENDS: &[Key] = &[yes("service"), yes("file")];
 
 /// `services.*.x-wharf`
-static WHARF: &[Key] = &[partly(
-    "progress_deadline",
-    "a rollout that makes no progress for so long has failed; 10m when it is left out",
-)];
+static WHARF: &[Key] = &[
+    partly(
+        "progress_deadline",
+        "a rollout that makes no progress for so long has failed; 10m when it is left out",
+    ),
+    partly(
+        "min_available",
+        "so many tasks, or such a part as in `50%`, serve through rollouts and drains; when neither this nor `max_unavailable` is given a drain leaves one of two or more",
+    ),
+    partly("max_unavailable", "so many tasks at most, or such a part as in `25%`, do not"),
+];

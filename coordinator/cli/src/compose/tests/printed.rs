@@ -269,6 +269,7 @@ fn spec() -> impl Strategy<Value = ServiceSpec> {
                 }),
                 update: Some(update),
                 after: Vec::new(),
+                budget: None,
             }
         })
 }

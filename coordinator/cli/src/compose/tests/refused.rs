@@ -371,3 +371,38 @@ configs: {c: {content: x}, both: {content: x, file: y}, unset: {environment: NOT
         assert!(printed.contains(expected), "{expected}\n{printed}");
     }
 }
+
+#[test]
+fn a_budget_that_makes_no_sense_says_what_would() {
+    let with = |wharf: &str| {
+        format!(
+            "services:\n  web:\n    image: a\n    x-wharf: {wharf}\n    deploy: {{replicas: 2}}\n"
+        )
+    };
+    check(
+        &with("{min_available: 120%}"),
+        "
+compose.yaml:4:30: error: `120%` is not a part: from 0% to 100%
+  4 |     x-wharf: {min_available: 120%}
+    |                              ^^^^
+hint: write it as in `50%`, or a number of tasks
+",
+    );
+    check(
+        &with("{max_unavailable: 3}"),
+        "
+compose.yaml:4:32: error: 3 tasks are more than the 2 of the service
+  4 |     x-wharf: {max_unavailable: 3}
+    |                                ^
+hint: give at most the number of replicas, or a part as in `50%`, which follows it
+",
+    );
+    let both = errors(&with("{min_available: 1, max_unavailable: 1}"));
+    assert!(both.contains("`max_unavailable` stands beside `min_available`"), "{both}");
+    assert!(both.contains("compose.yaml:4:50") && both.contains("keep one of them"), "{both}");
+    let rigid = with("{min_available: 100%}")
+        .replace("replicas: 2", "replicas: 2, update_config: {order: stop-first}");
+    let warned = super::warnings(&rigid);
+    assert!(warned.contains("no task can ever be replaced"), "{warned}");
+    assert_eq!(super::warnings(&with("{min_available: 100%}")), "");
+}

@@ -1,11 +1,13 @@
 //! What the keys of a service become.
 
+use proto::wire::amount::Kind as Number;
+use proto::wire::budget::Kind as Bound;
 use proto::wire::health_check::Probe;
 use proto::wire::mount::Source;
 use proto::wire::network::Kind;
 use proto::wire::service_spec::Mode;
 use proto::wire::{
-    Attachment, DependencyCondition, FailureAction, Once, Protocol, Replicated, Resources,
+    Amount, Attachment, DependencyCondition, FailureAction, Once, Protocol, Replicated, Resources,
     RestartCondition, Ulimit, UpdateOrder,
 };
 
@@ -216,6 +218,24 @@ fn the_older_resource_keys_mean_the_same() {
     );
     assert_eq!(older, newer);
     assert_eq!(older.limit.unwrap(), Resources { cpu_millis: 1_500, memory_bytes: 1 << 30 });
+}
+
+#[test]
+fn a_budget_is_a_number_or_a_part() {
+    let read = |wharf: &str| {
+        let text = format!(
+            "services:\n  web:\n    image: a\n    x-wharf: {wharf}\n    deploy: {{replicas: 4}}\n"
+        );
+        service(&text).budget.and_then(|budget| budget.kind)
+    };
+    let of = |kind| Amount { kind: Some(kind) };
+    assert_eq!(read("{}"), None);
+    assert_eq!(read("{min_available: 3}"), Some(Bound::MinAvailable(of(Number::Count(3)))));
+    assert_eq!(
+        read("{max_unavailable: 25%}"),
+        Some(Bound::MaxUnavailable(of(Number::Percent(25))))
+    );
+    assert_eq!(read("{max_unavailable: \"1\"}"), Some(Bound::MaxUnavailable(of(Number::Count(1)))));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use model::budget::Budget;
 use model::constraint::{Attribute, Constraint, Test};
 use model::id::ServiceId;
 use model::image::{Image, Pin};
@@ -45,6 +46,7 @@ pub(crate) fn small(name: &str, mode: Mode, network: Network) -> ServiceSpec {
             on_failure,
         },
         after: Vec::new(),
+        budget: Budget::Usual,
     }
 }
 

@@ -1,0 +1,190 @@
+//! How a task leaves a node that is being emptied, and what it waits for.
+//!
+//! Another is made elsewhere and settles first, if the two can run side by side; otherwise the task is stopped first, as
+//! soon as its service can spare it and there is a place for the next. What belongs to the node leaves last, and what runs
+//! once runs to its end: see [`super::drain`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use model::id::{NodeId, TaskId};
+use model::service::{Service, ServicePhase};
+use model::spec::Mode;
+use model::task::{DesiredState, StopCause, Task};
+use model::time::Timestamp;
+
+use crate::cluster::Cluster;
+use crate::draft::Draft;
+use crate::plan::budget::{self, Purpose, Short};
+use crate::plan::{depend, place, slot};
+
+/// What a task on a node that is being emptied waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wait {
+    /// It was asked to stop, and has not ended.
+    Stopping,
+    /// This one takes its place and does not serve for long enough yet.
+    Next(TaskId),
+    /// No other node takes it.
+    Place(String),
+    /// Its service can not spare it.
+    Budget(Short),
+    /// It belongs to the node and leaves last.
+    Others,
+    /// It runs to its end.
+    End,
+    /// A rollout moves it.
+    Rollout,
+    /// The rollout that would move it has stopped.
+    Halted,
+    /// What its service depends on.
+    Dependency,
+    /// Its node is not heard: nobody knows whether it still runs.
+    Silence,
+    /// Nothing: it is its turn, or will be after a pause because others failed in its slot.
+    Turn,
+}
+
+impl Wait {
+    /// Says whether nothing will change by itself before the deadline.
+    #[must_use]
+    pub const fn is_blocked(&self) -> bool {
+        match self {
+            Self::Place(_) | Self::Budget(_) | Self::Halted | Self::Silence => true,
+            Self::Stopping
+            | Self::Next(_)
+            | Self::Others
+            | Self::End
+            | Self::Rollout
+            | Self::Dependency
+            | Self::Turn => false,
+        }
+    }
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopping => f.write_str("is stopping"),
+            Self::Next(next) => write!(f, "waits: {next} takes its place and has to serve first"),
+            Self::Place(why) => write!(f, "{why}"),
+            Self::Budget(Short { serving, least }) => {
+                write!(f, "waits: {serving} of its service serve, and {least} have to")
+            }
+            Self::Others => f.write_str("waits: it runs on every node and leaves last"),
+            Self::End => f.write_str("waits: it runs to its end"),
+            Self::Rollout => f.write_str("waits: the rollout of its service will replace it"),
+            Self::Halted => {
+                f.write_str("waits: the rollout of its service is halted; roll back or deploy")
+            }
+            Self::Dependency => f.write_str("waits: its service waits for another"),
+            Self::Silence => f.write_str("waits: the node is silent"),
+            Self::Turn => f.write_str("waits for its turn"),
+        }
+    }
+}
+
+/// Says what a task on a node that is being emptied waits for.
+pub(crate) fn wait(cluster: &Cluster, task: &Task, now: Timestamp) -> Wait {
+    let node = task.node.as_ref().and_then(|id| cluster.nodes().get(id));
+    if !node.is_some_and(|node| cluster.is_heard(node, now)) {
+        return Wait::Silence;
+    }
+    let service = cluster.services().get(&task.service);
+    let Some(service) = service.filter(|_| task.desired == DesiredState::Run) else {
+        return Wait::Stopping;
+    };
+    match (service.target.spec.mode, &service.phase) {
+        (Mode::Global, _) => Wait::Others,
+        (Mode::Once, _) => Wait::End,
+        (Mode::Replicated { .. }, ServicePhase::Halted { .. })
+            if !slot::is_current(task, service) =>
+        {
+            Wait::Halted
+        }
+        (Mode::Replicated { .. }, _) if !slot::is_current(task, service) => Wait::Rollout,
+        (Mode::Replicated { .. }, _) => wait_of_current(cluster, (service, task), now),
+    }
+}
+
+fn wait_of_current(cluster: &Cluster, (service, task): (&Service, &Task), now: Timestamp) -> Wait {
+    let beside = cluster.tasks_in(&service.id, &task.slot);
+    let stays = |other: &&Arc<Task>| slot::is_current(other, service) && !cluster.is_leaving(other);
+    if let Some(next) = beside.iter().find(stays) {
+        return match place::elsewhere(cluster, next, now) {
+            Err(why) if next.node.is_none() => Wait::Place(why),
+            Err(_) | Ok(()) => Wait::Next(next.id.clone()),
+        };
+    }
+    if !depend::is_free(cluster, service) {
+        return Wait::Dependency;
+    }
+    if let Err(why) = place::elsewhere(cluster, task, now) {
+        return Wait::Place(why);
+    }
+    match budget::ask(cluster, service, task, Purpose::Drain) {
+        Err(short) if !slot::starts_first(service) => Wait::Budget(short),
+        Err(_) | Ok(()) => Wait::Turn,
+    }
+}
+
+/// Does what can be done for the tasks of a slot that are to leave, while none of the slot stays. Says whether another is
+/// to be made.
+pub(crate) fn wants_next(draft: &mut Draft<'_>, service: &Service, leaving: &[&Arc<Task>]) -> bool {
+    let serves = |task: &&&Arc<Task>| task.state.serving_since().is_some();
+    let Some(keep) = leaving.iter().find(serves).or(leaving.first()) else { return false };
+    // One is enough to wait for the next: this happens when nodes are emptied one after the other.
+    let others = leaving.iter().filter(|task| task.id != keep.id);
+    others.for_each(|task| draft.stop(task, StopCause::Drain));
+    match wait_of_current(draft.cluster, (service, keep), draft.now) {
+        _ if !matches!(service.target.spec.mode, Mode::Replicated { .. }) => false,
+        Wait::Turn if slot::starts_first(service) => true,
+        Wait::Turn => {
+            draft.stop(keep, StopCause::Drain);
+            false
+        }
+        Wait::Place(_) => {
+            draft.cluster.waiting.insert(service.id.clone());
+            false
+        }
+        Wait::Budget(_) => {
+            draft.cluster.withheld.insert(service.id.clone());
+            false
+        }
+        Wait::Stopping
+        | Wait::Next(_)
+        | Wait::Others
+        | Wait::End
+        | Wait::Rollout
+        | Wait::Halted
+        | Wait::Dependency
+        | Wait::Silence => false,
+    }
+}
+
+/// The node is to keep its tasks after all. Of two in a slot the one that was there stays, unless only the other serves:
+/// as when a node comes back ([`super::returning`]).
+pub(crate) fn call_back(draft: &mut Draft<'_>, node: &NodeId) {
+    let stay = |task: &&Arc<Task>| task.is_wanted() && !task.state.is_final();
+    let here: Vec<Arc<Task>> = draft.cluster.tasks_on(node).filter(stay).cloned().collect();
+    for task in here {
+        let beside = draft.cluster.tasks_in(&task.service, &task.slot);
+        let is_next = |next: &&Arc<Task>| {
+            next.id != task.id
+                && next.generation.template == task.generation.template
+                && next.is_wanted()
+                && !next.state.is_final()
+                && !draft.cluster.is_leaving(next)
+        };
+        let next = beside.iter().find(is_next).cloned();
+        let serves = |task: &Task| task.state.serving_since().is_some();
+        match next {
+            Some(next) if serves(&next) && !serves(&task) => {
+                draft.stop(&task, StopCause::Duplicate)
+            }
+            Some(next) => draft.stop(&next, StopCause::Duplicate),
+            None => {}
+        }
+        draft.touch(&task.service);
+    }
+}

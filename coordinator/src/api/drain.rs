@@ -1,0 +1,48 @@
+//! Emptying a node, or saying what that would do.
+
+use std::time::Duration;
+
+use coordinator_core::event::{Event, Reply};
+use coordinator_core::foresee::{self, Leave};
+use model::id::NodeId;
+use model::node::{DRAIN_USUALLY, DrainCause};
+use proto::wire;
+use tonic::Status;
+
+use crate::Shared;
+use crate::api::accepted;
+
+pub(crate) async fn drain(
+    shared: &Shared,
+    request: &wire::DrainRequest,
+) -> Result<wire::DrainResponse, Status> {
+    let node: NodeId =
+        request.node.parse().map_err(|error| Status::invalid_argument(format!("{error}")))?;
+    let within = request.within_ms.map_or(DRAIN_USUALLY, Duration::from_millis);
+    if request.dry_run {
+        return plan(shared, &node, within);
+    }
+    let event = Event::Drain { node, within, cause: DrainCause::Operator };
+    accepted(shared.door.ask(event).await)?;
+    Ok(wire::DrainResponse::default())
+}
+
+fn plan(shared: &Shared, node: &NodeId, within: Duration) -> Result<wire::DrainResponse, Status> {
+    let now = shared.clock.now();
+    let cluster = shared.published.read().cluster.clone();
+    match foresee::drain(&cluster, node, within, now) {
+        Ok(tasks) => Ok(wire::DrainResponse { tasks: tasks.iter().map(leave).collect() }),
+        Err(refusal) => {
+            accepted(Ok(Reply::Refused(refusal))).map(|_| wire::DrainResponse::default())
+        }
+    }
+}
+
+fn leave(leave: &Leave) -> wire::PlannedLeave {
+    wire::PlannedLeave {
+        task: leave.task.to_string(),
+        to: leave.to.as_ref().map(ToString::to_string),
+        note: leave.forced.as_ref().map(ToString::to_string).unwrap_or_default(),
+        forced: leave.forced.is_some(),
+    }
+}

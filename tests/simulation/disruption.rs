@@ -1,0 +1,105 @@
+//! What our own doing takes away from services: never more than they can spare, unless a deadline has passed.
+
+use std::sync::Arc;
+
+use model::budget::{Amount, Budget};
+use model::id::{ServiceId, Slot};
+use model::node::{Availability, DrainPhase};
+use model::service::Service;
+use model::spec::Mode;
+use model::task::{DesiredState, StopCause, Task};
+
+use crate::coordinator_core::cluster::Cluster;
+
+use super::World;
+
+impl World {
+    /// Judges what a step has stopped and placed.
+    pub(crate) fn check_disruption(&mut self, before: &Cluster) {
+        let mut wrong = Vec::new();
+        let cluster = &self.coordinator.cluster;
+        for task in cluster.tasks().values() {
+            let was = before.tasks().get(&task.id);
+            let is_placed = task.node.is_some() && was.is_none_or(|was| was.node.is_none());
+            if is_placed && cluster.is_leaving(task) {
+                wrong.push(format!("{} is put on a node that is being emptied", task.id));
+            }
+            if let DesiredState::Stop { cause } = task.desired
+                && was.is_some_and(|was| was.desired == DesiredState::Run)
+                && let Some(service) = cluster.services().get(&task.service)
+            {
+                wrong.extend(judge(cluster, service, task, cause));
+            }
+        }
+        wrong.into_iter().for_each(|wrong| self.truth.accuse(wrong));
+    }
+}
+
+fn judge(cluster: &Cluster, service: &Service, task: &Task, cause: StopCause) -> Option<String> {
+    let is_drain = match cause {
+        StopCause::Drain => true,
+        StopCause::Update => false,
+        StopCause::Operator | StopCause::Duplicate | StopCause::Ended | StopCause::NodeDead => {
+            return None;
+        }
+    };
+    let node = task.node.as_ref().and_then(|node| cluster.nodes().get(node))?;
+    if is_drain && task.generation.spec.mode == Mode::Global {
+        let stays = |other: &&Arc<Task>| {
+            !other.state.is_final() && other.generation.spec.mode != Mode::Global
+        };
+        let stays = cluster.tasks_on(&node.id).find(stays);
+        return stays.map(|stays| format!("{} leaves its node before {}", task.id, stays.id));
+    }
+    let phase = node.drain.map(|drain| drain.phase);
+    let is_forced = is_drain && matches!(phase, Some(DrainPhase::Forced { .. }));
+    let is_served = serves(cluster, &service.id, &task.slot);
+    if is_forced || is_served || task.state.serving_since().is_none() || task.missed_at.is_some() {
+        return None;
+    }
+    let wanted = wanted(cluster, service);
+    if !wanted.contains(&task.slot) {
+        return None;
+    }
+    let is_first = !service.target.spec.task.is_exclusive();
+    if is_drain && is_first {
+        return Some(format!("{} leaves before another serves", task.id));
+    }
+    let serving = wanted.iter().filter(|slot| serves(cluster, &service.id, slot)).count();
+    let least = least(service, wanted.len(), is_drain);
+    (serving < least).then(|| {
+        let (id, cause) = (&task.id, task.desired);
+        format!("{id} is stopped ({cause:?}): {serving} of its service serve, and {least} have to")
+    })
+}
+
+fn wanted(cluster: &Cluster, service: &Service) -> Vec<Slot> {
+    match service.target.spec.mode {
+        Mode::Replicated { replicas } => (1..=replicas).map(Slot::Replica).collect(),
+        Mode::Once => vec![Slot::Replica(1)],
+        Mode::Global => {
+            let open = cluster.nodes().values();
+            let open = open.filter(|node| node.availability == Availability::Active);
+            open.map(|node| Slot::Node(node.id.clone())).collect()
+        }
+    }
+}
+
+fn serves(cluster: &Cluster, service: &ServiceId, slot: &Slot) -> bool {
+    let mut tasks = cluster.tasks_of(service).filter(|task| task.slot == *slot);
+    tasks.any(|task| task.is_wanted() && task.state.serving_since().is_some())
+}
+
+/// Reckoned here once more, from what the documents say.
+fn least(service: &Service, wanted: usize, is_drain: bool) -> usize {
+    let number = |amount| match amount {
+        Amount::Count(count) => (count as usize).min(wanted),
+        Amount::Percent(percent) => (wanted * usize::from(percent)).div_ceil(100),
+    };
+    match service.target.spec.budget {
+        Budget::Usual if is_drain && wanted >= 2 => 1,
+        Budget::Usual => 0,
+        Budget::MinAvailable(amount) => number(amount),
+        Budget::MaxUnavailable(amount) => wanted - number(amount),
+    }
+}
