@@ -384,6 +384,9 @@ fn a_rollout_that_stops_first_asks_what_can_be_spared() {
     all(&mut spec);
     story.hear(&[Event::Deploy { specs: vec![spec], remove: Vec::new() }]);
     assert_eq!(serving(&story.cluster), 2, "parallelism allows three and the budget one");
+    let service = story.cluster.services()[&"shop/db".parse().unwrap()].clone();
+    let short = view::withheld(&story.cluster, &service, story.now);
+    assert_eq!(short, Some(view::Short { serving: 2, least: 2 }));
     assert_eq!(live(&mut story, 8), 2);
     let service = &story.cluster.services()[&"shop/db".parse().unwrap()];
     assert_eq!(service.phase, model::service::ServicePhase::Steady);

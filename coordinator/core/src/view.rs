@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use model::id::{NodeId, ServiceId, Slot, TaskId};
 use model::node::{Availability, DrainPhase, Node};
-use model::service::Service;
+use model::service::{Service, ServicePhase};
 use model::task::Task;
 use model::time::Timestamp;
 
 use crate::cluster::{Change, Cluster, SUSPECT_AFTER, UNREACHABLE_AFTER};
 use crate::event::EngineState;
+use crate::plan::budget::Purpose;
 use crate::plan::place::{self, filter};
 use crate::plan::slot::{self, Progress};
-use crate::plan::{depend, leaving};
+use crate::plan::{budget, depend, leaving};
 
 pub use crate::plan::budget::Short;
 pub use crate::plan::leaving::Wait;
@@ -67,6 +68,31 @@ pub fn node_state(cluster: &Cluster, node: &Node, now: Timestamp) -> NodeState {
 pub fn leaving(cluster: &Cluster, node: &NodeId, now: Timestamp) -> Vec<(TaskId, Wait)> {
     let live = cluster.tasks_on(node).filter(|task| !task.state.is_final());
     live.map(|task| (task.id.clone(), leaving::wait(cluster, task, now))).collect()
+}
+
+/// What a task waits for that is to leave its node, if it is.
+#[must_use]
+pub fn leaving_wait(cluster: &Cluster, task: &Task, now: Timestamp) -> Option<Wait> {
+    let is_leaving = cluster.is_leaving(task) && !task.state.is_final();
+    is_leaving.then(|| leaving::wait(cluster, task, now))
+}
+
+/// What keeps a rollout from taking the next task away, if its budget does.
+#[must_use]
+pub fn withheld(cluster: &Cluster, service: &Service, now: Timestamp) -> Option<Short> {
+    match service.phase {
+        ServicePhase::Rolling { .. } if !slot::starts_first(service) => {}
+        ServicePhase::Rolling { .. }
+        | ServicePhase::Steady
+        | ServicePhase::Halted { .. }
+        | ServicePhase::Removing => return None,
+    }
+    // One is enough to ask about: what the service can spare is the same for all that serve.
+    let wanted = slot::wanted(cluster, service).into_iter();
+    let tasks = wanted.map(|slot| cluster.tasks_in(&service.id, &slot));
+    let old = tasks.filter(|tasks| slot::progress(tasks, service, now) == Progress::Old);
+    let mut serving = old.flatten().filter(|task| task.state.serving_since().is_some());
+    budget::ask(cluster, service, serving.next()?, Purpose::Rollout).err()
 }
 
 /// Says whether nothing of this will change before the deadline unless somebody does something.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coordinator_core::cluster::Cluster;
-use coordinator_core::view::{self, NodeState};
+use coordinator_core::view::{self, NodeState, Short};
 use model::id::{NodeId, ServiceId};
 use model::node::Node;
 use model::resources::Resources;
@@ -27,6 +27,11 @@ pub(crate) fn service(state: &State, service: &Service, now: Timestamp) -> wire:
     let progress = view::service_progress(&state.cluster, service, now);
     let mut notes: Vec<String> = Vec::new();
     notes.extend(progress.waits_for.map(|on| format!("waits for {on}")));
+    notes.extend(view::withheld(&state.cluster, service, now).map(|Short { serving, least }| {
+        format!(
+            "goes on when more can be spared: {serving} of its tasks serve, and {least} have to"
+        )
+    }));
     if let ServicePhase::Halted { reason } = &service.phase {
         notes.push(reason.clone());
     }
@@ -130,6 +135,8 @@ fn task_view(state: &State, task: &Task, now: Timestamp) -> wire::TaskView {
     } else if task.is_missed() {
         "its node was silent for too long: another task fills its slot until the node is back"
             .clone_into(&mut task_on_wire.note);
+    } else if let Some(wait) = view::leaving_wait(&state.cluster, task, now) {
+        task_on_wire.note = format!("is to leave its node: {wait}");
     }
     wire::TaskView {
         task: Some(task_on_wire),

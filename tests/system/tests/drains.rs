@@ -79,6 +79,8 @@ fn a_drain_that_can_not_go_on_says_why_until_it_is_called_off_or_forced() {
     assert_eq!(said.code, 4, "{}{}", said.out, said.err);
     assert!(said.err.contains("not node.id == n1") && said.err.contains("hint: "), "{}", said.err);
     assert_eq!(node(&cluster, "n1")["drain"]["blocked"], true);
+    let tasks = cluster.wharf(&["ps"]).out;
+    assert!(tasks.contains("is to leave its node: waits: of all nodes"), "{tasks}");
     let _done = cluster.wharf(&["uncordon", "n1"]).good();
     assert_eq!((&node(&cluster, "n1")["state"], running_on(&cluster, "n1")), (&"ready".into(), 4));
 
