@@ -83,4 +83,8 @@ pub(crate) fn dismiss(draft: &mut Draft<'_>, task: &Task, cause: StopCause) {
     } else {
         draft.stop(task, cause);
     }
+    if task.is_missed() {
+        // With it gone the node may have nothing left to settle, and take what waits (simulation, seed 3756).
+        draft.touch_waiting();
+    }
 }
