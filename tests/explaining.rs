@@ -179,7 +179,7 @@ fn what_is_least_is_told_first() {
         [
             "pool web: ",
             "2 CPUs and 768 MiB of memory: too small for 0.25 CPUs and 1 GiB of memory: it has 2 CPUs and 768 MiB of memory",
-            "2 CPUs and 4 GiB of memory: without `node.labels.disk == ssd`",
+            "2 CPUs and 4 GiB of memory: not `node.labels.disk == ssd`",
         ]
     );
     let total: usize = account.refusals.iter().map(|(_, count)| count).sum();
@@ -235,5 +235,5 @@ fn whoever_has_as_many_as_it_may_would_take_one_more() {
     ];
     assert_eq!(remedies(&account), expected);
     // No other node can have that id.
-    assert_eq!(growth(&account), ["64 CPUs and 64 GiB of memory: without `node.id == a`"]);
+    assert_eq!(growth(&account), ["64 CPUs and 64 GiB of memory: not `node.id == a`"]);
 }

@@ -275,13 +275,29 @@ services:
     image: wharf-test:1
     command: [sleep, '1000']
     deploy: {placement: {constraints: ['node.labels.disk == ssd']}}
+  near:
+    image: wharf-test:1
+    command: [sleep, '1000']
+    deploy: {placement: {constraints: ['image.present(\"wharf-test:1\") and node.platform.os == linux and node.kernel.version > 1']}}
 ";
     let refused = cluster.deploy_with(text, &["--timeout", "2s"]).bad(4);
     assert!(refused.contains("wharf explain"), "{refused}");
     let why = cluster.wharf(&["explain", "big"]).good();
     assert!(why.contains("memory") && why.contains("n1") && why.contains("n2"), "{why}");
+    assert!(why.contains("would help: with ") && why.contains("one more node ("), "{why}");
     let why = cluster.wharf(&["explain", "far"]).good();
     assert!(why.contains("node.labels.disk"), "{why}");
+    let why = cluster.wharf(&["explain", "far", "-o", "json"]).json();
+    assert_eq!(why["waiting"][0]["refusals"][0]["nodes"], 2, "{why}");
+    // The tag was resolved, and the agents have said that they have it.
+    until("the task is put where its image is", SOON, || {
+        let tasks = cluster.live();
+        let near = tasks.iter().find(|task| task["service"] == "near").cloned();
+        match near {
+            Some(task) if task["node"].is_string() => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Whether one node more would take a task, if it were like those that there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -68,13 +68,21 @@ impl Kind {
 /// So many kinds are told of: more capacities than that are of machines that are all different.
 const KINDS: usize = 20;
 
+/// So many nodes are asked. Those that look alike are asked once, so that this is reached only when each has labels of its
+/// own.
+const ASKED: usize = 500;
+
 /// Asks for each kind of nodes whether one more would take the task. Within a kind nodes differ in zone and labels; the one
 /// that has the least against it speaks for all.
 pub(super) fn kinds(cluster: &Cluster, task: &Task) -> Vec<Growth> {
     let globals: Vec<&Arc<Service>> = globals(cluster, task).collect();
     let mut kinds: BTreeMap<Kind, Growth> = BTreeMap::new();
+    let mut asked = BTreeSet::new();
     for (node, ledger) in cluster.nodes_with_ledgers() {
-        if node.availability == Availability::Dead {
+        let capacity = (node.capacity.cpu_millis, node.capacity.memory_bytes);
+        let is_alive = node.availability != Availability::Dead;
+        let looks = (&node.pool, capacity, &node.zone, &node.labels, &node.ami);
+        if !is_alive || asked.len() == ASKED || !asked.insert(looks) {
             continue;
         }
         let kind = Kind::of(node);
@@ -110,7 +118,7 @@ fn refusals(
     // Its name is not known, and it is open whatever the other is.
     let new = Node { id, hostname: String::new(), ..like.clone() };
     let unmet = ledger.unmet(&new, &spec.constraints);
-    let mut refusals: Vec<String> = unmet.map(|unmet| format!("without `{unmet}`")).collect();
+    let mut refusals: Vec<String> = unmet.map(|unmet| format!("not `{unmet}`")).collect();
     let first: Vec<_> = globals
         .iter()
         .map(|service| &service.target.spec)

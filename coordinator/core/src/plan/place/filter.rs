@@ -38,7 +38,7 @@ impl fmt::Display for Refusal {
                 f.write_str("back after silence, and what runs there not settled yet")
             }
             Self::OtherSlot => f.write_str("not the node of this slot"),
-            Self::Constraint(text) => write!(f, "without `{text}`"),
+            Self::Constraint(text) => write!(f, "not `{text}`"),
             Self::Full => f.write_str("without enough free CPU or memory"),
             Self::Port(number) => write!(f, "with port {number} taken"),
             Self::Enough(limit) => write!(f, "with {limit} tasks of the service already"),
