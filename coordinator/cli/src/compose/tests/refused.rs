@@ -342,6 +342,19 @@ fn deployments_are_refused_for_what_is_wrong_with_them() {
     check_cases(&cases);
 }
 
+#[test]
+fn a_constraint_is_blamed_at_the_word_that_is_wrong() {
+    let text = "
+services:
+  web:
+    image: a
+    deploy: {placement: {constraints: ['node.id == a and node.zoen == b']}}
+";
+    let printed = errors(text);
+    assert!(printed.contains(":5:58: error: `node.zoen` can not be a constraint"), "{printed}");
+    assert!(printed.contains("hint: did you mean `node.zone`?"), "{printed}");
+}
+
 /// Checks that lines of a service have an error with a message.
 fn check_cases(cases: &[(&str, &str)]) {
     for (lines, expected) in cases {
