@@ -50,16 +50,6 @@ fn deploy(story: &mut Story, name: &str, replicas: u32, change: impl FnOnce(&mut
 }
 
 /// What was told to stop has stopped.
-fn stop_all(story: &mut Story) {
-    let stopping = |task: &&Arc<Task>| {
-        task.desired != DesiredState::Run && !task.state.is_final() && task.node.is_some()
-    };
-    let tasks: Vec<_> = story.cluster.tasks().values().filter(stopping).cloned().collect();
-    for task in tasks {
-        report(story, &task, TaskState::Completed);
-    }
-}
-
 fn report(story: &mut Story, task: &Task, state: TaskState) {
     let (note, containers) = (String::new(), Vec::new());
     let said = Report { task: task.id.clone(), state, restarts: 0, note, containers };
@@ -75,7 +65,7 @@ fn live(story: &mut Story, turns: usize) -> usize {
         least = least.min(serving(&story.cluster));
         story.pass(10, &ALL);
         least = least.min(serving(&story.cluster));
-        stop_all(story);
+        story.stop_all();
         least = least.min(serving(&story.cluster));
     }
     least
@@ -202,7 +192,7 @@ fn a_task_without_another_place_waits_and_says_so_until_the_deadline() {
     assert_eq!(story.cluster.tasks().len(), 1, "nothing is made that could not be placed");
     story.pass(20, &ALL);
     assert!(matches!(phase(&story, "a"), DrainPhase::Forced { .. }));
-    stop_all(&mut story);
+    story.stop_all();
     assert_eq!(state(&story, "a"), NodeState::Drained);
 }
 
@@ -244,9 +234,9 @@ fn what_runs_on_every_node_leaves_last() {
         probe.map(|probe| probe.desired)
     };
     assert_eq!(probe(&story), Some(DesiredState::Run), "the other has not ended yet");
-    stop_all(&mut story);
+    story.stop_all();
     assert_eq!(probe(&story), Some(DesiredState::Stop { cause: StopCause::Drain }));
-    stop_all(&mut story);
+    story.stop_all();
     assert_eq!(state(&story, "a"), NodeState::Drained);
     story.hear(&[open("a")]);
     assert_eq!(story.wanted_on("a"), 1, "it is back on the node that is open");
@@ -406,7 +396,7 @@ fn rollout_and_drain_do_not_take_at_the_same_time_what_only_one_may() {
         story.start_all();
         story.pass(10, &["a", "b", "c", "d"]);
         least = least.min(serving(&story.cluster));
-        stop_all(&mut story);
+        story.stop_all();
     }
     assert_eq!((least, state(&story, "a")), (2, NodeState::Drained));
 }

@@ -14,7 +14,7 @@ use coordinator_core::{invariant, step};
 use model::id::NodeId;
 use model::node::{Availability, Node};
 use model::resources::Resources;
-use model::task::{Health, Task, TaskState};
+use model::task::{DesiredState, Health, Task, TaskState};
 use model::time::Timestamp;
 
 const HEARTBEAT: u64 = 10;
@@ -58,6 +58,25 @@ impl Story {
             let report = Report {
                 task: task.id.clone(),
                 state: TaskState::Running { since, health: Health::Healthy },
+                restarts: 0,
+                note: String::new(),
+                containers: Vec::new(),
+            };
+            let node = task.node.clone().unwrap();
+            self.hear(&[Event::Reported { node, tasks: vec![report], is_complete: false }]);
+        }
+    }
+
+    /// Every task that was told to stop is reported as ended.
+    pub(crate) fn stop_all(&mut self) {
+        let stopping = |task: &&Arc<Task>| {
+            task.desired != DesiredState::Run && !task.state.is_final() && task.node.is_some()
+        };
+        let tasks: Vec<_> = self.cluster.tasks().values().filter(stopping).cloned().collect();
+        for task in tasks {
+            let report = Report {
+                task: task.id.clone(),
+                state: TaskState::Completed,
                 restarts: 0,
                 note: String::new(),
                 containers: Vec::new(),

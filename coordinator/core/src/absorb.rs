@@ -308,12 +308,20 @@ fn join(draft: &mut Draft<'_>, node: &Node) -> Reply {
     let availability = known.map_or(node.availability, |known| known.availability);
     let drain = known.and_then(|known| known.drain);
     // The dead stay dead: a new boot of the machine comes with a new id.
-    let node = Node { availability, drain, ..node.clone() };
+    let node = Node { availability, drain, ..facts(known, node) };
     if known.is_none_or(|known| **known != node) {
         draft.write(Change::PutNode(Arc::new(node.clone())));
     }
     touch_nodes(draft);
     hear(draft, &node.id, EngineState::Ready)
+}
+
+/// What is to be believed of a node. One whose engine does not answer says nothing of what only that knows, its
+/// architecture for one, and is no smaller for that.
+fn facts(known: Option<&Arc<Node>>, said: &Node) -> Node {
+    let Some(known) = known.filter(|_| said.arch.is_empty()) else { return said.clone() };
+    let Node { zone, labels, pool, ami, instance_type, .. } = said.clone();
+    Node { zone, labels, pool, ami, instance_type, ..(**known).clone() }
 }
 
 fn hear(draft: &mut Draft<'_>, node: &NodeId, engine: EngineState) -> Reply {

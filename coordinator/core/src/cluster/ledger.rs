@@ -20,6 +20,8 @@ pub(crate) struct Ledger {
     pub(crate) node: Option<Arc<Node>>,
     /// What tasks may hold there, as the node says: here too, because whoever surveys all nodes reads nothing else.
     pub(crate) capacity: Resources,
+    /// Whether it said that it has less than its tasks hold: a machine that was made smaller. It takes nothing until they fit.
+    pub(crate) is_shrunk: bool,
     /// Whether the node is open for new tasks.
     pub(crate) is_open: bool,
     /// The number of the node's zone, once it has joined: two nodes of one zone have the same.
@@ -43,6 +45,7 @@ impl Ledger {
     pub(super) fn join(&mut self, node: &Arc<Node>) {
         self.node = Some(Arc::clone(node));
         self.capacity = node.capacity;
+        self.is_shrunk = !self.held.fits(&self.capacity);
         self.is_open = node.availability == Availability::Active;
     }
 
@@ -71,6 +74,7 @@ impl Ledger {
         if !task.state.is_final() {
             let spec = &task.generation.spec.task;
             self.held = self.held.minus(&spec.reservation());
+            self.is_shrunk &= !self.held.fits(&self.capacity);
             for port in spec.fixed_ports() {
                 let at = self.ports.iter().position(|taken| *taken == port);
                 at.map(|at| self.ports.swap_remove(at));
