@@ -11,8 +11,8 @@ mod world;
 
 use std::thread;
 
-/// About a minute on two cores.
-const SEEDS: u64 = 4_000;
+/// A minute and a half on two cores.
+const SEEDS: u64 = 3_000;
 
 #[test]
 fn every_seed_keeps_the_invariants_and_converges() {
