@@ -269,7 +269,7 @@ impl Cluster {
         let from = ledger.zone.replace(zone);
         let tasks = ledger.tasks.iter().filter_map(|id| self.tasks.get(id));
         for task in tasks.filter(|task| Spread::place(task).is_some()) {
-            let spread = self.spreads.entry(task.service.clone()).or_default();
+            let spread = self.spreads.entry(task.service.clone());
             from.into_iter().for_each(|zone| spread.take_from_zone(zone));
             spread.add_to_zone(zone);
         }
@@ -281,7 +281,7 @@ impl Cluster {
             before.iter().for_each(|before| self.take_back(before));
             self.book(task);
         }
-        let slots = self.slots.entry(task.service.clone()).or_default();
+        let slots = self.slots.entry(task.service.clone());
         let of_slot = slots.entry(task.slot.clone()).or_default();
         match of_slot.iter_mut().find(|known| known.id == task.id) {
             Some(known) => *known = Arc::clone(task),
@@ -315,13 +315,7 @@ impl Cluster {
         };
         ledger.add(task);
         if let Some(node) = Spread::place(task) {
-            match self.spreads.get_mut(&task.service) {
-                Some(spread) => spread.add(node, ledger.zone),
-                None => {
-                    let spread = self.spreads.entry(task.service.clone()).or_default();
-                    spread.add(node, ledger.zone);
-                }
-            }
+            self.spreads.entry(task.service.clone()).add(node, ledger.zone);
         }
         task.node.iter().for_each(|node| self.classes.mark(node));
     }

@@ -1,12 +1,46 @@
 //! What is found by name with one comparison, where a map in the order of names takes a dozen: most of what a placement
 //! costs is to find things by name.
 
+use std::hash::Hash;
+
 use foldhash::fast::FixedState;
 use model::id::NodeId;
 
-/// A map that nobody goes through, so that it does not matter that it has no order.
+/// A map that can not be gone through, so that its want of an order shows nowhere.
+#[derive(Debug, Clone)]
 #[allow(clippy::disallowed_types, reason = "see above")]
-pub(super) type ByName<K, V> = std::collections::HashMap<K, V, FixedState>;
+pub(super) struct ByName<K, V>(std::collections::HashMap<K, V, FixedState>);
+
+impl<K, V> Default for ByName<K, V> {
+    fn default() -> Self {
+        Self(Default::default())
+    }
+}
+
+impl<K: Eq + Hash, V> ByName<K, V> {
+    pub(super) fn get(&self, name: &K) -> Option<&V> {
+        self.0.get(name)
+    }
+
+    pub(super) fn get_mut(&mut self, name: &K) -> Option<&mut V> {
+        self.0.get_mut(name)
+    }
+
+    pub(super) fn insert(&mut self, name: K, value: V) {
+        self.0.insert(name, value);
+    }
+
+    pub(super) fn remove(&mut self, name: &K) {
+        self.0.remove(name);
+    }
+}
+
+impl<K: Eq + Hash, V: Default> ByName<K, V> {
+    /// The value of this name; made when there is none.
+    pub(super) fn entry(&mut self, name: K) -> &mut V {
+        self.0.entry(name).or_default()
+    }
+}
 
 /// A value for each node. Nothing is ever removed.
 #[derive(Debug, Clone)]
