@@ -9,6 +9,7 @@ mod explain;
 mod pages;
 mod relay;
 mod resolve;
+mod rollout;
 mod views;
 
 use coordinator_core::event::{Refusal, Reply};
@@ -47,6 +48,9 @@ fn refused(refusal: &Refusal) -> Status {
         Refusal::Removing(_)
         | Refusal::NotReplicated(_)
         | Refusal::NothingToRollBackTo(_)
+        | Refusal::NoRollout(_)
+        | Refusal::NoCanary(_)
+        | Refusal::CanaryMoves(_)
         | Refusal::DeadNode(_) => Status::failed_precondition(message),
     }
 }

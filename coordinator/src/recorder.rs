@@ -170,6 +170,7 @@ const fn speaker(event: &Event) -> Option<&NodeId> {
         | Event::Restart(_)
         | Event::Scale { .. }
         | Event::Rollback { .. }
+        | Event::Steer { .. }
         | Event::Remove(_)
         | Event::Joined(_)
         | Event::SetAvailability { .. }

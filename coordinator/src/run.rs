@@ -320,6 +320,7 @@ const fn speaker(event: &Event) -> Option<&NodeId> {
         | Event::Restart(_)
         | Event::Scale { .. }
         | Event::Rollback { .. }
+        | Event::Steer { .. }
         | Event::Remove(_)
         | Event::SetAvailability { .. }
         | Event::Drain { .. }

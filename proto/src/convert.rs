@@ -5,6 +5,7 @@ mod checks;
 mod constraint;
 mod container;
 mod history;
+mod rollout;
 mod spec;
 mod status;
 mod task;
@@ -22,6 +23,7 @@ pub use assignment::{
 pub use constraint::{constraint_from_wire, constraint_to_wire};
 pub use history::{generation_from_wire, generation_to_wire, service_from_wire, service_to_wire};
 pub use history::{task_from_wire, task_to_wire};
+pub use rollout::{steering_from_wire, steering_to_wire};
 pub use spec::{image_from_wire, image_to_wire, spec_from_wire, spec_to_wire};
 pub use status::{
     containers_from_wire, containers_to_wire, drain_cause_from_wire, drain_cause_to_wire,

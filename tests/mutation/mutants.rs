@@ -41,6 +41,8 @@ const BUDGET: &str = "coordinator/core/src/plan/budget.rs";
 const DRAIN: &str = "coordinator/core/src/plan/drain.rs";
 const LEAVING: &str = "coordinator/core/src/plan/leaving.rs";
 const SLOT: &str = "coordinator/core/src/plan/slot.rs";
+const ROLLOUT: &str = "coordinator/core/src/plan/rollout.rs";
+const STEERING: &str = "coordinator/core/src/absorb/steering.rs";
 
 /// All of them; they are numbered from 1.
 pub(crate) const MUTANTS: &[Mutant] = &[
@@ -297,5 +299,41 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         SLOT,
         "tasks.iter().filter(|task| task.state.is_final()).cloned().collect();",
         "tasks.iter().filter(|task| PLANTED || task.state.is_final()).cloned().collect();",
+    ),
+    bug(
+        "a canary grows by failures",
+        RECONCILE,
+        "if reach.contains(slot) { Reach::Target } else { Reach::AsItWas }",
+        "if PLANTED || reach.contains(slot) { Reach::Target } else { Reach::AsItWas }",
+    ),
+    bug(
+        "what runs beside a canary is stopped",
+        SLOT,
+        "Stage::Canary | Stage::Holding { .. } => starts_first(service),",
+        "Stage::Canary | Stage::Holding { .. } => !PLANTED && starts_first(service),",
+    ),
+    bug(
+        "a paused rollout goes on",
+        ROLLOUT,
+        "Pace::Paused { .. } => hold(draft, id),",
+        "Pace::Paused { since } => if PLANTED { roll(draft, &service, (rollout, since)) } else { hold(draft, id) },",
+    ),
+    bug(
+        "a rollout is done before its slots have settled",
+        ROLLOUT,
+        "if done.len() == open.len()",
+        "if (PLANTED || done.len() == open.len())",
+    ),
+    bug(
+        "another number of replicas promotes a canary",
+        STEERING,
+        "if service.target.template == generation.template =>",
+        "if !PLANTED && service.target.template == generation.template =>",
+    ),
+    bug(
+        "a canary is everywhere at once",
+        ROLLOUT,
+        "wanted.truncate(canary.count(wanted.len()));",
+        "if !PLANTED { wanted.truncate(canary.count(wanted.len())); }",
     ),
 ];

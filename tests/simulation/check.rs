@@ -42,6 +42,7 @@ impl World {
         }
         self.check_kept(before);
         self.check_disruption(before);
+        self.check_rollouts(before);
         let (cluster, now) = (&self.coordinator.cluster, self.now);
         let (made, most) = (done.changes.len(), cluster.max_changes() + AT_ONCE);
         self.truth.expect(made <= most, || format!("a step makes {made} changes"));

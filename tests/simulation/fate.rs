@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use model::id::{NodeId, ServiceId};
 use model::node::{Availability, DrainCause, DrainPhase};
+use model::rollout::Steering;
 use model::task::Exit;
 
 use crate::agent_core::observed::Status;
@@ -109,7 +110,7 @@ impl World {
             return;
         }
         let service = self.some_service();
-        let event = match self.chance.below(12) {
+        let event = match self.chance.below(15) {
             0..=3 => {
                 self.images += 1;
                 let replicas = self.some_replicas();
@@ -120,6 +121,7 @@ impl World {
             6 => Event::Rollback { service, to: None },
             7 => Event::Remove(service),
             8 => Event::Restart(service),
+            12..=14 => Event::Steer { service, steering: self.some_steering() },
             9 | 10 => {
                 let seconds = [0, 20, 120, 900][self.chance.below(4) as usize];
                 let (node, cause) = (self.some_node(), DrainCause::Operator);
@@ -134,6 +136,11 @@ impl World {
         };
         self.coordinator.inbox.push(event);
         self.turn_within(Duration::from_millis(50));
+    }
+
+    fn some_steering(&mut self) -> Steering {
+        let all = [Steering::Pause, Steering::Resume, Steering::Promote, Steering::Abort];
+        all[self.chance.below(4) as usize]
     }
 
     /// Somebody with a shell on the machine.

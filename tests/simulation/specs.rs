@@ -8,6 +8,7 @@ use model::constraint::Constraint;
 use model::id::{ServiceId, ServiceName};
 use model::image::{Image, Pin};
 use model::resources::Resources;
+use model::rollout::{Canary, Promotion, Tolerance};
 use model::spec::{
     ContainerSpec, Dependency, DependencyCondition, FailureAction, HealthCheck, Mode, Network,
     PortSpec, Probe, ProcessSpec, Protocol, RestartCondition, RestartPolicy, SecuritySpec,
@@ -82,7 +83,14 @@ pub(crate) fn spec_of(id: &ServiceId, image: u32, replicas: u32) -> ServiceSpec 
         restart,
         restarts_asked: 0,
     };
-    ServiceSpec { id: id.clone(), mode, task, update: update(), after, budget: budget(id, image) }
+    ServiceSpec {
+        id: id.clone(),
+        mode,
+        task,
+        update: update(id, image),
+        after,
+        budget: budget(id, image),
+    }
 }
 
 /// Some generations keep more of their tasks than others, so that budgets change while they are asked.
@@ -100,14 +108,29 @@ fn constraint(text: &str) -> Constraint {
     text.parse().expect("it is written as the language wants it")
 }
 
-const fn update() -> UpdatePolicy {
+/// Some generations are tried first, and some rest between their slots.
+fn update(id: &ServiceId, image: u32) -> UpdatePolicy {
+    let tried = |slots, seconds, promotion| {
+        Some(Canary { slots, hold: Duration::from_secs(seconds), promotion })
+    };
+    let canary = match (id.name.as_str(), image % 4) {
+        ("web", 1) => tried(Amount::Count(1), 30, Promotion::Automatic),
+        ("db", 3) => tried(Amount::Count(1), 20, Promotion::Automatic),
+        ("front", 2) => tried(Amount::Percent(50), 0, Promotion::Manual),
+        ("probe", 3) => tried(Amount::Percent(30), 10, Promotion::Automatic),
+        _ => None,
+    };
+    let rests = id.name.as_str() == "web" && image % 4 == 2;
     UpdatePolicy {
-        parallelism: 1,
+        parallelism: 1 + image % 2,
         order: UpdateOrder::Auto,
         monitor: Duration::from_secs(5),
+        delay: Duration::from_secs(if rests { 15 } else { 0 }),
         max_failure_permille: 0,
+        tolerance: Tolerance { at_least: u32::from(image % 7 == 6), at_most: None },
         progress_deadline: Duration::from_secs(600),
         on_failure: FailureAction::Rollback,
+        canary,
     }
 }
 

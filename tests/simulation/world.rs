@@ -15,14 +15,16 @@ mod fate;
 pub(crate) mod flaw;
 mod machine;
 mod specs;
+mod steering;
 mod truth;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use model::id::NodeId;
+use model::id::{NodeId, ServiceId};
 use model::node::{Availability, Node};
 use model::resources::Resources;
+use model::rollout::Steering;
 use model::time::Timestamp;
 
 use crate::coordinator_core::event::Event;
@@ -267,7 +269,13 @@ impl World {
         let specs =
             SERVICES.map(|name| spec_of(&name.parse().expect("each is PROJECT/SERVICE"), 0, 2));
         let specs = specs.to_vec();
+        let ids: Vec<ServiceId> = specs.iter().map(|spec| spec.id.clone()).collect();
         self.coordinator.inbox.push(Event::Deploy { specs, remove: Vec::new() });
+        // What stands still since somebody paused it, or waits to be promoted, is refused elsewhere.
+        for steering in [Steering::Resume, Steering::Promote] {
+            let steer = |service: &ServiceId| Event::Steer { service: service.clone(), steering };
+            self.coordinator.inbox.extend(ids.iter().map(steer));
+        }
         for node in self.machines.keys().cloned().collect::<Vec<_>>() {
             let availability = Availability::Active;
             self.coordinator.inbox.push(Event::SetAvailability { node, availability });

@@ -76,6 +76,9 @@ pub(crate) enum Command {
     Restart(Named),
     /// Goes back to an earlier generation.
     Rollback(Rollback),
+    /// Holds a rollout, has it go on, takes its canary for good, or breaks it off.
+    #[command(subcommand)]
+    Rollout(Rollout),
     /// Removes services and stops their tasks.
     Rm(Remove),
     /// Closes a node to new tasks.
@@ -308,6 +311,27 @@ pub(crate) struct Named {
     pub(crate) services: Vec<String>,
     #[command(flatten)]
     pub(crate) waiting: Waiting,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Rollout {
+    /// Waits for what is being rolled out, and tells how it goes.
+    Status(Named),
+    /// Begins nothing more, and judges nothing: what was begun goes on.
+    Pause(Steered),
+    /// Goes on after a pause, or after the rollout was halted. Earlier failures are forgiven.
+    Resume(Named),
+    /// Takes the canary for good: the other slots follow.
+    Promote(Named),
+    /// Goes back to the generation that was healthy.
+    Abort(Named),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Steered {
+    /// Which services.
+    #[arg(required = true)]
+    pub(crate) services: Vec<String>,
 }
 
 #[derive(Debug, Args)]

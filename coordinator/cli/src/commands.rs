@@ -9,6 +9,7 @@ mod exec;
 mod explain;
 mod logs;
 mod once;
+mod rollout;
 mod show;
 mod wait;
 
@@ -42,6 +43,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Scale(arguments) => change::scale(&client()?, &arguments).await,
         Command::Restart(arguments) => change::restart(&client()?, &arguments).await,
         Command::Rollback(arguments) => change::rollback(&client()?, &arguments).await,
+        Command::Rollout(command) => rollout::rollout(&client()?, &command).await,
         Command::Rm(arguments) => change::remove(&client()?, &arguments).await,
         Command::Cordon(named) => change::cordon(&client()?, &named.node).await,
         Command::Uncordon(named) => change::uncordon(&client()?, &named.node).await,

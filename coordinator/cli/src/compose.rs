@@ -35,6 +35,7 @@ mod published;
 mod quantity;
 mod reader;
 mod resources;
+mod rollout;
 mod section;
 mod security;
 mod service;

@@ -184,7 +184,35 @@ pub(crate) fn service(view: &wire::ServiceView) -> Value {
         "updated": view.updated,
         "generation": generation(&target),
         "stable": service.stable.as_ref().map(|stable| stable.number),
+        "rollout": rollout(view),
         "notes": view.notes,
+    })
+}
+
+/// How its rollout goes, while there is one.
+fn rollout(view: &wire::ServiceView) -> Value {
+    use wire::rolling::{Pace, Stage};
+    use wire::service::Phase;
+    let phase = view.service.as_ref().and_then(|service| service.phase.as_ref());
+    let (Some(Phase::Rolling(rolling)), Some(shown)) = (phase, &view.rollout) else {
+        return Value::Null;
+    };
+    let stage = match rolling.stage {
+        Some(Stage::Canary(_)) => "canary",
+        Some(Stage::HoldingSinceMs(_)) => "holding",
+        None => "everywhere",
+    };
+    let paused_since = match rolling.pace {
+        Some(Pace::PausedSinceMs(since)) => Some(instant(since)),
+        Some(Pace::GoingSinceMs(_)) | None => None,
+    };
+    json!({
+        "stage": stage,
+        "since": instant(rolling.since_ms),
+        "paused_since": paused_since,
+        "slots": shown.admitted,
+        "settled": shown.settled,
+        "held": shown.held,
     })
 }
 

@@ -1,5 +1,7 @@
 //! Writes down what was heard. Decides nothing but whether a request can be taken.
 
+mod steering;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use model::constraint::Constraint;
 use model::id::{NodeId, ServiceId};
 use model::image::Digest;
 use model::node::{Availability, DRAIN_LIMIT, Drain, DrainCause, DrainPhase, Node};
+use model::rollout::Rollout;
 use model::service::{Generation, HISTORY_LIMIT, Origin, Past, Service, ServicePhase, Verdict};
 use model::spec::{Mode, ServiceSpec};
 use model::task::{DesiredState, StopCause, Task, TaskState};
@@ -24,6 +27,7 @@ pub(crate) fn absorb(draft: &mut Draft<'_>, event: &Event) -> Reply {
         Event::Restart(service) => restart(draft, service),
         Event::Scale { service, replicas } => scale(draft, service, *replicas),
         Event::Rollback { service, to } => roll_back(draft, service, *to),
+        Event::Steer { service, steering } => steering::steer(draft, service, *steering),
         Event::Remove(service) => remove(draft, service),
         Event::Joined(node) => Ok(join(draft, node)),
         Event::SetAvailability { node, availability } => {
@@ -112,7 +116,7 @@ fn create(draft: &mut Draft<'_>, spec: &ServiceSpec) -> u64 {
         target: Arc::new(generation),
         stable: None,
         history: Vec::new(),
-        phase: ServicePhase::Rolling { since: draft.now },
+        phase: ServicePhase::Rolling(Rollout::new(draft.now)),
     };
     draft.put_service(service);
     1
@@ -141,10 +145,11 @@ fn leave(
     let same = known.into_iter().find(|known| known.spec.task == spec.task);
     let template = same.map_or(number, |same| same.template);
     let generation = Generation { number, template, origin, accepted_at: draft.now, spec };
+    let rollout = steering::begin(service, &generation, draft.now);
     draft.put_service(Service {
         target: Arc::new(generation),
         history: remember(service, verdict),
-        phase: ServicePhase::Rolling { since: draft.now },
+        phase: ServicePhase::Rolling(rollout),
         ..service.clone()
     });
     number
@@ -157,7 +162,7 @@ fn remember(service: &Service, unsettled: Verdict) -> Vec<Past> {
     let verdict = match &service.phase {
         _ if is_stable => Verdict::Stable,
         ServicePhase::Halted { .. } => Verdict::Failed,
-        ServicePhase::Rolling { .. } | ServicePhase::Steady | ServicePhase::Removing => unsettled,
+        ServicePhase::Rolling(_) | ServicePhase::Steady | ServicePhase::Removing => unsettled,
     };
     let mut history = service.history.clone();
     history.push(Past { generation: Arc::clone(&service.target), verdict });
@@ -296,7 +301,7 @@ fn remove(draft: &mut Draft<'_>, id: &ServiceId) -> Result<Reply, Refusal> {
     Ok(Reply::Noted)
 }
 
-fn staying(draft: &Draft<'_>, id: &ServiceId) -> Result<Arc<Service>, Refusal> {
+pub(crate) fn staying(draft: &Draft<'_>, id: &ServiceId) -> Result<Arc<Service>, Refusal> {
     let service = draft.cluster.services().get(id).cloned();
     let service = service.ok_or_else(|| Refusal::NoService(id.clone()))?;
     check_stays(&service)?;

@@ -17,6 +17,9 @@ pub(crate) struct Draft<'a> {
     pub(crate) now: Timestamp,
     /// Slots of each service that may move to the target now: said by rollout, done by reconcile.
     pub(crate) admitted: BTreeMap<ServiceId, BTreeSet<Slot>>,
+    /// Of services whose rollout may not go everywhere: the slots in which the target is tried. In others a task that is
+    /// lost is made anew as it was. Said by rollout, heeded by reconcile.
+    pub(crate) reach: BTreeMap<ServiceId, BTreeSet<Slot>>,
     /// Tasks that were made and are not written yet: reconcile leaves them to place, so that most are written once and not
     /// twice. There is room for them.
     pub(crate) made: Vec<Task>,
@@ -26,8 +29,9 @@ pub(crate) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     pub(crate) fn new(cluster: &'a mut Cluster, now: Timestamp) -> Self {
-        let (admitted, notes) = (BTreeMap::new(), BTreeMap::new());
-        Self { cluster, now, admitted, made: Vec::new(), changes: Vec::new(), notes }
+        let (admitted, reach, notes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (made, changes) = (Vec::new(), Vec::new());
+        Self { cluster, now, admitted, reach, made, changes, notes }
     }
 
     /// How many more changes fit into this step.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use model::id::{NodeId, ServiceId, TaskId};
 use model::image::Digest;
 use model::node::{Availability, DrainCause, Node};
+use model::rollout::Steering;
 use model::spec::ServiceSpec;
 use model::task::{ContainerStatus, TaskState};
 
@@ -35,6 +36,13 @@ pub enum Event {
         service: ServiceId,
         /// Which; the last stable one when there is none.
         to: Option<u64>,
+    },
+    /// An operator wants something of a rollout that is under way.
+    Steer {
+        /// Of which service.
+        service: ServiceId,
+        /// What.
+        steering: Steering,
     },
     /// An operator wants the service gone.
     Remove(ServiceId),
@@ -138,6 +146,12 @@ pub enum Refusal {
     NothingToRollBackTo(ServiceId),
     /// The generation is not remembered.
     NoGeneration(ServiceId, u64),
+    /// Nothing is being rolled out.
+    NoRollout(ServiceId),
+    /// The rollout has no canary, or is beyond it.
+    NoCanary(ServiceId),
+    /// The canary is not known to be good yet.
+    CanaryMoves(ServiceId),
     /// There is no such node.
     NoNode(NodeId),
     /// The node is proven dead.
@@ -178,6 +192,17 @@ impl fmt::Display for Refusal {
             Self::NoGeneration(id, number) => {
                 write!(f, "{id} has no generation {number} that is remembered")
             }
+            Self::NoRollout(id) => {
+                write!(
+                    f,
+                    "{id} is not being rolled out: `wharf service history {id}` shows what was"
+                )
+            }
+            Self::NoCanary(id) => write!(f, "{id} has no canary that waits to be promoted"),
+            Self::CanaryMoves(id) => write!(
+                f,
+                "the canary of {id} has not settled yet: wait until it has, or abort the rollout"
+            ),
             Self::NoNode(node) => write!(f, "there is no node {node}"),
             Self::DeadNode(node) => write!(f, "node {node} is gone for good"),
             Self::LongDrain(asked) => write!(

@@ -2,6 +2,7 @@
 
 use model::id::{NodeId, ServiceId, TaskId};
 use model::node::{Availability, Drain, DrainPhase, Node};
+use model::rollout::{Canary, Promotion, Rollout, Stage};
 use model::service::{Origin, Service, ServicePhase};
 use model::task::{DesiredState, Health, StopCause, Task, TaskState};
 
@@ -60,6 +61,9 @@ fn service_news(before: Option<&Service>, service: &Service) -> Option<String> {
     let number = service.target.number;
     if before.is_none_or(|before| before.target.number != number) {
         return Some(match service.target.origin {
+            Origin::Deployed if is_tried(service) => {
+                format!("generation {number} is accepted, and tried in a few slots first")
+            }
             Origin::Deployed => format!("generation {number} is accepted"),
             Origin::Scaled => {
                 format!("generation {number} is accepted: another number of replicas")
@@ -75,9 +79,58 @@ fn service_news(before: Option<&Service>, service: &Service) -> Option<String> {
     }
     match &service.phase {
         ServicePhase::Steady => Some(format!("generation {number} runs in every slot")),
-        ServicePhase::Halted { reason } => Some(format!("generation {number} is halted: {reason}")),
+        ServicePhase::Halted { reason, .. } => {
+            Some(format!("generation {number} is halted: {reason}"))
+        }
         ServicePhase::Removing => Some("is being removed".to_owned()),
-        ServicePhase::Rolling { .. } => None,
+        ServicePhase::Rolling(rollout) => {
+            let before = before.and_then(|before| match &before.phase {
+                ServicePhase::Rolling(rollout) => Some(rollout),
+                ServicePhase::Steady | ServicePhase::Halted { .. } | ServicePhase::Removing => None,
+            });
+            rollout_news(before, rollout, service)
+        }
+    }
+}
+
+fn is_tried(service: &Service) -> bool {
+    match &service.phase {
+        ServicePhase::Rolling(rollout) => rollout.stage == Stage::Canary,
+        ServicePhase::Steady | ServicePhase::Halted { .. } | ServicePhase::Removing => false,
+    }
+}
+
+fn rollout_news(before: Option<&Rollout>, rollout: &Rollout, service: &Service) -> Option<String> {
+    let (number, id) = (service.target.number, &service.id);
+    let was_paused = before.is_none_or(Rollout::is_paused);
+    let stage = before.map(|before| before.stage);
+    match rollout.stage {
+        _ if rollout.is_paused() && !was_paused => Some(format!(
+            "the rollout of generation {number} is paused: `wharf rollout resume {id}` has it go on"
+        )),
+        Stage::Holding { .. } if stage != Some(rollout.stage) => {
+            Some(holding(service.target.spec.update.canary?, service))
+        }
+        Stage::Everywhere if stage.is_some() && stage != Some(rollout.stage) => {
+            Some(format!("the canary of generation {number} is promoted"))
+        }
+        _ if was_paused && !rollout.is_paused() => {
+            Some(format!("the rollout of generation {number} goes on"))
+        }
+        Stage::Canary | Stage::Holding { .. } | Stage::Everywhere => None,
+    }
+}
+
+fn holding(canary: Canary, service: &Service) -> String {
+    let (number, id) = (service.target.number, &service.id);
+    match canary.promotion {
+        Promotion::Automatic => format!(
+            "the canary of generation {number} has settled: in {} s the others follow",
+            canary.hold.as_secs()
+        ),
+        Promotion::Manual => format!(
+            "the canary of generation {number} has settled and waits for `wharf rollout promote {id}` or `abort`"
+        ),
     }
 }
 

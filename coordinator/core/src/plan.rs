@@ -10,7 +10,7 @@ mod liveness;
 pub(crate) mod place;
 mod reconcile;
 mod returning;
-mod rollout;
+pub(crate) mod rollout;
 pub(crate) mod slot;
 
 use std::collections::{BTreeMap, BTreeSet};

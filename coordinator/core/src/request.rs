@@ -38,7 +38,7 @@ pub(crate) fn check(
 pub(crate) fn check_stays(service: &Service) -> Result<(), Refusal> {
     match service.phase {
         ServicePhase::Removing => Err(Refusal::Removing(service.id.clone())),
-        ServicePhase::Rolling { .. } | ServicePhase::Steady | ServicePhase::Halted { .. } => Ok(()),
+        ServicePhase::Rolling(_) | ServicePhase::Steady | ServicePhase::Halted { .. } => Ok(()),
     }
 }
 

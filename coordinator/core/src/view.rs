@@ -13,7 +13,7 @@ use crate::event::EngineState;
 use crate::plan::budget::Purpose;
 use crate::plan::place::{self, filter};
 use crate::plan::slot::{self, Progress};
-use crate::plan::{budget, depend, leaving};
+use crate::plan::{budget, depend, leaving, rollout};
 
 pub use crate::plan::budget::Short;
 pub use crate::plan::leaving::Wait;
@@ -81,8 +81,8 @@ pub fn leaving_wait(cluster: &Cluster, task: &Task, now: Timestamp) -> Option<Wa
 #[must_use]
 pub fn withheld(cluster: &Cluster, service: &Service, now: Timestamp) -> Option<Short> {
     match service.phase {
-        ServicePhase::Rolling { .. } if !slot::starts_first(service) => {}
-        ServicePhase::Rolling { .. }
+        ServicePhase::Rolling(_) if !slot::starts_first(service) => {}
+        ServicePhase::Rolling(_)
         | ServicePhase::Steady
         | ServicePhase::Halted { .. }
         | ServicePhase::Removing => return None,
@@ -131,6 +131,32 @@ pub fn service_progress(cluster: &Cluster, service: &Service, now: Timestamp) ->
         waits_for: depend::missing(cluster, service)
             .map(|after| format!("{} ({:?})", after.on, after.condition).to_lowercase()),
     }
+}
+
+/// How far a rollout may go, and how far it has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RolloutProgress {
+    /// Slots that may be moved.
+    pub admitted: usize,
+    /// How many of them have settled.
+    pub settled: usize,
+    /// Whether it goes on only when an operator says so.
+    pub is_held: bool,
+}
+
+/// Says how the rollout of a service goes, if there is one.
+#[must_use]
+pub fn rollout_progress(
+    cluster: &Cluster,
+    service: &Service,
+    now: Timestamp,
+) -> Option<RolloutProgress> {
+    let ServicePhase::Rolling(rollout) = &service.phase else { return None };
+    let open = rollout::open(service, rollout.stage, slot::wanted(cluster, service));
+    let tasks = |slot: &Slot| cluster.tasks_in(&service.id, slot);
+    let is_done = |slot: &&Slot| slot::progress(tasks(slot), service, now) == Progress::Done;
+    let settled = open.iter().filter(is_done).count();
+    Some(RolloutProgress { admitted: open.len(), settled, is_held: rollout::is_held(service) })
 }
 
 /// What one node says to one task.

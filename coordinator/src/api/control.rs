@@ -8,6 +8,7 @@ use coordinator_core::narrate::Subject;
 use futures_util::Stream;
 use model::id::{NodeId, ServiceId};
 use model::node::Availability;
+use proto::convert::steering_from_wire;
 use proto::wire;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -64,6 +65,17 @@ impl wire::control_server::Control for Control {
         let request = request.into_inner();
         let service = service_id(request.service)?;
         self.change(Event::Rollback { service, to: request.to }).await
+    }
+
+    async fn steer(
+        &self,
+        request: Request<wire::SteerRequest>,
+    ) -> Result<Response<wire::Accepted>, Status> {
+        let request = request.into_inner();
+        let steering = steering_from_wire(request.steering())
+            .map_err(|invalid| Status::invalid_argument(invalid.to_string()))?;
+        let service = service_id(request.service)?;
+        self.change(Event::Steer { service, steering }).await
     }
 
     async fn remove(

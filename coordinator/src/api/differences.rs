@@ -1,9 +1,11 @@
 //! What differs between two specs, one line each, in the words of the Compose file.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use model::resources::Resources;
-use model::spec::{ContainerSpec, Mode, ServiceSpec};
+use model::rollout::Tolerance;
+use model::spec::{ContainerSpec, Mode, ServiceSpec, UpdatePolicy};
 
 /// Longer values are cut: the line is for the eye.
 const VALUE_LIMIT: usize = 80;
@@ -12,7 +14,7 @@ const VALUE_LIMIT: usize = 80;
 pub(crate) fn between(old: &ServiceSpec, new: &ServiceSpec) -> Vec<String> {
     let mut lines = Vec::new();
     changed(&mut lines, "deploy.mode", (&old.mode, &new.mode), mode);
-    touched(&mut lines, "deploy.update_config", &old.update, &new.update);
+    updates(&mut lines, &old.update, &new.update);
     touched(&mut lines, "depends_on", &old.after, &new.after);
     changed(&mut lines, "x-wharf", (&old.budget, &new.budget), ToString::to_string);
     let (before, after) = (&old.task, &new.task);
@@ -35,6 +37,21 @@ pub(crate) fn between(old: &ServiceSpec, new: &ServiceSpec) -> Vec<String> {
     let gone = before.keys().filter(|name| !after.contains_key(*name));
     lines.extend(gone.map(|name| format!("container {name}: gone")));
     lines
+}
+
+/// The keys of Compose, and those that `x-wharf` adds.
+fn updates(lines: &mut Vec<String>, old: &UpdatePolicy, new: &UpdatePolicy) {
+    touched(lines, "x-wharf.canary", &old.canary, &new.canary);
+    touched(lines, "x-wharf.tolerated_failures", &old.tolerance, &new.tolerance);
+    let deadlines = (&old.progress_deadline, &new.progress_deadline);
+    changed(lines, "x-wharf.progress_deadline", deadlines, |deadline| format!("{deadline:?}"));
+    let compose = |policy: &UpdatePolicy| UpdatePolicy {
+        canary: None,
+        tolerance: Tolerance::default(),
+        progress_deadline: Duration::ZERO,
+        ..*policy
+    };
+    touched(lines, "deploy.update_config", &compose(old), &compose(new));
 }
 
 fn mode(mode: &Mode) -> String {

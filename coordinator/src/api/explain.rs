@@ -15,6 +15,7 @@ use tonic::Status;
 
 use crate::Shared;
 use crate::api::control::service_id;
+use crate::api::rollout;
 use crate::api::views::count;
 use crate::published::State;
 
@@ -66,18 +67,15 @@ fn explain_service(state: &State, service: &Service, now: Timestamp) -> wire::Ex
             "{} was steady with generation {number}, and now {} of {} tasks serve",
             service.id, progress.serving, progress.desired
         ),
-        ServicePhase::Rolling { since } => format!(
-            "{} is moving to generation {number} since {} s: {} of {} slots are there",
-            service.id,
-            now.since(*since).as_secs(),
-            progress.updated,
-            progress.desired
-        ),
-        ServicePhase::Halted { reason } => format!("{} is halted: {reason}", service.id),
+        ServicePhase::Rolling(_) => {
+            rollout::sentence(&state.cluster, service, now).unwrap_or_default()
+        }
+        ServicePhase::Halted { reason, .. } => format!("{} is halted: {reason}", service.id),
         ServicePhase::Removing => format!("{} is being removed", service.id),
     };
     let mut details: Vec<String> =
         progress.waits_for.into_iter().map(|on| format!("waits for {on}")).collect();
+    details.extend(rollout::note(service, now));
     let tasks: Vec<&Arc<Task>> = state.cluster.tasks_of(&service.id).collect();
     details.extend(tasks.iter().take(TASKS).map(|task| sentence(state, task)));
     if let Some(more) = tasks.len().checked_sub(TASKS).filter(|more| *more > 0) {

@@ -16,7 +16,7 @@ use proto::wire;
 
 use tonic::Status;
 
-use super::pages;
+use super::{pages, rollout};
 use crate::Shared;
 use crate::published::State;
 
@@ -32,7 +32,8 @@ pub(crate) fn service(state: &State, service: &Service, now: Timestamp) -> wire:
             "goes on when more can be spared: {serving} of its tasks serve, and {least} have to"
         )
     }));
-    if let ServicePhase::Halted { reason } = &service.phase {
+    notes.extend(rollout::note(service, now));
+    if let ServicePhase::Halted { reason, .. } = &service.phase {
         notes.push(reason.clone());
     }
     let tasks = state.cluster.tasks_of(&service.id);
@@ -46,6 +47,7 @@ pub(crate) fn service(state: &State, service: &Service, now: Timestamp) -> wire:
         serving: count(progress.serving),
         updated: count(progress.updated),
         notes,
+        rollout: rollout::view(&state.cluster, service, now),
     }
 }
 
@@ -279,7 +281,7 @@ pub(crate) fn status(shared: &Shared) -> wire::GetStatusResponse {
 
 pub(crate) const fn phase(phase: &ServicePhase) -> &'static str {
     match phase {
-        ServicePhase::Rolling { .. } => "rolling",
+        ServicePhase::Rolling(_) => "rolling",
         ServicePhase::Steady => "steady",
         ServicePhase::Halted { .. } => "halted",
         ServicePhase::Removing => "removing",

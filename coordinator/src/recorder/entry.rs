@@ -11,6 +11,7 @@ use model::time::Timestamp;
 use proto::convert::{
     containers_from_wire, containers_to_wire, drain_cause_from_wire, drain_cause_to_wire,
     node_from_wire, node_to_wire, spec_from_wire, spec_to_wire, state_from_wire, state_to_wire,
+    steering_from_wire, steering_to_wire,
 };
 use proto::wire;
 use proto::wire::flight_entry::Entry;
@@ -98,6 +99,10 @@ fn to_wire(event: &Event, now: Timestamp) -> Wire {
             service: Some(service_to_wire(service)),
             to: *to,
         }),
+        Event::Steer { service, steering } => Wire::Steer(wire::FlightSteer {
+            service: Some(service_to_wire(service)),
+            steering: steering_to_wire(*steering).into(),
+        }),
         Event::Remove(service) => Wire::Remove(service_to_wire(service)),
         Event::Joined(node) => Wire::Joined(node_to_wire(node)),
         Event::SetAvailability { node, availability } => {
@@ -159,6 +164,10 @@ pub(super) fn from_wire(from: &wire::FlightEvent) -> anyhow::Result<Event> {
         Wire::Rollback(rollback) => {
             Event::Rollback { service: named(&rollback.service)?, to: rollback.to }
         }
+        Wire::Steer(steer) => Event::Steer {
+            service: named(&steer.service)?,
+            steering: steering_from_wire(steer.steering())?,
+        },
         Wire::Remove(service) => Event::Remove(service_from_wire(service)?),
         Wire::Joined(node) => Event::Joined(Box::new(node_from_wire(node)?)),
         Wire::Availability(set) => {

@@ -154,6 +154,9 @@ fn brief(event: &Event) -> String {
         Event::Scale { service, replicas } => format!("scale {service} to {replicas}"),
         Event::Rollback { service, to: Some(to) } => format!("roll {service} back to {to}"),
         Event::Rollback { service, to: None } => format!("roll {service} back"),
+        Event::Steer { service, steering } => {
+            format!("{steering:?} the rollout of {service}").to_lowercase()
+        }
         Event::Remove(service) => format!("remove {service}"),
         Event::Joined(node) => format!("node {} has joined", node.id),
         Event::SetAvailability { node, availability } => {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::id::ServiceId;
+use crate::rollout::{Rollout, Stage};
 use crate::spec::ServiceSpec;
 use crate::time::Timestamp;
 
@@ -42,22 +43,23 @@ pub enum Verdict {
     Failed,
     /// A newer one came before it was done.
     Superseded,
+    /// An operator broke its rollout off.
+    Aborted,
 }
 
 /// What is being done with a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServicePhase {
     /// Its slots are being moved to the target.
-    Rolling {
-        /// Since when.
-        since: Timestamp,
-    },
+    Rolling(Rollout),
     /// Each slot runs the target.
     Steady,
     /// The rollout failed and waits for an operator.
     Halted {
         /// Why, in the operator's words.
         reason: String,
+        /// How far it had come.
+        stage: Stage,
     },
     /// Everything of it is being stopped; then it is forgotten.
     Removing,

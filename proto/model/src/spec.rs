@@ -8,6 +8,7 @@ use crate::constraint::Constraint;
 use crate::id::{ContainerName, ServiceId, ServiceName};
 use crate::image::Image;
 use crate::resources::Resources;
+use crate::rollout::{Canary, Tolerance};
 
 /// What the operator wants of one service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -365,12 +366,18 @@ pub struct UpdatePolicy {
     pub order: UpdateOrder,
     /// How long a new task must stay healthy before it counts.
     pub monitor: Duration,
+    /// From when a new task has settled until the next slot is begun.
+    pub delay: Duration,
     /// New tasks that may fail before the rollout does, in thousandths of the slots.
     pub max_failure_permille: u32,
+    /// Bounds of that.
+    pub tolerance: Tolerance,
     /// A rollout that makes no progress for so long has failed.
     pub progress_deadline: Duration,
     /// What a failed rollout does.
     pub on_failure: FailureAction,
+    /// Whether a few slots go first.
+    pub canary: Option<Canary>,
 }
 
 /// Which of the two tasks of a slot goes first.

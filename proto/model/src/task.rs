@@ -33,6 +33,9 @@ pub struct Task {
     pub containers: Vec<ContainerStatus>,
     /// When the coordinator made it.
     pub created_at: Timestamp,
+    /// When it was given a node: from then on it has to come up in time. None of one that was placed by a version of
+    /// before 0.2, or not yet.
+    pub placed_at: Option<Timestamp>,
     /// When its node had been silent for so long that another task was to take its place. None while the node is heard,
     /// and again when it came back and this task was kept.
     pub missed_at: Option<Timestamp>,

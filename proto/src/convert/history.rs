@@ -8,6 +8,9 @@ use model::task::{DesiredState, StopCause, Task};
 use model::time::Timestamp;
 
 use crate::convert::checks::{count, seen};
+use crate::convert::rollout::{
+    halted_stage_from_wire, halted_stage_to_wire, rollout_from_wire, rollout_to_wire,
+};
 use crate::convert::spec::accepted_from_wire;
 use crate::convert::{
     At, Invalid, Named, Valid, containers_from_wire, containers_to_wire, spec_to_wire,
@@ -83,11 +86,12 @@ pub fn generation_to_wire(generation: &Generation) -> wire::Generation {
 pub fn service_from_wire(from: &wire::Service) -> Valid<Service> {
     use wire::service::Phase;
     let phase = match from.phase.as_ref().at("service.phase")? {
-        Phase::Rolling(rolling) => {
-            ServicePhase::Rolling { since: Timestamp::from_millis(rolling.since_ms) }
-        }
+        Phase::Rolling(rolling) => ServicePhase::Rolling(rollout_from_wire(rolling)),
         Phase::Steady(_) => ServicePhase::Steady,
-        Phase::Halted(halted) => ServicePhase::Halted { reason: seen(&halted.reason) },
+        Phase::Halted(halted) => ServicePhase::Halted {
+            reason: seen(&halted.reason),
+            stage: halted_stage_from_wire(halted.stage.as_ref()),
+        },
         Phase::Removing(_) => ServicePhase::Removing,
     };
     let target = read_generation(from.target.as_ref().at("service.target")?)
@@ -129,11 +133,12 @@ fn of_line(generation: Generation, target: &Generation, newest: u64) -> Valid<Ge
 pub fn service_to_wire(service: &Service) -> wire::Service {
     use wire::service::Phase;
     let phase = match &service.phase {
-        ServicePhase::Rolling { since } => {
-            Phase::Rolling(wire::Rolling { since_ms: since.as_millis() })
-        }
+        ServicePhase::Rolling(rollout) => Phase::Rolling(rollout_to_wire(rollout)),
         ServicePhase::Steady => Phase::Steady(wire::Steady {}),
-        ServicePhase::Halted { reason } => Phase::Halted(wire::Halted { reason: reason.clone() }),
+        ServicePhase::Halted { reason, stage } => {
+            let (reason, stage) = (reason.clone(), halted_stage_to_wire(*stage));
+            Phase::Halted(wire::Halted { reason, stage })
+        }
         ServicePhase::Removing => Phase::Removing(wire::Removing {}),
     };
     wire::Service {
@@ -149,6 +154,7 @@ fn past_from_wire(from: &wire::Past, target: &Generation) -> Valid<Past> {
         wire::Verdict::Stable => Verdict::Stable,
         wire::Verdict::Failed => Verdict::Failed,
         wire::Verdict::Superseded => Verdict::Superseded,
+        wire::Verdict::Aborted => Verdict::Aborted,
         wire::Verdict::Unspecified => return None.at("verdict"),
     };
     let generation = read_generation(from.generation.as_ref().at("generation")?);
@@ -162,6 +168,7 @@ fn past_to_wire(past: &Past) -> wire::Past {
         Verdict::Stable => wire::Verdict::Stable,
         Verdict::Failed => wire::Verdict::Failed,
         Verdict::Superseded => wire::Verdict::Superseded,
+        Verdict::Aborted => wire::Verdict::Aborted,
     };
     let generation = Some(generation_to_wire(&past.generation));
     wire::Past { generation, verdict: verdict.into() }
@@ -195,6 +202,7 @@ pub fn task_from_wire(from: &wire::Task) -> Valid<Task> {
         note: seen(&from.note),
         containers: containers_from_wire(&from.containers)?,
         created_at: Timestamp::from_millis(from.created_at_ms),
+        placed_at: from.placed_at_ms.map(Timestamp::from_millis),
         missed_at: from.missed_at_ms.map(Timestamp::from_millis),
     })
 }
@@ -231,6 +239,7 @@ pub fn task_to_wire(task: &Task) -> wire::Task {
         note: task.note.clone(),
         containers: containers_to_wire(&task.containers),
         created_at_ms: task.created_at.as_millis(),
+        placed_at_ms: task.placed_at.map(Timestamp::as_millis),
         missed_at_ms: task.missed_at.map(Timestamp::as_millis),
     }
 }

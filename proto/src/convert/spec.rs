@@ -13,6 +13,9 @@ use model::spec::{
 };
 
 use crate::convert::checks::{duration, few, millis};
+use crate::convert::rollout::{
+    canary_from_wire, canary_to_wire, tolerance_from_wire, tolerance_to_wire,
+};
 use crate::convert::{At, Invalid, Named, Valid, task_spec_from_wire, task_spec_to_wire};
 use crate::wire;
 
@@ -83,7 +86,7 @@ fn budget_from_wire(from: Option<&wire::Budget>) -> Valid<Budget> {
     })
 }
 
-fn amount_from_wire(from: &wire::Amount) -> Valid<Amount> {
+pub(crate) fn amount_from_wire(from: &wire::Amount) -> Valid<Amount> {
     use wire::amount::Kind;
     match *from.kind.as_ref().at("budget.amount")? {
         Kind::Count(count) if count > REPLICAS_LIMIT => {
@@ -109,7 +112,7 @@ fn budget_to_wire(budget: Budget) -> Option<wire::Budget> {
     Some(wire::Budget { kind: Some(kind) })
 }
 
-fn amount_to_wire(amount: Amount) -> wire::Amount {
+pub(crate) fn amount_to_wire(amount: Amount) -> wire::Amount {
     use wire::amount::Kind;
     let kind = match amount {
         Amount::Count(count) => Kind::Count(count),
@@ -228,7 +231,10 @@ fn update_from_wire(from: &wire::UpdatePolicy) -> Valid<UpdatePolicy> {
         parallelism: from.parallelism,
         order,
         monitor: duration("update.monitor", from.monitor_ms)?,
+        delay: duration("update.delay", from.delay_ms)?,
         max_failure_permille: from.max_failure_permille,
+        tolerance: tolerance_from_wire(from.tolerance)?,
+        canary: from.canary.as_ref().map(canary_from_wire).transpose()?,
         progress_deadline: duration("update.progress_deadline", from.progress_deadline_ms)?,
         on_failure,
     })
@@ -253,5 +259,8 @@ fn update_to_wire(policy: &UpdatePolicy) -> wire::UpdatePolicy {
         max_failure_permille: policy.max_failure_permille,
         on_failure: on_failure.into(),
         progress_deadline_ms: millis(policy.progress_deadline),
+        delay_ms: millis(policy.delay),
+        tolerance: tolerance_to_wire(policy.tolerance),
+        canary: policy.canary.map(|canary| canary_to_wire(&canary)),
     }
 }

@@ -146,6 +146,7 @@ pub fn pinned_service(name: &str, replicas: u32) -> wire::ServiceSpec {
         max_failure_permille: 0,
         on_failure: wire::FailureAction::Rollback.into(),
         progress_deadline_ms: 600_000,
+        ..wire::UpdatePolicy::default()
     };
     wire::ServiceSpec {
         project: "bench".to_owned(),

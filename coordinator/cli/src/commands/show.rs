@@ -140,6 +140,7 @@ fn history_rows(service: &wire::Service) -> Vec<Row> {
             wire::Verdict::Stable => "stable",
             wire::Verdict::Failed => "failed",
             wire::Verdict::Superseded => "superseded",
+            wire::Verdict::Aborted => "aborted",
             wire::Verdict::Unspecified => "unknown",
         };
         Some((past.generation.clone()?, verdict))

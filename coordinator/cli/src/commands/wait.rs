@@ -22,6 +22,8 @@ pub(crate) type Wanted = BTreeMap<(String, String), u64>;
 pub(crate) enum Outcome {
     /// Each service runs what it should.
     Settled,
+    /// These go on only when an operator says so: what each waits for.
+    Held(Vec<String>),
     /// Some went back, or stopped because their tasks failed: which, and why.
     RolledBack(Vec<String>),
     /// Time is up, and tasks of these find no node.
@@ -49,8 +51,12 @@ pub(crate) async fn report(
             println!("done");
             return Ok(Exit::Done);
         }
+        Outcome::Held(notes) => {
+            notes.iter().for_each(|note| println!("{note}"));
+            return Ok(Exit::Done);
+        }
         Outcome::Interrupted => {
-            println!("it goes on without you: `wharf events -f` shows how");
+            println!("it goes on without you: `wharf rollout status` waits for it again");
             return Ok(Exit::Done);
         }
         Outcome::RolledBack(reasons) => {
@@ -80,20 +86,22 @@ pub(crate) async fn until_settled(
     loop {
         let views = client.services("").await?;
         let (mut failed, mut moving, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
+        let mut held = Vec::new();
         for (id, number) in wanted {
             let name = format!("{}/{}", id.0, id.1);
             match look(&views, id, *number) {
                 State::There => {}
                 State::Failed(why) => failed.push(format!("{name} {why}")),
+                State::Held(why) => held.push(format!("{name} {why}")),
                 State::NotPlaced => waiting.push(name),
                 State::Moving => moving.push(name),
             }
         }
         if moving.is_empty() && waiting.is_empty() {
-            return Ok(if failed.is_empty() {
-                Outcome::Settled
-            } else {
-                Outcome::RolledBack(failed)
+            return Ok(match (failed.is_empty(), held.is_empty()) {
+                (false, _) => Outcome::RolledBack(failed),
+                (true, false) => Outcome::Held(held),
+                (true, true) => Outcome::Settled,
             });
         }
         if Instant::now() >= deadline {
@@ -117,6 +125,7 @@ enum State {
     There,
     Moving,
     NotPlaced,
+    Held(String),
     Failed(String),
 }
 
@@ -145,6 +154,7 @@ fn look(views: &[wire::ServiceView], id: &(String, String), number: u64) -> Stat
             ))
         }
         _ if !is_ours => State::There,
+        _ if view.rollout.is_some_and(|rollout| rollout.held) => State::Held(view.notes.join("; ")),
         _ if view.notes.iter().any(|note| note.contains("waits: ")) => State::NotPlaced,
         _ => State::Moving,
     }

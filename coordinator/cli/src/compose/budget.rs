@@ -75,7 +75,8 @@ fn is(amount: Amount, count: u32, percent: u32) -> bool {
     }
 }
 
-fn amount(problems: &mut Problems, node: &Node, mode: Mode) -> Option<Amount> {
+/// A number of tasks, or a part of those that the service has.
+pub(super) fn amount(problems: &mut Problems, node: &Node, mode: Mode) -> Option<Amount> {
     let text = values::text(problems, node)?;
     let number = match text.strip_suffix('%') {
         Some(digits) => match digits.trim_end().parse::<u32>() {

@@ -5,8 +5,7 @@ use model::spec::REPLICAS_LIMIT;
 use proto::convert::constraint_to_wire;
 use proto::wire::service_spec::Mode;
 use proto::wire::{
-    Budget, Constraint, FailureAction, Global, Once, Replicated, RestartCondition, RestartPolicy,
-    UpdateOrder, UpdatePolicy,
+    Budget, Constraint, Global, Once, Replicated, RestartCondition, RestartPolicy, UpdatePolicy,
 };
 
 use super::budget;
@@ -14,17 +13,12 @@ use super::node::Node;
 use super::place::Place;
 use super::placement;
 use super::problems::Problems;
+use super::rollout;
 use super::section::Section;
 use super::values;
 
 /// Before the second restart in a row.
 const RESTART_DELAY_MS: u64 = 10_000;
-
-/// A new task must stay healthy for so long, as in a swarm.
-const MONITOR_MS: u64 = 5_000;
-
-/// Ten minutes: enough for a large image and a slow start, and somebody still waits for the answer.
-const PROGRESS_DEADLINE_MS: u64 = 600_000;
 
 /// What `deploy`, and the older keys beside it, say.
 #[derive(Debug)]
@@ -53,7 +47,7 @@ pub(super) fn read(
     let mode = mode(problems, service, deploy);
     Deployment {
         mode,
-        update: update(problems, service, deploy, mode),
+        update: rollout::update(problems, service, (deploy, mode)),
         budget: budget::read(problems, service, mode),
         restart: restart(problems, service, (deploy, mode)),
         is_restart_given: is_restart_given(problems, service, deploy),
@@ -204,79 +198,6 @@ fn restart_text(problems: &mut Problems, node: &Node) -> Option<(RestartConditio
             let message = format!("`{text}` is not a restart policy");
             let hint = "write `\"no\"`, `always`, `on-failure`, `on-failure:3` or `unless-stopped`";
             problems.error(node.place, message).hint(hint);
-            None
-        }
-    }
-}
-
-fn update(
-    problems: &mut Problems,
-    service: &Section<'_>,
-    deploy: &Section<'_>,
-    mode: Mode,
-) -> UpdatePolicy {
-    let config = deploy.section(problems, "update_config");
-    let wharf = service.section(problems, "x-wharf");
-    config.read(problems, "delay", no_delay);
-    let all = match mode {
-        Mode::Replicated(Replicated { replicas }) => replicas.max(1),
-        Mode::Global(_) => REPLICAS_LIMIT,
-        Mode::Once(_) => 1,
-    };
-    let parallelism = config.read(problems, "parallelism", |problems, node| {
-        values::count(problems, node, REPLICAS_LIMIT)
-    });
-    let deadline = wharf.read(problems, "progress_deadline", values::some_duration_ms);
-    UpdatePolicy {
-        parallelism: match parallelism {
-            Some(0) => all,
-            Some(parallelism) => parallelism,
-            None => 1,
-        },
-        order: config.read(problems, "order", order).unwrap_or(UpdateOrder::Auto).into(),
-        monitor_ms: config.duration_ms(problems, "monitor").unwrap_or(MONITOR_MS),
-        max_failure_permille: config
-            .read(problems, "max_failure_ratio", values::permille)
-            .unwrap_or(0),
-        on_failure: config
-            .read(problems, "failure_action", failure_action)
-            .unwrap_or(FailureAction::Rollback)
-            .into(),
-        progress_deadline_ms: deadline.unwrap_or(PROGRESS_DEADLINE_MS),
-    }
-}
-
-fn no_delay(problems: &mut Problems, node: &Node) -> Option<()> {
-    if values::duration_ms(problems, node)? > 0 {
-        let message = "a delay between updates is not supported";
-        let hint = "use `monitor`: the next task is updated when the last one has been healthy for so long";
-        problems.error(node.place, message).hint(hint);
-    }
-    Some(())
-}
-
-fn order(problems: &mut Problems, node: &Node) -> Option<UpdateOrder> {
-    match values::text(problems, node)? {
-        "start-first" => Some(UpdateOrder::StartFirst),
-        "stop-first" => Some(UpdateOrder::StopFirst),
-        other => {
-            let message = format!("`{other}` is not an order");
-            problems
-                .error(node.place, message)
-                .hint("write `start-first` or `stop-first`, or leave it out");
-            None
-        }
-    }
-}
-
-fn failure_action(problems: &mut Problems, node: &Node) -> Option<FailureAction> {
-    match values::text(problems, node)? {
-        "rollback" => Some(FailureAction::Rollback),
-        "pause" => Some(FailureAction::Pause),
-        "continue" => Some(FailureAction::Continue),
-        other => {
-            let message = format!("`{other}` is not what a failed update can do");
-            problems.error(node.place, message).hint("write `rollback`, `pause` or `continue`");
             None
         }
     }

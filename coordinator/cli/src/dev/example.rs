@@ -73,7 +73,10 @@ pub(crate) async fn deploy(client: &Client, docker: &Docker) -> anyhow::Result<(
     match until_settled(client, &wanted, TIMEOUT).await? {
         Outcome::Settled => Ok(()),
         Outcome::Interrupted => Err(Failure::error(Exit::Command(130), "interrupted", "")),
-        other @ (Outcome::RolledBack(_) | Outcome::NotPlaced(_) | Outcome::TimedOut(_)) => {
+        other @ (Outcome::RolledBack(_)
+        | Outcome::Held(_)
+        | Outcome::NotPlaced(_)
+        | Outcome::TimedOut(_)) => {
             let notes = client.services("").await?.into_iter().flat_map(|view| view.notes);
             let notes: Vec<String> = notes.collect();
             let message = format!("the example does not run: {other:?} {}", notes.join("; "));

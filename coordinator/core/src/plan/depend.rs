@@ -21,7 +21,7 @@ pub(crate) fn missing<'a>(
     service: &'a Service,
 ) -> Option<&'a Dependency<ServiceName>> {
     match service.phase {
-        ServicePhase::Rolling { .. } => {}
+        ServicePhase::Rolling(_) => {}
         ServicePhase::Steady | ServicePhase::Halted { .. } | ServicePhase::Removing => return None,
     }
     service.target.spec.after.iter().find(|after| !is_met(cluster, &service.id, after))

@@ -16,7 +16,7 @@ use model::time::Timestamp;
 use crate::cluster::Cluster;
 use crate::draft::Draft;
 use crate::plan::budget::{self, Purpose, Short};
-use crate::plan::{depend, place, slot};
+use crate::plan::{depend, place, rollout, slot};
 
 /// What a task on a node that is being emptied waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub enum Wait {
     Rollout,
     /// The rollout that would move it has stopped.
     Halted,
+    /// The rollout that would move it goes on only when an operator says so.
+    Held,
     /// What its service depends on.
     Dependency,
     /// Its node is not heard: nobody knows whether it still runs.
@@ -50,7 +52,7 @@ impl Wait {
     #[must_use]
     pub const fn is_blocked(&self) -> bool {
         match self {
-            Self::Place(_) | Self::Budget(_) | Self::Halted | Self::Silence => true,
+            Self::Place(_) | Self::Budget(_) | Self::Halted | Self::Held | Self::Silence => true,
             Self::Stopping
             | Self::Next(_)
             | Self::Others
@@ -77,6 +79,9 @@ impl fmt::Display for Wait {
             Self::Halted => {
                 f.write_str("waits: the rollout of its service is halted; roll back or deploy")
             }
+            Self::Held => f.write_str(
+                "waits: the rollout of its service is held; resume, promote or abort it",
+            ),
             Self::Dependency => f.write_str("waits: its service waits for another"),
             Self::Silence => f.write_str("waits: the node is silent"),
             Self::Turn => f.write_str("waits for its turn"),
@@ -102,7 +107,9 @@ pub(crate) fn wait(cluster: &Cluster, task: &Task, now: Timestamp) -> Wait {
         {
             Wait::Halted
         }
-        (Mode::Replicated { .. }, _) if !slot::is_current(task, service) => Wait::Rollout,
+        (Mode::Replicated { .. }, _) if !slot::is_current(task, service) => {
+            if rollout::is_held(service) { Wait::Held } else { Wait::Rollout }
+        }
         (Mode::Replicated { .. }, _) => wait_of_current(cluster, (service, task), now),
     }
 }
@@ -157,6 +164,7 @@ pub(crate) fn wants_next(draft: &mut Draft<'_>, service: &Service, leaving: &[&A
         | Wait::End
         | Wait::Rollout
         | Wait::Halted
+        | Wait::Held
         | Wait::Dependency
         | Wait::Silence => false,
     }

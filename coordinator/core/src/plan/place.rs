@@ -38,16 +38,15 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
             break;
         }
         if let Some(node) = place(draft, &mut search, (&task, how)) {
-            overdue_at = overdue_at.into_iter().chain([overdue(&task)]).min();
-            let task = (*task).clone();
-            draft.put_task(Task { node: Some(node), state: TaskState::Assigned, ..task });
+            overdue_at = overdue_at.into_iter().chain([overdue(draft.now, &task)]).min();
+            draft.put_task(placed((*task).clone(), node, draft.now));
         }
     }
     for task in made {
         match place(draft, &mut search, (&task, how)) {
             Some(node) => {
-                overdue_at = overdue_at.into_iter().chain([overdue(&task)]).min();
-                draft.put_task(Task { node: Some(node), state: TaskState::Assigned, ..task });
+                overdue_at = overdue_at.into_iter().chain([overdue(draft.now, &task)]).min();
+                draft.put_task(placed(task, node, draft.now));
             }
             None => draft.put_task(task),
         }
@@ -56,9 +55,13 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
     overdue_at.into_iter().for_each(|at| draft.wake(id, at));
 }
 
-/// When a task that is placed should serve.
-fn overdue(task: &Task) -> Timestamp {
-    task.created_at + task.generation.spec.update.progress_deadline
+fn placed(task: Task, node: NodeId, now: Timestamp) -> Task {
+    Task { node: Some(node), placed_at: Some(now), state: TaskState::Assigned, ..task }
+}
+
+/// When a task that is placed now should serve.
+fn overdue(now: Timestamp, task: &Task) -> Timestamp {
+    now + task.generation.spec.update.progress_deadline
 }
 
 /// The best node for the task; when there is none it is said why.

@@ -1,10 +1,11 @@
 //! Sees to it that each slot has its task and nothing besides.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::id::{ServiceId, Slot, TaskId};
-use model::service::{Service, ServicePhase};
+use model::service::{Generation, Service, ServicePhase};
 use model::spec::Mode;
 use model::task::{DesiredState, StopCause, Task, TaskState};
 use model::time::Timestamp;
@@ -12,6 +13,7 @@ use model::time::Timestamp;
 use crate::cluster::Change;
 use crate::draft::Draft;
 use crate::plan::budget::{self, Purpose};
+use crate::plan::slot::Reach;
 use crate::plan::{Scope, depend, leaving, place, returning, slot};
 
 /// The first wait before a failed task is replaced; doubled with each failure of the slot that is still remembered.
@@ -43,8 +45,8 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
             continue;
         }
         let tasks = tasks.to_vec();
-        if wants_task(draft, &service, &slot, &tasks) {
-            empty.push(slot);
+        if let Some(generation) = wants_task(draft, &service, &slot, &tasks) {
+            empty.push((slot, generation));
         }
     }
     fill(draft, &service, empty);
@@ -78,7 +80,7 @@ fn settled<'a>(tasks: &'a [Arc<Task>], service: &Service) -> Option<&'a Arc<Task
 }
 
 /// Makes a task for each slot. The numbers are written off first: a crash in between skips some and repeats none.
-fn fill(draft: &mut Draft<'_>, service: &Service, slots: Vec<Slot>) {
+fn fill(draft: &mut Draft<'_>, service: &Service, slots: Vec<(Slot, Arc<Generation>)>) {
     let first = match draft.cluster.next_task() {
         0 => first_number(draft.now),
         next => next,
@@ -87,7 +89,7 @@ fn fill(draft: &mut Draft<'_>, service: &Service, slots: Vec<Slot>) {
     if let Some((last, _)) = numbered.last() {
         draft.write(Change::PutNextTask(last + 1));
     }
-    numbered.into_iter().for_each(|(number, slot)| create(draft, service, slot, number));
+    numbered.into_iter().for_each(|(number, empty)| create(draft, service, empty, number));
 }
 
 /// Where a new store begins to count: at the milliseconds since 2026. Agents may still run tasks of a store that was
@@ -98,8 +100,13 @@ fn first_number(now: Timestamp) -> u64 {
     u64::try_from(now.since(YEAR_2026).as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Stops what has to go from the slot, and says whether a new task is to be made.
-fn wants_task(draft: &mut Draft<'_>, service: &Service, slot: &Slot, tasks: &[Arc<Task>]) -> bool {
+/// Stops what has to go from the slot, and says of which generation a new task is to be made, if one is.
+fn wants_task(
+    draft: &mut Draft<'_>,
+    service: &Service,
+    slot: &Slot,
+    tasks: &[Arc<Task>],
+) -> Option<Arc<Generation>> {
     let tasks = &returning::reunite(draft, service, tasks)[..];
     let ended = tasks.iter().filter(|task| task.state.is_final());
     ended.for_each(|task| draft.stop(task, StopCause::Ended));
@@ -110,34 +117,41 @@ fn wants_task(draft: &mut Draft<'_>, service: &Service, slot: &Slot, tasks: &[Ar
     superseded(&old).for_each(|task| draft.stop(task, StopCause::Update));
     let (leaving, current): (Vec<_>, Vec<_>) =
         current.into_iter().partition(|task| draft.cluster.is_leaving(task));
+    let next = |draft: &mut Draft<'_>, generation: &Arc<Generation>| {
+        may_create(draft, service, (tasks, generation)).then(|| Arc::clone(generation))
+    };
     if let Some((keep, doubles)) = current.split_first() {
         doubles.iter().for_each(|task| draft.stop(task, StopCause::Duplicate));
         replace_when_settled(draft, service, keep, (&old, StopCause::Update));
         replace_when_settled(draft, service, keep, (&leaving, StopCause::Drain));
-        return false;
+        return None;
     }
     if let Some(keep) = leaving.first() {
         replace_when_settled(draft, service, keep, (&old, StopCause::Update));
-        return leaving::wants_next(draft, service, &leaving) && may_create(draft, service, tasks);
+        let wants_next = leaving::wants_next(draft, service, &leaving);
+        return if wants_next { next(draft, &service.target) } else { None };
     }
     if !depend::is_free(draft.cluster, service) {
-        return false;
+        return None;
+    }
+    if old.is_empty() {
+        let is_shut = |reach: &BTreeSet<Slot>| {
+            if reach.contains(slot) { Reach::Target } else { Reach::AsItWas }
+        };
+        let reach = draft.reach.get(&service.id).map_or(Reach::Target, is_shut);
+        return next(draft, slot::generation(service, tasks, reach));
     }
     let is_admitted = draft.admitted.get(&service.id).is_some_and(|slots| slots.contains(slot));
     let runs = old.iter().any(|task| task.desired == DesiredState::Run);
-    match (old.is_empty(), runs && is_admitted, slot::starts_first(service)) {
-        (true, _, _) => may_create(draft, service, tasks),
-        (false, true, true) => true,
-        (false, true, false) => {
-            let may = |task: &&&Arc<Task>| {
-                budget::ask(draft.cluster, service, task, Purpose::Rollout).is_ok()
-            };
-            let spared: Vec<_> = old.iter().filter(may).collect();
-            spared.iter().for_each(|task| draft.stop(task, StopCause::Update));
-            false
-        }
-        (false, false, _) => false,
+    let made = if runs && is_admitted { next(draft, &service.target) } else { None };
+    if made.is_none() || slot::starts_first(service) {
+        return made;
     }
+    let may =
+        |task: &&&Arc<Task>| budget::ask(draft.cluster, service, task, Purpose::Rollout).is_ok();
+    let spared: Vec<_> = old.iter().filter(may).collect();
+    spared.iter().for_each(|task| draft.stop(task, StopCause::Update));
+    None
 }
 
 /// Of the tasks that wait for their successor one is enough: the first that serves, or else the first. Rollouts that
@@ -161,19 +175,24 @@ fn replace_when_settled(
     for task in place::crowding(draft.cluster, new, draft.now) {
         draft.stop(&task, StopCause::Update);
     }
+    let stay = cause == StopCause::Update && slot::keeps_old(service);
     match slot::settles_at(new, service) {
+        Some(at) if at <= draft.now && stay => {}
         Some(at) if at <= draft.now => others.iter().for_each(|task| draft.stop(task, cause)),
         Some(at) => draft.wake(&service.id, at),
         None => {}
     }
 }
 
-fn may_create(draft: &mut Draft<'_>, service: &Service, tasks: &[Arc<Task>]) -> bool {
+/// Says whether it is time for a new task of this generation, after those of the slot that failed.
+fn may_create(
+    draft: &mut Draft<'_>,
+    service: &Service,
+    (tasks, generation): (&[Arc<Task>], &Generation),
+) -> bool {
     let (_, remembered) = slot::ended(tasks);
-    let of_template: Vec<_> = remembered
-        .iter()
-        .filter(|task| task.generation.template == service.target.template)
-        .collect();
+    let of_template: Vec<_> =
+        remembered.iter().filter(|task| task.generation.template == generation.template).collect();
     let is_over = service.target.spec.mode == Mode::Once
         && of_template.iter().any(|task| task.state != TaskState::Lost && task.state.is_final());
     let not_before = not_before(&of_template);
@@ -194,13 +213,18 @@ fn not_before(tasks: &[&Arc<Task>]) -> Timestamp {
     last + wait
 }
 
-fn create(draft: &mut Draft<'_>, service: &Service, slot: Slot, number: u64) {
+fn create(
+    draft: &mut Draft<'_>,
+    service: &Service,
+    (slot, generation): (Slot, Arc<Generation>),
+    number: u64,
+) {
     debug_assert!(service.phase != ServicePhase::Removing, "a service that goes wants no slots");
     draft.made.push(Task {
         id: TaskId::new(&service.id, &slot, number),
         service: service.id.clone(),
         slot,
-        generation: Arc::clone(&service.target),
+        generation,
         node: None,
         desired: DesiredState::Run,
         state: TaskState::Pending,
@@ -208,6 +232,7 @@ fn create(draft: &mut Draft<'_>, service: &Service, slot: Slot, number: u64) {
         note: String::new(),
         containers: Vec::new(),
         created_at: draft.now,
+        placed_at: None,
         missed_at: None,
     });
 }

@@ -1,8 +1,17 @@
 //! Says which slots may move to the target now, and when a rollout has succeeded or failed.
+//!
+//! ```text
+//!  Canary ──all settled──▶ Holding ──held for long enough, or promoted──▶ Everywhere ──all settled──▶ steady
+//!     └─────────────────── too many failed: back to what was healthy, or halted ──┘
+//! ```
+//!
+//! While an operator holds it nothing is begun and nothing is judged; what was begun goes on.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::id::ServiceId;
+use model::id::{ServiceId, Slot};
+use model::rollout::{Pace, Promotion, Rollout, Stage};
 use model::service::{Service, ServicePhase, Verdict};
 use model::spec::FailureAction;
 use model::task::{FailureKind, Health, Task, TaskState};
@@ -15,89 +24,200 @@ use crate::plan::slot::{self, Progress};
 pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId) {
     let Some(service) = draft.cluster.services().get(id).cloned() else { return };
     match &service.phase {
-        ServicePhase::Rolling { .. } => roll(draft, &service),
-        ServicePhase::Steady | ServicePhase::Halted { .. } | ServicePhase::Removing => {}
+        ServicePhase::Rolling(rollout) => match rollout.pace {
+            Pace::Going { since } => roll(draft, &service, (rollout, since)),
+            Pace::Paused { .. } => hold(draft, id),
+        },
+        ServicePhase::Halted { .. } => hold(draft, id),
+        ServicePhase::Steady | ServicePhase::Removing => {}
     }
 }
 
-fn roll(draft: &mut Draft<'_>, service: &Service) {
-    let wanted = slot::wanted(draft.cluster, service);
-    let (policy, now) = (service.target.spec.update, draft.now);
-    let failed =
-        draft.cluster.tasks_of(&service.id).filter(|task| has_failed(task, service, now)).count();
-    let is_over = failed * 1000 > wanted.len() * policy.max_failure_permille as usize;
-    match policy.on_failure {
-        FailureAction::Rollback
-            if is_over && back_to_stable(draft, service, Verdict::Failed).is_some() =>
-        {
-            return;
-        }
-        FailureAction::Rollback | FailureAction::Pause if is_over => {
-            return halt(draft, service, failed);
-        }
-        FailureAction::Rollback | FailureAction::Pause | FailureAction::Continue => {}
+/// The target comes to no further slot.
+fn hold(draft: &mut Draft<'_>, id: &ServiceId) {
+    draft.reach.insert(id.clone(), BTreeSet::new());
+}
+
+/// Says whether the rollout of a service goes on only when an operator says so.
+pub(crate) fn is_held(service: &Service) -> bool {
+    let ServicePhase::Rolling(rollout) = &service.phase else { return false };
+    let canary = service.target.spec.update.canary;
+    let is_manual = canary.is_some_and(|canary| canary.promotion == Promotion::Manual);
+    match rollout.stage {
+        _ if rollout.is_paused() => true,
+        Stage::Holding { .. } => is_manual,
+        Stage::Canary | Stage::Everywhere => false,
     }
-    let progress =
-        |slot| slot::progress(draft.cluster.tasks_in(&service.id, slot), service, draft.now);
-    let (mut moving, mut old, mut done) = (0, Vec::new(), 0);
-    for slot in &wanted {
-        match progress(slot) {
-            Progress::Old => old.push(slot.clone()),
-            Progress::Moving => moving += 1,
-            Progress::Done => done += 1,
+}
+
+/// Of the slots that a service should have those to which the target may go.
+pub(crate) fn open(service: &Service, stage: Stage, mut wanted: Vec<Slot>) -> Vec<Slot> {
+    match (stage, service.target.spec.update.canary) {
+        (Stage::Canary | Stage::Holding { .. }, Some(canary)) => {
+            wanted.truncate(canary.count(wanted.len()));
+            wanted
         }
+        (Stage::Canary | Stage::Holding { .. }, None) | (Stage::Everywhere, _) => wanted,
     }
-    if done == wanted.len() {
-        let stable = Some(Arc::clone(&service.target));
-        draft.put_service(Service { stable, phase: ServicePhase::Steady, ..service.clone() });
+}
+
+fn roll(draft: &mut Draft<'_>, service: &Service, (rollout, going_since): (&Rollout, Timestamp)) {
+    let open = open(service, rollout.stage, slot::wanted(draft.cluster, service));
+    if is_given_up(draft, service, (open.len(), (rollout, going_since))) {
         return;
     }
-    watch_deadlines(draft, service);
-    let room = (policy.parallelism as usize).saturating_sub(moving);
+    let (mut moving, mut old, mut done) = (0, Vec::new(), Vec::new());
+    for slot in &open {
+        match slot::progress(draft.cluster.tasks_in(&service.id, slot), service, draft.now) {
+            Progress::Old => old.push(slot.clone()),
+            Progress::Moving => moving += 1,
+            Progress::Done => done.push(slot),
+        }
+    }
+    if done.len() == open.len()
+        && let Some(phase) = next(draft, service, rollout.stage)
+    {
+        let stable = match phase {
+            ServicePhase::Steady => Some(Arc::clone(&service.target)),
+            ServicePhase::Rolling(_) | ServicePhase::Halted { .. } | ServicePhase::Removing => {
+                service.stable.clone()
+            }
+        };
+        draft.put_service(Service { stable, phase, ..service.clone() });
+        return;
+    }
+    watch_deadlines(draft, service, (rollout, going_since));
+    let rests = rests_until(draft, service, &done);
+    rests.into_iter().for_each(|at| draft.wake(&service.id, at));
+    let most = service.target.spec.update.parallelism as usize;
+    let room = if rests.is_some() { 0 } else { most.saturating_sub(moving) };
     draft.admitted.insert(service.id.clone(), old.into_iter().take(room).collect());
+    if rollout.stage != Stage::Everywhere {
+        draft.reach.insert(service.id.clone(), open.into_iter().collect());
+    }
+}
+
+/// What follows once all slots that may be moved have settled; nothing while a canary has to be watched.
+fn next(draft: &mut Draft<'_>, service: &Service, stage: Stage) -> Option<ServicePhase> {
+    let ServicePhase::Rolling(rollout) = &service.phase else { return None };
+    let at = |stage| ServicePhase::Rolling(Rollout { stage, ..rollout.clone() });
+    match (stage, service.target.spec.update.canary) {
+        (Stage::Everywhere, _) => Some(ServicePhase::Steady),
+        (Stage::Canary, Some(_)) => Some(at(Stage::Holding { since: draft.now })),
+        (Stage::Canary | Stage::Holding { .. }, None) => Some(at(Stage::Everywhere)),
+        (Stage::Holding { since }, Some(canary)) => match canary.promotion {
+            Promotion::Automatic if since + canary.hold <= draft.now => Some(at(Stage::Everywhere)),
+            Promotion::Automatic => {
+                draft.wake(&service.id, since + canary.hold);
+                None
+            }
+            Promotion::Manual => None,
+        },
+    }
+}
+
+/// Until when the next slot is not begun, because one has settled only just now.
+fn rests_until(draft: &Draft<'_>, service: &Service, done: &[&Slot]) -> Option<Timestamp> {
+    let policy = service.target.spec.update;
+    if policy.delay.is_zero() {
+        return None;
+    }
+    let tasks = done.iter().flat_map(|slot| draft.cluster.tasks_in(&service.id, slot));
+    let current = tasks.filter(|task| slot::is_current(task, service));
+    let settled = current.filter_map(|task| slot::settles_at(task, service)).max();
+    settled.map(|at| at + policy.delay).filter(|at| *at > draft.now)
+}
+
+/// Goes back or stops when too many new tasks have failed.
+fn is_given_up(
+    draft: &mut Draft<'_>,
+    service: &Service,
+    (slots, watch): (usize, (&Rollout, Timestamp)),
+) -> bool {
+    let (policy, now) = (service.target.spec.update, draft.now);
+    let tasks = draft.cluster.tasks_of(&service.id);
+    let failed = tasks.filter(|task| has_failed(task, (service, watch), now)).count();
+    let share = slots * policy.max_failure_permille as usize / 1000;
+    if failed <= policy.tolerance.of(share) {
+        return false;
+    }
+    match policy.on_failure {
+        FailureAction::Continue => false,
+        FailureAction::Rollback if back_to_stable(draft, service, Verdict::Failed).is_some() => {
+            true
+        }
+        FailureAction::Rollback | FailureAction::Pause => {
+            halt(draft, service, failed);
+            true
+        }
+    }
 }
 
 /// A task of the rollout that ended badly, was started again, fails its checks, or has been on a node for longer than
-/// the deadline without serving. Tasks from before do not count, nor does what is the fault of a registry or a node.
-fn has_failed(task: &Task, service: &Service, now: Timestamp) -> bool {
-    if task.generation.number != service.target.number
+/// the deadline without serving. Tasks from before do not count, nor does what is the fault of a registry or a node. What
+/// was made before an operator said to go on is forgiven, but has to come up in time.
+fn has_failed(
+    task: &Task,
+    (service, watch): (&Service, (&Rollout, Timestamp)),
+    now: Timestamp,
+) -> bool {
+    let (rollout, going_since) = watch;
+    if task.generation.template != service.target.template
+        || task.created_at < rollout.since
         || !task.is_wanted() && !task.state.is_final()
     {
         return false;
     }
+    let is_forgiven = task.created_at < going_since;
+    let is_late = deadline(task, service, going_since).is_some_and(|at| at <= now);
     match &task.state {
-        TaskState::Failed { kind: FailureKind::Application, .. }
-        | TaskState::Running { health: Health::Unhealthy, .. } => true,
+        TaskState::Failed { kind: FailureKind::Application, .. } => !is_forgiven,
         TaskState::Failed { kind: FailureKind::Image | FailureKind::Host, .. }
         | TaskState::Pending
         | TaskState::Completed
         | TaskState::Lost => false,
+        TaskState::Running { health: Health::Unhealthy, .. } => !is_forgiven || is_late,
         TaskState::Assigned | TaskState::Preparing | TaskState::Running { .. } => {
-            task.restarts > 0 || deadline(task, service).is_some_and(|at| at <= now)
+            task.restarts > 0 && !is_forgiven || is_late
         }
     }
 }
 
-/// When a task on a node that does not serve yet has taken too long.
-fn deadline(task: &Task, service: &Service) -> Option<Timestamp> {
+/// When a task on a node that does not serve yet has taken too long. Time without a node, and time in which the rollout
+/// stood still, is not its fault.
+fn deadline(task: &Task, service: &Service, going_since: Timestamp) -> Option<Timestamp> {
     let is_placed = task.node.is_some() && !task.state.is_final();
     let waits = is_placed && task.state.serving_since().is_none();
-    waits.then(|| task.created_at + service.target.spec.update.progress_deadline)
+    let begins = task.placed_at.unwrap_or(task.created_at).max(going_since);
+    waits.then(|| begins + service.target.spec.update.progress_deadline)
 }
 
 /// Looks again when the first of the new tasks runs out of time.
-fn watch_deadlines(draft: &mut Draft<'_>, service: &Service) {
-    let ours = |task: &&Arc<Task>| task.generation.number == service.target.number;
-    let tasks = draft.cluster.tasks_of(&service.id).filter(ours);
-    let next = tasks.filter_map(|task| deadline(task, service)).filter(|at| *at > draft.now).min();
-    if let Some(at) = next {
-        draft.wake(&service.id, at);
-    }
+fn watch_deadlines(
+    draft: &mut Draft<'_>,
+    service: &Service,
+    (rollout, going_since): (&Rollout, Timestamp),
+) {
+    let is_ours = |task: &&Arc<Task>| {
+        task.generation.template == service.target.template && task.created_at >= rollout.since
+    };
+    let tasks = draft.cluster.tasks_of(&service.id).filter(is_ours);
+    let deadlines = tasks.filter_map(|task| deadline(task, service, going_since));
+    let next = deadlines.filter(|at| *at > draft.now).min();
+    next.into_iter().for_each(|at| draft.wake(&service.id, at));
 }
 
 fn halt(draft: &mut Draft<'_>, service: &Service, failed: usize) {
+    let tasks = if failed == 1 { "task" } else { "tasks" };
     let reason = format!(
-        "{failed} new tasks failed, and there is nothing to roll back to or the policy is to pause; deploy a new spec or roll back"
+        "{failed} new {tasks} failed, and there is nothing to roll back to or the policy is to pause; deploy a new spec, roll back, or resume"
     );
-    draft.put_service(Service { phase: ServicePhase::Halted { reason }, ..service.clone() });
+    let stage = match &service.phase {
+        ServicePhase::Rolling(rollout) => rollout.stage,
+        ServicePhase::Steady | ServicePhase::Halted { .. } | ServicePhase::Removing => {
+            Stage::Everywhere
+        }
+    };
+    let phase = ServicePhase::Halted { reason, stage };
+    draft.put_service(Service { phase, ..service.clone() });
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use model::id::Slot;
 use model::node::Availability;
-use model::service::{Service, ServicePhase};
+use model::rollout::Stage;
+use model::service::{Generation, Service, ServicePhase};
 use model::spec::{Mode, UpdateOrder};
 use model::task::{DesiredState, Task};
 use model::time::Timestamp;
@@ -96,6 +97,44 @@ pub(crate) fn starts_first(service: &Service) -> bool {
     }
 }
 
+/// Says whether what ran in a slot stays beside the task of the target, also when that has settled: while the target is
+/// tried, so that giving it up takes nothing but to stop it.
+pub(crate) fn keeps_old(service: &Service) -> bool {
+    let stage = match &service.phase {
+        ServicePhase::Rolling(rollout) => rollout.stage,
+        ServicePhase::Halted { stage, .. } => *stage,
+        ServicePhase::Steady | ServicePhase::Removing => Stage::Everywhere,
+    };
+    match stage {
+        Stage::Canary | Stage::Holding { .. } => starts_first(service),
+        Stage::Everywhere => false,
+    }
+}
+
+/// The generation that a new task of the slot is of. Where the target may not go yet, what is lost is made anew as it was.
+pub(crate) fn generation<'a>(
+    service: &'a Service,
+    tasks: &[Arc<Task>],
+    reach: Reach,
+) -> &'a Arc<Generation> {
+    let of = |task: &&Arc<Task>| task.generation.template;
+    let newest = tasks.iter().max_by_key(|task| (task.created_at, &task.id)).as_ref().map(of);
+    match (reach, &service.stable) {
+        (Reach::Target, _) | (Reach::AsItWas, None) => &service.target,
+        (Reach::AsItWas, Some(_)) if newest == Some(service.target.template) => &service.target,
+        (Reach::AsItWas, Some(stable)) => stable,
+    }
+}
+
+/// Whether the target may come to a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// It may.
+    Target,
+    /// The rollout is held, or tries it elsewhere first.
+    AsItWas,
+}
+
 /// Says whether the task is of the target's template, wanted, and not over.
 pub(crate) fn is_current(task: &Task, service: &Service) -> bool {
     task.generation.template == service.target.template
@@ -111,7 +150,8 @@ pub(crate) fn settles_at(task: &Task, service: &Service) -> Option<Timestamp> {
 pub(crate) fn progress(tasks: &[Arc<Task>], service: &Service, now: Timestamp) -> Progress {
     let mut here = tasks.iter().filter(|task| !task.is_missed());
     if let Some(current) = here.clone().find(|task| is_current(task, service)) {
-        let others = here.any(|task| task.id != current.id && !task.state.is_final());
+        let is_other = |task: &Arc<Task>| task.id != current.id && !task.state.is_final();
+        let others = !keeps_old(service) && here.any(is_other);
         let settled = settles_at(current, service).is_some_and(|at| at <= now);
         return if settled && !others { Progress::Done } else { Progress::Moving };
     }

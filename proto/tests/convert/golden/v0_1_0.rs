@@ -9,6 +9,7 @@ use std::sync::Arc;
 use model::id::{ServiceId, Slot, TaskId};
 use model::node::{Availability, Node};
 use model::resources::Resources;
+use model::rollout::{Rollout, Stage};
 use model::service::{Generation, Origin, Past, Service, ServicePhase, Verdict};
 use model::spec::{Mode, Network, Protocol, ServiceSpec};
 use model::task::{
@@ -73,7 +74,7 @@ fn rolling() -> Service {
             past(3, Origin::Restarted, Verdict::Stable),
             past(4, Origin::Deployed, Verdict::Failed),
         ],
-        phase: ServicePhase::Rolling { since: NOON },
+        phase: ServicePhase::Rolling(Rollout::new(NOON)),
     }
 }
 
@@ -84,7 +85,7 @@ fn at_rest(name: &str, mode: Mode, network: Network, phase: ServicePhase) -> Ser
 }
 
 fn halted() -> ServicePhase {
-    ServicePhase::Halted { reason: "2 new tasks failed".to_owned() }
+    ServicePhase::Halted { reason: "2 new tasks failed".to_owned(), stage: Stage::Everywhere }
 }
 
 fn removing() -> Service {
@@ -144,6 +145,7 @@ fn task(desired: DesiredState, state: TaskState) -> Task {
         note: String::new(),
         containers: Vec::new(),
         created_at: NOON,
+        placed_at: None,
         missed_at: None,
     }
 }

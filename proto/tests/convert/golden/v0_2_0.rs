@@ -1,10 +1,13 @@
 //! What the records of 0.2.0 say: those of 0.1.0, and what can be said since.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::budget::{Amount, Budget};
 use model::node::{Drain, DrainCause, DrainPhase, Node};
-use model::service::{Generation, Service};
+use model::rollout::{Canary, Pace, Promotion, Rollout, Stage, Tolerance};
+use model::service::{Generation, Past, Service, ServicePhase, Verdict};
+use model::task::Task;
 use model::time::Timestamp;
 
 use super::stored::Stored;
@@ -59,6 +62,11 @@ fn more(name: &str, record: &Stored) -> super::Records {
     match record {
         Stored::Node(node) if name == "node-cordoned" => drained(node),
         Stored::Service(service) if name == "service-steady" => budgeted(service),
+        Stored::Service(service) if name == "service-rolling" => steered(service),
+        Stored::Task(task) if name == "task-assigned" => {
+            let placed_at = Some(at(3));
+            vec![("task-placed", Stored::Task(Task { placed_at, ..task.clone() }))]
+        }
         Stored::Node(_)
         | Stored::Service(_)
         | Stored::Task(_)
@@ -68,10 +76,50 @@ fn more(name: &str, record: &Stored) -> super::Records {
     }
 }
 
+/// So many seconds after noon.
+fn at(seconds: u64) -> Timestamp {
+    const NOON: u64 = 1_795_435_200_000;
+    Timestamp::from_millis(NOON + seconds * 1_000)
+}
+
+/// A rollout at each stage, one of them held, with all that can be said of how it is to go.
+fn steered(service: &Service) -> super::Records {
+    let going = Pace::Going { since: at(60) };
+    let stages = [
+        ("service-canary", Stage::Canary, going, Promotion::Manual),
+        ("service-canary-holding", Stage::Holding { since: at(90) }, going, Promotion::Automatic),
+        (
+            "service-paused",
+            Stage::Everywhere,
+            Pace::Paused { since: at(120) },
+            Promotion::Automatic,
+        ),
+    ];
+    let record = |(name, stage, pace, promotion)| {
+        let mut target: Generation = (*service.target).clone();
+        target.spec.update.delay = Duration::from_secs(10);
+        target.spec.update.tolerance = Tolerance { at_least: 1, at_most: Some(5) };
+        let (slots, hold) = (Amount::Percent(10), Duration::from_secs(300));
+        target.spec.update.canary = Some(Canary { slots, hold, promotion });
+        let abort = |past: &Past| Past { verdict: Verdict::Aborted, ..past.clone() };
+        let history = service.history.iter().map(abort).collect();
+        let phase = ServicePhase::Rolling(Rollout { since: at(0), stage, pace });
+        let service = Service { target: Arc::new(target), history, phase, ..service.clone() };
+        (name, Stored::Service(service))
+    };
+    let halted = |(name, stage)| {
+        let phase = ServicePhase::Halted { reason: "3 new tasks failed".to_owned(), stage };
+        (name, Stored::Service(Service { phase, ..service.clone() }))
+    };
+    let halts = [
+        ("service-halted-canary", Stage::Canary),
+        ("service-halted-holding", Stage::Holding { since: at(90) }),
+    ];
+    stages.map(record).into_iter().chain(halts.map(halted)).collect()
+}
+
 /// A node that is being emptied, in each phase.
 fn drained(node: &Node) -> super::Records {
-    const NOON: u64 = 1_795_435_200_000;
-    let at = |seconds: u64| Timestamp::from_millis(NOON + seconds * 1_000);
     let phases = [
         ("node-draining", DrainPhase::Moving),
         ("node-draining-forced", DrainPhase::Forced { since: at(900) }),

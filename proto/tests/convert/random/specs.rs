@@ -7,6 +7,7 @@ use model::budget::{Amount, Budget};
 use model::constraint::{Attribute, Constraint, Test};
 use model::id::ServiceId;
 use model::image::{Image, Pin};
+use model::rollout::{Canary, Promotion, Tolerance};
 use model::spec::*;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -34,13 +35,14 @@ pub(crate) fn service() -> BoxedStrategy<ServiceSpec> {
         .boxed()
 }
 
+fn amount() -> impl Strategy<Value = Amount> {
+    prop_oneof![
+        (0..=REPLICAS_LIMIT).prop_map(Amount::Count),
+        (0..=100_u8).prop_map(Amount::Percent),
+    ]
+}
+
 fn budget() -> impl Strategy<Value = Budget> {
-    let amount = || {
-        prop_oneof![
-            (0..=REPLICAS_LIMIT).prop_map(Amount::Count),
-            (0..=100_u8).prop_map(Amount::Percent),
-        ]
-    };
     prop_oneof![
         Just(Budget::Usual),
         amount().prop_map(Budget::MinAvailable),
@@ -56,19 +58,48 @@ fn condition() -> impl Strategy<Value = DependencyCondition> {
     ])
 }
 
+fn tolerance() -> impl Strategy<Value = Tolerance> {
+    let bounded = (any::<u32>(), any::<u32>()).prop_map(|(one, other)| Tolerance {
+        at_least: one.min(other),
+        at_most: Some(one.max(other)),
+    });
+    let open = any::<u32>().prop_map(|at_least| Tolerance { at_least, at_most: None });
+    prop_oneof![bounded, open]
+}
+
+fn canary() -> impl Strategy<Value = Canary> {
+    let promotion = one_of([Promotion::Automatic, Promotion::Manual]);
+    (amount(), duration(), promotion).prop_map(|(slots, hold, promotion)| Canary {
+        slots,
+        hold,
+        promotion,
+    })
+}
+
 fn update() -> BoxedStrategy<UpdatePolicy> {
     let order = [UpdateOrder::Auto, UpdateOrder::StartFirst, UpdateOrder::StopFirst];
     let action = [FailureAction::Rollback, FailureAction::Pause, FailureAction::Continue];
     let deadline = duration().prop_map(|deadline| deadline.max(Duration::from_millis(1)));
     let (order, action) = (one_of(order), one_of(action));
-    (1..=u32::MAX, order, duration(), 0..=1_000_u32, deadline, action)
+    let times = (duration(), duration(), deadline);
+    (1..=u32::MAX, order, times, 0..=1_000_u32, tolerance(), (action, option::of(canary())))
         .prop_map(
-            |(parallelism, order, monitor, max_failure_permille, progress_deadline, on_failure)| {
+            |(
+                parallelism,
+                order,
+                (monitor, delay, progress_deadline),
+                share,
+                tolerance,
+                (on_failure, canary),
+            )| {
                 UpdatePolicy {
                     parallelism,
                     order,
                     monitor,
-                    max_failure_permille,
+                    delay,
+                    max_failure_permille: share,
+                    tolerance,
+                    canary,
                     progress_deadline,
                     on_failure,
                 }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use model::id::{Slot, TaskId};
 use model::node::{Availability, Drain, DrainCause, DrainPhase, Node};
+use model::rollout::{Pace, Rollout, Stage};
 use model::service::{Generation, HISTORY_LIMIT, Origin, Past, Service, ServicePhase, Verdict};
 use model::spec::{Protocol, ServiceSpec};
 use model::task::*;
+use model::time::Timestamp;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -17,12 +19,13 @@ use super::values::{instant, map, name, node_id, one_of, port, resources, text, 
 /// A service whose generations are one line. Their specs differ in how often they were restarted.
 pub(crate) fn service() -> BoxedStrategy<Service> {
     let phase = prop_oneof![
-        instant().prop_map(|since| ServicePhase::Rolling { since }),
+        rollout().prop_map(ServicePhase::Rolling),
         Just(ServicePhase::Steady),
-        text().prop_map(|reason| ServicePhase::Halted { reason }),
+        (text(), stage()).prop_map(|(reason, stage)| ServicePhase::Halted { reason, stage }),
         Just(ServicePhase::Removing),
     ];
-    let verdicts = one_of([Verdict::Stable, Verdict::Failed, Verdict::Superseded]);
+    let verdicts = [Verdict::Stable, Verdict::Failed, Verdict::Superseded, Verdict::Aborted];
+    let verdicts = one_of(verdicts);
     let history = vec((verdicts, origin()), 0..=HISTORY_LIMIT);
     (specs::service(), 20..1_u64 << 62, instant(), origin(), history, phase)
         .prop_map(|(spec, number, at, last, history, phase)| {
@@ -39,15 +42,29 @@ pub(crate) fn service() -> BoxedStrategy<Service> {
             let target = make(number, last);
             let stable = match phase {
                 ServicePhase::Steady => Some(Arc::clone(&target)),
-                ServicePhase::Rolling { .. }
-                | ServicePhase::Halted { .. }
-                | ServicePhase::Removing => {
+                ServicePhase::Rolling(_) | ServicePhase::Halted { .. } | ServicePhase::Removing => {
                     history.first().map(|past| Arc::clone(&past.generation))
                 }
             };
             Service { id: target.spec.id.clone(), target, stable, history, phase }
         })
         .boxed()
+}
+
+fn stage() -> impl Strategy<Value = Stage> {
+    prop_oneof![
+        Just(Stage::Canary),
+        instant().prop_map(|since| Stage::Holding { since }),
+        Just(Stage::Everywhere),
+    ]
+}
+
+fn rollout() -> impl Strategy<Value = Rollout> {
+    let pace = prop_oneof![
+        instant().prop_map(|since| Pace::Going { since }),
+        instant().prop_map(|since| Pace::Paused { since }),
+    ];
+    (instant(), stage(), pace).prop_map(|(since, stage, pace)| Rollout { since, stage, pace })
 }
 
 fn origin() -> impl Strategy<Value = Origin> {
@@ -62,7 +79,7 @@ fn origin() -> impl Strategy<Value = Origin> {
 fn generation(
     number: u64,
     origin: Origin,
-    accepted_at: model::time::Timestamp,
+    accepted_at: Timestamp,
     spec: ServiceSpec,
 ) -> Generation {
     Generation { number, template: number.div_ceil(2), origin, accepted_at, spec }
@@ -74,13 +91,13 @@ pub(crate) fn task() -> BoxedStrategy<Task> {
     (
         (specs::service(), 10..1_u64 << 62, origin(), slot, any::<u64>()),
         (option::of(node_id()), desired(), state(), any::<u32>(), text()),
-        (vec(container(), 0..3), instant(), instant(), option::of(instant())),
+        (vec(container(), 0..3), instant(), instant(), two_instants()),
     )
         .prop_map(
             |(
                 (spec, number, origin, slot, count),
                 (node, desired, state, restarts, note),
-                (containers, created_at, accepted_at, missed_at),
+                (containers, created_at, accepted_at, (placed_at, missed_at)),
             )| Task {
                 id: TaskId::new(&spec.id, &slot, count),
                 service: spec.id.clone(),
@@ -93,10 +110,15 @@ pub(crate) fn task() -> BoxedStrategy<Task> {
                 note,
                 containers,
                 created_at,
+                placed_at,
                 missed_at,
             },
         )
         .boxed()
+}
+
+fn two_instants() -> impl Strategy<Value = (Option<Timestamp>, Option<Timestamp>)> {
+    (option::of(instant()), option::of(instant()))
 }
 
 fn desired() -> impl Strategy<Value = DesiredState> {

@@ -62,10 +62,7 @@ static RESTART_POLICY: &[Key] = &[
 /// `services.*.deploy.update_config`
 static UPDATE_CONFIG: &[Key] = &[
     partly("parallelism", "0 is all at once"),
-    partly(
-        "delay",
-        "only 0: use `monitor`, the time that a new task must stay healthy before the next",
-    ),
+    partly("delay", "from when a new task has settled until the next is begun"),
     partly("failure_action", "`rollback` when it is left out"),
     yes("monitor"),
     yes("max_failure_ratio"),

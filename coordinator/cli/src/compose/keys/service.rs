@@ -209,4 +209,23 @@ static WHARF: &[Key] = &[
         "so many tasks, or such a part as in `50%`, serve through rollouts and drains; when neither this nor `max_unavailable` is given a drain leaves one of two or more",
     ),
     partly("max_unavailable", "so many tasks at most, or such a part as in `25%`, do not"),
+    partly("canary", "a few slots try a new generation before the others").keys(CANARY),
+    partly(
+        "tolerated_failures",
+        "bounds of `deploy.update_config.max_failure_ratio`: with few slots a ratio is none, with many it is a lot",
+    )
+    .keys(TOLERATED_FAILURES),
+];
+
+/// `services.*.x-wharf.canary`
+static CANARY: &[Key] = &[
+    partly("replicas", "so many slots, or such a part as in `10%`; 1 when it is left out"),
+    partly("hold", "how long they have to serve before the others follow; 5m when it is left out"),
+    partly("promote", "`automatic`, or `manual` to wait for `wharf rollout promote`"),
+];
+
+/// `services.*.x-wharf.tolerated_failures`
+static TOLERATED_FAILURES: &[Key] = &[
+    partly("at_least", "so many new tasks may fail in any case"),
+    partly("at_most", "so many at most"),
 ];

@@ -197,22 +197,40 @@ fn container() -> impl Strategy<Value = ContainerSpec> {
         )
 }
 
+fn tolerance() -> impl Strategy<Value = Option<Tolerance>> {
+    let bounds = (1..100_u32, prop::option::of(100..200_u32))
+        .prop_map(|(at_least, at_most)| Tolerance { at_least, at_most });
+    prop::option::of(bounds)
+}
+
+fn canary() -> impl Strategy<Value = Option<Canary>> {
+    let percent =
+        (1..=100_u32).prop_map(|percent| Amount { kind: Some(amount::Kind::Percent(percent)) });
+    let canary = (percent, 0..1_000_000_u64, 1..3_i32)
+        .prop_map(|(slots, hold_ms, promotion)| Canary { slots: Some(slots), hold_ms, promotion });
+    prop::option::of(canary)
+}
+
 fn update() -> impl Strategy<Value = UpdatePolicy> {
-    (1..1_000_u32, 1..4_i32, 0..100_000_u64, 0..=1_000_u32, 1..4_i32, 1..10_000_000_u64).prop_map(
+    let times = (0..100_000_u64, 0..100_000_u64, 1..10_000_000_u64);
+    (1..1_000_u32, 1..4_i32, times, 0..=1_000_u32, 1..4_i32, (tolerance(), canary())).prop_map(
         |(
             parallelism,
             order,
-            monitor_ms,
+            (monitor_ms, delay_ms, progress_deadline_ms),
             max_failure_permille,
             on_failure,
-            progress_deadline_ms,
+            (tolerance, canary),
         )| UpdatePolicy {
             parallelism,
             order,
             monitor_ms,
+            delay_ms,
             max_failure_permille,
+            tolerance,
             on_failure,
             progress_deadline_ms,
+            canary,
         },
     )
 }
@@ -354,14 +372,26 @@ fn print(specs: &[ServiceSpec]) -> String {
     text + &configs
 }
 
+fn wharf(update: &UpdatePolicy) -> String {
+    let mut text = format!("progress_deadline: {}ms", update.progress_deadline_ms);
+    if let Some(Tolerance { at_least, at_most }) = update.tolerance {
+        let most = at_most.map_or("null".to_owned(), |most| most.to_string());
+        let bounds = format!(", tolerated_failures: {{at_least: {at_least}, at_most: {most}}}");
+        text.push_str(&bounds);
+    }
+    if let Some(Canary { slots, hold_ms, promotion }) = update.canary {
+        let Some(amount::Kind::Percent(percent)) = slots.unwrap().kind else { panic!("a part") };
+        let promote = pick(&["", "automatic", "manual"], promotion);
+        let canary =
+            format!(", canary: {{replicas: {percent}%, hold: {hold_ms}ms, promote: {promote}}}");
+        text.push_str(&canary);
+    }
+    text
+}
+
 fn print_deploy(text: &mut String, spec: &ServiceSpec, task: &TaskSpec) {
     let update = spec.update.unwrap();
-    writeln!(
-        text,
-        "    x-wharf: {{progress_deadline: {}ms}}\n    deploy:",
-        update.progress_deadline_ms
-    )
-    .unwrap();
+    writeln!(text, "    x-wharf: {{{}}}\n    deploy:", wharf(&update)).unwrap();
     match spec.mode.unwrap() {
         Mode::Replicated(Replicated { replicas }) => {
             writeln!(text, "      replicas: {replicas}").unwrap()
@@ -374,8 +404,8 @@ fn print_deploy(text: &mut String, spec: &ServiceSpec, task: &TaskSpec) {
     let share = f64::from(update.max_failure_permille) / 1000.0;
     writeln!(
         text,
-        "      update_config: {{parallelism: {}, monitor: {}ms, max_failure_ratio: {share}, failure_action: {action}{order}}}",
-        update.parallelism, update.monitor_ms
+        "      update_config: {{parallelism: {}, monitor: {}ms, delay: {}ms, max_failure_ratio: {share}, failure_action: {action}{order}}}",
+        update.parallelism, update.monitor_ms, update.delay_ms
     )
     .unwrap();
     let restart = task.restart.unwrap();

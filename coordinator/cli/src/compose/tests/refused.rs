@@ -304,7 +304,17 @@ fn deployments_are_refused_for_what_is_wrong_with_them() {
         ("    deploy: {mode: global-job}", "the mode `global-job` is not supported"),
         ("    deploy: {mode: global, replicas: 2}", "a global service has one task on each node"),
         ("    deploy: {replicas: 2}\n    scale: 3", "`scale` differs from `deploy.replicas`"),
-        ("    deploy: {update_config: {delay: 1s}}", "a delay between updates is not supported"),
+        ("    x-wharf: {canary: {replicas: 0}}", "a canary without a slot"),
+        ("    x-wharf: {canary: {replicas: 3}}", "3 tasks are more than the 1 of the service"),
+        ("    x-wharf: {canary: {promote: later}}", "`later` is not a way to promote a canary"),
+        (
+            "    x-wharf: {tolerated_failures: {at_least: 2, at_most: 1}}",
+            "at most 1 failures, and at least 2",
+        ),
+        (
+            "    deploy: {mode: replicated-job}\n    x-wharf: {canary: {hold: 1m}}",
+            "a job has no canary",
+        ),
         (
             "    deploy: {rollback_config: {order: stop-first}}",
             "`rollback_config` is not supported",

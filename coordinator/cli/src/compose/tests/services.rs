@@ -7,8 +7,8 @@ use proto::wire::mount::Source;
 use proto::wire::network::Kind;
 use proto::wire::service_spec::Mode;
 use proto::wire::{
-    Amount, Attachment, DependencyCondition, FailureAction, Once, Protocol, Replicated, Resources,
-    RestartCondition, Ulimit, UpdateOrder,
+    Amount, Attachment, Canary, DependencyCondition, FailureAction, Once, Promotion, Protocol,
+    Replicated, Resources, RestartCondition, Tolerance, Ulimit, UpdateOrder,
 };
 
 use super::{project, service, web};
@@ -246,10 +246,13 @@ services:
   web:
     image: a
     platform: linux/arm64
-    x-wharf: {progress_deadline: 2m}
+    x-wharf:
+      progress_deadline: 2m
+      canary: {replicas: 25%, promote: manual}
+      tolerated_failures: {at_least: 1}
     deploy:
       replicas: 4
-      update_config: {parallelism: 2, delay: 0s, failure_action: pause, monitor: 1m, max_failure_ratio: 0.25, order: stop-first}
+      update_config: {parallelism: 2, delay: 30s, failure_action: pause, monitor: 1m, max_failure_ratio: 0.25, order: stop-first}
       restart_policy: {condition: on-failure, delay: 1s, max_attempts: 3}
       placement:
         constraints: [node.labels.disk == ssd, node.zone != eu-1a]
@@ -266,7 +269,11 @@ services:
         (update.order(), update.on_failure()),
         (UpdateOrder::StopFirst, FailureAction::Pause)
     );
-    assert_eq!(update.progress_deadline_ms, 120_000);
+    assert_eq!((update.progress_deadline_ms, update.delay_ms), (120_000, 30_000));
+    assert_eq!(update.tolerance, Some(Tolerance { at_least: 1, at_most: None }));
+    let slots = Some(Amount { kind: Some(Number::Percent(25)) });
+    let promotion = Promotion::Manual.into();
+    assert_eq!(update.canary, Some(Canary { slots, hold_ms: 300_000, promotion }));
     let task = spec.task.unwrap();
     let restart = task.restart.unwrap();
     assert_eq!(

@@ -8,6 +8,7 @@ use model::constraint::{Attribute, Constraint, Test};
 use model::id::ServiceId;
 use model::image::{Image, Pin};
 use model::resources::Resources;
+use model::rollout::Tolerance;
 use model::spec::{
     Attachment, ContainerSpec, Dependency, DependencyCondition, FailureAction, FileSpec,
     HealthCheck, Mode, Mount, MountSource, Network, PortSpec, Probe, ProcessSpec, Protocol,
@@ -41,7 +42,10 @@ pub(crate) fn small(name: &str, mode: Mode, network: Network) -> ServiceSpec {
             parallelism: 1,
             order,
             monitor: Duration::from_secs(5),
+            delay: Duration::ZERO,
             max_failure_permille: 0,
+            tolerance: Tolerance::default(),
+            canary: None,
             progress_deadline: Duration::from_secs(600),
             on_failure,
         },

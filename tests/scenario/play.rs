@@ -1,0 +1,349 @@
+//! A coordinator's core in a world that does as the script says, second by second.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordinator_core::cluster::{Change, Cluster};
+use coordinator_core::event::{EngineState, Event, Refusal, Reply, Report};
+use coordinator_core::narrate::{Occurrence, Subject, narrate};
+use coordinator_core::{invariant, step, view};
+use model::id::{NodeId, ServiceId, TaskId};
+use model::node::{Availability, DrainCause, Node};
+use model::resources::Resources;
+use model::task::{DesiredState, FailureKind, Health, Task, TaskState};
+use model::time::Timestamp;
+
+use super::{script, specs};
+
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// From when a task is told to start or stop until it has.
+const REACTION: Duration = Duration::from_secs(2);
+/// Until a pull is given up.
+const PULL: Duration = Duration::from_secs(30);
+
+/// What becomes of the tasks of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Works,
+    Ends,
+    Crashes,
+    Unhealthy,
+    Hangs,
+    NotPulled,
+    HostFails,
+}
+
+pub(crate) struct Play {
+    cluster: Cluster,
+    began: Timestamp,
+    now: Timestamp,
+    wake_at: Option<Timestamp>,
+    silent: BTreeSet<NodeId>,
+    nodes: BTreeSet<NodeId>,
+    fates: BTreeMap<u32, Fate>,
+    /// What was done with each task in the world: when it started and when it was told to stop.
+    started: BTreeSet<TaskId>,
+    due: BTreeMap<(Timestamp, TaskId), TaskState>,
+    told: Vec<String>,
+}
+
+impl Play {
+    pub(crate) fn new() -> Self {
+        let began = Timestamp::from_millis(1_800_000_000_000);
+        Self {
+            cluster: Cluster::default(),
+            began,
+            now: began,
+            wake_at: None,
+            silent: BTreeSet::new(),
+            nodes: BTreeSet::new(),
+            fates: BTreeMap::new(),
+            started: BTreeSet::new(),
+            due: BTreeMap::new(),
+            told: Vec::new(),
+        }
+    }
+
+    /// Does what a command says, and gives what came of it.
+    pub(crate) fn obey(&mut self, command: &str) -> Vec<String> {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let (verb, rest) = words.split_first().unwrap();
+        match (*verb, rest) {
+            ("node", [name, settings @ ..]) => self.join(name, &script::settings(settings)),
+            ("deploy", [name, settings @ ..]) => {
+                let spec = script::spec(&name.parse().unwrap(), &script::settings(settings));
+                self.hear(&[Event::Deploy { specs: vec![spec], remove: Vec::new() }]);
+            }
+            ("scale", [name, replicas]) => {
+                let (service, replicas) = (service(name), replicas.parse().unwrap());
+                self.hear(&[Event::Scale { service, replicas }]);
+            }
+            ("rollback", [name]) => {
+                self.hear(&[Event::Rollback { service: service(name), to: None }]);
+            }
+            ("rollout", [word, name]) => {
+                let (service, steering) = (service(name), script::steering(word));
+                self.hear(&[Event::Steer { service, steering }]);
+            }
+            ("rm", [name]) => self.hear(&[Event::Remove(service(name))]),
+            ("drain", [name, rest @ ..]) => {
+                let within =
+                    rest.first().map_or(Duration::from_secs(900), |text| script::duration(text));
+                let (node, cause) = (name.parse().unwrap(), DrainCause::Operator);
+                self.hear(&[Event::Drain { node, within, cause }]);
+            }
+            ("open", [name]) => self.set(name, Availability::Active),
+            ("close", [name]) => self.set(name, Availability::Cordoned),
+            ("gone", [name]) => {
+                self.nodes.remove(&id(name));
+                self.hear(&[Event::Died(id(name))]);
+            }
+            ("silent", [name]) => {
+                self.silent.insert(id(name));
+            }
+            ("heard", [name]) => self.return_from_silence(&id(name)),
+            ("image", [number, words @ ..]) => {
+                self.fates.insert(number.parse().unwrap(), fate(&words.join(" ")));
+            }
+            ("sick", [name, slot]) => self.sicken(&service(name), slot),
+            ("takeover", []) => self.take_over(),
+            ("wait", [text]) => self.wait(script::duration(text)),
+            ("show", [name]) => self.show(&service(name)),
+            _ => panic!("`{command}` is no command"),
+        }
+        std::mem::take(&mut self.told)
+    }
+
+    /// The newest task of a slot fails its checks from now on.
+    fn sicken(&mut self, id: &ServiceId, slot: &str) {
+        let of_slot = self.cluster.tasks_of(id).filter(|task| task.slot.to_string() == slot);
+        let newest = of_slot.max_by_key(|task| task.id.clone()).cloned().unwrap();
+        let state = TaskState::Running { since: self.now, health: Health::Unhealthy };
+        self.comes(&newest.id, state);
+    }
+
+    fn join(&mut self, name: &str, settings: &BTreeMap<&str, &str>) {
+        let cpus = settings.get("cpus").map_or(64, |cpus| cpus.parse::<u64>().unwrap());
+        let zone = settings.get("zone").copied().unwrap_or("z");
+        let node = Node {
+            id: id(name),
+            hostname: name.to_owned(),
+            engine: name.to_owned(),
+            zone: zone.to_owned(),
+            arch: "amd64".to_owned(),
+            labels: BTreeMap::new(),
+            capacity: Resources { cpu_millis: cpus * 1_000, memory_bytes: 64 << 30 },
+            availability: Availability::Active,
+            pool: None,
+            ami: None,
+            instance_type: None,
+            os: None,
+            engine_version: None,
+            kernel_version: None,
+            drain: None,
+        };
+        self.nodes.insert(node.id.clone());
+        self.hear(&[Event::Joined(Box::new(node))]);
+    }
+
+    fn set(&mut self, name: &str, availability: Availability) {
+        self.hear(&[Event::SetAvailability { node: id(name), availability }]);
+    }
+
+    /// Another coordinator reads the store. The agents come to it and say how their tasks are.
+    fn take_over(&mut self) {
+        self.cluster = Cluster::load(&self.cluster.stored(), self.now);
+        self.hear(&[]);
+        for node in self.nodes.clone().difference(&self.silent.clone()) {
+            self.report_all(node);
+        }
+    }
+
+    fn return_from_silence(&mut self, node: &NodeId) {
+        self.silent.remove(node);
+        self.hear(&[Event::Heard { node: node.clone(), engine: EngineState::Ready }]);
+        self.report_all(node);
+    }
+
+    fn report_all(&mut self, node: &NodeId) {
+        let live = self.cluster.tasks_on(node).filter(|task| !task.state.is_final());
+        let tasks = live.map(|task| report(task, task.state.clone())).collect();
+        self.hear(&[Event::Reported { node: node.clone(), tasks, is_complete: true }]);
+    }
+
+    /// One step, and what it means to an operator.
+    fn hear(&mut self, events: &[Event]) {
+        let mut known = self.cluster.clone();
+        let done = step(&mut self.cluster, events, self.now);
+        let broken = invariant::check(&self.cluster);
+        assert!(broken.is_empty(), "{broken:?}");
+        self.wake_at = done.wake_at;
+        for reply in done.replies {
+            match reply {
+                Reply::Refused(refusal) => self.refuse(&refusal),
+                Reply::Noted | Reply::Accepted { .. } | Reply::Deployed(_) => {}
+            }
+        }
+        for change in &done.changes {
+            let news = narrate(&known, change);
+            known.apply(change);
+            news.into_iter().for_each(|news| self.tell(&known, &news));
+            if let Change::PutTask(task) = change {
+                self.react(task);
+            }
+        }
+        for (task, why) in done.notes {
+            let subject = self.cluster.tasks().get(&task).map(|task| short(task));
+            let line = format!("{} {} {why}", self.clock(), subject.unwrap_or_default());
+            if !self.told.iter().any(|told| told.ends_with(&why)) {
+                self.told.push(line);
+            }
+        }
+    }
+
+    fn refuse(&mut self, refusal: &Refusal) {
+        self.told.push(format!("refused: {refusal}"));
+    }
+
+    fn tell(&mut self, cluster: &Cluster, news: &Occurrence) {
+        let who = match &news.subject {
+            Subject::Service(id) => id.to_string(),
+            Subject::Node(node) => node.to_string(),
+            Subject::Task(task, service) => {
+                cluster.tasks().get(task).map_or_else(|| service.to_string(), |task| short(task))
+            }
+        };
+        let line = format!("{} {who} {}", self.clock(), news.message);
+        self.told.push(line);
+    }
+
+    fn clock(&self) -> String {
+        let seconds = self.now.since(self.began).as_secs();
+        format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
+    }
+
+    /// What the world does with a task that has changed.
+    fn react(&mut self, task: &Arc<Task>) {
+        let id = task.id.clone();
+        if task.desired != DesiredState::Run && !task.state.is_final() && task.node.is_some() {
+            self.due.retain(|(_, other), _| *other != id);
+            self.due.insert((self.now + REACTION, id), TaskState::Completed);
+            return;
+        }
+        if task.state != TaskState::Assigned || !self.started.insert(id.clone()) {
+            return;
+        }
+        let image = specs::number_of(&task.generation.spec.task.containers[0].image);
+        let fate = self.fates.get(&image).copied().unwrap_or(Fate::Works);
+        let since = self.now + REACTION;
+        let failed = |kind, reason: &str| TaskState::Failed { kind, reason: reason.to_owned() };
+        let (after, state) = match fate {
+            Fate::Works | Fate::Crashes => {
+                (REACTION, TaskState::Running { since, health: Health::Healthy })
+            }
+            Fate::Ends => (REACTION, failed(FailureKind::Application, "exit code 1")),
+            Fate::Unhealthy => (REACTION, TaskState::Running { since, health: Health::Unhealthy }),
+            Fate::Hangs => (REACTION, TaskState::Preparing),
+            Fate::NotPulled => (PULL, failed(FailureKind::Image, "the registry does not answer")),
+            Fate::HostFails => (REACTION, failed(FailureKind::Host, "the disk is full")),
+        };
+        self.due.insert((self.now + after, id), state);
+    }
+
+    /// Time passes: agents are heard, tasks start, stop and fail, and the coordinator looks when it wanted to.
+    fn wait(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            let second = Duration::from_secs(1);
+            self.now = self.now + second;
+            let since = self.now.since(self.began);
+            if since.as_secs().is_multiple_of(HEARTBEAT.as_secs()) {
+                let heard = self.nodes.difference(&self.silent).cloned();
+                let beat = |node| Event::Heard { node, engine: EngineState::Ready };
+                let beats: Vec<Event> = heard.map(beat).collect();
+                self.hear(&beats);
+            }
+            while let Some(((at, id), state)) = self.due.pop_first() {
+                if at > self.now {
+                    self.due.insert((at, id), state);
+                    break;
+                }
+                self.comes(&id, state);
+            }
+            if self.wake_at.is_some_and(|at| at <= self.now) {
+                self.hear(&[]);
+            }
+        }
+    }
+
+    fn comes(&mut self, id: &TaskId, state: TaskState) {
+        let Some(task) = self.cluster.tasks().get(id).cloned() else { return };
+        let Some(node) = task.node.clone() else { return };
+        if self.silent.contains(&node) || !self.nodes.contains(&node) {
+            // It is heard of when the node is.
+            return;
+        }
+        let image = specs::number_of(&task.generation.spec.task.containers[0].image);
+        let is_up = matches!(state, TaskState::Running { .. });
+        let crashes = self.fates.get(&image) == Some(&Fate::Crashes) && task.restarts == 0 && is_up;
+        let mut said = report(&task, state);
+        if crashes {
+            said.restarts = 1;
+            said.note = "exit code 1".to_owned();
+        }
+        self.hear(&[Event::Reported { node, tasks: vec![said], is_complete: false }]);
+    }
+
+    /// Each slot, and what runs there.
+    fn show(&mut self, id: &ServiceId) {
+        let Some(service) = self.cluster.services().get(id).cloned() else {
+            self.told.push(format!("{id} is not there"));
+            return;
+        };
+        let progress = view::service_progress(&self.cluster, &service, self.now);
+        self.told.push(format!(
+            "{id}: {} tasks serve in {} slots, {} have settled at generation {}",
+            progress.serving, progress.desired, progress.updated, service.target.number
+        ));
+        let live = self.cluster.tasks_of(id).filter(|task| !task.state.is_final());
+        let line = |task: &Arc<Task>| {
+            let node = task.node.as_ref().map_or_else(|| "no node".to_owned(), ToString::to_string);
+            let stops = if task.desired == DesiredState::Run { "" } else { ", stopping" };
+            format!("{} on {node}: {}{stops}", short(task), task.state)
+        };
+        let lines: Vec<String> = live.map(line).collect();
+        self.told.extend(lines);
+    }
+}
+
+fn report(task: &Task, state: TaskState) -> Report {
+    let (restarts, note, containers) = (task.restarts, String::new(), Vec::new());
+    Report { task: task.id.clone(), state, restarts, note, containers }
+}
+
+/// A task by its slot and generation: its own number means nothing to a reader.
+fn short(task: &Task) -> String {
+    format!("{} {} (generation {})", task.service, task.slot, task.generation.number)
+}
+
+fn id(name: &str) -> NodeId {
+    name.parse().unwrap()
+}
+
+fn service(name: &str) -> ServiceId {
+    name.parse().unwrap()
+}
+
+fn fate(words: &str) -> Fate {
+    match words {
+        "works" => Fate::Works,
+        "ends" => Fate::Ends,
+        "crashes" => Fate::Crashes,
+        "is unhealthy" => Fate::Unhealthy,
+        "hangs" => Fate::Hangs,
+        "can not be pulled" => Fate::NotPulled,
+        "meets a full disk" => Fate::HostFails,
+        _ => panic!("{words} is nothing that an image does"),
+    }
+}

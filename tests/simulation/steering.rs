@@ -1,0 +1,154 @@
+//! What rollouts do: a canary stays one until it is good, and what is paused stands still. Reckoned here once more, from what
+//! the documents say.
+
+use std::sync::Arc;
+
+use model::budget::Amount;
+use model::id::Slot;
+use model::rollout::{Rollout, Stage};
+use model::service::{Service, ServicePhase};
+use model::task::{DesiredState, StopCause, Task};
+
+use crate::coordinator_core::cluster::Cluster;
+
+use super::World;
+
+impl World {
+    /// Judges what a step has begun, stopped, and called done.
+    pub(crate) fn check_rollouts(&mut self, before: &Cluster) {
+        let mut wrong = Vec::new();
+        let cluster = &self.coordinator.cluster;
+        for service in cluster.services().values() {
+            let Some(was) = before.services().get(&service.id) else { continue };
+            wrong.extend(too_early(cluster, was, service));
+            if let Some(rollout) = held(was, service) {
+                let made = cluster.tasks_of(&service.id);
+                let made = made.filter(|task| !before.tasks().contains_key(&task.id));
+                let strays = made.filter(|task| !may_be_made(before, (service, rollout), task));
+                wrong.extend(strays.map(|task| format!("{} is made while it is held", task.id)));
+                wrong.extend(lost_old(cluster, before, service));
+            }
+        }
+        wrong.into_iter().for_each(|wrong| self.truth.accuse(wrong));
+    }
+}
+
+/// The rollout of the service, if it may not go everywhere before this step nor after it, and goes to the same template.
+fn held<'a>(was: &Service, service: &'a Service) -> Option<&'a Rollout> {
+    let of = |phase: &'a ServicePhase| match phase {
+        ServicePhase::Rolling(rollout) => Some(rollout),
+        ServicePhase::Steady | ServicePhase::Halted { .. } | ServicePhase::Removing => None,
+    };
+    let is_held = |rollout: &Rollout| rollout.is_paused() || rollout.stage != Stage::Everywhere;
+    let ServicePhase::Rolling(earlier) = &was.phase else { return None };
+    let rollout = of(&service.phase).filter(|rollout| is_held(rollout) && is_held(earlier))?;
+    let is_same = was.target.template == service.target.template;
+    let has_way_back =
+        service.stable.as_ref().is_some_and(|stable| stable.template != service.target.template);
+    (is_same && has_way_back && rollout.is_paused() == earlier.is_paused()).then_some(rollout)
+}
+
+/// The target comes only to canaries, and anew to where it was.
+fn may_be_made(before: &Cluster, (service, rollout): (&Service, &Rollout), task: &Task) -> bool {
+    if task.generation.template != service.target.template {
+        return true;
+    }
+    let of_slot = before.tasks_of(&service.id).filter(|other| other.slot == task.slot);
+    let newest = of_slot.max_by_key(|other| (other.created_at, other.id.clone()));
+    let was_there =
+        newest.is_some_and(|newest| newest.generation.template == service.target.template);
+    let is_canary = match (&task.slot, service.target.spec.update.canary) {
+        (Slot::Replica(number), Some(canary)) => {
+            let wanted = match service.target.spec.mode {
+                model::spec::Mode::Replicated { replicas } => replicas,
+                model::spec::Mode::Global | model::spec::Mode::Once => 1,
+            };
+            let most = match canary.slots {
+                Amount::Count(count) => count,
+                Amount::Percent(percent) => (wanted * u32::from(percent)).div_ceil(100),
+            };
+            *number <= most.max(1)
+        }
+        // Which nodes come first changes with the nodes.
+        (Slot::Node(_), Some(_)) => true,
+        (Slot::Replica(_) | Slot::Node(_), None) => false,
+    };
+    // Another task leaves its node: the one in its place is of the target as well.
+    let moves = before.tasks_of(&service.id).any(|other| {
+        other.slot == task.slot
+            && !other.state.is_final()
+            && other.generation.template == service.target.template
+    });
+    was_there || moves || is_canary && !rollout.is_paused()
+}
+
+/// What ran beside a canary is stopped only by drains and deaths.
+fn lost_old(cluster: &Cluster, before: &Cluster, service: &Service) -> Option<String> {
+    let ServicePhase::Rolling(Rollout { stage: Stage::Canary | Stage::Holding { .. }, .. }) =
+        &service.phase
+    else {
+        return None;
+    };
+    if service.target.spec.task.is_exclusive() {
+        return None;
+    }
+    let is_old = |task: &&Arc<Task>| task.generation.template != service.target.template;
+    let stopped = cluster.tasks_of(&service.id).filter(is_old).find(|task| {
+        let was = before.tasks().get(&task.id);
+        let is_news = was.is_some_and(|was| was.desired == DesiredState::Run);
+        let mut beside = cluster.tasks_of(&service.id).filter(is_old);
+        let is_double = beside.any(|other| {
+            other.slot == task.slot && other.id != task.id && other.desired == DesiredState::Run
+        });
+        // One that was missed on a silent node is not waited for.
+        let is_given_up = task.missed_at.is_some();
+        is_news
+            && !is_double
+            && !is_given_up
+            && matches!(task.slot, Slot::Replica(_))
+            && task.desired == (DesiredState::Stop { cause: StopCause::Update })
+    });
+    stopped.map(|task| {
+        let slot = cluster.tasks_of(&service.id).filter(|other| other.slot == task.slot);
+        let line = |task: &Arc<Task>| {
+            let was = before.tasks().get(&task.id).map(|was| (was.desired, was.state.clone()));
+            let (id, template) = (&task.id, task.generation.template);
+            format!("{id} {template} {:?} {:?}, was {was:?}", task.desired, task.state)
+        };
+        let (id, slot): (_, Vec<String>) = (&task.id, slot.map(line).collect());
+        format!("{id} is stopped though the canary beside it is not promoted: {slot:#?}")
+    })
+}
+
+/// A canary that is taken for settled serves, and so does everything that is called steady.
+fn too_early(cluster: &Cluster, was: &Service, service: &Service) -> Option<String> {
+    let slots = match (&was.phase, &service.phase) {
+        (ServicePhase::Rolling(earlier), ServicePhase::Rolling(rollout)) => {
+            let is_news = earlier.stage == Stage::Canary && rollout.stage != Stage::Canary;
+            let is_same = was.target.template == service.target.template;
+            let canary = service.target.spec.update.canary.filter(|_| is_news && is_same)?;
+            match canary.slots {
+                Amount::Count(count) => count,
+                Amount::Percent(_) => 1,
+            }
+        }
+        (ServicePhase::Rolling(_), ServicePhase::Steady) => match service.target.spec.mode {
+            model::spec::Mode::Replicated { replicas } => replicas,
+            model::spec::Mode::Global | model::spec::Mode::Once => return None,
+        },
+        (_, _) => return None,
+    };
+    let replicas = match service.target.spec.mode {
+        model::spec::Mode::Replicated { replicas } => replicas,
+        model::spec::Mode::Global | model::spec::Mode::Once => return None,
+    };
+    let serves = |number: &u32| {
+        cluster.tasks_of(&service.id).any(|task| {
+            task.slot == Slot::Replica(*number)
+                && task.generation.template == service.target.template
+                && task.state.serving_since().is_some()
+        })
+    };
+    let missing = (1..=slots.min(replicas)).find(|number| !serves(number));
+    missing.map(|slot| format!("{} moves on though slot {slot} does not serve", service.id))
+}
