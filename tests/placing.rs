@@ -35,7 +35,9 @@ fn tasks_are_spread_over_zones_and_then_over_nodes() {
 fn of_equal_nodes_the_one_that_has_the_image_is_chosen() {
     let mut story = Story::new(&[("a", "z"), ("b", "z"), ("c", "z")]);
     let digest = specs::image(0).digest().clone();
-    story.hear(&[Event::Images { node: id("c"), digests: [digest].into() }]);
+    let none = |name| Event::Images { node: id(name), digests: BTreeSet::new() };
+    let one = Event::Images { node: id("c"), digests: [digest].into() };
+    story.hear(&[none("a"), none("b"), one]);
     story.run("mail/front", 1);
     assert_eq!(nodes(&story, "mail/front"), ["c"]);
     // Spreading is worth more than a pull.
@@ -48,7 +50,8 @@ fn of_equal_nodes_the_one_that_has_the_image_is_chosen() {
 fn the_score_of_each_node_can_be_asked_for() {
     let mut story = Story::new(&[("a", "z"), ("b", "z")]);
     let digest = specs::image(0).digest().clone();
-    story.hear(&[Event::Images { node: id("b"), digests: [digest].into() }]);
+    let none = Event::Images { node: id("a"), digests: BTreeSet::new() };
+    story.hear(&[none, Event::Images { node: id("b"), digests: [digest].into() }]);
     story.run("mail/front", 1);
     let service = "mail/front".parse().unwrap();
     let task = story.cluster.tasks_of(&service).next().unwrap();

@@ -32,6 +32,9 @@ impl Story {
         let mut story = Self { cluster: Cluster::default(), now };
         for (name, zone) in nodes {
             story.hear(&[Event::Joined(Box::new(node(name, zone)))]);
+            // What it is to run is there.
+            let digests = (0..6).map(|number| specs::image(number).digest().clone()).collect();
+            story.hear(&[Event::Images { node: id(name), digests }]);
         }
         story
     }

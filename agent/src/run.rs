@@ -15,6 +15,7 @@ use agent_core::workload::{Engine as EngineState, Workload};
 use agent_core::{Step, garbage, step};
 use anyhow::Context;
 use model::id::{ClusterId, ContainerName, NodeId, ProjectName, TaskId};
+use model::image::Image;
 use model::resources::Resources;
 use model::time::Timestamp;
 use proto::convert::assignments_from_wire;
@@ -105,6 +106,11 @@ enum Input {
     Projects(BTreeSet<ProjectName>),
     /// It has none of this one any more.
     Left(ProjectName),
+    /// What was to be fetched for tasks to come is here, or why it is not.
+    Fetched {
+        image: Image,
+        outcome: Outcome,
+    },
     /// All images of the engine.
     Images {
         asked_at: Timestamp,
@@ -135,6 +141,8 @@ struct Agent {
     meter: ContainerMeter,
     leaving: Leaving,
     housekeeping: Housekeeping,
+    /// What is being fetched for tasks to come.
+    fetching: BTreeSet<Image>,
     /// What the coordinator was told last of the images here.
     told_images: Vec<String>,
     is_listing: bool,
@@ -190,6 +198,7 @@ pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<
         meter: ContainerMeter::default(),
         leaving: Leaving::default(),
         housekeeping,
+        fetching: BTreeSet::new(),
         told_images: Vec::new(),
         is_listing: false,
         list_again: false,
@@ -282,12 +291,16 @@ impl Agent {
                 None
             }
             Input::Done { task, container, kind, outcome } => {
-                let fetched = self.docker.as_ref().map(Docker::take_fetched).unwrap_or_default();
-                if !fetched.is_empty() {
-                    self.list_images();
-                }
-                self.housekeeping.note(fetched, self.clock.now());
+                self.note_fetched();
                 Some(Event::Done { task, container, kind, outcome })
+            }
+            Input::Fetched { image, outcome } => {
+                self.fetching.remove(&image);
+                if let Outcome::Failed(fault) = outcome {
+                    tracing::warn!(%image, why = fault.message, "an image for a task to come was not fetched");
+                }
+                self.note_fetched();
+                None
             }
             Input::Resolved(resolved) => {
                 self.say(Up::Resolved(resolved));
@@ -307,6 +320,15 @@ impl Agent {
                 None
             }
         }
+    }
+
+    /// Remembers what is here because of us, and says what is here now.
+    fn note_fetched(&mut self) {
+        let fetched = self.docker.as_ref().map(Docker::take_fetched).unwrap_or_default();
+        if !fetched.is_empty() {
+            self.list_images();
+        }
+        self.housekeeping.note(fetched, self.clock.now());
     }
 
     fn hear_engine(&mut self, heard: engine::Heard) -> Vec<Event> {
@@ -359,6 +381,10 @@ impl Agent {
                 Vec::new()
             }
             Down::Assignments(assignments) => self.assigned(&assignments).into_iter().collect(),
+            Down::Fetch(fetch) => {
+                self.fetch(&fetch);
+                Vec::new()
+            }
             Down::Resolve(ask) => {
                 self.resolve(ask);
                 Vec::new()

@@ -229,6 +229,7 @@ impl Loop {
             }
         }
         self.sessions.notify(&told);
+        self.sessions.fetch(&done.fetches);
     }
 
     fn commit(&mut self, done: &Step) -> Result<(), StoreError> {

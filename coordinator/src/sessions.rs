@@ -5,6 +5,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::id::NodeId;
+use model::image::Image;
+use proto::convert::image_to_wire;
 use proto::wire;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
@@ -132,6 +134,23 @@ impl Sessions {
             .iter()
             .filter_map(|node| inner.agents.get(node))
             .for_each(|agent| agent.stale.notify_one());
+    }
+
+    /// Has nodes fetch images. Who does not read is asked again by a later step.
+    pub(crate) fn fetch(&self, fetches: &BTreeMap<NodeId, BTreeSet<Image>>) {
+        if fetches.is_empty() {
+            return;
+        }
+        let inner = self.inner();
+        for (node, images) in fetches {
+            let Some(agent) = inner.agents.get(node) else { continue };
+            let fetch = wire::Fetch { images: images.iter().map(image_to_wire).collect() };
+            let message = wire::coordinator_message::Message::Fetch(fetch);
+            let sent = agent.outbox.try_send(wire::CoordinatorMessage { message: Some(message) });
+            if let Err(error) = sent {
+                tracing::debug!(%node, %error, "an agent was not told what to fetch");
+            }
+        }
     }
 
     /// Ends every session: all agents connect anew and say everything again.

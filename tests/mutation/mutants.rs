@@ -153,8 +153,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     bug(
         "what runs side by side is stopped first",
         RECONCILE,
-        "(old.is_empty(), runs && is_admitted, slot::starts_first(service))",
-        "(old.is_empty(), runs && is_admitted, !PLANTED && slot::starts_first(service))",
+        "if made.is_none() || slot::starts_first(service) {",
+        "if made.is_none() || !PLANTED && slot::starts_first(service) {",
     ),
     bug(
         "the dead come back",
@@ -335,5 +335,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         ROLLOUT,
         "wanted.truncate(canary.count(wanted.len()));",
         "if !PLANTED { wanted.truncate(canary.count(wanted.len())); }",
+    ),
+    bug(
+        "what runs is stopped before its node has what comes next",
+        RECONCILE,
+        "if !fetch::is_done(draft, service, &old) {",
+        "if !PLANTED && !fetch::is_done(draft, service, &old) {",
     ),
 ];

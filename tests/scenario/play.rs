@@ -31,6 +31,7 @@ enum Fate {
     Unhealthy,
     Hangs,
     NotPulled,
+    Missing,
     HostFails,
 }
 
@@ -45,6 +46,9 @@ pub(crate) struct Play {
     /// What was done with each task in the world: when it started and when it was told to stop.
     started: BTreeSet<TaskId>,
     due: BTreeMap<(Timestamp, TaskId), TaskState>,
+    /// What the engines have, and what they are fetching ahead.
+    images: BTreeMap<NodeId, BTreeSet<u32>>,
+    fetching: BTreeMap<(Timestamp, NodeId, u32), ()>,
     told: Vec<String>,
 }
 
@@ -61,6 +65,8 @@ impl Play {
             fates: BTreeMap::new(),
             started: BTreeSet::new(),
             due: BTreeMap::new(),
+            images: BTreeMap::new(),
+            fetching: BTreeMap::new(),
             told: Vec::new(),
         }
     }
@@ -104,7 +110,9 @@ impl Play {
             }
             ("heard", [name]) => self.return_from_silence(&id(name)),
             ("image", [number, words @ ..]) => {
-                self.fates.insert(number.parse().unwrap(), fate(&words.join(" ")));
+                let number = number.parse().unwrap();
+                self.fates.insert(number, fate(&words.join(" ")));
+                self.is_fetched(number);
             }
             ("sick", [name, slot]) => self.sicken(&service(name), slot),
             ("takeover", []) => self.take_over(),
@@ -113,6 +121,19 @@ impl Play {
             _ => panic!("`{command}` is no command"),
         }
         std::mem::take(&mut self.told)
+    }
+
+    /// What waited for an image that can be pulled now goes on soon.
+    fn is_fetched(&mut self, image: u32) {
+        let waits = |task: &&Arc<Task>| {
+            let of = specs::number_of(&task.generation.spec.task.containers[0].image);
+            task.state == TaskState::Fetching && of == image
+        };
+        let waiting = self.cluster.tasks().values().filter(waits).map(|task| task.id.clone());
+        let since = self.now + PULL;
+        let up = |id| ((since, id), TaskState::Running { since, health: Health::Healthy });
+        let up: Vec<_> = waiting.map(up).collect();
+        self.due.extend(up);
     }
 
     /// The newest task of a slot fails its checks from now on.
@@ -144,7 +165,19 @@ impl Play {
             drain: None,
         };
         self.nodes.insert(node.id.clone());
+        let id = node.id.clone();
         self.hear(&[Event::Joined(Box::new(node))]);
+        self.has(&id, None);
+    }
+
+    /// The engine of a node has one image more, or says for the first time which it has.
+    fn has(&mut self, node: &NodeId, image: Option<u32>) {
+        let images = self.images.entry(node.clone()).or_default();
+        let is_news = image.is_none_or(|image| images.insert(image));
+        let digests = images.iter().map(|number| specs::image(*number).digest().clone()).collect();
+        if is_news {
+            self.hear(&[Event::Images { node: node.clone(), digests }]);
+        }
     }
 
     fn set(&mut self, name: &str, availability: Availability) {
@@ -157,6 +190,7 @@ impl Play {
         self.hear(&[]);
         for node in self.nodes.clone().difference(&self.silent.clone()) {
             self.report_all(node);
+            self.has(node, None);
         }
     }
 
@@ -191,6 +225,17 @@ impl Play {
             news.into_iter().for_each(|news| self.tell(&known, &news));
             if let Change::PutTask(task) = change {
                 self.react(task);
+            }
+        }
+        for (node, images) in done.fetches {
+            for image in images {
+                let number = specs::number_of(&image);
+                let line = format!("{} {node} is asked to fetch image {number}", self.clock());
+                if !self.fetching.keys().any(|(_, other, asked)| (other, *asked) == (&node, number))
+                {
+                    self.told.push(line);
+                    self.fetching.insert((self.now + PULL, node.clone(), number), ());
+                }
             }
         }
         for (task, why) in done.notes {
@@ -245,7 +290,8 @@ impl Play {
             Fate::Ends => (REACTION, failed(FailureKind::Application, "exit code 1")),
             Fate::Unhealthy => (REACTION, TaskState::Running { since, health: Health::Unhealthy }),
             Fate::Hangs => (REACTION, TaskState::Preparing),
-            Fate::NotPulled => (PULL, failed(FailureKind::Image, "the registry does not answer")),
+            Fate::NotPulled => (REACTION, TaskState::Fetching),
+            Fate::Missing => (REACTION, failed(FailureKind::Image, "there is no such image")),
             Fate::HostFails => (REACTION, failed(FailureKind::Host, "the disk is full")),
         };
         self.due.insert((self.now + after, id), state);
@@ -271,8 +317,24 @@ impl Play {
                 }
                 self.comes(&id, state);
             }
+            self.fetch();
             if self.wake_at.is_some_and(|at| at <= self.now) {
                 self.hear(&[]);
+            }
+        }
+    }
+
+    /// What was to be fetched ahead is there, if it can be.
+    fn fetch(&mut self) {
+        while let Some(((at, node, image), ())) = self.fetching.pop_first() {
+            if at > self.now {
+                self.fetching.insert((at, node, image), ());
+                return;
+            }
+            if self.fates.get(&image) != Some(&Fate::NotPulled) && !self.silent.contains(&node) {
+                let line = format!("{} {node} has fetched image {image}", self.clock());
+                self.told.push(line);
+                self.has(&node, Some(image));
             }
         }
     }
@@ -292,7 +354,10 @@ impl Play {
             said.restarts = 1;
             said.note = "exit code 1".to_owned();
         }
-        self.hear(&[Event::Reported { node, tasks: vec![said], is_complete: false }]);
+        self.hear(&[Event::Reported { node: node.clone(), tasks: vec![said], is_complete: false }]);
+        if is_up {
+            self.has(&node, Some(image));
+        }
     }
 
     /// Each slot, and what runs there.
@@ -343,6 +408,7 @@ fn fate(words: &str) -> Fate {
         "is unhealthy" => Fate::Unhealthy,
         "hangs" => Fate::Hangs,
         "can not be pulled" => Fate::NotPulled,
+        "does not exist" => Fate::Missing,
         "meets a full disk" => Fate::HostFails,
         _ => panic!("{words} is nothing that an image does"),
     }

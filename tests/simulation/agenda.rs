@@ -1,6 +1,6 @@
 //! What is going to happen, in the order of time; at the same instant in the order in which it was written down.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::id::NodeId;
 use model::node::Node;
@@ -37,6 +37,7 @@ pub(crate) enum Happening {
 pub(crate) enum Up {
     Hello(Box<Node>),
     Beat { engine_ready: bool },
+    Images(BTreeSet<u32>),
     Report { tasks: Vec<Report>, extent: Extent, orphans: Vec<OrphanReport>, engine_ready: bool },
 }
 
@@ -53,6 +54,7 @@ pub(crate) enum Down {
     Welcome,
     Assignments(Assignments),
     RemoveOrphans(Vec<String>),
+    Fetch(BTreeSet<u32>),
 }
 
 #[derive(Debug, Clone)]
@@ -88,6 +90,11 @@ pub(crate) enum ForEngine {
     Glance {
         life: u64,
         id: String,
+    },
+    /// Images are fetched ahead.
+    Fetch {
+        life: u64,
+        images: BTreeSet<u32>,
     },
     /// A container ends by itself.
     End {

@@ -1,6 +1,7 @@
 //! The rim of the simulated agents: what `run.rs` of the agent does, with a disk that crashes interrupt, an engine that
 //! is late, and a network that loses, repeats and overtakes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use model::id::NodeId;
@@ -93,11 +94,41 @@ impl World {
             machine.note_told(&message);
         }
         match message {
-            Down::Welcome => self.say_everything(node),
+            Down::Welcome => {
+                self.say_everything(node);
+                self.say_images(node);
+            }
+            Down::Fetch(images) => self.fetch(node, images),
             Down::Assignments(assigned) => self.agent_steps(node, &[Event::Assigned(assigned)]),
             Down::RemoveOrphans(containers) => {
                 self.agent_steps(node, &[Event::OrphansConfirmed { containers }]);
             }
+        }
+    }
+
+    pub(crate) fn say_images(&mut self, node: &NodeId) {
+        let machine = self.machines.get(node).filter(|machine| machine.engine.is_up);
+        let Some(images) = machine.map(|machine| machine.engine.images.clone()) else { return };
+        self.say(node, Up::Images(images));
+    }
+
+    fn fetch(&mut self, node: &NodeId, images: BTreeSet<u32>) {
+        let Some(life) = self.machines.get(node).map(|machine| machine.life) else { return };
+        let after = self.engine_delay();
+        let what = ForEngine::Fetch { life, images };
+        self.after(after, Happening::Engine { node: node.clone(), what });
+    }
+
+    /// The engine has what it could get, and the agent says so.
+    pub(crate) fn fetched(&mut self, node: &NodeId, life: u64, images: BTreeSet<u32>) {
+        let fails = self.chance.percent(self.odds.engine_fault);
+        let Some(machine) = self.machines.get_mut(node) else { return };
+        if fails || !machine.engine.is_up {
+            return;
+        }
+        machine.engine.images.extend(images);
+        if machine.life == life {
+            self.say_images(node);
         }
     }
 

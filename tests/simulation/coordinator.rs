@@ -18,6 +18,7 @@ use crate::coordinator_core::{step, view};
 use super::World;
 use super::agenda::{Down, Extent, ForAgent, Happening, Up};
 use super::flaw::Flaw;
+use super::specs;
 
 /// From what is heard until it is looked at.
 const BATCH: Duration = Duration::from_millis(200);
@@ -82,6 +83,12 @@ impl World {
         let node = node.clone();
         match message {
             Up::Hello(_) => {}
+            Up::Images(images) => {
+                let digests =
+                    images.into_iter().map(|number| specs::image(number).digest().clone());
+                let digests = digests.collect();
+                self.coordinator.inbox.push(Event::Images { node, digests });
+            }
             Up::Beat { engine_ready } => {
                 let engine = state(engine_ready);
                 self.coordinator.inbox.push(Event::Heard { node, engine });
@@ -163,6 +170,10 @@ impl World {
             return self.crash_coordinator();
         }
         self.publish(&before, &done.changes);
+        for (node, images) in &done.fetches {
+            let images = images.iter().map(specs::number_of).collect();
+            self.tell(node, Down::Fetch(images));
+        }
         if !self.coordinator.inbox.is_empty() {
             return self.turn_within(Duration::from_millis(1));
         }

@@ -53,7 +53,7 @@ impl Check {
 pub(crate) struct Docker {
     pub(crate) is_up: bool,
     pub(crate) held: BTreeMap<String, Held>,
-    images: BTreeSet<u32>,
+    pub(crate) images: BTreeSet<u32>,
 }
 
 impl Docker {

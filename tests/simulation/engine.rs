@@ -22,6 +22,7 @@ impl World {
         match what {
             ForEngine::Perform { life, order } => self.perform(node, life, order),
             ForEngine::List { life, asked_at } => self.listed(node, life, asked_at),
+            ForEngine::Fetch { life, images } => self.fetched(node, life, images),
             ForEngine::Glance { life, id } => self.glanced(node, life, &id),
             ForEngine::End { id, exit } => self.ends(node, &id, exit),
             ForEngine::Up => {
@@ -29,6 +30,7 @@ impl World {
                     machine.engine.is_up = true;
                     let what = ForEngine::List { life: machine.life, asked_at: self.now };
                     self.engine_hears(node, what);
+                    self.say_images(node);
                 }
             }
         }
@@ -56,7 +58,11 @@ impl World {
         {
             machine.trouble(&order.task, &order.container);
         }
+        let is_pull = matches!(order.action, Action::Pull { .. });
         self.answer(node, life, order, if is_lost { unknown() } else { outcome });
+        if is_pull {
+            self.say_images(node);
+        }
     }
 
     /// The engine says no, for reasons of its own.

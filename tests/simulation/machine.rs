@@ -98,7 +98,7 @@ impl Machine {
     /// Writes down what gives the agent the right to stop something.
     pub(crate) fn note_told(&mut self, message: &Down) {
         match message {
-            Down::Welcome => {}
+            Down::Welcome | Down::Fetch(_) => {}
             Down::Assignments(assigned) => {
                 let told = assigned.tasks.iter().filter(|task| task.desired != DesiredState::Run);
                 self.ledger.told_to_stop.extend(told.map(|task| task.task.clone()));

@@ -8,6 +8,7 @@ use model::id::Slot;
 use model::rollout::{Rollout, Stage};
 use model::service::{Service, ServicePhase};
 use model::task::{DesiredState, StopCause, Task};
+use model::time::Timestamp;
 
 use crate::coordinator_core::cluster::Cluster;
 
@@ -21,6 +22,7 @@ impl World {
         for service in cluster.services().values() {
             let Some(was) = before.services().get(&service.id) else { continue };
             wrong.extend(too_early(cluster, was, service));
+            wrong.extend(too_soon(cluster, before, (service, self.now)));
             if let Some(rollout) = held(was, service) {
                 let made = cluster.tasks_of(&service.id);
                 let made = made.filter(|task| !before.tasks().contains_key(&task.id));
@@ -118,6 +120,38 @@ fn lost_old(cluster: &Cluster, before: &Cluster, service: &Service) -> Option<St
         let (id, slot): (_, Vec<String>) = (&task.id, slot.map(line).collect());
         format!("{id} is stopped though the canary beside it is not promoted: {slot:#?}")
     })
+}
+
+/// What can not run twice is stopped for an update only where the images of what comes next are.
+fn too_soon(
+    cluster: &Cluster,
+    before: &Cluster,
+    (service, now): (&Service, Timestamp),
+) -> Option<String> {
+    if !service.target.spec.task.is_exclusive() {
+        return None;
+    }
+    let containers = service.target.spec.task.containers.iter();
+    let digests: Vec<_> = containers.map(|container| container.image.digest()).collect();
+    let is_ready = |task: &Arc<Task>| {
+        let node = task.node.as_ref().and_then(|node| cluster.nodes().get(node));
+        let Some(node) = node.filter(|node| cluster.takes_work(node, now)) else { return true };
+        let images = cluster.images(&node.id);
+        images.is_some_and(|images| digests.iter().all(|digest| images.contains(*digest)))
+    };
+    let stopped = cluster.tasks_of(&service.id).find(|task| {
+        let was = before.tasks().get(&task.id);
+        was.is_some_and(|was| was.desired == DesiredState::Run)
+            && task.desired == (DesiredState::Stop { cause: StopCause::Update })
+            && task.state.serving_since().is_some()
+            && !is_ready(task)
+    });
+    let beside = |task: &Task| {
+        let beside = before.tasks_of(&service.id);
+        beside.filter(|other| other.slot == task.slot && !other.state.is_final()).count()
+    };
+    let stopped = stopped.filter(|task| beside(task) == 1)?;
+    Some(format!("{} is stopped before its node has what comes next", stopped.id))
 }
 
 /// A canary that is taken for settled serves, and so does everything that is called steady.

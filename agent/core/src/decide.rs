@@ -10,7 +10,7 @@ use crate::Order;
 use crate::action::{Action, Launch};
 use crate::observed::{Container, Status};
 use crate::restart::{self, Verdict};
-use crate::unit::{Part, Unit};
+use crate::unit::{Doubt, Part, Unit};
 use crate::workload::{Engine, Workload};
 use crate::{brake, health, orphan, report};
 
@@ -46,7 +46,11 @@ pub(crate) fn decide(workload: &mut Workload, now: Timestamp) -> Vec<Order> {
 pub(crate) fn wake_at(workload: &Workload, now: Timestamp) -> Option<Timestamp> {
     let units = workload.units.values().flat_map(|unit| {
         let waits = unit.parts.iter().filter(|_| unit.doing.is_none()).map(|part| part.not_before);
-        waits.chain(unit.braked_until).chain(health::wake_at(unit))
+        let doubt = match unit.doubt {
+            Some(Doubt::Until(until)) => Some(until),
+            Some(Doubt::Unlisted) | None => None,
+        };
+        waits.chain(doubt).chain(unit.braked_until).chain(health::wake_at(unit))
     });
     let all = units.chain(orphan::wake_at(workload)).chain(report::wake_at(workload));
     all.filter(|at| *at > now).min()
@@ -245,7 +249,9 @@ fn observe(unit: &mut Unit, now: Timestamp) {
         return;
     }
     if !unit.wants_to_run() && !unit.is_alive() && unit.doing.is_none() {
-        unit.state = TaskState::Completed;
+        if !unit.is_in_doubt(now) {
+            unit.state = TaskState::Completed;
+        }
         return;
     }
     let lasting = |part: &&Part| !unit.prepares(&part.name);
@@ -258,6 +264,9 @@ fn observe(unit: &mut Unit, now: Timestamp) {
 }
 
 fn not_up(unit: &Unit) -> TaskState {
+    if unit.parts.iter().any(|part| part.needs_image) {
+        return TaskState::Fetching;
+    }
     let is_begun = unit.parts.iter().any(|part| part.attempt > 0);
     if is_begun { TaskState::Preparing } else { unit.state.clone() }
 }
@@ -270,6 +279,7 @@ fn running(unit: &Unit, now: Timestamp) -> TaskState {
         TaskState::Running { health: before, .. } if *before == health => unit.state.clone(),
         TaskState::Pending
         | TaskState::Assigned
+        | TaskState::Fetching
         | TaskState::Preparing
         | TaskState::Running { .. }
         | TaskState::Completed

@@ -109,6 +109,7 @@ fn list(workload: &mut Workload, asked_at: Timestamp, containers: &[Container], 
                 there.iter().filter(|found| found.container == part.name).copied().collect();
             refresh(part, &of_part, asked_at, now);
         }
+        unit.doubt(now);
     }
     orphan::refresh(workload, by_task.into_values().flatten().collect(), now);
 }

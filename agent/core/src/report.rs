@@ -53,6 +53,7 @@ fn note(unit: &Unit) -> String {
         TaskState::Completed | TaskState::Failed { .. } | TaskState::Lost => String::new(),
         TaskState::Pending
         | TaskState::Assigned
+        | TaskState::Fetching
         | TaskState::Preparing
         | TaskState::Running { .. } => unit.note.clone(),
     }

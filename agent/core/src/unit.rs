@@ -1,5 +1,7 @@
 //! One task as the agent knows it: what is wanted, what was seen, and what is being done.
 
+use std::time::Duration;
+
 use model::id::ContainerName;
 use model::spec::{ContainerSpec, DependencyCondition};
 use model::task::{DesiredState, Exit, Health, TaskState};
@@ -10,6 +12,9 @@ use crate::assignment::Assignment;
 use crate::event::Report;
 use crate::observed::{Container, Status};
 use crate::workload::SavedPart;
+
+/// For so long an engine may take to carry out what an agent has asked that was killed since: two lists are made meanwhile.
+pub(crate) const IN_FLIGHT: Duration = Duration::from_secs(30);
 
 /// One task.
 #[derive(Debug, Clone)]
@@ -26,12 +31,24 @@ pub(crate) struct Unit {
     pub(crate) is_leaving: bool,
     /// It was told to stop, and the brake has not looked at that yet: it waits for a good list.
     pub(crate) is_unjudged: bool,
+    /// What the agent of before has ordered may still happen.
+    pub(crate) doubt: Option<Doubt>,
     /// The brake holds its tombstone back until then.
     pub(crate) braked_until: Option<Timestamp>,
     pub(crate) note: String,
     pub(crate) reported: Option<Report>,
     /// What the journal says of it; none when it says nothing.
     pub(crate) journalled: Option<Entry>,
+}
+
+/// Whether a container may still come that nobody waits for: an agent that was killed leaves requests behind, which the
+/// engine carries out when it comes to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// The engine has not been asked since.
+    Unlisted,
+    /// One was about to be made, and is not there: by then it would be.
+    Until(Timestamp),
 }
 
 /// What the journal has to say of a task: whether it is wanted, whether it is over, and how far each part has come.
@@ -200,6 +217,7 @@ impl Unit {
             doing: None,
             stray: None,
             is_leaving: false,
+            doubt: None,
             braked_until: None,
             note: String::new(),
             reported: None,
@@ -213,6 +231,26 @@ impl Unit {
             is_over: self.state.is_final(),
             parts: self.parts.iter().map(|part| (part.attempt, part.is_over)).collect(),
         }
+    }
+
+    /// Says whether the engine may still make a container of it.
+    pub(crate) fn is_in_doubt(&self, now: Timestamp) -> bool {
+        match self.doubt {
+            Some(Doubt::Unlisted) => true,
+            Some(Doubt::Until(until)) => now < until,
+            None => false,
+        }
+    }
+
+    /// A list has come: what was about to be made is there, or may still come.
+    pub(crate) fn doubt(&mut self, now: Timestamp) {
+        let is_missing = |part: &Part| part.attempt > 0 && !part.is_over && part.seen.is_none();
+        let is_any = self.parts.iter().any(is_missing);
+        self.doubt = match self.doubt {
+            Some(Doubt::Unlisted) if is_any => Some(Doubt::Until(now + IN_FLIGHT)),
+            doubt @ Some(Doubt::Until(_)) if is_any => doubt,
+            Some(Doubt::Unlisted | Doubt::Until(_)) | None => None,
+        };
     }
 
     pub(crate) fn wants_to_run(&self) -> bool {

@@ -12,7 +12,7 @@ use crate::event::{OrphanReport, Report};
 use crate::observed::{Container, Sign};
 use crate::orphan::{self, Orphan};
 use crate::report;
-use crate::unit::{Part, Unit};
+use crate::unit::{Doubt, Part, Unit};
 
 /// All that an agent knows: what is wanted, what was seen, and what is being done.
 #[derive(Debug, Clone, Default)]
@@ -72,6 +72,7 @@ impl Workload {
         let units = saved.into_iter().map(|saved| {
             let mut unit = Unit::new(saved.assignment);
             unit.state = saved.state;
+            unit.doubt = (!unit.state.is_final()).then_some(Doubt::Unlisted);
             for SavedPart { name, attempt, is_over } in saved.parts {
                 if let Some(part) = unit.part_mut(&name) {
                     (part.attempt, part.is_over) = (attempt, is_over);

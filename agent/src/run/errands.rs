@@ -9,6 +9,7 @@ use agent_core::event::OrderKind;
 use agent_core::{Order, garbage};
 use model::id::{ProjectName, TaskId};
 use model::time::Timestamp;
+use proto::convert::image_from_wire;
 use proto::wire;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -151,6 +152,29 @@ impl Agent {
             let found = docker.glance(&id).await.map(Box::new);
             drop(inputs.send(Input::Looked(found)).await);
         });
+    }
+
+    /// Fetches images for tasks to come, each once at a time.
+    pub(super) fn fetch(&mut self, fetch: &wire::Fetch) {
+        let Some(docker) = self.docker.clone() else { return };
+        for image in &fetch.images {
+            let image = match image_from_wire(image) {
+                Ok(image) => image,
+                Err(error) => {
+                    tracing::warn!(%error, "an image that is to be fetched is not named well");
+                    continue;
+                }
+            };
+            if !self.fetching.insert(image.clone()) {
+                continue;
+            }
+            let (docker, inputs) = (docker.clone(), self.inputs.clone());
+            tokio::spawn(async move {
+                let outcome = docker.perform(&Action::Pull { image: image.clone() }).await;
+                // The loop is gone only when the agent is.
+                drop(inputs.send(Input::Fetched { image, outcome }).await);
+            });
+        }
     }
 
     pub(super) fn resolve(&self, ask: wire::Resolve) {

@@ -10,6 +10,7 @@ pub(crate) fn task_state(state: Option<&wire::TaskState>) -> &'static str {
     match state.and_then(|state| state.kind.as_ref()) {
         Some(Kind::Pending(_)) => "pending",
         Some(Kind::Assigned(_)) => "assigned",
+        Some(Kind::Fetching(_)) => "fetching",
         Some(Kind::Preparing(_)) => "preparing",
         Some(Kind::Running(_)) => "running",
         Some(Kind::Completed(_)) => "completed",

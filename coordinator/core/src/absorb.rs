@@ -66,6 +66,8 @@ fn see_images(draft: &mut Draft<'_>, node: &NodeId, digests: &BTreeSet<Digest>) 
         draft.cluster.waiting.remove(service);
         draft.touch(service);
     }
+    let fetching = std::mem::take(&mut draft.cluster.fetching);
+    fetching.iter().for_each(|service| draft.touch(service));
     Reply::Noted
 }
 
@@ -352,7 +354,10 @@ fn report(draft: &mut Draft<'_>, node: &NodeId, reports: &[Report]) -> Reply {
         if task.node.as_ref() != Some(node) || !task.state.may_become(&report.state) {
             continue;
         }
+        let has_fetched = task.state == TaskState::Fetching && report.state != TaskState::Fetching;
+        let clock_since = if has_fetched { Some(draft.now) } else { task.clock_since };
         let seen = Task {
+            clock_since,
             state: report.state.clone(),
             restarts: task.restarts.max(report.restarts),
             note: report.note.clone(),

@@ -152,6 +152,8 @@ pub struct Cluster {
     pub(crate) most: Bound,
     /// Not stored: services with tasks that found no node.
     pub(crate) waiting: BTreeSet<ServiceId>,
+    /// Not stored: services that wait for images on nodes.
+    pub(crate) fetching: BTreeSet<ServiceId>,
     /// Not stored: services that could not spare a task.
     pub(crate) withheld: BTreeSet<ServiceId>,
     /// Nodes that are being emptied.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::id::{NodeId, ServiceId, Slot, TaskId};
+use model::image::Image;
 use model::service::{Service, ServicePhase};
 use model::task::{DesiredState, StopCause, Task, TaskState};
 use model::time::Timestamp;
@@ -23,6 +24,8 @@ pub(crate) struct Draft<'a> {
     /// Tasks that were made and are not written yet: reconcile leaves them to place, so that most are written once and not
     /// twice. There is room for them.
     pub(crate) made: Vec<Task>,
+    /// Images that nodes are to have before what runs there is stopped.
+    pub(crate) fetches: BTreeMap<NodeId, BTreeSet<Image>>,
     changes: Vec<Change>,
     notes: BTreeMap<TaskId, String>,
 }
@@ -30,8 +33,8 @@ pub(crate) struct Draft<'a> {
 impl<'a> Draft<'a> {
     pub(crate) fn new(cluster: &'a mut Cluster, now: Timestamp) -> Self {
         let (admitted, reach, notes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let (made, changes) = (Vec::new(), Vec::new());
-        Self { cluster, now, admitted, reach, made, changes, notes }
+        let (made, changes, fetches) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { cluster, now, admitted, reach, made, fetches, changes, notes }
     }
 
     /// How many more changes fit into this step.
@@ -130,6 +133,7 @@ impl<'a> Draft<'a> {
         let silence = is_watching.then_some(self.cluster.silence.look_at);
         let deadline = self.cluster.next_deadline();
         let wake_at = due.into_iter().chain(silence).chain(deadline).min();
-        Step { changes: self.changes, notes: self.notes, wake_at, replies: Vec::new() }
+        let Self { changes, notes, fetches, .. } = self;
+        Step { changes, notes, fetches, wake_at, replies: Vec::new() }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::id::{NodeId, TaskId};
+use model::image::Image;
 use model::node::DrainCause;
 use model::task::{DesiredState, Health, Task, TaskState};
 use model::time::Timestamp;
@@ -82,6 +83,7 @@ struct World {
     cluster: Cluster,
     now: Timestamp,
     wake_at: Option<Timestamp>,
+    fetches: BTreeMap<NodeId, BTreeSet<Image>>,
     /// Those that are heard now, and go on being heard.
     heard: Vec<(NodeId, Sighting)>,
 }
@@ -93,7 +95,8 @@ impl World {
         cluster.bound(usize::MAX);
         let heard = cluster.nodes().values().filter(|node| cluster.takes_work(node, now));
         let heard = heard.filter_map(|node| Some((node.id.clone(), cluster.sighting(&node.id)?)));
-        Self { heard: heard.collect(), now, wake_at: None, cluster }
+        let (heard, fetches) = (heard.collect(), BTreeMap::new());
+        Self { heard, now, wake_at: None, fetches, cluster }
     }
 
     fn turn(&mut self, events: &[Event]) -> Result<(), Refusal> {
@@ -102,6 +105,7 @@ impl World {
         }
         let done = step(&mut self.cluster, events, self.now);
         self.wake_at = done.wake_at;
+        self.fetches = done.fetches;
         let refused = |reply| match reply {
             Reply::Refused(refusal) => Some(refusal),
             Reply::Noted | Reply::Accepted { .. } | Reply::Deployed(_) => None,
@@ -115,9 +119,10 @@ impl World {
         let report = |task: &Task| {
             let state = match (task.desired, &task.state) {
                 (DesiredState::Stop { .. }, state) if !state.is_final() => TaskState::Completed,
-                (DesiredState::Run, TaskState::Assigned | TaskState::Preparing) => {
-                    TaskState::Running { since: now, health: Health::Healthy }
-                }
+                (
+                    DesiredState::Run,
+                    TaskState::Assigned | TaskState::Fetching | TaskState::Preparing,
+                ) => TaskState::Running { since: now, health: Health::Healthy },
                 (DesiredState::Run, TaskState::Running { health: Health::Starting, .. }) => {
                     TaskState::Running { since: now, health: Health::Healthy }
                 }
@@ -128,7 +133,18 @@ impl World {
             let node = task.node.clone().filter(|node| self.is_heard(node))?;
             Some(Event::Reported { node, tasks: vec![report], is_complete: false })
         };
-        self.cluster.tasks().values().filter_map(|task| report(task)).collect()
+        let reports = self.cluster.tasks().values().filter_map(|task| report(task));
+        reports.chain(self.fetched()).collect()
+    }
+
+    /// What nodes were asked to fetch is there.
+    fn fetched(&self) -> impl Iterator<Item = Event> {
+        self.fetches.iter().map(|(node, images)| {
+            let there = self.cluster.images(node).map(|there| (**there).clone());
+            let mut digests = there.unwrap_or_default();
+            digests.extend(images.iter().map(|image| image.digest().clone()));
+            Event::Images { node: node.clone(), digests }
+        })
     }
 
     fn is_heard(&self, node: &NodeId) -> bool {

@@ -19,9 +19,10 @@ mod plan;
 mod request;
 pub mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use model::id::TaskId;
+use model::id::{NodeId, TaskId};
+use model::image::Image;
 use model::time::Timestamp;
 
 use crate::cluster::{Change, Cluster};
@@ -38,6 +39,8 @@ pub struct Step {
     pub replies: Vec<Reply>,
     /// When time alone will change something, if ever.
     pub wake_at: Option<Timestamp>,
+    /// Images that nodes are to fetch for tasks to come. Whoever does not hear of it is asked again by a later step.
+    pub fetches: BTreeMap<NodeId, BTreeSet<Image>>,
     /// Why tasks wait, in the operator's words.
     pub notes: BTreeMap<TaskId, String>,
 }

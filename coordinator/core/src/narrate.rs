@@ -150,6 +150,8 @@ fn task_news(before: Option<&Task>, task: &Task) -> Option<String> {
     match &task.state {
         TaskState::Pending => None,
         TaskState::Assigned => task.node.as_ref().map(|node| format!("is placed on {node}")),
+        TaskState::Fetching if task.note.is_empty() => Some("fetches its images".to_owned()),
+        TaskState::Fetching => Some(format!("fetches its images: {}", task.note)),
         TaskState::Preparing if task.note.is_empty() => Some("is being prepared".to_owned()),
         TaskState::Preparing => Some(format!("is being prepared: {}", task.note)),
         TaskState::Running { health, .. } => Some(running(*health).to_owned()),

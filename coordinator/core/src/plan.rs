@@ -5,6 +5,7 @@ pub(crate) mod budget;
 mod collect;
 pub(crate) mod depend;
 mod drain;
+pub(crate) mod fetch;
 pub(crate) mod leaving;
 mod liveness;
 pub(crate) mod place;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use model::id::{NodeId, ServiceId, Slot, TaskId};
+use model::image::Image;
 use model::node::{Availability, DrainPhase, Node};
 use model::service::{Service, ServicePhase};
 use model::task::Task;
@@ -13,7 +14,7 @@ use crate::event::EngineState;
 use crate::plan::budget::Purpose;
 use crate::plan::place::{self, filter};
 use crate::plan::slot::{self, Progress};
-use crate::plan::{budget, depend, leaving, rollout};
+use crate::plan::{budget, depend, fetch, leaving, rollout};
 
 pub use crate::plan::budget::Short;
 pub use crate::plan::leaving::Wait;
@@ -93,6 +94,26 @@ pub fn withheld(cluster: &Cluster, service: &Service, now: Timestamp) -> Option<
     let old = tasks.filter(|tasks| slot::progress(tasks, service, now) == Progress::Old);
     let mut serving = old.flatten().filter(|task| task.state.serving_since().is_some());
     budget::ask(cluster, service, serving.next()?, Purpose::Rollout).err()
+}
+
+/// A node that has to fetch an image before the rollout of the service stops what runs there, and which.
+#[must_use]
+pub fn fetching(cluster: &Cluster, service: &Service) -> Option<(NodeId, Image)> {
+    match service.phase {
+        ServicePhase::Rolling(_) if !slot::starts_first(service) => {}
+        ServicePhase::Rolling(_)
+        | ServicePhase::Steady
+        | ServicePhase::Halted { .. }
+        | ServicePhase::Removing => return None,
+    }
+    let is_old = |task: &&Arc<Task>| {
+        task.is_wanted() && task.state.serving_since().is_some() && !slot::is_current(task, service)
+    };
+    let old = cluster.tasks_of(&service.id).filter(is_old);
+    old.filter_map(|task| task.node.clone()).find_map(|node| {
+        let image = fetch::lacking(cluster, service, &node)?.into_iter().next()?;
+        Some((node, image))
+    })
 }
 
 /// Says whether nothing of this will change before the deadline unless somebody does something.

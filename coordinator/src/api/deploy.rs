@@ -202,6 +202,7 @@ fn planned(
         note: match task.state {
             TaskState::Pending => notes.get(&task.id).cloned().unwrap_or_default(),
             TaskState::Assigned
+            | TaskState::Fetching
             | TaskState::Preparing
             | TaskState::Running { .. }
             | TaskState::Completed

@@ -158,6 +158,7 @@ fn sentence(state: &State, task: &Task) -> String {
         TaskState::Failed { reason, .. } => reason.clone(),
         TaskState::Pending => state.notes.get(&task.id).cloned().unwrap_or_default(),
         TaskState::Assigned
+        | TaskState::Fetching
         | TaskState::Preparing
         | TaskState::Running { .. }
         | TaskState::Completed

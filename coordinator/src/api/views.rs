@@ -33,6 +33,9 @@ pub(crate) fn service(state: &State, service: &Service, now: Timestamp) -> wire:
         )
     }));
     notes.extend(rollout::note(service, now));
+    notes.extend(view::fetching(&state.cluster, service).map(|(node, image)| {
+        format!("goes on when {node} has fetched {image}: what runs is stopped only then")
+    }));
     if let ServicePhase::Halted { reason, .. } = &service.phase {
         notes.push(reason.clone());
     }
@@ -79,7 +82,10 @@ pub(crate) fn count(number: usize) -> u32 {
 fn note(state: &State, task: &Task) -> Option<String> {
     match &task.state {
         TaskState::Pending => state.notes.get(&task.id).map(|why| format!("{}: {why}", task.id)),
-        TaskState::Assigned | TaskState::Preparing | TaskState::Running { .. } => {
+        TaskState::Assigned
+        | TaskState::Fetching
+        | TaskState::Preparing
+        | TaskState::Running { .. } => {
             (!task.note.is_empty()).then(|| format!("{}: {}", task.id, task.note))
         }
         TaskState::Completed | TaskState::Failed { .. } | TaskState::Lost => None,

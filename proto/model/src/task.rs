@@ -33,9 +33,9 @@ pub struct Task {
     pub containers: Vec<ContainerStatus>,
     /// When the coordinator made it.
     pub created_at: Timestamp,
-    /// When it was given a node: from then on it has to come up in time. None of one that was placed by a version of
-    /// before 0.2, or not yet.
-    pub placed_at: Option<Timestamp>,
+    /// From when on it has to come up in time: when it was given a node, or when the last of its images was there. None of
+    /// one that was placed by a version of before 0.2, or not yet.
+    pub clock_since: Option<Timestamp>,
     /// When its node had been silent for so long that another task was to take its place. None while the node is heard,
     /// and again when it came back and this task was kept.
     pub missed_at: Option<Timestamp>,
@@ -102,7 +102,9 @@ pub enum TaskState {
     Pending,
     /// Has a node, which has not spoken of it yet.
     Assigned,
-    /// Its images are being fetched and its containers made.
+    /// Waits for its images, which are being fetched.
+    Fetching,
+    /// Its containers are being made.
     Preparing,
     /// All of its containers run.
     Running {
@@ -215,7 +217,11 @@ impl TaskState {
     pub const fn is_final(&self) -> bool {
         match self {
             Self::Completed | Self::Failed { .. } | Self::Lost => true,
-            Self::Pending | Self::Assigned | Self::Preparing | Self::Running { .. } => false,
+            Self::Pending
+            | Self::Assigned
+            | Self::Fetching
+            | Self::Preparing
+            | Self::Running { .. } => false,
         }
     }
 
@@ -227,6 +233,7 @@ impl TaskState {
             Self::Running { health: Health::Starting | Health::Unhealthy, .. }
             | Self::Pending
             | Self::Assigned
+            | Self::Fetching
             | Self::Preparing
             | Self::Completed
             | Self::Failed { .. }
@@ -245,7 +252,7 @@ impl TaskState {
         match self {
             Self::Pending => 0,
             Self::Assigned => 1,
-            Self::Preparing | Self::Running { .. } => 2,
+            Self::Fetching | Self::Preparing | Self::Running { .. } => 2,
             Self::Completed | Self::Failed { .. } | Self::Lost => 3,
         }
     }
@@ -256,6 +263,7 @@ impl fmt::Display for TaskState {
         f.pad(match self {
             Self::Pending => "pending",
             Self::Assigned => "assigned",
+            Self::Fetching => "fetching",
             Self::Preparing => "preparing",
             Self::Running { .. } => "running",
             Self::Completed => "completed",
@@ -272,7 +280,13 @@ mod tests {
     #[test]
     fn nothing_comes_back_from_a_final_state() {
         let running = TaskState::Running { since: Timestamp::default(), health: Health::Healthy };
-        let all = [TaskState::Pending, TaskState::Assigned, TaskState::Preparing, running];
+        let all = [
+            TaskState::Pending,
+            TaskState::Assigned,
+            TaskState::Fetching,
+            TaskState::Preparing,
+            running,
+        ];
         let failed = TaskState::Failed { kind: FailureKind::Application, reason: String::new() };
         for end in [TaskState::Completed, failed, TaskState::Lost] {
             for next in &all {
@@ -286,6 +300,7 @@ mod tests {
     fn an_agent_may_restart_a_running_task_but_not_unplace_it() {
         let running = TaskState::Running { since: Timestamp::default(), health: Health::Unchecked };
         assert!(running.may_become(&TaskState::Preparing));
+        assert!(TaskState::Preparing.may_become(&TaskState::Fetching));
         assert!(!running.may_become(&TaskState::Assigned));
         assert!(!TaskState::Assigned.may_become(&TaskState::Pending));
     }

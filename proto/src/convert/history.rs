@@ -202,7 +202,7 @@ pub fn task_from_wire(from: &wire::Task) -> Valid<Task> {
         note: seen(&from.note),
         containers: containers_from_wire(&from.containers)?,
         created_at: Timestamp::from_millis(from.created_at_ms),
-        placed_at: from.placed_at_ms.map(Timestamp::from_millis),
+        clock_since: from.clock_since_ms.map(Timestamp::from_millis),
         missed_at: from.missed_at_ms.map(Timestamp::from_millis),
     })
 }
@@ -239,7 +239,7 @@ pub fn task_to_wire(task: &Task) -> wire::Task {
         note: task.note.clone(),
         containers: containers_to_wire(&task.containers),
         created_at_ms: task.created_at.as_millis(),
-        placed_at_ms: task.placed_at.map(Timestamp::as_millis),
+        clock_since_ms: task.clock_since.map(Timestamp::as_millis),
         missed_at_ms: task.missed_at.map(Timestamp::as_millis),
     }
 }

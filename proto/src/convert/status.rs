@@ -19,6 +19,7 @@ pub fn state_from_wire(from: Option<&wire::TaskState>) -> Valid<TaskState> {
     Ok(match from.and_then(|from| from.kind.as_ref()).at("state")? {
         Kind::Pending(_) => TaskState::Pending,
         Kind::Assigned(_) => TaskState::Assigned,
+        Kind::Fetching(_) => TaskState::Fetching,
         Kind::Preparing(_) => TaskState::Preparing,
         Kind::Running(running) => TaskState::Running {
             since: Timestamp::from_millis(running.since_ms),
@@ -39,6 +40,7 @@ pub fn state_to_wire(state: &TaskState) -> wire::TaskState {
     let kind = match state {
         TaskState::Pending => Kind::Pending(wire::Pending {}),
         TaskState::Assigned => Kind::Assigned(wire::Assigned {}),
+        TaskState::Fetching => Kind::Fetching(wire::Fetching {}),
         TaskState::Preparing => Kind::Preparing(wire::Preparing {}),
         TaskState::Running { since, health } => {
             let health = health_to_wire(*health).into();

@@ -216,7 +216,7 @@ fn a_task_whose_image_has_to_be_pulled_waits_for_a_registry_that_is_away() {
         let tasks = lab.cluster.live();
         let note = |task: &Value| task["note"].as_str().unwrap_or_default().to_owned();
         let waits = |task: &&Value| {
-            task["state"] == "preparing" && note(task).contains(&lab.registry.address())
+            task["state"] == "fetching" && note(task).contains(&lab.registry.address())
         };
         if tasks.iter().any(|task| waits(&task)) { Ok(()) } else { Err(format!("{tasks:?}")) }
     });
@@ -224,6 +224,35 @@ fn a_task_whose_image_has_to_be_pulled_waits_for_a_registry_that_is_away() {
     lab.registry.up();
     lab.all_run(2, ("app:1", &digest, "first"));
     assert!(lab.runs(2).contains(&first));
+}
+
+#[test]
+fn what_can_not_run_twice_is_stopped_only_when_its_node_has_the_next_image() {
+    let mut lab = Lab::start(1, None);
+    let first = lab.registry.push("app:1", "first");
+    let second = lab.registry.push("app:2", "second");
+    let file =
+        |image: &str| lab.app(image, 1).replace("monitor: 0s", "monitor: 0s, order: stop-first");
+    let (old, new) = (file("app:1"), file(&format!("app@{second}")));
+    let _done = lab.cluster.deploy(&old).good();
+    lab.all_run(1, ("app:1", &first, "first"));
+    let before = lab.runs(1);
+    lab.registry.down();
+    let _taken = lab.cluster.deploy_with(&new, &["--detach"]).good();
+    until("the service says that it waits for the image", SOON, || {
+        let service = lab.cluster.wharf(&["service", "inspect", "lab/app", "-o", "json"]).json();
+        let waits = service["notes"].to_string().contains("goes on when n1 has fetched");
+        if waits { Ok(()) } else { Err(service.to_string()) }
+    });
+    assert_eq!(lab.runs(1), before, "what runs goes on");
+    lab.registry.up();
+    until("the next one runs", SOON, || {
+        let running = lab.cluster.running();
+        let is_next = running.len() == 1 && running != before;
+        if is_next { Ok(()) } else { Err(format!("{running:?}")) }
+    });
+    let running = lab.runs(1);
+    assert_eq!(lab.marker(&running[0]), "second");
 }
 
 /// Whose fault the failures are, as the coordinator tells programs.

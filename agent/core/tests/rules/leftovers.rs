@@ -6,7 +6,7 @@ use agent_core::action::{FaultKind, Outcome};
 use agent_core::assignment::Assignment;
 use agent_core::event::{Event, OrderKind};
 use agent_core::observed::{Container, Status};
-use model::task::StopCause;
+use model::task::{StopCause, TaskState};
 
 use crate::world::{
     A, B, Node, assigned, assigned_at, container, done, exited, failed, launches, now_is,
@@ -209,4 +209,34 @@ fn r15_a_task_that_was_forgotten_goes_when_it_was_disowned_for_long_enough() {
     assert_eq!(stops(&step), [id.as_str()]);
     let step = node.hears(now_is(container(A, 1, exited(143))));
     assert_eq!(removals(&step), [id.as_str()]);
+}
+
+#[test]
+fn r4_what_an_agent_that_was_killed_has_ordered_may_still_come_before_a_task_is_over() {
+    let mut node = Node::new();
+    node.lists(&[]);
+    node.hears(assigned(1, [run(A)]));
+    // The agent is killed, and its request waits in the engine; the next one hears of the end of the task.
+    let mut node = node.restarted();
+    node.hears(assigned(2, [stop(A, StopCause::Update)]));
+    node.lists(&[]);
+    assert!(!node.state(A).is_final(), "nobody knows yet whether it will run");
+    node.later(15);
+    let step = node.lists(&[container(A, 1, Status::Running)]);
+    assert_eq!(stops(&step).len(), 1);
+    node.hears(now_is(container(A, 1, exited(143))));
+    assert_eq!(node.state(A), TaskState::Completed);
+}
+
+#[test]
+fn r4_what_never_comes_is_waited_for_only_for_a_while() {
+    let mut node = Node::new();
+    node.lists(&[]);
+    node.hears(assigned(1, [run(A)]));
+    let mut node = node.restarted();
+    node.hears(assigned(2, [stop(A, StopCause::Update)]));
+    let step = node.lists(&[]);
+    let wake_at = step.wake_at.expect("time alone brings the end");
+    node.later(wake_at.since(node.now).as_secs());
+    assert_eq!(node.state(A), TaskState::Completed);
 }

@@ -56,7 +56,7 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
 }
 
 fn placed(task: Task, node: NodeId, now: Timestamp) -> Task {
-    Task { node: Some(node), placed_at: Some(now), state: TaskState::Assigned, ..task }
+    Task { node: Some(node), clock_since: Some(now), state: TaskState::Assigned, ..task }
 }
 
 /// When a task that is placed now should serve.

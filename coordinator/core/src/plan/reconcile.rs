@@ -14,7 +14,7 @@ use crate::cluster::Change;
 use crate::draft::Draft;
 use crate::plan::budget::{self, Purpose};
 use crate::plan::slot::Reach;
-use crate::plan::{Scope, depend, leaving, place, returning, slot};
+use crate::plan::{Scope, depend, fetch, leaving, place, returning, slot};
 
 /// The first wait before a failed task is replaced; doubled with each failure of the slot that is still remembered.
 const BACKOFF: Duration = Duration::from_secs(10);
@@ -147,6 +147,9 @@ fn wants_task(
     if made.is_none() || slot::starts_first(service) {
         return made;
     }
+    if !fetch::is_done(draft, service, &old) {
+        return None;
+    }
     let may =
         |task: &&&Arc<Task>| budget::ask(draft.cluster, service, task, Purpose::Rollout).is_ok();
     let spared: Vec<_> = old.iter().filter(may).collect();
@@ -232,7 +235,7 @@ fn create(
         note: String::new(),
         containers: Vec::new(),
         created_at: draft.now,
-        placed_at: None,
+        clock_since: None,
         missed_at: None,
     });
 }

@@ -19,6 +19,7 @@ use model::time::Timestamp;
 
 use crate::absorb::back_to_stable;
 use crate::draft::Draft;
+use crate::plan::fetch;
 use crate::plan::slot::{self, Progress};
 
 pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId) {
@@ -91,6 +92,11 @@ fn roll(draft: &mut Draft<'_>, service: &Service, (rollout, going_since): (&Roll
     rests.into_iter().for_each(|at| draft.wake(&service.id, at));
     let most = service.target.spec.update.parallelism as usize;
     let room = if rests.is_some() { 0 } else { most.saturating_sub(moving) };
+    if !slot::starts_first(service) {
+        // Those whose turn is next have what they need by then.
+        let soon = old.get(..room + most).unwrap_or(&old);
+        fetch::ahead(draft, service, soon);
+    }
     draft.admitted.insert(service.id.clone(), old.into_iter().take(room).collect());
     if rollout.stage != Stage::Everywhere {
         draft.reach.insert(service.id.clone(), open.into_iter().collect());
@@ -177,18 +183,20 @@ fn has_failed(
         | TaskState::Completed
         | TaskState::Lost => false,
         TaskState::Running { health: Health::Unhealthy, .. } => !is_forgiven || is_late,
-        TaskState::Assigned | TaskState::Preparing | TaskState::Running { .. } => {
-            task.restarts > 0 && !is_forgiven || is_late
-        }
+        TaskState::Assigned
+        | TaskState::Fetching
+        | TaskState::Preparing
+        | TaskState::Running { .. } => task.restarts > 0 && !is_forgiven || is_late,
     }
 }
 
-/// When a task on a node that does not serve yet has taken too long. Time without a node, and time in which the rollout
-/// stood still, is not its fault.
+/// When a task on a node that does not serve yet has taken too long. Time without a node or its images, and time in which
+/// the rollout stood still, is not its fault.
 fn deadline(task: &Task, service: &Service, going_since: Timestamp) -> Option<Timestamp> {
     let is_placed = task.node.is_some() && !task.state.is_final();
-    let waits = is_placed && task.state.serving_since().is_none();
-    let begins = task.placed_at.unwrap_or(task.created_at).max(going_since);
+    let is_fetching = task.state == TaskState::Fetching;
+    let waits = is_placed && !is_fetching && task.state.serving_since().is_none();
+    let begins = task.clock_since.unwrap_or(task.created_at).max(going_since);
     waits.then(|| begins + service.target.spec.update.progress_deadline)
 }
 

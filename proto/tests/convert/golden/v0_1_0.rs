@@ -145,7 +145,7 @@ fn task(desired: DesiredState, state: TaskState) -> Task {
         note: String::new(),
         containers: Vec::new(),
         created_at: NOON,
-        placed_at: None,
+        clock_since: None,
         missed_at: None,
     }
 }

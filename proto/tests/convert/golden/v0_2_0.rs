@@ -7,7 +7,7 @@ use model::budget::{Amount, Budget};
 use model::node::{Drain, DrainCause, DrainPhase, Node};
 use model::rollout::{Canary, Pace, Promotion, Rollout, Stage, Tolerance};
 use model::service::{Generation, Past, Service, ServicePhase, Verdict};
-use model::task::Task;
+use model::task::{Task, TaskState};
 use model::time::Timestamp;
 
 use super::stored::Stored;
@@ -64,8 +64,12 @@ fn more(name: &str, record: &Stored) -> super::Records {
         Stored::Service(service) if name == "service-steady" => budgeted(service),
         Stored::Service(service) if name == "service-rolling" => steered(service),
         Stored::Task(task) if name == "task-assigned" => {
-            let placed_at = Some(at(3));
-            vec![("task-placed", Stored::Task(Task { placed_at, ..task.clone() }))]
+            let clock_since = Some(at(3));
+            let fetching = Task { state: TaskState::Fetching, ..task.clone() };
+            vec![
+                ("task-placed", Stored::Task(Task { clock_since, ..task.clone() })),
+                ("task-fetching", Stored::Task(fetching)),
+            ]
         }
         Stored::Node(_)
         | Stored::Service(_)

@@ -97,7 +97,7 @@ pub(crate) fn task() -> BoxedStrategy<Task> {
             |(
                 (spec, number, origin, slot, count),
                 (node, desired, state, restarts, note),
-                (containers, created_at, accepted_at, (placed_at, missed_at)),
+                (containers, created_at, accepted_at, (clock_since, missed_at)),
             )| Task {
                 id: TaskId::new(&spec.id, &slot, count),
                 service: spec.id.clone(),
@@ -110,7 +110,7 @@ pub(crate) fn task() -> BoxedStrategy<Task> {
                 note,
                 containers,
                 created_at,
-                placed_at,
+                clock_since,
                 missed_at,
             },
         )
@@ -142,6 +142,7 @@ pub(crate) fn state() -> impl Strategy<Value = TaskState> {
     prop_oneof![
         Just(TaskState::Pending),
         Just(TaskState::Assigned),
+        Just(TaskState::Fetching),
         Just(TaskState::Preparing),
         (instant(), health()).prop_map(|(since, health)| TaskState::Running { since, health }),
         Just(TaskState::Completed),
