@@ -33,6 +33,7 @@ pub(crate) struct Odds {
     /// In a thousand strokes of fate.
     pub(crate) wipe: u32,
     pub(crate) lost_journal: u32,
+    pub(crate) blackout: u32,
     /// In a hundred strokes of fate: an operator's command, a container's end, somebody else's hand, a node or its link.
     pub(crate) operator: u32,
     pub(crate) death: u32,
@@ -59,6 +60,7 @@ impl Odds {
             coordinator_crash: pick(10, 60),
             wipe: pick(0, 20),
             lost_journal: pick(10, 60),
+            blackout: pick(0, 6),
             operator: 30 + pick(0, 20),
             death: pick(10, 30),
             hand: pick(5, 20),
@@ -73,6 +75,9 @@ impl World {
         self.after(after, Happening::Fate);
         if self.chance.permille(self.odds.wipe) && self.coordinator.is_up {
             self.wipe();
+        }
+        if self.chance.permille(self.odds.blackout) {
+            self.black_out();
         }
         let node = self.some_node();
         if self.chance.permille(self.odds.lost_journal) {
@@ -102,6 +107,14 @@ impl World {
         }
         if self.chance.percent(self.odds.machine) {
             self.shake(&node);
+        }
+    }
+
+    /// Nobody is heard any more, for longer than a task is waited for: it is the coordinator that is cut off.
+    fn black_out(&mut self) {
+        let until = self.now + self.chance.millis(310_000, 420_000);
+        for machine in self.machines.values_mut() {
+            machine.cut_until = machine.cut_until.max(until);
         }
     }
 
