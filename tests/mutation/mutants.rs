@@ -342,4 +342,16 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "if !fetch::is_done(draft, service, &old) {",
         "if !PLANTED && !fetch::is_done(draft, service, &old) {",
     ),
+    bug(
+        "a task is moved to where it is no better",
+        PLACE,
+        "is_some_and(|(here, there)| there < here)",
+        "is_some_and(|(here, there)| PLANTED || there < here)",
+    ),
+    bug(
+        "a task that moves is stopped before another serves",
+        RECONCILE,
+        "replace_when_settled(draft, service, keep, (&[*task], cause));",
+        "if PLANTED { draft.stop(task, cause) } else { replace_when_settled(draft, service, keep, (&[*task], cause)) }",
+    ),
 ];

@@ -37,7 +37,7 @@ impl World {
 
 fn judge(cluster: &Cluster, service: &Service, task: &Task, cause: StopCause) -> Option<String> {
     let is_drain = match cause {
-        StopCause::Drain => true,
+        StopCause::Drain | StopCause::Balance => true,
         StopCause::Update => false,
         StopCause::Operator | StopCause::Duplicate | StopCause::Ended | StopCause::NodeDead => {
             return None;

@@ -292,6 +292,7 @@ fn touch_nodes(draft: &mut Draft<'_>) {
     let globals = draft.cluster.globals().clone();
     globals.iter().for_each(|service| draft.touch(service));
     draft.touch_waiting();
+    draft.cluster.round.begin(draft.now);
 }
 
 fn remove(draft: &mut Draft<'_>, id: &ServiceId) -> Result<Reply, Refusal> {
@@ -341,6 +342,7 @@ fn hear(draft: &mut Draft<'_>, node: &NodeId, engine: EngineState) -> Reply {
         draft.cluster.saw(node, sighting);
         if !could_take && draft.cluster.takes_work(&known, draft.now) {
             draft.touch_waiting();
+            draft.cluster.round.begin(draft.now);
         }
     }
     Reply::Noted

@@ -27,6 +27,7 @@ pub(crate) use self::ledger::Ledger;
 pub(crate) use self::spread::Spread;
 use self::suiting::Suiting;
 use crate::event::EngineState;
+use crate::plan::balance::{Moving, Round};
 
 /// A node that was silent for so long gets no new tasks: three heartbeats of 10 s.
 pub const SUSPECT_AFTER: Duration = Duration::from_secs(30);
@@ -158,6 +159,10 @@ pub struct Cluster {
     pub(crate) withheld: BTreeSet<ServiceId>,
     /// Nodes that are being emptied.
     draining: BTreeSet<NodeId>,
+    /// Tasks that are to move to where their service is spread better.
+    moving: Moving,
+    /// Not stored: when to look for such.
+    pub(crate) round: Round,
 }
 
 impl Cluster {
@@ -171,6 +176,7 @@ impl Cluster {
         }
         let sighting = Sighting { at: now, engine: EngineState::Ready, has_told_all: false };
         cluster.ledgers.values_mut().for_each(|ledger| ledger.seen = Some(sighting));
+        cluster.round.begin(now);
         cluster.due = cluster.services.keys().map(|service| (service.clone(), now)).collect();
         cluster
     }
@@ -283,6 +289,11 @@ impl Cluster {
             before.iter().for_each(|before| self.take_back(before));
             self.book(task);
         }
+        if task.moving_since.is_some() && task.is_wanted() && !task.state.is_final() {
+            self.moving.insert(task.id.clone());
+        } else {
+            self.moving.remove(&task.id);
+        }
         let slots = self.slots.entry(task.service.clone());
         let of_slot = slots.entry(task.slot.clone()).or_default();
         match of_slot.iter_mut().find(|known| known.id == task.id) {
@@ -297,6 +308,7 @@ impl Cluster {
     fn remove_task(&mut self, id: &TaskId) {
         let Some(task) = self.tasks.remove(id) else { return };
         self.take_back(&task);
+        self.moving.remove(id);
         let Some(slots) = self.slots.get_mut(&task.service) else { return };
         if let Some(of_slot) = slots.get_mut(&task.slot) {
             of_slot.retain(|known| known.id != *id);
@@ -481,9 +493,20 @@ impl Cluster {
         self.draining.iter()
     }
 
-    /// Says whether the task is on a node that is being emptied: another may be made in its place.
+    /// The tasks that are to move to where their service is spread better.
+    pub fn moving(&self) -> impl Iterator<Item = &Arc<Task>> {
+        self.moving.iter().filter_map(|id| self.tasks.get(id))
+    }
+
+    /// Says whether the task is to leave its node: another may be made in its place.
     #[must_use]
     pub fn is_leaving(&self, task: &Task) -> bool {
+        task.moving_since.is_some() || self.is_on_draining(task)
+    }
+
+    /// Says whether the task is on a node that is being emptied.
+    #[must_use]
+    pub fn is_on_draining(&self, task: &Task) -> bool {
         !self.draining.is_empty()
             && task.node.as_ref().is_some_and(|node| self.draining.contains(node))
     }

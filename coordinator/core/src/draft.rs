@@ -11,6 +11,7 @@ use model::time::Timestamp;
 
 use crate::Step;
 use crate::cluster::{Change, Cluster};
+use crate::plan::balance;
 
 #[derive(Debug)]
 pub(crate) struct Draft<'a> {
@@ -132,7 +133,8 @@ impl<'a> Draft<'a> {
         let is_watching = !self.cluster.nodes().is_empty();
         let silence = is_watching.then_some(self.cluster.silence.look_at);
         let deadline = self.cluster.next_deadline();
-        let wake_at = due.into_iter().chain(silence).chain(deadline).min();
+        let moves = self.cluster.round.at.into_iter().chain(balance::next_deadline(self.cluster));
+        let wake_at = due.into_iter().chain(silence).chain(deadline).chain(moves).min();
         let Self { changes, notes, fetches, .. } = self;
         Step { changes, notes, fetches, wake_at, replies: Vec::new() }
     }

@@ -138,9 +138,14 @@ fn task_news(before: Option<&Task>, task: &Task) -> Option<String> {
     let same_state = before.is_some_and(|before| before.state == task.state);
     if same_state {
         let was_told = before.is_some_and(|before| before.desired != task.desired);
+        let is_moving = before.is_some_and(|before| before.moving_since != task.moving_since);
         let is_restarted = before.is_some_and(|before| before.restarts < task.restarts);
         return match task.desired {
             DesiredState::Stop { cause } if was_told => Some(format!("is to stop: {}", why(cause))),
+            DesiredState::Run if is_moving => Some(match task.moving_since {
+                Some(_) => "is to move to where its service is spread better".to_owned(),
+                None => "stays where it is after all".to_owned(),
+            }),
             DesiredState::Run | DesiredState::Stop { .. } if is_restarted => {
                 Some(format!("starts again ({}): {}", task.restarts, task.note))
             }
@@ -174,6 +179,7 @@ const fn why(cause: StopCause) -> &'static str {
     match cause {
         StopCause::Operator => "an operator removed it or asked for fewer",
         StopCause::Drain => "its node is being emptied",
+        StopCause::Balance => "another has taken its slot where its service is spread better",
         StopCause::Update => "a newer generation has taken its slot",
         StopCause::Duplicate => "another task fills its slot",
         StopCause::Ended => "it is over",

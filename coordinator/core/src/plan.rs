@@ -1,6 +1,7 @@
 //! The passes, in their order. None makes work for an earlier one, and none for that of another service: so each service
 //! is taken through all of them before the next, and what no longer fits into a step costs nothing.
 
+pub(crate) mod balance;
 pub(crate) mod budget;
 mod collect;
 pub(crate) mod depend;
@@ -70,6 +71,7 @@ pub(crate) fn plan(draft: &mut Draft<'_>) {
     // Each touch follows a state that moved forward, so this ends; the bound only says so to the reader.
     const ROUNDS: usize = 8;
     liveness::pass(draft);
+    balance::pass(draft);
     for _ in 0..ROUNDS {
         drain::pass(draft);
         let due = take_due(draft);

@@ -36,6 +36,8 @@ pub struct Task {
     /// From when on it has to come up in time: when it was given a node, or when the last of its images was there. None of
     /// one that was placed by a version of before 0.2, or not yet.
     pub clock_since: Option<Timestamp>,
+    /// Since when it is to move to where its service is spread better: another is made first, in its slot. None otherwise.
+    pub moving_since: Option<Timestamp>,
     /// When its node had been silent for so long that another task was to take its place. None while the node is heard,
     /// and again when it came back and this task was kept.
     pub missed_at: Option<Timestamp>,
@@ -76,6 +78,8 @@ pub enum StopCause {
     Drain,
     /// A newer generation takes its slot.
     Update,
+    /// Another has taken its slot where its service is spread better.
+    Balance,
     /// Another task fills the same slot.
     Duplicate,
     /// It ended and its policy does not start it again.
@@ -89,7 +93,7 @@ impl StopCause {
     #[must_use]
     pub const fn is_intended(self) -> bool {
         match self {
-            Self::Operator | Self::Drain | Self::Update => true,
+            Self::Operator | Self::Drain | Self::Update | Self::Balance => true,
             Self::Duplicate | Self::Ended | Self::NodeDead => false,
         }
     }

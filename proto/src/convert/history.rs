@@ -203,6 +203,7 @@ pub fn task_from_wire(from: &wire::Task) -> Valid<Task> {
         containers: containers_from_wire(&from.containers)?,
         created_at: Timestamp::from_millis(from.created_at_ms),
         clock_since: from.clock_since_ms.map(Timestamp::from_millis),
+        moving_since: from.moving_since_ms.map(Timestamp::from_millis),
         missed_at: from.missed_at_ms.map(Timestamp::from_millis),
     })
 }
@@ -240,6 +241,7 @@ pub fn task_to_wire(task: &Task) -> wire::Task {
         containers: containers_to_wire(&task.containers),
         created_at_ms: task.created_at.as_millis(),
         clock_since_ms: task.clock_since.map(Timestamp::as_millis),
+        moving_since_ms: task.moving_since.map(Timestamp::as_millis),
         missed_at_ms: task.missed_at.map(Timestamp::as_millis),
     }
 }
@@ -260,6 +262,7 @@ pub(crate) fn desired_from_wire(
         wire::StopCause::Ended => StopCause::Ended,
         wire::StopCause::NodeDead => StopCause::NodeDead,
         wire::StopCause::Drain => StopCause::Drain,
+        wire::StopCause::Balance => StopCause::Balance,
         wire::StopCause::Unspecified => {
             let why = "is missing or unknown to this version, and what is desired is to stop";
             return Err(Invalid::new("stop_cause", why));
@@ -279,6 +282,7 @@ pub(crate) const fn desired_to_wire(desired: DesiredState) -> (wire::Desired, wi
         StopCause::Ended => wire::StopCause::Ended,
         StopCause::NodeDead => wire::StopCause::NodeDead,
         StopCause::Drain => wire::StopCause::Drain,
+        StopCause::Balance => wire::StopCause::Balance,
     };
     (wire::Desired::Stop, cause)
 }

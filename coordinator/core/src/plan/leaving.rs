@@ -15,6 +15,7 @@ use model::time::Timestamp;
 
 use crate::cluster::Cluster;
 use crate::draft::Draft;
+use crate::plan::balance;
 use crate::plan::budget::{self, Purpose, Short};
 use crate::plan::{depend, place, rollout, slot};
 
@@ -142,12 +143,16 @@ pub(crate) fn wants_next(draft: &mut Draft<'_>, service: &Service, leaving: &[&A
     let Some(keep) = leaving.iter().find(serves).or(leaving.first()) else { return false };
     // One is enough to wait for the next: this happens when nodes are emptied one after the other.
     let others = leaving.iter().filter(|task| task.id != keep.id);
-    others.for_each(|task| draft.stop(task, StopCause::Drain));
+    for task in others {
+        let cause = balance::cause(draft.cluster, task);
+        draft.stop(task, cause);
+    }
     match wait_of_current(draft.cluster, (service, keep), draft.now) {
         _ if !matches!(service.target.spec.mode, Mode::Replicated { .. }) => false,
         Wait::Turn if slot::starts_first(service) => true,
         Wait::Turn => {
-            draft.stop(keep, StopCause::Drain);
+            let cause = balance::cause(draft.cluster, keep);
+            draft.stop(keep, cause);
             false
         }
         Wait::Place(_) => {
@@ -173,26 +178,27 @@ pub(crate) fn wants_next(draft: &mut Draft<'_>, service: &Service, leaving: &[&A
 /// The node is to keep its tasks after all. Of two in a slot the one that was there stays, unless only the other serves:
 /// as when a node comes back ([`super::returning`]).
 pub(crate) fn call_back(draft: &mut Draft<'_>, node: &NodeId) {
-    let stay = |task: &&Arc<Task>| task.is_wanted() && !task.state.is_final();
-    let here: Vec<Arc<Task>> = draft.cluster.tasks_on(node).filter(stay).cloned().collect();
-    for task in here {
-        let beside = draft.cluster.tasks_in(&task.service, &task.slot);
-        let is_next = |next: &&Arc<Task>| {
-            next.id != task.id
-                && next.generation.template == task.generation.template
-                && next.is_wanted()
-                && !next.state.is_final()
-                && !draft.cluster.is_leaving(next)
-        };
-        let next = beside.iter().find(is_next).cloned();
-        let serves = |task: &Task| task.state.serving_since().is_some();
-        match next {
-            Some(next) if serves(&next) && !serves(&task) => {
-                draft.stop(&task, StopCause::Duplicate)
-            }
-            Some(next) => draft.stop(&next, StopCause::Duplicate),
-            None => {}
-        }
-        draft.touch(&task.service);
+    let is_there = |task: &&Arc<Task>| task.is_wanted() && !task.state.is_final();
+    let here: Vec<Arc<Task>> = draft.cluster.tasks_on(node).filter(is_there).cloned().collect();
+    here.iter().for_each(|task| stay(draft, task));
+}
+
+/// A task that was to leave stays after all. Of two in the slot it is the one that stays, unless only the other serves.
+pub(crate) fn stay(draft: &mut Draft<'_>, task: &Task) {
+    let beside = draft.cluster.tasks_in(&task.service, &task.slot);
+    let is_next = |next: &&Arc<Task>| {
+        next.id != task.id
+            && next.generation.template == task.generation.template
+            && next.is_wanted()
+            && !next.state.is_final()
+            && !draft.cluster.is_leaving(next)
+    };
+    let next = beside.iter().find(is_next).cloned();
+    let serves = |task: &Task| task.state.serving_since().is_some();
+    match next {
+        Some(next) if serves(&next) && !serves(task) => draft.stop(task, StopCause::Duplicate),
+        Some(next) => draft.stop(&next, StopCause::Duplicate),
+        None => {}
     }
+    draft.touch(&task.service);
 }

@@ -203,6 +203,20 @@ pub(crate) fn elsewhere(cluster: &Cluster, task: &Task, now: Timestamp) -> Resul
     if nodes.any(takes) { Ok(()) } else { Err(explain(cluster, task, now)) }
 }
 
+/// Says whether the task would be better on another node than its own: with fewer of its service in the zone, or with as many
+/// there and fewer on the node. It would then not be better on its own node any more.
+pub(crate) fn is_better_elsewhere(cluster: &mut Cluster, task: &Task, now: Timestamp) -> bool {
+    cluster.refresh_class(&task.generation.spec.task.constraints);
+    let counts = Counts::beside(cluster, task);
+    let rank = |id: &NodeId| {
+        let score = score((task, counts), seat(cluster, id)?);
+        Some((score.in_zone, score.on_node))
+    };
+    let best = walk::first(cluster, task, now);
+    let (here, there) = (task.node.as_ref().and_then(rank), best.as_ref().and_then(rank));
+    here.zip(there).is_some_and(|(here, there)| there < here)
+}
+
 /// What all nodes say against the task.
 fn explain(cluster: &Cluster, task: &Task, now: Timestamp) -> String {
     let counts = Counts::beside(cluster, task);

@@ -14,7 +14,7 @@ use crate::cluster::Change;
 use crate::draft::Draft;
 use crate::plan::budget::{self, Purpose};
 use crate::plan::slot::Reach;
-use crate::plan::{Scope, depend, fetch, leaving, place, returning, slot};
+use crate::plan::{Scope, balance, depend, fetch, leaving, place, returning, slot};
 
 /// The first wait before a failed task is replaced; doubled with each failure of the slot that is still remembered.
 const BACKOFF: Duration = Duration::from_secs(10);
@@ -123,7 +123,10 @@ fn wants_task(
     if let Some((keep, doubles)) = current.split_first() {
         doubles.iter().for_each(|task| draft.stop(task, StopCause::Duplicate));
         replace_when_settled(draft, service, keep, (&old, StopCause::Update));
-        replace_when_settled(draft, service, keep, (&leaving, StopCause::Drain));
+        for task in &leaving {
+            let cause = balance::cause(draft.cluster, task);
+            replace_when_settled(draft, service, keep, (&[*task], cause));
+        }
         return None;
     }
     if let Some(keep) = leaving.first() {
@@ -236,6 +239,7 @@ fn create(
         containers: Vec::new(),
         created_at: draft.now,
         clock_since: None,
+        moving_since: None,
         missed_at: None,
     });
 }

@@ -10,7 +10,7 @@ use model::service::Service;
 use model::task::{DesiredState, StopCause, Task, TaskState};
 
 use crate::draft::Draft;
-use crate::plan::slot;
+use crate::plan::{balance, slot};
 
 /// Compares the missed tasks of a slot with the others, if their node is back, and gives all that are left for the slot:
 /// those that fill it, and those that ended.
@@ -45,7 +45,8 @@ pub(crate) fn reunite(
         match choice {
             Choice::Open => continue,
             Choice::Copy if draft.cluster.is_leaving(&original) => {
-                draft.stop(&original, StopCause::Drain);
+                let cause = balance::cause(draft.cluster, &original);
+                draft.stop(&original, cause);
             }
             Choice::Copy => draft.stop(&original, StopCause::Duplicate),
             Choice::Original => {

@@ -146,6 +146,7 @@ fn task(desired: DesiredState, state: TaskState) -> Task {
         containers: Vec::new(),
         created_at: NOON,
         clock_since: None,
+        moving_since: None,
         missed_at: None,
     }
 }

@@ -7,10 +7,10 @@ use model::budget::{Amount, Budget};
 use model::node::{Drain, DrainCause, DrainPhase, Node};
 use model::rollout::{Canary, Pace, Promotion, Rollout, Stage, Tolerance};
 use model::service::{Generation, Past, Service, ServicePhase, Verdict};
-use model::task::{Task, TaskState};
+use model::task::{DesiredState, StopCause, Task, TaskState};
 use model::time::Timestamp;
 
-use super::stored::Stored;
+use super::stored::{Journal, Stored};
 use super::v0_1_0;
 
 pub(crate) fn records() -> super::Records {
@@ -19,11 +19,10 @@ pub(crate) fn records() -> super::Records {
         Stored::Service(service) if name == "service-rolling" => {
             (name, Stored::Service(constrained(service)))
         }
-        Stored::Service(_)
-        | Stored::Task(_)
-        | Stored::Counters(_)
-        | Stored::Identity(_)
-        | Stored::Journal(_) => (name, record),
+        Stored::Journal(journal) => (name, Stored::Journal(balanced(journal))),
+        Stored::Service(_) | Stored::Task(_) | Stored::Counters(_) | Stored::Identity(_) => {
+            (name, record)
+        }
     };
     let known: super::Records = v0_1_0::records().into_iter().map(grown).collect();
     let added: super::Records =
@@ -69,6 +68,8 @@ fn more(name: &str, record: &Stored) -> super::Records {
             vec![
                 ("task-placed", Stored::Task(Task { clock_since, ..task.clone() })),
                 ("task-fetching", Stored::Task(fetching)),
+                ("task-moving", Stored::Task(moving(task))),
+                ("task-moved", Stored::Task(moved(task))),
             ]
         }
         Stored::Node(_)
@@ -84,6 +85,25 @@ fn more(name: &str, record: &Stored) -> super::Records {
 fn at(seconds: u64) -> Timestamp {
     const NOON: u64 = 1_795_435_200_000;
     Timestamp::from_millis(NOON + seconds * 1_000)
+}
+
+/// With a task that another has taken the place of.
+fn balanced(mut journal: Journal) -> Journal {
+    let (spec, mut kept) = journal.tasks.last().unwrap().clone();
+    kept.assignment.task = "shop.web.8.8".parse().unwrap();
+    kept.assignment.desired = DesiredState::Stop { cause: StopCause::Balance };
+    journal.tasks.push((spec, kept));
+    journal
+}
+
+/// A task that is to move, and one that another has taken the place of.
+fn moving(task: &Task) -> Task {
+    Task { moving_since: Some(at(60)), desired: DesiredState::Run, ..task.clone() }
+}
+
+fn moved(task: &Task) -> Task {
+    let desired = DesiredState::Stop { cause: StopCause::Balance };
+    Task { desired, ..moving(task) }
 }
 
 /// A rollout at each stage, one of them held, with all that can be said of how it is to go.

@@ -91,13 +91,13 @@ pub(crate) fn task() -> BoxedStrategy<Task> {
     (
         (specs::service(), 10..1_u64 << 62, origin(), slot, any::<u64>()),
         (option::of(node_id()), desired(), state(), any::<u32>(), text()),
-        (vec(container(), 0..3), instant(), instant(), two_instants()),
+        (vec(container(), 0..3), instant(), instant(), some_instants()),
     )
         .prop_map(
             |(
                 (spec, number, origin, slot, count),
                 (node, desired, state, restarts, note),
-                (containers, created_at, accepted_at, (clock_since, missed_at)),
+                (containers, created_at, accepted_at, [clock_since, moving_since, missed_at]),
             )| Task {
                 id: TaskId::new(&spec.id, &slot, count),
                 service: spec.id.clone(),
@@ -111,20 +111,22 @@ pub(crate) fn task() -> BoxedStrategy<Task> {
                 containers,
                 created_at,
                 clock_since,
+                moving_since,
                 missed_at,
             },
         )
         .boxed()
 }
 
-fn two_instants() -> impl Strategy<Value = (Option<Timestamp>, Option<Timestamp>)> {
-    (option::of(instant()), option::of(instant()))
+fn some_instants() -> impl Strategy<Value = [Option<Timestamp>; 3]> {
+    [option::of(instant()), option::of(instant()), option::of(instant())]
 }
 
 fn desired() -> impl Strategy<Value = DesiredState> {
     let causes = [
         StopCause::Operator,
         StopCause::Drain,
+        StopCause::Balance,
         StopCause::Update,
         StopCause::Duplicate,
         StopCause::Ended,
