@@ -432,3 +432,15 @@ fn what_would_happen_is_what_happens() {
     let nobody = foresee::drain(&story.cluster, &id("x"), within, story.now);
     assert_eq!(nobody, Err(Refusal::NoNode(id("x"))));
 }
+
+#[test]
+fn what_would_move_after_a_node_has_come_can_be_asked_for() {
+    let mut story = Story::new(&[("a", "z")]);
+    deploy(&mut story, "mail/front", 4, |_| {});
+    assert!(foresee::rebalance(&story.cluster, story.now).is_empty());
+    story.hear(&[Event::Joined(Box::new(story::node("b", "z")))]);
+    let moves = foresee::rebalance(&story.cluster, story.now);
+    let named: Vec<_> = moves.iter().map(|one| (one.from.clone(), one.to.clone())).collect();
+    assert_eq!(named, vec![(Some(id("a")), Some(id("b"))); 2]);
+    assert_eq!(story.wanted_on("b"), 0, "nothing has changed");
+}

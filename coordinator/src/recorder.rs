@@ -171,6 +171,7 @@ const fn speaker(event: &Event) -> Option<&NodeId> {
         | Event::Scale { .. }
         | Event::Rollback { .. }
         | Event::Steer { .. }
+        | Event::Rebalance
         | Event::Remove(_)
         | Event::Joined(_)
         | Event::SetAvailability { .. }

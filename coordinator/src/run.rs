@@ -322,6 +322,7 @@ const fn speaker(event: &Event) -> Option<&NodeId> {
         | Event::Scale { .. }
         | Event::Rollback { .. }
         | Event::Steer { .. }
+        | Event::Rebalance
         | Event::Remove(_)
         | Event::SetAvailability { .. }
         | Event::Drain { .. }

@@ -99,6 +99,7 @@ impl Play {
                 let (node, cause) = (name.parse().unwrap(), DrainCause::Operator);
                 self.hear(&[Event::Drain { node, within, cause }]);
             }
+            ("rebalance", []) => self.hear(&[Event::Rebalance]),
             ("open", [name]) => self.set(name, Availability::Active),
             ("close", [name]) => self.set(name, Availability::Cordoned),
             ("gone", [name]) => {

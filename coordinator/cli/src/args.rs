@@ -87,6 +87,8 @@ pub(crate) enum Command {
     Uncordon(NodeNamed),
     /// Empties a node, as its services can spare what runs there, and closes it to new tasks.
     Drain(Drain),
+    /// Moves tasks to where their services are spread better, each replaced before it stops.
+    Rebalance(Rebalance),
     /// Shows what happened.
     Events(Events),
     /// Shows what nodes and containers use.
@@ -236,6 +238,13 @@ pub(crate) struct Drain {
     /// Waits no longer than this; two minutes beyond the deadline when it is not given.
     #[arg(long, value_parser = duration)]
     pub(crate) timeout: Option<std::time::Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rebalance {
+    /// Shows which tasks would move and changes nothing; exit code 2 when there are any.
+    #[arg(long)]
+    pub(crate) plan: bool,
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ mod exec;
 mod explain;
 mod logs;
 mod once;
+mod rebalance;
 mod rollout;
 mod show;
 mod wait;
@@ -48,6 +49,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Cordon(named) => change::cordon(&client()?, &named.node).await,
         Command::Uncordon(named) => change::uncordon(&client()?, &named.node).await,
         Command::Drain(arguments) => drain::drain(&client()?, &global, &arguments).await,
+        Command::Rebalance(arguments) => {
+            rebalance::rebalance(&client()?, &global, &arguments).await
+        }
         Command::Events(arguments) => logs::events(&client()?, &global, &arguments).await,
         Command::Top(arguments) => show::top(&client()?, &global, &arguments).await,
         Command::Explain(arguments) => explain::explain(&client()?, &global, &arguments.name).await,

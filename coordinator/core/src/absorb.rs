@@ -34,6 +34,10 @@ pub(crate) fn absorb(draft: &mut Draft<'_>, event: &Event) -> Reply {
             set_availability(draft, node, *availability)
         }
         Event::Drain { node, within, cause } => drain(draft, node, *within, *cause),
+        Event::Rebalance => {
+            draft.cluster.round.begin_at_once(draft.now);
+            Ok(Reply::Noted)
+        }
         Event::Heard { node, engine } => Ok(hear(draft, node, *engine)),
         Event::Reported { node, tasks, is_complete } => {
             let reply = report(draft, node, tasks);

@@ -64,6 +64,8 @@ pub enum Event {
         /// Who wants it.
         cause: DrainCause,
     },
+    /// An operator wants tasks moved to where their services are spread better, and not only after nodes have come.
+    Rebalance,
     /// An agent gave a sign of life.
     Heard {
         /// Whose.

@@ -75,6 +75,46 @@ pub fn drain(
         .collect())
 }
 
+/// A task that would move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    /// Which.
+    pub task: TaskId,
+    /// Where it is.
+    pub from: Option<NodeId>,
+    /// Where another would take its place.
+    pub to: Option<NodeId>,
+}
+
+/// Says which tasks would move to where their services are spread better, in their order.
+#[must_use]
+pub fn rebalance(cluster: &Cluster, now: Timestamp) -> Vec<Move> {
+    let mut world = World::new(cluster, now);
+    let (mut events, mut moves) = (vec![Event::Rebalance], Vec::<Task>::new());
+    for _ in 0..TURNS {
+        // Nobody is refused who only asks to have it looked around.
+        if world.turn(&events).is_err() {
+            break;
+        }
+        for task in world.cluster.moving() {
+            if moves.iter().all(|known| known.id != task.id) {
+                moves.push((**task).clone());
+            }
+        }
+        events = world.succeed();
+        let is_over = world.cluster.round.at.is_none() && world.cluster.moving().next().is_none();
+        if events.is_empty() && (is_over || !world.sleep()) {
+            break;
+        }
+    }
+    let told = moves.into_iter().map(|task| Move {
+        to: world.heir(&task),
+        task: task.id.clone(),
+        from: task.node,
+    });
+    told.collect()
+}
+
 fn live<'a>(cluster: &'a Cluster, node: &'a NodeId) -> impl Iterator<Item = Task> + 'a {
     cluster.tasks_on(node).filter(|task| !task.state.is_final()).map(|task| (**task).clone())
 }

@@ -115,6 +115,13 @@ impl wire::control_server::Control for Control {
         drain::drain(&self.shared, request.get_ref()).await.map(Response::new)
     }
 
+    async fn rebalance(
+        &self,
+        request: Request<wire::RebalanceRequest>,
+    ) -> Result<Response<wire::RebalanceResponse>, Status> {
+        drain::rebalance(&self.shared, request.get_ref()).await.map(Response::new)
+    }
+
     async fn list_services(
         &self,
         request: Request<wire::ListServicesRequest>,

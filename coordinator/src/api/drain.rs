@@ -1,4 +1,4 @@
-//! Emptying a node, or saying what that would do.
+//! Emptying a node and spreading tasks better, or saying what that would do.
 
 use std::time::Duration;
 
@@ -36,6 +36,25 @@ fn plan(shared: &Shared, node: &NodeId, within: Duration) -> Result<wire::DrainR
             accepted(Ok(Reply::Refused(refusal))).map(|_| wire::DrainResponse::default())
         }
     }
+}
+
+pub(crate) async fn rebalance(
+    shared: &Shared,
+    request: &wire::RebalanceRequest,
+) -> Result<wire::RebalanceResponse, Status> {
+    if !request.dry_run {
+        accepted(shared.door.ask(Event::Rebalance).await)?;
+        return Ok(wire::RebalanceResponse::default());
+    }
+    let now = shared.clock.now();
+    let cluster = shared.published.read().cluster.clone();
+    let name = |node: Option<NodeId>| node.map(|node| node.to_string()).unwrap_or_default();
+    let moves = foresee::rebalance(&cluster, now).into_iter().map(|one| wire::PlannedMove {
+        task: one.task.to_string(),
+        from: name(one.from),
+        to: name(one.to),
+    });
+    Ok(wire::RebalanceResponse { moves: moves.collect() })
 }
 
 fn leave(leave: &Leave) -> wire::PlannedLeave {

@@ -119,6 +119,7 @@ fn to_wire(event: &Event, now: Timestamp) -> Wire {
             within_ms: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
             cause: drain_cause_to_wire(*cause).into(),
         }),
+        Event::Rebalance => Wire::Rebalance(wire::FlightRebalance {}),
         Event::Heard { node, engine } => Wire::Heard(sighting_to_wire(
             node,
             Sighting { at: now, engine: *engine, has_told_all: false },
@@ -184,6 +185,7 @@ pub(super) fn from_wire(from: &wire::FlightEvent) -> anyhow::Result<Event> {
             within: Duration::from_millis(drain.within_ms),
             cause: drain_cause_from_wire(drain.cause())?,
         },
+        Wire::Rebalance(_) => Event::Rebalance,
         Wire::Heard(seen) => {
             let (node, seen) = sighting_from_wire(seen)?;
             Event::Heard { node, engine: seen.engine }

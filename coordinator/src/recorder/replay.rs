@@ -154,6 +154,7 @@ fn brief(event: &Event) -> String {
         Event::Scale { service, replicas } => format!("scale {service} to {replicas}"),
         Event::Rollback { service, to: Some(to) } => format!("roll {service} back to {to}"),
         Event::Rollback { service, to: None } => format!("roll {service} back"),
+        Event::Rebalance => "look for tasks that would be better elsewhere".to_owned(),
         Event::Steer { service, steering } => {
             format!("{steering:?} the rollout of {service}").to_lowercase()
         }

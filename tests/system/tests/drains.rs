@@ -104,3 +104,27 @@ fn what_can_not_be_drained_is_refused() {
     assert_eq!((said.code, said.err.contains("a week")), (1, true), "{}", said.err);
     assert_eq!(cluster.wharf(&["drain", "n1", "--force", "--deadline", "1m"]).code, 64);
 }
+
+#[test]
+fn tasks_move_over_to_a_node_that_is_opened_and_each_is_replaced_before_it_stops() {
+    let cluster = Cluster::start();
+    let _done = cluster.wharf(&["cordon", "n2"]).good();
+    let file =
+        APP.replace(", order: stop-first", "").replace("    x-wharf: {min_available: 3}\n", "");
+    let _done = cluster.deploy(&file).good();
+    assert_eq!((running_on(&cluster, "n1"), running_on(&cluster, "n2")), (4, 0));
+    assert_eq!(cluster.wharf(&["rebalance", "--plan"]).code, 0, "there is nowhere to go");
+    let _done = cluster.wharf(&["uncordon", "n2"]).good();
+    let plan = cluster.wharf(&["rebalance", "--plan"]);
+    assert_eq!(plan.code, 2, "{}", plan.err);
+    assert_eq!(plan.out.matches("n2").count(), 2, "{}", plan.out);
+    let _done = cluster.wharf(&["rebalance"]).good();
+    let mut least = usize::MAX;
+    until("two tasks have moved over", SOON, || {
+        least = least.min(cluster.running().len());
+        let there = (running_on(&cluster, "n1"), running_on(&cluster, "n2"));
+        if there == (2, 2) { Ok(()) } else { Err(format!("{there:?}")) }
+    });
+    assert!(least >= 4, "only {least} ran");
+    assert_eq!(cluster.wharf(&["rebalance", "--plan"]).code, 0, "there is nothing to do");
+}

@@ -52,6 +52,11 @@ impl Round {
     pub(crate) fn begin(&mut self, now: Timestamp) {
         self.at.get_or_insert(now + CALM);
     }
+
+    /// Somebody wants to have it looked around now, from the first service on.
+    pub(crate) fn begin_at_once(&mut self, now: Timestamp) {
+        *self = Self { at: Some(now), ..Self::default() };
+    }
 }
 
 pub(crate) fn pass(draft: &mut Draft<'_>) {
