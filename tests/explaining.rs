@@ -237,3 +237,25 @@ fn whoever_has_as_many_as_it_may_would_take_one_more() {
     // No other node can have that id.
     assert_eq!(growth(&account), ["64 CPUs and 64 GiB of memory: not `node.id == a`"]);
 }
+
+#[test]
+fn the_room_for_more_is_what_a_scale_would_find() {
+    let mut story = Story::new(&[("a", "y"), ("b", "z")]);
+    let limited = |spec: &mut ServiceSpec| {
+        spec.task.containers[0].reservation.cpu_millis = 10_000;
+        spec.mode = Mode::Replicated { replicas: 2 };
+    };
+    let mut spec = asks("lab/app", &[]);
+    limited(&mut spec);
+    deploy(&mut story, spec);
+    let room = |story: &Story| {
+        let service = story.cluster.services()[&"lab/app".parse().unwrap()].clone();
+        explain::headroom(&story.cluster, &service, story.now).unwrap()
+    };
+    // Each of the nodes has 64 cores: six tasks fit, and one is there.
+    assert_eq!(room(&story), explain::Headroom { tasks: 10, nodes: 2 });
+    let service = "lab/app".parse().unwrap();
+    story.hear(&[Event::Scale { service, replicas: 12 }]);
+    assert_eq!(room(&story), explain::Headroom { tasks: 0, nodes: 0 });
+    assert!(!places(&story, "lab/app").contains(&"nowhere".to_owned()));
+}

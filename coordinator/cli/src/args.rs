@@ -309,6 +309,9 @@ pub(crate) struct Scale {
     /// SERVICE=REPLICAS
     #[arg(required = true, value_parser = scaled)]
     pub(crate) services: Vec<(String, u32)>,
+    /// Shows what would start, where, and what would stop, and changes nothing; exit code 2 when anything would.
+    #[arg(long)]
+    pub(crate) plan: bool,
     #[command(flatten)]
     pub(crate) waiting: Waiting,
 }

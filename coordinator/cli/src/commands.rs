@@ -41,7 +41,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Logs(arguments) => logs::logs(&client()?, &arguments).await,
         Command::Exec(arguments) => Box::pin(exec::exec(&client()?, arguments)).await,
         Command::Run(arguments) => Box::pin(once::run(&client()?, &arguments)).await,
-        Command::Scale(arguments) => change::scale(&client()?, &arguments).await,
+        Command::Scale(arguments) => change::scale(&client()?, &global, &arguments).await,
         Command::Restart(arguments) => change::restart(&client()?, &arguments).await,
         Command::Rollback(arguments) => change::rollback(&client()?, &arguments).await,
         Command::Rollout(command) => rollout::rollout(&client()?, &command).await,

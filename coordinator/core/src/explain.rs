@@ -3,6 +3,7 @@
 //! One look at every node answers for all tasks of a generation: they ask for the same. Nothing here is part of a step.
 
 mod growth;
+mod headroom;
 mod remedy;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use model::task::Task;
 use model::time::Timestamp;
 
 pub use self::growth::{Growth, Kind};
+pub use self::headroom::{Headroom, headroom};
 pub use self::remedy::Remedy;
 use crate::cluster::{Cluster, Ledger};
 use crate::plan::place::Counts;

@@ -10,7 +10,7 @@ pub(crate) mod fetch;
 pub(crate) mod leaving;
 mod liveness;
 pub(crate) mod place;
-mod reconcile;
+pub(crate) mod reconcile;
 mod returning;
 pub(crate) mod rollout;
 pub(crate) mod slot;

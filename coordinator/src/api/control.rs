@@ -47,8 +47,12 @@ impl wire::control_server::Control for Control {
         request: Request<wire::ScaleRequest>,
     ) -> Result<Response<wire::Accepted>, Status> {
         let request = request.into_inner();
-        let service = service_id(request.service)?;
-        self.change(Event::Scale { service, replicas: request.replicas }).await
+        let (service, replicas) = (service_id(request.service)?, request.replicas);
+        if request.dry_run {
+            let planned = Some(deploy::plan_scale(&self.shared, &service, replicas)?);
+            return Ok(Response::new(wire::Accepted { generation: 0, planned }));
+        }
+        self.change(Event::Scale { service, replicas }).await
     }
 
     async fn restart(
@@ -184,7 +188,9 @@ impl wire::control_server::Control for Control {
 impl Control {
     async fn change(&self, event: Event) -> Result<Response<wire::Accepted>, Status> {
         match accepted(self.shared.door.ask(event).await)? {
-            Reply::Accepted { generation } => Ok(Response::new(wire::Accepted { generation })),
+            Reply::Accepted { generation } => {
+                Ok(Response::new(wire::Accepted { generation, planned: None }))
+            }
             reply @ (Reply::Noted | Reply::Deployed(_) | Reply::Refused(_)) => {
                 Err(Status::internal(format!("an answer that does not belong here: {reply:?}")))
             }

@@ -8,10 +8,10 @@ use coordinator_core::event::{Event, Reply};
 use coordinator_core::step;
 use futures_util::future::try_join_all;
 use model::constraint::{Constraint, ImageName};
-use model::id::ServiceId;
+use model::id::{ServiceId, TaskId};
 use model::service::ServicePhase;
 use model::spec::ServiceSpec;
-use model::task::TaskState;
+use model::task::{DesiredState, Task, TaskState};
 use proto::convert::{image_to_wire, spec_from_wire};
 use proto::wire;
 use tonic::Status;
@@ -161,17 +161,9 @@ fn plan(
     specs: &[ServiceSpec],
     remove: &[ServiceId],
 ) -> Result<Vec<wire::PlannedService>, Status> {
-    let now = shared.clock.now();
-    let before = shared.published.read().cluster.clone();
-    let mut after = before.clone();
-    // All of it is to be seen, however many steps it will take.
-    after.bound(usize::MAX);
     let event = Event::Deploy { specs: specs.to_vec(), remove: remove.to_vec() };
-    let done = step(&mut after, &[event], now);
-    for reply in done.replies {
-        accepted(Ok(reply))?;
-    }
-    let planned = specs.iter().map(|spec| planned(&before, &after, &done.notes, &spec.id));
+    let foreseen = foresee(shared, event)?;
+    let planned = specs.iter().map(|spec| planned(&foreseen, &spec.id));
     let removed = remove.iter().map(|id| wire::PlannedService {
         project: id.project.to_string(),
         name: id.name.to_string(),
@@ -181,12 +173,51 @@ fn plan(
     Ok(planned.chain(removed).collect())
 }
 
-fn planned(
-    before: &Cluster,
-    after: &Cluster,
-    notes: &BTreeMap<model::id::TaskId, String>,
-    id: &ServiceId,
-) -> wire::PlannedService {
+/// What another number of replicas would do.
+pub(crate) fn plan_scale(
+    shared: &Shared,
+    service: &ServiceId,
+    replicas: u32,
+) -> Result<wire::PlannedService, Status> {
+    let foreseen = foresee(shared, Event::Scale { service: service.clone(), replicas })?;
+    let mut planned = planned(&foreseen, service);
+    let Foreseen { before, after, .. } = &foreseen;
+    let stops = |task: &&Arc<Task>| {
+        let was = before.tasks().get(&task.id);
+        task.desired != DesiredState::Run && was.is_some_and(|was| was.desired == DesiredState::Run)
+    };
+    let stopped = after.tasks_of(service).filter(stops).map(|task| wire::PlannedTask {
+        slot: task.slot.to_string(),
+        node: task.node.as_ref().map(ToString::to_string),
+        note: "stops".to_owned(),
+    });
+    planned.tasks.extend(stopped);
+    Ok(planned)
+}
+
+/// A cluster, and what one step makes of it.
+struct Foreseen {
+    before: Cluster,
+    after: Cluster,
+    notes: BTreeMap<TaskId, String>,
+}
+
+/// The step that a request would take, on a copy.
+fn foresee(shared: &Shared, event: Event) -> Result<Foreseen, Status> {
+    let now = shared.clock.now();
+    let before = shared.published.read().cluster.clone();
+    let mut after = before.clone();
+    // All of it is to be seen, however many steps it will take.
+    after.bound(usize::MAX);
+    let done = step(&mut after, &[event], now);
+    for reply in done.replies {
+        accepted(Ok(reply))?;
+    }
+    Ok(Foreseen { before, after, notes: done.notes })
+}
+
+fn planned(foreseen: &Foreseen, id: &ServiceId) -> wire::PlannedService {
+    let Foreseen { before, after, notes } = foreseen;
     let (old, new) = (before.services().get(id), after.services().get(id));
     let (old, new) = (old.map(|old| &old.target), new.map(|new| &new.target));
     let action = match (old, new) {
@@ -195,7 +226,7 @@ fn planned(
         (Some(old), Some(new)) if old.template == new.template => wire::PlannedAction::Adjust,
         (Some(_), _) => wire::PlannedAction::Replace,
     };
-    let is_new = |task: &&Arc<model::task::Task>| !before.tasks().contains_key(&task.id);
+    let is_new = |task: &&Arc<Task>| !before.tasks().contains_key(&task.id);
     let tasks = after.tasks_of(id).filter(is_new).map(|task| wire::PlannedTask {
         slot: task.slot.to_string(),
         node: task.node.as_ref().map(ToString::to_string),

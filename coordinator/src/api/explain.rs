@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coordinator_core::cluster::Cluster;
-use coordinator_core::explain::{self, Account};
+use coordinator_core::explain::{self, Account, Headroom};
 use coordinator_core::view::{self, NodeVerdict};
 use model::id::{NodeId, Slot};
 use model::service::{Service, ServicePhase};
@@ -76,6 +76,7 @@ fn explain_service(state: &State, service: &Service, now: Timestamp) -> wire::Ex
     let mut details: Vec<String> =
         progress.waits_for.into_iter().map(|on| format!("waits for {on}")).collect();
     details.extend(rollout::note(service, now));
+    details.extend(explain::headroom(&state.cluster, service, now).map(room));
     let tasks: Vec<&Arc<Task>> = state.cluster.tasks_of(&service.id).collect();
     details.extend(tasks.iter().take(TASKS).map(|task| sentence(state, task)));
     if let Some(more) = tasks.len().checked_sub(TASKS).filter(|more| *more > 0) {
@@ -85,6 +86,15 @@ fn explain_service(state: &State, service: &Service, now: Timestamp) -> wire::Ex
     let first = tasks.iter().find(|task| waits(task));
     let nodes = first.map(|task| verdicts(&state.cluster, task, now)).unwrap_or_default();
     wire::ExplainResponse { summary, details, nodes, hint: hint(&waiting), waiting }
+}
+
+fn room(Headroom { tasks, nodes }: Headroom) -> String {
+    match (tasks, nodes) {
+        (0, _) => "there is no room for another of its tasks".to_owned(),
+        (1, _) => "there is room for one more of its tasks".to_owned(),
+        (_, 1) => format!("there is room for {tasks} more of its tasks, on one node"),
+        (_, _) => format!("there is room for {tasks} more of its tasks, on {nodes} nodes"),
+    }
 }
 
 fn explain_task(state: &State, task: &Arc<Task>, now: Timestamp) -> wire::ExplainResponse {

@@ -13,6 +13,14 @@ pub struct Resources {
 }
 
 impl Resources {
+    /// How many times `each` fits into this, if there is an end to it.
+    #[must_use]
+    pub fn holds(&self, each: &Self) -> Option<u64> {
+        let cpus = self.cpu_millis.checked_div(each.cpu_millis);
+        let memory = self.memory_bytes.checked_div(each.memory_bytes);
+        cpus.into_iter().chain(memory).min()
+    }
+
     /// Says whether this amount can be taken out of `free`.
     #[must_use]
     pub const fn fits(&self, free: &Self) -> bool {

@@ -26,7 +26,8 @@ pub(crate) async fn run(count: u32) -> anyhow::Result<()> {
     let mut late = Vec::new();
     for number in 1..=count {
         let replicas = 1 + number % 50;
-        let request = wire::ScaleRequest { service: Some(service.clone()), replicas };
+        let request =
+            wire::ScaleRequest { service: Some(service.clone()), replicas, dry_run: false };
         let began = Instant::now();
         control.scale(request).await?;
         let answered = Instant::now();

@@ -2,8 +2,9 @@
 
 use proto::wire;
 
-use crate::args::{Named, Remove, Rollback, Scale};
+use crate::args::{Global, Named, Remove, Rollback, Scale};
 use crate::client::{Client, unary};
+use crate::commands::deploy;
 use crate::commands::wait::{self, Wanted};
 use crate::exit::{Exit, from_status};
 use crate::{find, terminal};
@@ -12,14 +13,26 @@ fn key(service: &wire::ServiceRef) -> (String, String) {
     (service.project.clone(), service.name.clone())
 }
 
-pub(crate) async fn scale(client: &Client, arguments: &Scale) -> anyhow::Result<Exit> {
-    let mut wanted = Wanted::new();
+pub(crate) async fn scale(
+    client: &Client,
+    global: &Global,
+    arguments: &Scale,
+) -> anyhow::Result<Exit> {
+    let (mut wanted, mut planned) = (Wanted::new(), Vec::new());
     for (name, replicas) in &arguments.services {
         let service = find::service(client, name).await?;
-        let request = wire::ScaleRequest { service: Some(service.clone()), replicas: *replicas };
+        let request = wire::ScaleRequest {
+            service: Some(service.clone()),
+            replicas: *replicas,
+            dry_run: arguments.plan,
+        };
         let answer = client.control.clone().scale(unary(request)).await;
-        let generation = answer.map_err(|status| from_status(&status))?.into_inner().generation;
-        wanted.insert(key(&service), generation);
+        let answer = answer.map_err(|status| from_status(&status))?.into_inner();
+        wanted.insert(key(&service), answer.generation);
+        planned.extend(answer.planned);
+    }
+    if arguments.plan {
+        return deploy::show_plan(global, &planned);
     }
     wait::report(client, &wanted, &arguments.waiting).await
 }

@@ -91,17 +91,25 @@ pub(crate) async fn plan(client: &Client, global: &Global, files: &Files) -> any
     let project = read(files)?;
     let request = wire::DeployRequest { dry_run: true, prune: files.prune, ..request(&project) };
     let answer = client.deploy(request).await?;
+    let exit = show_plan(global, &answer.services)?;
     if matches!(global.format(), Format::Table | Format::Wide) {
-        answer.services.iter().for_each(describe);
         unnamed(&answer);
-    } else {
-        output::print_one(
-            &Value::Array(answer.services.iter().map(planned).collect()),
-            global.format(),
-        )?;
     }
-    let changes =
-        answer.services.iter().any(|service| service.action() != wire::PlannedAction::None);
+    Ok(exit)
+}
+
+/// Prints what would become of services, and says whether anything would.
+pub(crate) fn show_plan(
+    global: &Global,
+    services: &[wire::PlannedService],
+) -> anyhow::Result<Exit> {
+    if matches!(global.format(), Format::Table | Format::Wide) {
+        services.iter().for_each(describe);
+    } else {
+        let all = Value::Array(services.iter().map(planned).collect());
+        output::print_one(&all, global.format())?;
+    }
+    let changes = services.iter().any(|service| service.action() != wire::PlannedAction::None);
     Ok(if changes { Exit::Changes } else { Exit::Done })
 }
 
@@ -210,7 +218,13 @@ fn describe(service: &wire::PlannedService) {
     service.differences.iter().for_each(|line| println!("    {}", clean(line)));
     for task in &service.tasks {
         match &task.node {
-            Some(node) => println!("    slot {} on {}", clean(&task.slot), clean(node)),
+            Some(node) if task.note.is_empty() => {
+                println!("    slot {} on {}", clean(&task.slot), clean(node));
+            }
+            Some(node) => {
+                let (slot, node, note) = (clean(&task.slot), clean(node), clean(&task.note));
+                println!("    slot {slot} on {node}: {note}");
+            }
             None => println!("    slot {} {}", clean(&task.slot), clean(&task.note)),
         }
     }

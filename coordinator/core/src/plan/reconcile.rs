@@ -219,14 +219,19 @@ fn not_before(tasks: &[&Arc<Task>]) -> Timestamp {
     last + wait
 }
 
-fn create(
-    draft: &mut Draft<'_>,
+fn create(draft: &mut Draft<'_>, service: &Service, empty: (Slot, Arc<Generation>), number: u64) {
+    debug_assert!(service.phase != ServicePhase::Removing, "a service that goes wants no slots");
+    let task = pending(service, empty, (number, draft.now));
+    draft.made.push(task);
+}
+
+/// A task of this generation that waits for a node.
+pub(crate) fn pending(
     service: &Service,
     (slot, generation): (Slot, Arc<Generation>),
-    number: u64,
-) {
-    debug_assert!(service.phase != ServicePhase::Removing, "a service that goes wants no slots");
-    draft.made.push(Task {
+    (number, created_at): (u64, Timestamp),
+) -> Task {
+    Task {
         id: TaskId::new(&service.id, &slot, number),
         service: service.id.clone(),
         slot,
@@ -237,9 +242,9 @@ fn create(
         restarts: 0,
         note: String::new(),
         containers: Vec::new(),
-        created_at: draft.now,
+        created_at,
         clock_since: None,
         moving_since: None,
         missed_at: None,
-    });
+    }
 }
