@@ -140,7 +140,7 @@ fn an_image_that_goes_stops_nothing_and_neither_does_a_takeover() {
 /// Three nodes, each with something against a task of 1 GiB on a fast disk.
 fn crowded() -> Story {
     let mut story = Story::new(&[]);
-    let small = |bytes| Resources { cpu_millis: 2_000, memory_bytes: bytes };
+    let small = |bytes| Resources { cpu_millis: 2_000, memory_bytes: bytes, gpus: 0 };
     let labelled = |name: &str, disk: &str, bytes| Node {
         labels: [("disk".to_owned(), disk.to_owned())].into(),
         capacity: small(bytes),
@@ -205,7 +205,7 @@ fn a_port_is_traced_to_the_task_that_holds_it() {
 #[test]
 fn a_new_node_first_takes_what_runs_on_every_node() {
     let mut story = Story::new(&[]);
-    let capacity = Resources { cpu_millis: 1_000, memory_bytes: GIB };
+    let capacity = Resources { cpu_millis: 1_000, memory_bytes: GIB, gpus: 0 };
     join(&mut story, Node { capacity, ..node("a", "z") });
     deploy(&mut story, ServiceSpec { mode: Mode::Global, ..asks("lab/all", &[]) });
     let mut spec = asks("lab/big", &["node.id != a"]);

@@ -3,6 +3,7 @@
 mod by_name;
 mod class;
 mod ledger;
+mod mix;
 mod spread;
 mod suiting;
 
@@ -16,7 +17,7 @@ use model::image::Digest;
 use model::node::{Availability, DrainPhase, Node};
 use model::resources::Resources;
 use model::service::Service;
-use model::spec::{Mode, TaskSpec};
+use model::spec::{Mode, ServiceSpec, TaskSpec};
 use model::task::Task;
 use model::time::Timestamp;
 
@@ -24,6 +25,9 @@ use self::by_name::{ByName, ByNode};
 use self::class::Classes;
 pub(crate) use self::class::{Class, Rank};
 pub(crate) use self::ledger::Ledger;
+use self::mix::Demand;
+pub(crate) use self::mix::Mix;
+pub use self::mix::Packing;
 pub(crate) use self::spread::Spread;
 use self::suiting::Suiting;
 use crate::event::EngineState;
@@ -137,6 +141,7 @@ pub struct Cluster {
     spreads: ByName<ServiceId, Spread>,
     classes: Classes,
     suiting: Suiting,
+    demand: Demand,
     /// Their numbers are their places here.
     zones: Vec<String>,
     /// How many nodes have each image, as far as they have said.
@@ -198,12 +203,14 @@ impl Cluster {
                 } else {
                     self.globals.remove(&service.id);
                 }
-                self.services.insert(service.id.clone(), Arc::clone(service));
+                let before = self.services.insert(service.id.clone(), Arc::clone(service));
+                self.demand.put_service(before.as_deref(), Some(service));
             }
             Change::RemoveService(id) => {
                 self.forget_waits(id);
                 self.globals.remove(id);
-                self.services.remove(id);
+                let before = self.services.remove(id);
+                self.demand.put_service(before.as_deref(), None);
             }
             Change::PutTask(task) => self.put_task(task),
             Change::RemoveTask(id) => self.remove_task(id),
@@ -230,6 +237,7 @@ impl Cluster {
 
     fn put_node(&mut self, node: &Arc<Node>) {
         let before = self.nodes.insert(node.id.clone(), Arc::clone(node));
+        self.demand.put_node(before.as_deref(), node);
         if let Some(before) = before.filter(|before| before.engine != node.engine)
             && let Some(others) = self.neighbours.get_mut(&before.engine)
         {
@@ -249,7 +257,7 @@ impl Cluster {
         } else {
             self.draining.remove(&node.id);
         }
-        self.classes.mark(&node.id);
+        self.classes.mark(number);
     }
 
     fn zone_number(&mut self, zone: &str) -> usize {
@@ -310,22 +318,23 @@ impl Cluster {
     /// Enters what the task takes up into all books.
     fn book(&mut self, task: &Task) {
         // When the store is read the node joins after its tasks.
-        let Some(ledger) = task.node.as_ref().and_then(|node| self.ledgers.entry(node)) else {
-            return;
-        };
+        let Some(number) = task.node.as_ref().map(|node| self.ledgers.number(node)) else { return };
+        let Some(ledger) = self.ledgers.at_mut(number) else { return };
         ledger.add(task);
+        self.classes.mark(number);
         if let Some(node) = Spread::place(task) {
             self.spreads.entry(task.service.clone()).add(node, ledger.zone);
         }
-        task.node.iter().for_each(|node| self.classes.mark(node));
     }
 
     /// Takes back what was entered for the task as it was.
     fn take_back(&mut self, task: &Task) {
-        let Some(node) = &task.node else { return };
-        let Some(ledger) = self.ledgers.get_mut(node) else { return };
+        let Some(number) = task.node.as_ref().and_then(|node| self.ledgers.place(node)) else {
+            return;
+        };
+        let Some(ledger) = self.ledgers.at_mut(number) else { return };
         ledger.take(task);
-        self.classes.mark(node);
+        self.classes.mark(number);
         if let Some(node) = Spread::place(task)
             && let Some(spread) = self.spreads.get_mut(&task.service)
         {
@@ -356,14 +365,26 @@ impl Cluster {
         self.suiting.keep(constraints, suits)
     }
 
-    /// Has the nodes that meet these constraints in order: see [`Cluster::class`].
-    pub(crate) fn refresh_class(&mut self, constraints: &[Constraint]) {
-        self.classes.refresh(constraints, &self.nodes, &self.ledgers);
+    /// Has the nodes that can take such tasks in order: see [`Cluster::class`].
+    pub(crate) fn refresh_class(&mut self, spec: &ServiceSpec) {
+        self.classes.refresh(spec, self.demand.mix(), &self.ledgers);
     }
 
-    /// The nodes that meet these constraints, as they were when they were last put in order.
-    pub(crate) fn class(&self, constraints: &[Constraint]) -> Option<&Class> {
-        self.classes.get(constraints)
+    /// The nodes that can take such tasks, as they were when they were last put in order.
+    pub(crate) fn class(&self, spec: &ServiceSpec) -> Option<&Class> {
+        self.classes.get(spec)
+    }
+
+    /// Says whether what all services ask for comes out the same when it is counted anew.
+    pub(crate) fn knows_its_mix(&self) -> bool {
+        let services = self.services.values().map(|service| &**service);
+        let nodes = self.nodes.values().map(|node| &**node);
+        self.demand.mix() == Demand::of(services, nodes).mix()
+    }
+
+    /// What all services ask for.
+    pub(crate) const fn mix(&self) -> &Arc<Mix> {
+        self.demand.mix()
     }
 
     /// How many different images of the task no node has, as far as anybody has said.
@@ -533,9 +554,10 @@ impl Cluster {
 
     /// Writes down which images the engine of a node has.
     pub fn saw_images(&mut self, node: &NodeId, digests: Arc<BTreeSet<Digest>>) {
-        let Some(ledger) = self.ledgers.get_mut(node) else { return };
+        let Some(number) = self.ledgers.place(node) else { return };
+        let Some(ledger) = self.ledgers.at_mut(number) else { return };
         let before = ledger.images.replace(Arc::clone(&digests));
-        self.classes.mark_images(node);
+        self.classes.mark_images(number);
         self.suiting.forget_images();
         for digest in digests.iter() {
             *self.holders.entry(digest.clone()).or_default() += 1;

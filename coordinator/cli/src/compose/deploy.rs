@@ -6,7 +6,7 @@ use proto::convert::constraint_to_wire;
 use proto::wire::service_spec::Mode;
 use proto::wire::{
     Budget, Constraint, FailureAction, Global, Once, Replicated, RestartCondition, RestartPolicy,
-    UpdateOrder, UpdatePolicy,
+    Strategy, UpdateOrder, UpdatePolicy,
 };
 
 use super::budget;
@@ -32,6 +32,7 @@ pub(super) struct Deployment {
     pub mode: Mode,
     pub update: UpdatePolicy,
     pub budget: Option<Budget>,
+    pub strategy: Option<Strategy>,
     pub restart: RestartPolicy,
     /// Whether the file says when to restart.
     pub is_restart_given: bool,
@@ -55,6 +56,7 @@ pub(super) fn read(
         mode,
         update: update(problems, service, deploy, mode),
         budget: budget::read(problems, service, mode),
+        strategy: placement::strategy(problems, service, mode),
         restart: restart(problems, service, (deploy, mode)),
         is_restart_given: is_restart_given(problems, service, deploy),
         constraints: constraints

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use model::budget::{Amount, Budget};
 use model::node::{Drain, DrainCause, DrainPhase, Node};
+use model::resources::Resources;
 use model::service::{Generation, Service};
+use model::spec::Strategy;
 use model::time::Timestamp;
 
 use super::stored::Stored;
@@ -38,6 +40,7 @@ fn launched(node: Node) -> Node {
         os: said("linux"),
         engine_version: said("28.2.2"),
         kernel_version: said("6.1.102-111.182.amzn2023.aarch64"),
+        capacity: Resources { gpus: 4, ..node.capacity },
         ..node
     }
 }
@@ -58,7 +61,9 @@ fn constrained(service: Service) -> Service {
 fn more(name: &str, record: &Stored) -> super::Records {
     match record {
         Stored::Node(node) if name == "node-cordoned" => drained(node),
-        Stored::Service(service) if name == "service-steady" => budgeted(service),
+        Stored::Service(service) if name == "service-steady" => {
+            [budgeted(service), vec![("service-binpack", packed(service))]].concat()
+        }
         Stored::Node(_)
         | Stored::Service(_)
         | Stored::Task(_)
@@ -97,4 +102,14 @@ fn budgeted(service: &Service) -> super::Records {
         (name, Stored::Service(Service { target: Arc::new(target), ..service.clone() }))
     };
     budgets.map(record).into()
+}
+
+/// A service whose tasks need GPUs and are put close together.
+fn packed(service: &Service) -> Stored {
+    let mut target: Generation = (*service.target).clone();
+    target.spec.strategy = Strategy::Binpack;
+    for container in &mut target.spec.task.containers {
+        container.reservation.gpus = 2;
+    }
+    Stored::Service(Service { target: Arc::new(target), ..service.clone() })
 }

@@ -209,4 +209,8 @@ static WHARF: &[Key] = &[
         "so many tasks, or such a part as in `50%`, serve through rollouts and drains; when neither this nor `max_unavailable` is given a drain leaves one of two or more",
     ),
     partly("max_unavailable", "so many tasks at most, or such a part as in `25%`, do not"),
+    partly(
+        "strategy",
+        "`spread` or `binpack`, within the zones, over which tasks are spread either way; `spread` when it is left out: see placement.md",
+    ),
 ];

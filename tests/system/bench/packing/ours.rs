@@ -1,0 +1,84 @@
+//! The coordinator's core as it is, with services of one task each that come one after the other.
+
+use std::time::Instant;
+
+use coordinator_core::cluster::Cluster;
+use coordinator_core::event::Event;
+use coordinator_core::step;
+use model::id::NodeId;
+use model::node::{Availability, Node};
+use model::resources::Resources;
+use model::spec::{ServiceSpec, Strategy};
+use model::time::Timestamp;
+use proto::convert::spec_from_wire;
+use system_tests::puppet::pinned_service;
+
+use super::Packed;
+use super::fleet::{Amounts, Fleet};
+
+const BEGINNING: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+/// Zones as EC2 has them: a service of one task may be in any.
+const ZONES: usize = 3;
+
+/// Places tasks in their order until one does not fit.
+pub(crate) fn place(fleet: &Fleet, strategy: Strategy) -> Packed {
+    let mut cluster = Cluster::default();
+    let joined = fleet.nodes.iter().enumerate();
+    let joined = joined.map(|(number, all)| Event::Joined(Box::new(node(number, *all))));
+    step(&mut cluster, &joined.collect::<Vec<_>>(), BEGINNING);
+    let usual = spec_from_wire(&pinned_service("usual", 1)).unwrap();
+    let mut packed = Packed::default();
+    for (number, asked) in fleet.tasks.iter().enumerate() {
+        let spec = spec(&usual, number, *asked, strategy);
+        let id = spec.id.clone();
+        let event = Event::Deploy { specs: vec![spec], remove: Vec::new() };
+        let began = Instant::now();
+        step(&mut cluster, &[event], BEGINNING);
+        packed.took += began.elapsed();
+        if cluster.tasks_of(&id).all(|task| task.node.is_none()) {
+            break;
+        }
+        packed.tasks += 1;
+        packed.held += asked[fleet.counted];
+    }
+    packed
+}
+
+fn node(number: usize, [cpu_millis, memory_mib, gpus]: Amounts) -> Node {
+    let id: NodeId = format!("i-{number:08}").parse().unwrap();
+    Node {
+        hostname: id.to_string(),
+        engine: id.to_string(),
+        id,
+        zone: format!("zone-{}", number % ZONES),
+        arch: "amd64".to_owned(),
+        labels: Default::default(),
+        // Here a GPU is a thousand small ones, so that the shares of the trace are whole numbers. Wharf itself gives away
+        // devices: the core does not know the difference.
+        capacity: Resources { cpu_millis, memory_bytes: memory_mib << 20, gpus },
+        availability: Availability::Active,
+        pool: None,
+        ami: None,
+        instance_type: None,
+        os: None,
+        engine_version: None,
+        kernel_version: None,
+        drain: None,
+    }
+}
+
+fn spec(
+    usual: &ServiceSpec,
+    number: usize,
+    [cpu_millis, memory_mib, gpus]: Amounts,
+    strategy: Strategy,
+) -> ServiceSpec {
+    let mut spec = usual.clone();
+    spec.id.name = format!("service-{number:06}").parse().unwrap();
+    spec.strategy = strategy;
+    for container in &mut spec.task.containers {
+        container.reservation = Resources { cpu_millis, memory_bytes: memory_mib << 20, gpus };
+    }
+    spec
+}
