@@ -416,6 +416,12 @@ impl Cluster {
         numbers.filter_map(|number| Some((*number, self.ledgers.at(*number)?)))
     }
 
+    /// The node of this number and what is known of it besides.
+    pub(crate) fn seat(&self, number: usize) -> Option<(&Node, &Ledger)> {
+        let ledger = self.ledgers.at(number)?;
+        Some((ledger.node.as_deref()?, ledger))
+    }
+
     /// The node of this number.
     pub(crate) fn numbered(&self, number: usize) -> Option<&Arc<Node>> {
         self.ledgers.at(number)?.node.as_ref()

@@ -32,6 +32,8 @@ pub(crate) struct Rank {
     pub(crate) memory_bytes: u64,
     pub(crate) cpu_millis: u64,
     pub(crate) node: NodeId,
+    /// See [`super::Cluster::numbered`].
+    pub(crate) number: usize,
 }
 
 /// In which order nodes stand.
@@ -177,7 +179,8 @@ impl Class {
 
     /// Begins anew.
     fn sort(&mut self, ledgers: &ByNode<Ledger>) {
-        self.standing = ledgers.values().map(|ledger| self.place(ledger)).collect();
+        let all = ledgers.values().enumerate();
+        self.standing = all.map(|(number, ledger)| self.place(number, ledger)).collect();
         let mut zones: Vec<Vec<Rank>> = Vec::new();
         for (zone, rank) in self.standing.iter().flatten() {
             if zones.len() <= *zone {
@@ -189,7 +192,7 @@ impl Class {
     }
 
     /// Where a node belongs, if it belongs to the class.
-    fn place(&self, ledger: &Ledger) -> Option<(usize, Rank)> {
+    fn place(&self, number: usize, ledger: &Ledger) -> Option<(usize, Rank)> {
         let node = ledger.node.as_ref().filter(|node| ledger.meets(node, &self.constraints))?;
         let packing = match &self.order {
             Order::Emptiest => Packing::default(),
@@ -200,11 +203,12 @@ impl Class {
             }
         };
         let (memory_bytes, cpu_millis) = (ledger.held.memory_bytes, ledger.held.cpu_millis);
-        Some((ledger.zone?, Rank { packing, memory_bytes, cpu_millis, node: node.id.clone() }))
+        let node = node.id.clone();
+        Some((ledger.zone?, Rank { packing, memory_bytes, cpu_millis, node, number }))
     }
 
     fn stand(&mut self, number: usize, ledger: Option<&Ledger>) {
-        let now = ledger.and_then(|ledger| self.place(ledger));
+        let now = ledger.and_then(|ledger| self.place(number, ledger));
         if self.standing.len() <= number {
             self.standing.resize(number + 1, None);
         }

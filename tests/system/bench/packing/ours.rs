@@ -18,6 +18,9 @@ use super::fleet::{Amounts, Fleet};
 
 const BEGINNING: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
+/// So many services are deployed with one request, and planned in the order of their names: that of the tasks.
+const AT_ONCE: usize = 100;
+
 /// Zones as EC2 has them: a service of one task may be in any.
 const ZONES: usize = 3;
 
@@ -29,18 +32,21 @@ pub(crate) fn place(fleet: &Fleet, strategy: Strategy) -> Packed {
     step(&mut cluster, &joined.collect::<Vec<_>>(), BEGINNING);
     let usual = spec_from_wire(&pinned_service("usual", 1)).unwrap();
     let mut packed = Packed::default();
-    for (number, asked) in fleet.tasks.iter().enumerate() {
-        let spec = spec(&usual, number, *asked, strategy);
-        let id = spec.id.clone();
-        let event = Event::Deploy { specs: vec![spec], remove: Vec::new() };
+    let specs = fleet.tasks.iter().enumerate();
+    let specs: Vec<_> =
+        specs.map(|(number, asked)| spec(&usual, number, *asked, strategy)).collect();
+    for specs in specs.chunks(AT_ONCE) {
+        let event = Event::Deploy { specs: specs.to_vec(), remove: Vec::new() };
         let began = Instant::now();
         step(&mut cluster, &[event], BEGINNING);
         packed.took += began.elapsed();
-        if cluster.tasks_of(&id).all(|task| task.node.is_none()) {
-            break;
+        for spec in specs {
+            if cluster.tasks_of(&spec.id).all(|task| task.node.is_none()) {
+                return packed;
+            }
+            packed.held += fleet.tasks[packed.tasks][fleet.counted];
+            packed.tasks += 1;
         }
-        packed.tasks += 1;
-        packed.held += asked[fleet.counted];
     }
     packed
 }

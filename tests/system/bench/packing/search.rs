@@ -21,11 +21,15 @@ pub(crate) enum Search {
     Nomad,
     /// Fragmentation gradient descent over all kinds of tasks that there will be (Weng et al., USENIX ATC 2023), in every
     /// resource and not in GPUs alone.
+    Fragmentation,
+    /// The least that is stranded, over all kinds of tasks that there will be and exactly as often as they will come: what
+    /// Wharf does with few kinds, roughly counted, and only those that have come already.
     Stranding,
 }
 
-pub(crate) const ALL: [(Search, &str); 6] = [
+pub(crate) const ALL: [(Search, &str); 7] = [
     (Search::Stranding, "stranding-aware, slow"),
+    (Search::Fragmentation, "fragmentation descent"),
     (Search::BestFit, "best fit"),
     (Search::FirstFit, "first fit"),
     (Search::MostAllocated, "Kubernetes, MostAllocated"),
@@ -33,15 +37,20 @@ pub(crate) const ALL: [(Search, &str); 6] = [
     (Search::LeastAllocated, "Kubernetes, LeastAllocated"),
 ];
 
-/// A kind of tasks, and which part of all tasks are of it.
-type Kind = ([f64; 3], f64);
+/// A kind of tasks.
+#[derive(Debug)]
+struct Kind {
+    asked: [f64; 3],
+    /// Which part of all tasks are of it.
+    count: f64,
+    /// Which part they hold of what all tasks hold.
+    held: f64,
+}
 
 #[derive(Debug, Clone)]
 struct Node {
     all: [f64; 3],
     free: [f64; 3],
-    /// What was stranded there when it last took something.
-    stranded: Option<f64>,
 }
 
 struct World {
@@ -49,6 +58,8 @@ struct World {
     kinds: Vec<Kind>,
     /// What a node has on average.
     mean: [f64; 3],
+    /// The same, and more of what is asked for less than the rest.
+    scarcity: [f64; 3],
 }
 
 /// Places tasks in their order until one does not fit.
@@ -77,20 +88,28 @@ fn fits(asked: &[f64; 3], free: &[f64; 3]) -> bool {
 
 impl World {
     fn new(fleet: &Fleet) -> Self {
-        let nodes: Vec<Node> = fleet
-            .nodes
-            .iter()
-            .map(|all| float(*all))
-            .map(|all| Node { all, free: all, stranded: None })
-            .collect();
-        let mut counts: BTreeMap<Amounts, f64> = BTreeMap::new();
-        fleet.tasks.iter().for_each(|task| *counts.entry(*task).or_default() += 1.0);
-        let count: f64 = counts.values().sum();
-        let kinds = counts.iter().map(|(kind, of)| (float(*kind), of / count)).collect();
+        let nodes: Vec<Node> =
+            fleet.nodes.iter().map(|all| float(*all)).map(|all| Node { all, free: all }).collect();
         #[allow(clippy::cast_precision_loss, reason = "there are not so many nodes")]
         let mean = [0, 1, 2]
             .map(|part| nodes.iter().map(|node| node.all[part]).sum::<f64>() / nodes.len() as f64);
-        Self { nodes, kinds, mean }
+        let mut counts: BTreeMap<Amounts, f64> = BTreeMap::new();
+        fleet.tasks.iter().for_each(|task| *counts.entry(*task).or_default() += 1.0);
+        let all: f64 = counts.values().sum();
+        let sum =
+            |part: usize| counts.iter().map(|(kind, of)| float(*kind)[part] * of).sum::<f64>();
+        let asked =
+            [0, 1, 2].map(|part| if mean[part] > 0.0 { sum(part) / mean[part] } else { 0.0 });
+        let most = asked.into_iter().fold(0.0, f64::max);
+        let scarcity = [0, 1, 2]
+            .map(|part| if asked[part] > 0.0 { mean[part] * most / asked[part] } else { 0.0 });
+        let held: f64 = asked.iter().sum();
+        let kinds = counts.iter().map(|(kind, of)| Kind {
+            asked: float(*kind),
+            count: of / all,
+            held: of * worth(&float(*kind), &mean) / held,
+        });
+        Self { kinds: kinds.collect(), nodes, mean, scarcity }
     }
 
     fn find(&self, asked: &[f64; 3], search: Search) -> Option<usize> {
@@ -111,35 +130,52 @@ impl World {
         let parts = || (0..3).filter(|part| node.all[*part] > 0.0);
         match search {
             Search::FirstFit => (0.0, 0.0),
-            Search::BestFit => (self.worth(&left), 0.0),
+            Search::BestFit => (worth(&left, &self.mean), 0.0),
             Search::LeastAllocated => (-(share(0) + share(1)), 0.0),
             Search::MostAllocated => {
                 let count = parts().map(|_| 1.0).sum::<f64>();
                 (parts().map(share).sum::<f64>() / count, 0.0)
             }
             Search::Nomad => (10_f64.powf(share(0)) + 10_f64.powf(share(1)), 0.0),
+            Search::Fragmentation => {
+                let more = self.fragments(&left) - self.fragments(&node.free);
+                (more, worth(&left, &self.mean))
+            }
             Search::Stranding => {
-                let before = node.stranded.unwrap_or_else(|| self.stranded(&node.free));
-                (self.stranded(&left) - before, self.worth(&left))
+                let more = self.stranded(&left) - self.stranded(&node.free);
+                (more + worth(&left, &self.mean) / 20.0, 0.0)
             }
         }
     }
 
-    /// An amount in average nodes, all parts added up.
-    fn worth(&self, amount: &[f64; 3]) -> f64 {
-        let parts = amount.iter().zip(&self.mean).filter(|(_, mean)| **mean > 0.0);
-        parts.map(|(amount, mean)| amount / mean).sum()
+    /// What of this can not be used because not one more fits, on average over all kinds of tasks.
+    fn fragments(&self, free: &[f64; 3]) -> f64 {
+        let none = self.kinds.iter().filter(|kind| !fits(&kind.asked, free));
+        none.map(|kind| kind.count).sum::<f64>() * worth(free, &self.mean)
     }
 
-    /// What of this can not be used, on average over all kinds of tasks: all of it where not one more fits.
+    /// What of this is left over when it is filled up with tasks of a kind, on average over what kinds hold together.
     fn stranded(&self, free: &[f64; 3]) -> f64 {
-        let worth = self.worth(free);
-        self.kinds.iter().filter(|(kind, _)| !fits(kind, free)).map(|(_, part)| part * worth).sum()
+        let all = worth(free, &self.scarcity);
+        let stranded = self.kinds.iter().map(|kind| {
+            if !fits(&kind.asked, free) {
+                return kind.held * all;
+            }
+            let parts = (0..3).filter(|part| kind.asked[*part] > 0.0);
+            let often = parts.map(|part| free[part] / kind.asked[part]).fold(f64::MAX, f64::min);
+            kind.held * (all - often * worth(&kind.asked, &self.scarcity))
+        });
+        stranded.sum()
     }
 
     fn take(&mut self, at: usize, asked: &[f64; 3]) {
-        let left = [0, 1, 2].map(|part| self.nodes[at].free[part] - asked[part]);
-        let stranded = self.stranded(&left);
-        self.nodes[at] = Node { free: left, stranded: Some(stranded), ..self.nodes[at] };
+        let node = &mut self.nodes[at];
+        node.free = [0, 1, 2].map(|part| node.free[part] - asked[part]);
     }
+}
+
+/// An amount in such nodes, all parts added up.
+fn worth(amount: &[f64; 3], node: &[f64; 3]) -> f64 {
+    let parts = amount.iter().zip(node).filter(|(_, node)| **node > 0.0);
+    parts.map(|(amount, node)| amount / node).sum()
 }

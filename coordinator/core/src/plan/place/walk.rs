@@ -11,7 +11,7 @@ use model::time::Timestamp;
 
 use super::count::Counts;
 use super::filter::refusal;
-use super::{Score, score, seat};
+use super::{Score, score};
 use crate::cluster::{Cluster, Rank};
 
 /// The best node. The class of the task has to be in order: see [`Cluster::refresh_class`].
@@ -47,7 +47,7 @@ fn first_of(
         if best.as_ref().is_some_and(|(score, _)| *score <= bound) {
             break;
         }
-        let Some(seat) = seat(cluster, &rank.node) else { continue };
+        let Some(seat) = cluster.seat(rank.number) else { continue };
         if refusal(cluster, (task, counts), seat, now).is_none() {
             let score = Score { in_zone: 0, ..score(cluster, (task, counts), seat) };
             let found = (score, rank.node.clone());
