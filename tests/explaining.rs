@@ -237,3 +237,32 @@ fn whoever_has_as_many_as_it_may_would_take_one_more() {
     // No other node can have that id.
     assert_eq!(growth(&account), ["64 CPUs and 64 GiB of memory: not `node.id == a`"]);
 }
+
+#[test]
+fn gpus_are_counted_like_everything_else() {
+    let mut story = Story::new(&[("a", "z")]);
+    let capacity = Resources { gpus: 2, ..node("b", "z").capacity };
+    join(&mut story, Node { capacity, ..node("b", "z") });
+    let gpus = |service: &str, gpus| {
+        let mut spec = asks(service, &[]);
+        spec.task.containers[0].reservation.gpus = gpus;
+        spec
+    };
+    deploy(&mut story, gpus("lab/first", 1));
+    deploy(&mut story, gpus("lab/second", 2));
+    assert_eq!(places(&story, "lab/first"), ["b"]);
+    let account = account(&story, "lab/second");
+    assert_eq!(account.refusals, [("without enough free CPU, memory or GPUs".to_owned(), 2)]);
+    assert_eq!(remedies(&account), ["with 1 GPU less it would fit b"]);
+    assert_eq!(
+        account.nearest.as_ref().unwrap().shortage,
+        Resources { gpus: 1, ..Resources::default() }
+    );
+    assert_eq!(
+        growth(&account),
+        [
+            "64 CPUs, 64 GiB of memory and 2 GPUs: ",
+            "64 CPUs and 64 GiB of memory: too small for 0.25 CPUs, 512 MiB of memory and 2 GPUs: it has 64 CPUs and 64 GiB of memory",
+        ]
+    );
+}

@@ -17,6 +17,9 @@ use crate::result::{Goal, Line, print};
 /// As good as the slow search, within what rounding makes of two sums.
 const AS_GOOD: f64 = 0.995;
 
+/// In so many orders tasks come: one large task that finds no room early is as much luck as skill.
+const ORDERS: u64 = 3;
+
 /// What became of tasks that were placed until one did not fit.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Packed {
@@ -77,16 +80,18 @@ pub(crate) fn run(trace: Option<&Path>) -> anyhow::Result<()> {
 /// Measures one fleet; what it is to reach by itself is known of the mix and of the trace.
 fn measure(fleet: &Fleet, names: &Names, has_goal: bool) -> Vec<Line> {
     println!(
-        "{}: filled until a task finds no room, and nodes for {} tasks that fill half",
-        fleet.name, fleet.list
+        "{}: filled until a task finds no room, and nodes for {} tasks that fill half; means of {} orders of tasks",
+        fleet.name, fleet.list, ORDERS
     );
+    let others = (1..ORDERS).map(|seed| fleet.drawn(seed));
+    let fleets: Vec<Fleet> = [fleet.clone()].into_iter().chain(others).collect();
     println!("{:<28} {:>8} {:>8} {:>12}", "", "filled", "nodes", "placed/s");
     let ours =
-        show("Wharf, binpack", reached(fleet, |fleet| ours::place(fleet, Strategy::Binpack)));
-    show("Wharf, spread", reached(fleet, |fleet| ours::place(fleet, Strategy::Spread)));
+        show("Wharf, binpack", reached(&fleets, |fleet| ours::place(fleet, Strategy::Binpack)));
+    show("Wharf, spread", reached(&fleets, |fleet| ours::place(fleet, Strategy::Spread)));
     let mut slow = None;
     for (search, name) in search::ALL {
-        let reached = reached(fleet, |fleet| search::place(fleet, search));
+        let reached = reached(&fleets, |fleet| search::place(fleet, search));
         show(name, reached);
         slow = slow.or((search == Search::Stranding).then_some(reached));
     }
@@ -110,7 +115,18 @@ fn measure(fleet: &Fleet, names: &Names, has_goal: bool) -> Vec<Line> {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "shares and rates of small numbers")]
-fn reached(fleet: &Fleet, place: impl Fn(&Fleet) -> Packed) -> Reached {
+fn reached(fleets: &[Fleet], place: impl Fn(&Fleet) -> Packed) -> Reached {
+    let each: Vec<Reached> = fleets.iter().map(|fleet| of_one(fleet, &place)).collect();
+    let mean = |part: fn(&Reached) -> f64| each.iter().map(part).sum::<f64>() / each.len() as f64;
+    Reached {
+        filled: mean(|one| one.filled),
+        needed: mean(|one| one.needed),
+        rate: mean(|one| one.rate),
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "shares and rates of small numbers")]
+fn of_one(fleet: &Fleet, place: impl Fn(&Fleet) -> Packed) -> Reached {
     let full = place(fleet);
     // Half of the nodes are the least by what is counted.
     let (mut few, mut enough) = (fleet.nodes.len() / 3, fleet.nodes.len());

@@ -12,7 +12,7 @@ pub(crate) const CPU: usize = 0;
 pub(crate) const GPU: usize = 2;
 
 /// Nodes and tasks.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Fleet {
     pub(crate) name: &'static str,
     pub(crate) nodes: Vec<Amounts>,
@@ -35,6 +35,15 @@ impl Fleet {
         });
         fleet.list = sums.take_while(|held| fleet.share(*held) <= 0.5).count();
         fleet
+    }
+
+    /// The same nodes, and tasks drawn from its own: as many, in another order, some more often and some not at all.
+    pub(crate) fn drawn(&self, seed: u64) -> Self {
+        let mut chance = Chance(seed);
+        let count = self.tasks.len() as u64;
+        let draws = self.tasks.iter().map(|_| chance.below(count));
+        let tasks = draws.map(|draw| self.tasks[usize::try_from(draw).unwrap()]).collect();
+        Self::new(self.name, self.nodes.clone(), tasks, self.counted)
     }
 
     /// The first so many of its nodes, and its list.
