@@ -130,6 +130,16 @@ fn what_needs_no_gpu_leaves_those_nodes_to_what_does() {
 }
 
 #[test]
+fn a_gpu_among_many_nodes_is_kept_all_the_same() {
+    let plain = (0..40).map(|number| node(&format!("b{number:02}"), "z", (8, 32, 0)));
+    let mut story = joined(plain.chain([node("a", "z", (8, 32, 1))]));
+    let (app, train) = (asks("lab/app", 8, (1_000, 4, 0)), asks("lab/train", 1, (4_000, 16, 1)));
+    deploy(&mut story, vec![app, train]);
+    assert_eq!(nodes(&story, "lab/app"), ["b00"; 8]);
+    assert_eq!(nodes(&story, "lab/train"), ["a"]);
+}
+
+#[test]
 fn what_is_left_fits_what_is_asked_for() {
     // Both nodes have room. On one the memory would be left over without a processor, on the other both go together.
     let mut story = joined([node("a", "z", (2, 32, 0)), node("b", "z", (8, 16, 0))]);

@@ -162,12 +162,15 @@ impl Demand {
     }
 
     fn mean(&self) -> Parts {
-        self.capacity.map(|all| first_digits(all / self.nodes.max(1), 4))
+        self.capacity.map(|all| first_digits(all.div_ceil(self.nodes.max(1)), 4))
     }
 
     fn weigh(&mut self) {
         let mean = self.mean();
-        let worth = mean.map(|mean| (1_000_000_u64 << DIGITS).checked_div(mean).unwrap_or(0));
+        // All parts of an average node together are worth one.
+        let parts: u64 = mean.iter().map(|mean| u64::from(*mean > 0)).sum();
+        let worth = mean
+            .map(|mean| ((1_000_000_u64 << DIGITS) / parts.max(1)).checked_div(mean).unwrap_or(0));
         let kinds = self.tasks.iter().map(|(asked, count)| (*asked, coarse(*count)));
         let mut kinds: Vec<(Parts, u64)> = kinds.collect();
         kinds.sort_by_key(|(_, count)| Reverse(*count));
@@ -221,9 +224,10 @@ fn asked(service: &Service) -> Option<(Parts, u64)> {
     (count > 0 && asked != Parts::default()).then_some((asked, count))
 }
 
-/// Memory is counted in MiB, so that no product of two amounts is too large.
+/// Memory is counted in MiB, so that no product of two amounts is too large, and GPUs in thousandths, because an average
+/// node has less than one.
 const fn parts(of: &Resources) -> Parts {
-    [of.cpu_millis, of.memory_bytes >> 20, of.gpus]
+    [of.cpu_millis, of.memory_bytes >> 20, of.gpus.saturating_mul(1_000)]
 }
 
 /// The first binary digit: a power of two, or nothing.
