@@ -73,8 +73,22 @@ pub(crate) fn run(trace: Option<&Path>) -> anyhow::Result<()> {
     let mixed = fleet::mixed();
     let mut lines = measure(&mixed, &MIXED, true);
     lines.extend(measure(&gpus, &WITH_GPUS, trace.is_some()));
+    lines.push(at_once());
     print("packing", &lines);
     Ok(())
+}
+
+/// Large services, which are placed by one survey of all nodes each: to pack them takes about as long as to spread them.
+fn at_once() -> Line {
+    let large = fleet::large();
+    let rate = |strategy| ours::place_services(&large, 500, strategy);
+    let (packed, spread) = (rate(Strategy::Binpack), rate(Strategy::Spread));
+    println!(
+        "100 services of 500 tasks, {}: {packed:.0}/s packed, {spread:.0}/s spread",
+        large.name
+    );
+    let (name, value) = ("large services: packed a second, against spread", packed / spread);
+    Line { name, shown: format!("{value:.3}"), value, goal: Goal::AtLeast(0.5) }
 }
 
 /// Measures one fleet; what it is to reach by itself is known of the mix and of the trace.

@@ -83,6 +83,12 @@ impl Chance {
     }
 }
 
+/// The mix five times over, and tasks of which 100 kinds of 500 each find room.
+pub(crate) fn large() -> Fleet {
+    let mixed = mixed();
+    Fleet::new("EC2-like mix, 10,000 nodes", mixed.nodes.repeat(5), mixed.tasks, CPU)
+}
+
 /// 2,000 nodes as EC2 has them, 2, 4 and 8 GiB to a core (c5, m5, r5) and 2 to 16 cores, and services as they are: most of
 /// them small, some with much memory and some with much processor.
 pub(crate) fn mixed() -> Fleet {

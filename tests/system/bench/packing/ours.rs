@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use coordinator_core::cluster::Cluster;
 use coordinator_core::event::Event;
-use coordinator_core::step;
+use coordinator_core::{Step, step};
 use model::id::NodeId;
 use model::node::{Availability, Node};
 use model::resources::Resources;
@@ -26,10 +26,7 @@ const ZONES: usize = 3;
 
 /// Places tasks in their order until one does not fit.
 pub(crate) fn place(fleet: &Fleet, strategy: Strategy) -> Packed {
-    let mut cluster = Cluster::default();
-    let joined = fleet.nodes.iter().enumerate();
-    let joined = joined.map(|(number, all)| Event::Joined(Box::new(node(number, *all))));
-    step(&mut cluster, &joined.collect::<Vec<_>>(), BEGINNING);
+    let mut cluster = joined(fleet);
     let usual = spec_from_wire(&pinned_service("usual", 1)).unwrap();
     let mut packed = Packed::default();
     let specs = fleet.tasks.iter().enumerate();
@@ -49,6 +46,41 @@ pub(crate) fn place(fleet: &Fleet, strategy: Strategy) -> Packed {
         }
     }
     packed
+}
+
+/// Places large services at once, each of tasks that are alike, and gives how many tasks a second that were.
+#[allow(clippy::cast_precision_loss, reason = "a rate of some thousands")]
+pub(crate) fn place_services(fleet: &Fleet, replicas: u32, strategy: Strategy) -> f64 {
+    let mut cluster = joined(fleet);
+    let usual = spec_from_wire(&pinned_service("usual", replicas)).unwrap();
+    let tasks = fleet.tasks.iter().take(AT_ONCE).enumerate();
+    let specs = tasks.map(|(number, asked)| spec(&usual, number, *asked, strategy)).collect();
+    let began = Instant::now();
+    hear(&mut cluster, &[Event::Deploy { specs, remove: Vec::new() }]);
+    let took = began.elapsed();
+    let placed = cluster.tasks().values().filter(|task| task.node.is_some()).count();
+    assert_eq!(placed, AT_ONCE * replicas as usize, "there is room for all");
+    placed as f64 / took.as_secs_f64()
+}
+
+fn joined(fleet: &Fleet) -> Cluster {
+    let mut cluster = Cluster::default();
+    let nodes = fleet.nodes.iter().enumerate();
+    let nodes = nodes.map(|(number, all)| Event::Joined(Box::new(node(number, *all))));
+    hear(&mut cluster, &nodes.collect::<Vec<_>>());
+    cluster
+}
+
+/// Has the core decide until nothing is left to do at once.
+fn hear(cluster: &mut Cluster, events: &[Event]) {
+    let mut rest = events;
+    loop {
+        let Step { replies, wake_at, .. } = step(cluster, rest, BEGINNING);
+        rest = rest.get(replies.len()..).unwrap_or_default();
+        if rest.is_empty() && wake_at.is_none_or(|at| at > BEGINNING) {
+            return;
+        }
+    }
 }
 
 fn node(number: usize, [cpu_millis, memory_mib, gpus]: Amounts) -> Node {
