@@ -37,7 +37,7 @@ pub(crate) struct Rank {
 }
 
 /// In which order nodes stand.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 enum Order {
     /// The emptiest first.
     Emptiest,
@@ -155,7 +155,7 @@ impl Class {
     ) -> Self {
         let is_outdated = match &mut self.order {
             Order::Emptiest => false,
-            Order::Packed { mix: known, .. } if known == mix => false,
+            Order::Packed { mix: known, .. } if Arc::ptr_eq(known, mix) || known == mix => false,
             Order::Packed { mix: known, .. } => {
                 *known = Arc::clone(mix);
                 true

@@ -65,7 +65,7 @@ pub(super) struct Demand {
 }
 
 /// See the module.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Mix {
     /// What an average node has.
     mean: Parts,
@@ -74,8 +74,6 @@ pub(crate) struct Mix {
     /// The same, and a part of which much is there for what is asked for is worth less: it is no loss.
     loss: Prices,
     kinds: Vec<Kind>,
-    /// All weights added up: all but a little of one.
-    weight: u64,
 }
 
 /// For one of each part, in millionths of an average node.
@@ -85,15 +83,13 @@ type Prices = [Fixed; 3];
 type Fixed = u64;
 const DIGITS: u32 = 20;
 
-/// Tasks that ask for the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Tasks that ask for the same. Its numbers are IEEE 754 and added up in one order: they come out alike everywhere.
+#[derive(Debug, Clone, PartialEq)]
 struct Kind {
-    asked: Parts,
-    /// How often each part of the asked goes into one, shifted by as many digits more.
-    inverse: Parts,
-    /// What would be lost with one such task.
-    loss: u64,
-    weight: Fixed,
+    /// How often each part of what is asked for goes into one; infinitely often when nothing of it is.
+    inverse: [f64; 3],
+    /// What would be lost with one such task, times the weight of the kind.
+    loss: f64,
 }
 
 impl Demand {
@@ -181,14 +177,11 @@ impl Demand {
         let kinds: Vec<Kind> = kinds
             .iter()
             .map(|kind| Kind {
-                asked: kind.0,
-                inverse: kind.0.map(|asked| (1 << (2 * DIGITS)) / asked.max(1)),
-                loss: price(&kind.0, &loss),
-                weight: quotient(held(kind), all),
+                inverse: kind.0.map(|asked| 1.0 / float(asked)),
+                loss: float(price(&kind.0, &loss)) * float(held(kind)) / float(all.max(1)),
             })
             .collect();
-        let weight = kinds.iter().map(|kind| kind.weight).sum();
-        self.mix = Arc::new(Mix { mean, worth, loss, kinds, weight });
+        self.mix = Arc::new(Mix { mean, worth, loss, kinds });
     }
 }
 
@@ -244,34 +237,44 @@ const fn first_digits(number: u64, digits: u32) -> u64 {
 impl Mix {
     /// What a node that has so much free would be left with if it took a task that asks for so much.
     pub(crate) fn packing(&self, free: &Resources, asked: &Resources) -> Packing {
-        let left = parts(&free.minus(asked));
-        let stranded = |free| i64::try_from(self.stranded(free)).unwrap_or(i64::MAX);
-        let more = stranded(&left).saturating_sub(stranded(&parts(free)));
-        Packing::new(more, price(&left, &self.worth))
+        let (free, left) = (parts(free), parts(&free.minus(asked)));
+        // What is there and not usable is stranded, before and after.
+        let gone = float(price(&free, &self.loss)) - float(price(&left, &self.loss));
+        let stranded = self.usable(&free) - self.usable(&left) - gone;
+        Packing::new(whole(stranded), price(&left, &self.worth))
     }
 
-    /// What nobody can use of so much, on average over all kinds of tasks.
-    fn stranded(&self, free: &Parts) -> u64 {
-        let all = shifted(price(free, &self.loss), self.weight);
-        let usable = self.kinds.iter().map(|kind| shifted(kind.usable(free), kind.weight));
-        all.saturating_sub(usable.fold(0, u64::saturating_add))
+    /// What of so much is used when it is filled up with tasks of one kind, on average over all kinds.
+    fn usable(&self, free: &Parts) -> f64 {
+        let free = free.map(float);
+        self.kinds.iter().map(|kind| kind.usable(&free)).sum()
     }
 }
 
 impl Kind {
-    /// What of so much is used when it is filled up with such tasks.
-    fn usable(&self, free: &Parts) -> u64 {
-        let mut often = u64::MAX;
-        for ((asked, inverse), free) in self.asked.iter().zip(&self.inverse).zip(free) {
-            if asked > free {
-                return 0;
-            }
-            if *asked > 0 {
-                often = often.min(shifted(*free, *inverse));
+    fn usable(&self, free: &[f64; 3]) -> f64 {
+        /// A little less than once, which is what comes out when something fits exactly.
+        const ONCE: f64 = 1.0 - 1e-9;
+        let mut often = f64::INFINITY;
+        for (free, inverse) in free.iter().zip(&self.inverse) {
+            // Nothing of what is not asked for is no number, and not less than any.
+            let times = free * inverse;
+            if times < often {
+                often = times;
             }
         }
-        shifted(often, self.loss)
+        if often < ONCE { 0.0 } else { often * self.loss }
     }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "no amount that matters has so many digits")]
+const fn float(number: u64) -> f64 {
+    number as f64
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "what is too large becomes the largest")]
+const fn whole(number: f64) -> i64 {
+    number.round() as i64
 }
 
 /// What so much is worth.
