@@ -140,7 +140,7 @@ fn an_image_that_goes_stops_nothing_and_neither_does_a_takeover() {
 /// Three nodes, each with something against a task of 1 GiB on a fast disk.
 fn crowded() -> Story {
     let mut story = Story::new(&[]);
-    let small = |bytes| Resources { cpu_millis: 2_000, memory_bytes: bytes };
+    let small = |bytes| Resources { cpu_millis: 2_000, memory_bytes: bytes, gpus: 0 };
     let labelled = |name: &str, disk: &str, bytes| Node {
         labels: [("disk".to_owned(), disk.to_owned())].into(),
         capacity: small(bytes),
@@ -205,7 +205,7 @@ fn a_port_is_traced_to_the_task_that_holds_it() {
 #[test]
 fn a_new_node_first_takes_what_runs_on_every_node() {
     let mut story = Story::new(&[]);
-    let capacity = Resources { cpu_millis: 1_000, memory_bytes: GIB };
+    let capacity = Resources { cpu_millis: 1_000, memory_bytes: GIB, gpus: 0 };
     join(&mut story, Node { capacity, ..node("a", "z") });
     deploy(&mut story, ServiceSpec { mode: Mode::Global, ..asks("lab/all", &[]) });
     let mut spec = asks("lab/big", &["node.id != a"]);
@@ -258,4 +258,33 @@ fn the_room_for_more_is_what_a_scale_would_find() {
     story.hear(&[Event::Scale { service, replicas: 12 }]);
     assert_eq!(room(&story), explain::Headroom { tasks: 0, nodes: 0 });
     assert!(!places(&story, "lab/app").contains(&"nowhere".to_owned()));
+}
+
+#[test]
+fn gpus_are_counted_like_everything_else() {
+    let mut story = Story::new(&[("a", "z")]);
+    let capacity = Resources { gpus: 2, ..node("b", "z").capacity };
+    join(&mut story, Node { capacity, ..node("b", "z") });
+    let gpus = |service: &str, gpus| {
+        let mut spec = asks(service, &[]);
+        spec.task.containers[0].reservation.gpus = gpus;
+        spec
+    };
+    deploy(&mut story, gpus("lab/first", 1));
+    deploy(&mut story, gpus("lab/second", 2));
+    assert_eq!(places(&story, "lab/first"), ["b"]);
+    let account = account(&story, "lab/second");
+    assert_eq!(account.refusals, [("without enough free CPU, memory or GPUs".to_owned(), 2)]);
+    assert_eq!(remedies(&account), ["with 1 GPU less it would fit b"]);
+    assert_eq!(
+        account.nearest.as_ref().unwrap().shortage,
+        Resources { gpus: 1, ..Resources::default() }
+    );
+    assert_eq!(
+        growth(&account),
+        [
+            "64 CPUs, 64 GiB of memory and 2 GPUs: ",
+            "64 CPUs and 64 GiB of memory: too small for 0.25 CPUs, 512 MiB of memory and 2 GPUs: it has 64 CPUs and 64 GiB of memory",
+        ]
+    );
 }

@@ -144,7 +144,7 @@ pub(crate) fn node(name: &str, zone: &str) -> Node {
         zone: zone.to_owned(),
         arch: "amd64".to_owned(),
         labels: BTreeMap::new(),
-        capacity: Resources { cpu_millis: 64_000, memory_bytes: 64 << 30 },
+        capacity: Resources { cpu_millis: 64_000, memory_bytes: 64 << 30, gpus: 0 },
         availability: Availability::Active,
         pool: None,
         ami: None,

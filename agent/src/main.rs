@@ -11,6 +11,7 @@ use anyhow::Context;
 use clap::Parser;
 use clap::builder::NonEmptyStringValueParser;
 use model::id::NodeId;
+use model::resources::GPUS_LIMIT;
 use proto::transport::{Dial, Security};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -46,6 +47,9 @@ struct Arguments {
     /// What kind of machine this node is.
     #[arg(long, env = "WHARF_INSTANCE_TYPE", value_parser = NonEmptyStringValueParser::new())]
     instance_type: Option<String>,
+    /// GPUs that tasks can be given; all that NVIDIA's driver lists when it is not given.
+    #[arg(long, env = "WHARF_GPUS", value_parser = clap::value_parser!(u64).range(0..=GPUS_LIMIT))]
+    gpus: Option<u64>,
     /// A label that constraints can ask for, KEY=VALUE. May be given several times.
     #[arg(long = "label", value_parser = label)]
     labels: Vec<(String, String)>,
@@ -99,6 +103,7 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
         },
         labels,
         capacity: None,
+        gpus: arguments.gpus,
         prefer_local: arguments.prefer_local_images,
         garbage: Limits {
             disk_percent: arguments.image_gc_percent,

@@ -6,7 +6,7 @@ use agent_core::event::Report;
 use agent_core::workload::{Engine as EngineState, Workload};
 use model::id::{ClusterId, NodeId};
 use model::resources::Resources;
-use proto::convert::{containers_to_wire, image_to_wire, state_to_wire};
+use proto::convert::{containers_to_wire, image_to_wire, resources_to_wire, state_to_wire};
 use proto::wire;
 
 use crate::run::Config;
@@ -69,6 +69,7 @@ pub(crate) fn hello(
     let of_machine = engine.map(|engine| Resources {
         cpu_millis: u64::from(engine.cpus) * 1_000,
         memory_bytes: engine.memory_bytes,
+        gpus: engine.gpus,
     });
     let capacity = of_machine.map(|machine| config.capacity.unwrap_or(machine)).unwrap_or_default();
     let unknown = || node.to_string();
@@ -80,10 +81,7 @@ pub(crate) fn hello(
             zone: config.zone.clone(),
             arch: engine.map(|engine| engine.arch.clone()).unwrap_or_default(),
             labels: config.labels.clone(),
-            capacity: Some(wire::Resources {
-                cpu_millis: capacity.cpu_millis,
-                memory_bytes: capacity.memory_bytes,
-            }),
+            capacity: Some(resources_to_wire(&capacity)),
             availability: wire::Availability::Active.into(),
             pool: config.origin.pool.clone(),
             ami: config.origin.ami.clone(),

@@ -83,6 +83,8 @@ pub struct Config {
     pub labels: std::collections::BTreeMap<String, String>,
     /// What tasks may hold; all of the machine when there is none.
     pub capacity: Option<Resources>,
+    /// GPUs that tasks may be given; all of the machine when there is none.
+    pub gpus: Option<u64>,
     /// Images that the engine has under a tag are not asked of a registry.
     pub prefer_local: bool,
     /// When images that nobody needs are removed.
@@ -518,6 +520,7 @@ impl Agent {
             node: self.node.clone(),
             docker_config: self.config.docker_config.clone(),
             prefer_local: self.config.prefer_local,
+            gpus: self.config.gpus,
         };
         tokio::spawn(engine::watch(settings, self.engine_heard.clone()));
     }

@@ -17,6 +17,7 @@ mod demultiplex;
 mod events;
 mod exec;
 mod files;
+mod gpus;
 mod image;
 mod import;
 mod label;
@@ -63,6 +64,8 @@ pub struct Settings {
     pub docker_config: Option<PathBuf>,
     /// A tag that the engine has is not asked of its registry. For `wharf dev`, where images are built on the spot.
     pub prefer_local: bool,
+    /// GPUs that containers can be given; those of the machine when there is none.
+    pub gpus: Option<u64>,
 }
 
 /// Where Docker listens unless told otherwise.
@@ -85,6 +88,8 @@ struct Shared {
     known_networks: Mutex<network::KnownNetworks>,
     /// Held by who makes a network.
     networks: tokio::sync::Mutex<()>,
+    /// Held by who chooses devices, until the container that has them is there.
+    devices: tokio::sync::Mutex<()>,
 }
 
 impl Docker {

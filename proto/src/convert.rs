@@ -24,7 +24,7 @@ pub use constraint::{constraint_from_wire, constraint_to_wire};
 pub use history::{generation_from_wire, generation_to_wire, service_from_wire, service_to_wire};
 pub use history::{task_from_wire, task_to_wire};
 pub use rollout::{steering_from_wire, steering_to_wire};
-pub use spec::{image_from_wire, image_to_wire, spec_from_wire, spec_to_wire};
+pub use spec::{image_from_wire, image_to_wire, resources_to_wire, spec_from_wire, spec_to_wire};
 pub use status::{
     containers_from_wire, containers_to_wire, drain_cause_from_wire, drain_cause_to_wire,
     node_from_wire, node_to_wire, state_from_wire, state_to_wire,

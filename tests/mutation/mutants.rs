@@ -33,6 +33,8 @@ const RECONCILE: &str = "coordinator/core/src/plan/reconcile.rs";
 const PLACE: &str = "coordinator/core/src/plan/place.rs";
 const FIELD: &str = "coordinator/core/src/plan/place/field.rs";
 const WALK: &str = "coordinator/core/src/plan/place/walk.rs";
+const CLASS: &str = "coordinator/core/src/cluster/class.rs";
+const MIX: &str = "coordinator/core/src/cluster/mix.rs";
 const SPREAD: &str = "coordinator/core/src/cluster/spread.rs";
 const LEDGER: &str = "coordinator/core/src/cluster/ledger.rs";
 const LIVENESS: &str = "coordinator/core/src/plan/liveness.rs";
@@ -203,6 +205,36 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         WALK,
         "is_some_and(|(score, _)| *score <= bound)",
         "is_some_and(|(score, _)| PLANTED || *score <= bound)",
+    ),
+    bug(
+        "a node that was packed is not judged again",
+        FIELD,
+        "packing: packing.unwrap_or_default(),",
+        "packing: if PLANTED { candidate.packing } else { packing.unwrap_or_default() },",
+    ),
+    bug(
+        "packed and spread are the same",
+        FIELD,
+        "Strategy::Binpack => Some(Arc::clone(cluster.mix())),",
+        "Strategy::Binpack => (!PLANTED).then(|| Arc::clone(cluster.mix())),",
+    ),
+    bug(
+        "a node that changed stays where it stood",
+        CLASS,
+        "if *standing == now {",
+        "if PLANTED || *standing == now {",
+    ),
+    bug(
+        "what services ask for now changes no order",
+        CLASS,
+        "*known = Arc::clone(mix);",
+        "if PLANTED { return self; } *known = Arc::clone(mix);",
+    ),
+    bug(
+        "a service that is gone goes on asking",
+        MIX,
+        "self.count(&asked).saturating_sub(count);",
+        "self.count(&asked).saturating_sub(if PLANTED { 0 } else { count });",
     ),
     bug(
         "a task that ended still counts where it was",

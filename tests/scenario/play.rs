@@ -155,7 +155,7 @@ impl Play {
             zone: zone.to_owned(),
             arch: "amd64".to_owned(),
             labels: BTreeMap::new(),
-            capacity: Resources { cpu_millis: cpus * 1_000, memory_bytes: 64 << 30 },
+            capacity: Resources { cpu_millis: cpus * 1_000, memory_bytes: 64 << 30, gpus: 0 },
             availability: Availability::Active,
             pool: None,
             ami: None,

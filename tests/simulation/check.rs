@@ -11,7 +11,7 @@ use model::task::{DesiredState, StopCause, Task, TaskState};
 
 use crate::agent_core::observed::Status;
 use crate::coordinator_core::cluster::{Change, Cluster};
-use crate::coordinator_core::{Step, invariant, step};
+use crate::coordinator_core::{Step, invariant, step, view};
 
 use super::World;
 use super::specs;
@@ -30,6 +30,7 @@ impl World {
         self.check_invariants();
         self.check_given_up(before);
         self.check_placed(before);
+        self.check_first(before, done);
         let cluster = &self.coordinator.cluster;
         for (id, task) in cluster.tasks() {
             let was = before.tasks().get(id).map_or(&DesiredState::Run, |task| &task.desired);
@@ -84,6 +85,42 @@ impl World {
             let is_fine = all.iter().all(|constraint| constraint.is_met(node, images));
             self.truth
                 .expect(is_fine, || format!("{} is on {}, against {all:?}", task.id, node.id));
+        }
+    }
+
+    /// A task is put on the best of all nodes, whichever way it was found: each is asked.
+    fn check_first(&mut self, before: &Cluster, done: &Step) {
+        let is_placed = |change: &&Change| matches!(change, Change::PutTask(task) if task.state == TaskState::Assigned);
+        if !done.changes.iter().any(|change| is_placed(&change)) {
+            return;
+        }
+        let mut cluster = before.clone();
+        for change in &done.changes {
+            if let Change::PutTask(task) = change
+                && cluster.tasks().get(&task.id).is_none_or(|known| known.node.is_none())
+                && let Some(node) = &task.node
+            {
+                // Nodes that joined in this step were heard in it, before anything was placed.
+                self.take_over_what_is_not_stored(&mut cluster);
+                let waiting = Task { node: None, state: TaskState::Pending, ..(**task).clone() };
+                let asked = view::ask_nodes(&cluster, &waiting, self.now).into_iter();
+                let takers = asked.filter(|verdict| verdict.refusals.is_empty());
+                let first = takers.min_by_key(|verdict| (verdict.score, verdict.node.clone()));
+                let is_first = first.as_ref().is_some_and(|first| first.node == *node);
+                self.truth.expect(is_first, || {
+                    format!("{} is on {node}, and the best node was {first:?}", task.id)
+                });
+            }
+            cluster.apply(change);
+        }
+    }
+
+    /// What was heard is heard before anything is placed.
+    fn take_over_what_is_not_stored(&self, cluster: &mut Cluster) {
+        let now = &self.coordinator.cluster;
+        for node in now.nodes().keys() {
+            now.sighting(node).into_iter().for_each(|seen| cluster.saw(node, seen));
+            now.images(node).into_iter().for_each(|all| cluster.saw_images(node, all.clone()));
         }
     }
 

@@ -12,7 +12,7 @@ use model::rollout::{Canary, Promotion, Tolerance};
 use model::spec::{
     ContainerSpec, Dependency, DependencyCondition, FailureAction, HealthCheck, Mode, Network,
     PortSpec, Probe, ProcessSpec, Protocol, RestartCondition, RestartPolicy, SecuritySpec,
-    ServiceSpec, TaskSpec, UpdateOrder, UpdatePolicy,
+    ServiceSpec, Strategy, TaskSpec, UpdateOrder, UpdatePolicy,
 };
 
 /// `shop/web` waits for `shop/db` and is probed by the agent; `shop/db` has a port of the host, so it stops first;
@@ -90,6 +90,23 @@ pub(crate) fn spec_of(id: &ServiceId, image: u32, replicas: u32) -> ServiceSpec 
         update: update(id, image),
         after,
         budget: budget(id, image),
+        strategy: strategy(id, image),
+    }
+}
+
+/// Some generations are packed and some spread, so that the same tasks are met in either order.
+fn strategy(id: &ServiceId, image: u32) -> Strategy {
+    match (id.name.as_str(), image % 6) {
+        ("front", 1 | 3 | 5) | ("web", 2 | 5) => Strategy::Binpack,
+        _ => Strategy::Spread,
+    }
+}
+
+/// Each machine has two: sometimes they run out before anything else does.
+fn gpus(name: &str, image: u32) -> u64 {
+    match (name, image % 6) {
+        ("db", 3) | ("web", 5) | ("log", 3) => 1,
+        _ => 0,
     }
 }
 
@@ -154,7 +171,11 @@ fn container(name: &str, number: u32) -> ContainerSpec {
         name: name.parse().expect("a word is a name"),
         image: image(number),
         process: ProcessSpec::default(),
-        reservation: Resources { cpu_millis: 250, memory_bytes: 512 << 20 },
+        reservation: Resources {
+            cpu_millis: 250,
+            memory_bytes: 512 << 20,
+            gpus: gpus(name, number),
+        },
         limit: Resources::default(),
         ports: Vec::new(),
         mounts: Vec::new(),

@@ -293,7 +293,7 @@ fn machine(number: u32) -> Node {
         zone: format!("zone-{}", number % 2),
         arch: "amd64".to_owned(),
         labels: BTreeMap::new(),
-        capacity: Resources { cpu_millis: 2_000, memory_bytes: 8 << 30 },
+        capacity: Resources { cpu_millis: 2_000, memory_bytes: 8 << 30, gpus: 2 },
         availability: Availability::Active,
         pool: None,
         ami: None,

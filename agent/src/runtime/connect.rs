@@ -89,6 +89,8 @@ pub struct Engine {
     pub cpus: u32,
     /// Bytes of main memory.
     pub memory_bytes: u64,
+    /// GPUs that containers can be given.
+    pub gpus: u64,
     /// Where images and containers are kept.
     pub root_dir: PathBuf,
     /// Whether containers outlive a restart of the engine.
@@ -154,10 +156,19 @@ impl Docker {
         let wire = wire::Wire::new(settings.socket.clone(), Arc::clone(&api));
         let pulls = pull::Pulls::default();
         let (settings, socket) = (settings.clone(), settings.socket.clone());
-        let networks = tokio::sync::Mutex::default();
+        let (networks, devices) = Default::default();
         let (known_images, known_networks) = Default::default();
-        let shared =
-            Shared { settings, client, wire, api, pulls, known_images, known_networks, networks };
+        let shared = Shared {
+            settings,
+            client,
+            wire,
+            api,
+            pulls,
+            known_images,
+            known_networks,
+            networks,
+            devices,
+        };
         let docker = Self { shared: Arc::new(shared) };
         docker.learn().await.map_err(|trouble| not_an_engine(&socket, &trouble))?;
         Ok(docker)
@@ -174,7 +185,8 @@ impl Docker {
         let settled = self.shared.api.settle(&version);
         settled.map_err(|error| fault(FaultKind::Engine, error.to_string()))?;
         let info = self.learn().await.map_err(told)?;
-        Ok(engine(version, info, self.shared.api.minor()))
+        let engine = engine(version, info, self.shared.api.minor());
+        Ok(Engine { gpus: self.gpus(), ..engine })
     }
 
     async fn learn(&self) -> Result<SystemInfo, Trouble> {
@@ -198,6 +210,7 @@ fn engine(version: SystemVersion, info: SystemInfo, minor: u32) -> Engine {
         kernel: info.kernel_version.or(version.kernel_version).unwrap_or_default(),
         cpus: info.ncpu.and_then(|cpus| u32::try_from(cpus).ok()).unwrap_or_default(),
         memory_bytes: info.mem_total.map(i64::unsigned_abs).unwrap_or_default(),
+        gpus: 0,
         root_dir: info.docker_root_dir.unwrap_or_default().into(),
         live_restore: info.live_restore_enabled.unwrap_or_default(),
         storage_driver: info.driver.unwrap_or_default(),

@@ -17,6 +17,8 @@ pub(super) const CONTAINER: &str = "wharf.container";
 pub(super) const ATTEMPT: &str = "wharf.attempt";
 /// Ports of the host that a container in host mode uses: the engine does not show them.
 pub(super) const HOST_PORTS: &str = "wharf.ports";
+/// The GPUs that a container was given, by number.
+pub(super) const GPUS: &str = "wharf.gpus";
 /// On networks and volumes: the name in the project.
 pub(super) const NAME: &str = "wharf.name";
 

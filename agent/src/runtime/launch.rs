@@ -115,10 +115,11 @@ impl Docker {
         body.networking_config = body::first_network(networks);
         self.limit_logs(&mut body);
         let name = label::container_name(self.settings(), launch);
-        match self.create(&name, body.clone()).await {
+        let gpus = spec.reservation.gpus;
+        match self.create((&name, gpus), body.clone()).await {
             Ok(id) => Ok(Made::Fresh(Prepared { id, networks: first(networks) })),
             Err(trouble) if trouble.is_conflict() => {
-                let adopted = Box::pin(self.adopt(launch, &name, body)).await;
+                let adopted = Box::pin(self.adopt(launch, (&name, gpus), body)).await;
                 adopted.map_err(|fault| explain(&trouble, fault))
             }
             Err(trouble) => Err(create_fault(trouble)),
@@ -133,7 +134,15 @@ impl Docker {
         }
     }
 
-    async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<String, Trouble> {
+    async fn create(
+        &self,
+        (name, gpus): (&str, u64),
+        mut body: ContainerCreateBody,
+    ) -> Result<String, Trouble> {
+        let turn = if gpus > 0 { Some(self.shared.devices.lock().await) } else { None };
+        if turn.is_some() {
+            self.give_gpus((name, gpus), &mut body).await?;
+        }
         let options = CreateContainerOptions { name: Some(name.to_owned()), ..Default::default() };
         let created = ask(limit::CREATE, self.client().create_container(Some(options), body));
         let created = created.await?;
@@ -148,7 +157,7 @@ impl Docker {
     async fn adopt(
         &self,
         launch: &Launch,
-        name: &str,
+        (name, gpus): (&str, u64),
         body: ContainerCreateBody,
     ) -> Result<Made, Fault> {
         let seen = self.inspect(name).await;
@@ -171,7 +180,7 @@ impl Docker {
             .await
             .map_err(|trouble| trouble.into_fault("remove the container"))?;
         let networks = body.networking_config.as_ref().and_then(|all| all.endpoints_config.clone());
-        let id = self.create(name, body).await.map_err(create_fault)?;
+        let id = self.create((name, gpus), body).await.map_err(create_fault)?;
         let networks = networks.unwrap_or_default().into_keys().collect();
         Ok(Made::Fresh(Prepared { id, networks }))
     }

@@ -158,6 +158,7 @@ async fn engine(start: &Start, cluster: &ClusterId) -> anyhow::Result<Docker> {
         node: "dev".parse()?,
         docker_config: docker_config(),
         prefer_local: true,
+        gpus: Some(0),
     };
     Docker::connect(&settings).await.map_err(|error| {
         Failure::error(
@@ -222,6 +223,7 @@ impl Cluster {
         let share = Resources {
             cpu_millis: u64::from(machine.cpus) * 1_000 / u64::from(start.nodes),
             memory_bytes: machine.memory_bytes / u64::from(start.nodes),
+            gpus: 0,
         };
         let zone = ["dev-a", "dev-b", "dev-c"][(number as usize - 1) % 3];
         Ok(agent::Config {
@@ -234,6 +236,8 @@ impl Cluster {
             origin: agent::Origin::default(),
             labels: std::collections::BTreeMap::from([("zone".to_owned(), zone.to_owned())]),
             capacity: Some(share),
+            // A device can not be shared, and all nodes are on one engine.
+            gpus: Some(0),
             prefer_local: true,
             garbage: agent::Limits::default(),
         })

@@ -179,6 +179,7 @@ pub(crate) fn service(view: &wire::ServiceView) -> Value {
         "project": spec.project,
         "service": spec.name,
         "mode": mode,
+        "strategy": strategy(spec.strategy),
         "phase": phase(&service),
         "desired": view.desired,
         "serving": view.serving,
@@ -217,6 +218,14 @@ fn rollout(view: &wire::ServiceView) -> Value {
     })
 }
 
+fn strategy(strategy: Option<i32>) -> &'static str {
+    match strategy.map(wire::Strategy::try_from) {
+        None | Some(Ok(wire::Strategy::Spread)) => "spread",
+        Some(Ok(wire::Strategy::Binpack)) => "binpack",
+        Some(Ok(wire::Strategy::Unspecified) | Err(_)) => "unknown",
+    }
+}
+
 pub(crate) const fn node_state(state: wire::NodeState) -> &'static str {
     match state {
         wire::NodeState::Unspecified => "unknown",
@@ -234,7 +243,11 @@ pub(crate) const fn node_state(state: wire::NodeState) -> &'static str {
 
 fn resources(resources: Option<&wire::Resources>) -> Value {
     let resources = resources.copied().unwrap_or_default();
-    json!({ "cpu_millis": resources.cpu_millis, "memory_bytes": resources.memory_bytes })
+    json!({
+        "cpu_millis": resources.cpu_millis,
+        "memory_bytes": resources.memory_bytes,
+        "gpus": resources.gpus,
+    })
 }
 
 pub(crate) fn availability(node: &wire::Node) -> &'static str {

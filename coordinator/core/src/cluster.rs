@@ -2,7 +2,10 @@
 
 mod by_name;
 mod class;
+mod heard;
+mod leaving;
 mod ledger;
+mod mix;
 mod spread;
 mod suiting;
 
@@ -13,10 +16,10 @@ use std::time::Duration;
 use model::constraint::Constraint;
 use model::id::{NodeId, ServiceId, Slot, TaskId};
 use model::image::Digest;
-use model::node::{Availability, DrainPhase, Node};
+use model::node::{Availability, Node};
 use model::resources::Resources;
 use model::service::Service;
-use model::spec::{Mode, TaskSpec};
+use model::spec::{Mode, ServiceSpec, TaskSpec};
 use model::task::Task;
 use model::time::Timestamp;
 
@@ -24,6 +27,9 @@ use self::by_name::{ByName, ByNode};
 use self::class::Classes;
 pub(crate) use self::class::{Class, Rank};
 pub(crate) use self::ledger::Ledger;
+use self::mix::Demand;
+pub(crate) use self::mix::Mix;
+pub use self::mix::Packing;
 pub(crate) use self::spread::Spread;
 use self::suiting::Suiting;
 use crate::event::EngineState;
@@ -138,6 +144,7 @@ pub struct Cluster {
     spreads: ByName<ServiceId, Spread>,
     classes: Classes,
     suiting: Suiting,
+    demand: Demand,
     /// Their numbers are their places here.
     zones: Vec<String>,
     /// How many nodes have each image, as far as they have said.
@@ -206,12 +213,14 @@ impl Cluster {
                 } else {
                     self.globals.remove(&service.id);
                 }
-                self.services.insert(service.id.clone(), Arc::clone(service));
+                let before = self.services.insert(service.id.clone(), Arc::clone(service));
+                self.demand.put_service(before.as_deref(), Some(service));
             }
             Change::RemoveService(id) => {
                 self.forget_waits(id);
                 self.globals.remove(id);
-                self.services.remove(id);
+                let before = self.services.remove(id);
+                self.demand.put_service(before.as_deref(), None);
             }
             Change::PutTask(task) => self.put_task(task),
             Change::RemoveTask(id) => self.remove_task(id),
@@ -238,6 +247,7 @@ impl Cluster {
 
     fn put_node(&mut self, node: &Arc<Node>) {
         let before = self.nodes.insert(node.id.clone(), Arc::clone(node));
+        self.demand.put_node(before.as_deref(), node);
         if let Some(before) = before.filter(|before| before.engine != node.engine)
             && let Some(others) = self.neighbours.get_mut(&before.engine)
         {
@@ -257,7 +267,7 @@ impl Cluster {
         } else {
             self.draining.remove(&node.id);
         }
-        self.classes.mark(&node.id);
+        self.classes.mark(number);
     }
 
     fn zone_number(&mut self, zone: &str) -> usize {
@@ -324,22 +334,23 @@ impl Cluster {
     /// Enters what the task takes up into all books.
     fn book(&mut self, task: &Task) {
         // When the store is read the node joins after its tasks.
-        let Some(ledger) = task.node.as_ref().and_then(|node| self.ledgers.entry(node)) else {
-            return;
-        };
+        let Some(number) = task.node.as_ref().map(|node| self.ledgers.number(node)) else { return };
+        let Some(ledger) = self.ledgers.at_mut(number) else { return };
         ledger.add(task);
+        self.classes.mark(number);
         if let Some(node) = Spread::place(task) {
             self.spreads.entry(task.service.clone()).add(node, ledger.zone);
         }
-        task.node.iter().for_each(|node| self.classes.mark(node));
     }
 
     /// Takes back what was entered for the task as it was.
     fn take_back(&mut self, task: &Task) {
-        let Some(node) = &task.node else { return };
-        let Some(ledger) = self.ledgers.get_mut(node) else { return };
+        let Some(number) = task.node.as_ref().and_then(|node| self.ledgers.place(node)) else {
+            return;
+        };
+        let Some(ledger) = self.ledgers.at_mut(number) else { return };
         ledger.take(task);
-        self.classes.mark(node);
+        self.classes.mark(number);
         if let Some(node) = Spread::place(task)
             && let Some(spread) = self.spreads.get_mut(&task.service)
         {
@@ -370,14 +381,26 @@ impl Cluster {
         self.suiting.keep(constraints, suits)
     }
 
-    /// Has the nodes that meet these constraints in order: see [`Cluster::class`].
-    pub(crate) fn refresh_class(&mut self, constraints: &[Constraint]) {
-        self.classes.refresh(constraints, &self.nodes, &self.ledgers);
+    /// Has the nodes that can take such tasks in order: see [`Cluster::class`].
+    pub(crate) fn refresh_class(&mut self, spec: &ServiceSpec) {
+        self.classes.refresh(spec, self.demand.mix(), &self.ledgers);
     }
 
-    /// The nodes that meet these constraints, as they were when they were last put in order.
-    pub(crate) fn class(&self, constraints: &[Constraint]) -> Option<&Class> {
-        self.classes.get(constraints)
+    /// The nodes that can take such tasks, as they were when they were last put in order.
+    pub(crate) fn class(&self, spec: &ServiceSpec) -> Option<&Class> {
+        self.classes.get(spec)
+    }
+
+    /// Says whether what all services ask for comes out the same when it is counted anew.
+    pub(crate) fn knows_its_mix(&self) -> bool {
+        let services = self.services.values().map(|service| &**service);
+        let nodes = self.nodes.values().map(|node| &**node);
+        self.demand.mix() == Demand::of(services, nodes).mix()
+    }
+
+    /// What all services ask for.
+    pub(crate) const fn mix(&self) -> &Arc<Mix> {
+        self.demand.mix()
     }
 
     /// How many different images of the task no node has, as far as anybody has said.
@@ -407,6 +430,12 @@ impl Cluster {
     pub(crate) fn ledgers(&self) -> impl Iterator<Item = (usize, &Ledger)> {
         let numbers = self.numbers.values();
         numbers.filter_map(|number| Some((*number, self.ledgers.at(*number)?)))
+    }
+
+    /// The node of this number and what is known of it besides.
+    pub(crate) fn seat(&self, number: usize) -> Option<(&Node, &Ledger)> {
+        let ledger = self.ledgers.at(number)?;
+        Some((ledger.node.as_deref()?, ledger))
     }
 
     /// The node of this number.
@@ -469,53 +498,10 @@ impl Cluster {
         &self.globals
     }
 
-    /// The tasks of a node that are missed, by id: see [`Task::is_missed`].
-    pub fn missed_on(&self, node: &NodeId) -> impl Iterator<Item = &Arc<Task>> {
-        let missed = self.ledger(node).map(|ledger| &ledger.missed);
-        missed.into_iter().flatten().filter_map(|id| self.tasks.get(id))
-    }
-
-    /// Says whether the node is heard again and has said how each of its tasks is.
-    #[must_use]
-    pub fn is_back(&self, node: &NodeId, now: Timestamp) -> bool {
-        let has_told_all = self.sighting(node).is_some_and(|seen| seen.has_told_all);
-        has_told_all && self.nodes.get(node).is_some_and(|node| self.is_heard(node, now))
-    }
-
     /// The tasks that were placed on a node, by id.
     pub fn tasks_on(&self, node: &NodeId) -> impl Iterator<Item = &Arc<Task>> {
         let tasks = self.ledger(node).map(|ledger| &ledger.tasks);
         tasks.into_iter().flatten().filter_map(|id| self.tasks.get(id))
-    }
-
-    /// The nodes that are being emptied.
-    pub fn draining(&self) -> impl Iterator<Item = &NodeId> {
-        self.draining.iter()
-    }
-
-    /// The tasks that are to move to where their service is spread better.
-    pub fn moving(&self) -> impl Iterator<Item = &Arc<Task>> {
-        self.moving.iter().filter_map(|id| self.tasks.get(id))
-    }
-
-    /// Says whether the task is to leave its node: another may be made in its place.
-    #[must_use]
-    pub fn is_leaving(&self, task: &Task) -> bool {
-        task.moving_since.is_some() || self.is_on_draining(task)
-    }
-
-    /// Says whether the task is on a node that is being emptied.
-    #[must_use]
-    pub fn is_on_draining(&self, task: &Task) -> bool {
-        !self.draining.is_empty()
-            && task.node.as_ref().is_some_and(|node| self.draining.contains(node))
-    }
-
-    /// When the first of the drains that still wait has waited for long enough.
-    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
-        let drains = self.draining.iter().filter_map(|id| self.nodes.get(id)?.drain);
-        let waiting = drains.filter(|drain| drain.phase == DrainPhase::Moving);
-        waiting.map(|drain| drain.deadline).min()
     }
 
     /// What the unfinished tasks of a node hold together.
@@ -524,43 +510,12 @@ impl Cluster {
         self.ledger(node).map(|ledger| ledger.held).unwrap_or_default()
     }
 
-    /// Says whether the node was heard lately enough to be given work.
-    #[must_use]
-    pub fn is_heard(&self, node: &Node, now: Timestamp) -> bool {
-        self.sighting(&node.id).is_some_and(|seen| seen.is_fresh(node, now))
-    }
-
-    /// Says whether the node was heard lately and its engine answers.
-    #[must_use]
-    pub fn takes_work(&self, node: &Node, now: Timestamp) -> bool {
-        let ready = self.sighting(&node.id).filter(|seen| seen.engine == EngineState::Ready);
-        ready.is_some_and(|seen| seen.is_fresh(node, now))
-    }
-
-    /// When the node was last heard, and whether its engine answered then.
-    #[must_use]
-    pub fn sighting(&self, node: &NodeId) -> Option<Sighting> {
-        self.ledger(node).and_then(|ledger| ledger.seen)
-    }
-
-    /// Counts every node as heard at `now`: the coordinator itself was away, and knows nothing of the silence.
-    pub fn forgive(&mut self, now: Timestamp) {
-        let seen = self.ledgers.values_mut().filter_map(|ledger| ledger.seen.as_mut());
-        seen.for_each(|seen| seen.at = now);
-    }
-
-    /// Writes down a sign of life that another copy of the cluster has heard.
-    pub fn saw(&mut self, node: &NodeId, sighting: Sighting) {
-        if let Some(ledger) = self.ledger_mut(node) {
-            ledger.seen = Some(sighting);
-        }
-    }
-
     /// Writes down which images the engine of a node has.
     pub fn saw_images(&mut self, node: &NodeId, digests: Arc<BTreeSet<Digest>>) {
-        let Some(ledger) = self.ledgers.get_mut(node) else { return };
+        let Some(number) = self.ledgers.place(node) else { return };
+        let Some(ledger) = self.ledgers.at_mut(number) else { return };
         let before = ledger.images.replace(Arc::clone(&digests));
-        self.classes.mark_images(node);
+        self.classes.mark_images(number);
         self.suiting.forget_images();
         for digest in digests.iter() {
             *self.holders.entry(digest.clone()).or_default() += 1;

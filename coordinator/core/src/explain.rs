@@ -116,7 +116,7 @@ fn nearest(answers: &[Answer<'_>], task: &Task) -> Option<Nearest> {
     })
 }
 
-/// How much of what is asked for is missing, in thousandths, processor and memory added up.
+/// How much of what is asked for is missing, in thousandths, all parts added up.
 const fn share(shortage: &Resources, asked: &Resources) -> u64 {
     const fn part(short: u64, asked: u64) -> u64 {
         // Nothing is missing of what is not asked for.
@@ -125,17 +125,22 @@ const fn share(shortage: &Resources, asked: &Resources) -> u64 {
     }
     part(shortage.cpu_millis, asked.cpu_millis)
         .saturating_add(part(shortage.memory_bytes, asked.memory_bytes))
+        .saturating_add(part(shortage.gpus, asked.gpus))
 }
 
-/// An amount in the words of an operator: `0.25 CPUs and 512 MiB`.
+/// An amount in the words of an operator: `0.25 CPUs and 512 MiB of memory`.
 pub(crate) fn amount(of: &Resources) -> String {
     let cpus = (of.cpu_millis > 0).then(|| cpus(of.cpu_millis));
-    let memory = (of.memory_bytes > 0).then(|| memory(of.memory_bytes));
-    match (cpus, memory) {
-        (Some(cpus), Some(memory)) => format!("{cpus} and {memory} of memory"),
-        (Some(cpus), None) => cpus,
-        (None, Some(memory)) => format!("{memory} of memory"),
-        (None, None) => "nothing".to_owned(),
+    let memory = (of.memory_bytes > 0).then(|| format!("{} of memory", memory(of.memory_bytes)));
+    let gpus = (of.gpus > 0).then(|| match of.gpus {
+        1 => "1 GPU".to_owned(),
+        gpus => format!("{gpus} GPUs"),
+    });
+    let parts: Vec<String> = cpus.into_iter().chain(memory).chain(gpus).collect();
+    match parts.split_last() {
+        None => "nothing".to_owned(),
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
     }
 }
 

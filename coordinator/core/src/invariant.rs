@@ -21,6 +21,7 @@ pub fn check(cluster: &Cluster) -> Vec<String> {
     fixed_ports_have_one_owner(cluster, &mut broken);
     placed_means_not_pending(cluster, &mut broken);
     drains_close_their_nodes(cluster, &mut broken);
+    demand_adds_up(cluster, &mut broken);
     broken
 }
 
@@ -128,5 +129,12 @@ fn drains_close_their_nodes(cluster: &Cluster, broken: &mut Vec<String>) {
         if drain.deadline < drain.since {
             broken.push(format!("the drain of node {} ends before it began", node.id));
         }
+    }
+}
+
+/// What is counted as services and nodes come and go is what they ask for and have.
+fn demand_adds_up(cluster: &Cluster, broken: &mut Vec<String>) {
+    if !cluster.knows_its_mix() {
+        broken.push("what services ask for is not what is known of it".to_owned());
     }
 }

@@ -16,6 +16,7 @@ use crate::plan::place::{self, filter};
 use crate::plan::slot::{self, Progress};
 use crate::plan::{budget, depend, fetch, leaving, rollout};
 
+pub use crate::cluster::Packing;
 pub use crate::plan::budget::Short;
 pub use crate::plan::leaving::Wait;
 pub use crate::plan::place::Score;
@@ -201,7 +202,7 @@ pub fn ask_nodes(cluster: &Cluster, task: &Task, now: Timestamp) -> Vec<NodeVerd
         refusals: filter::refusals(cluster, asked, (node, ledger), now)
             .map(|why| why.to_string())
             .collect(),
-        score: place::score(asked, (node, ledger)),
+        score: place::score(cluster, asked, (node, ledger)),
     };
     cluster.nodes_with_ledgers().map(verdict).collect()
 }

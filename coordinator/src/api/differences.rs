@@ -17,6 +17,7 @@ pub(crate) fn between(old: &ServiceSpec, new: &ServiceSpec) -> Vec<String> {
     updates(&mut lines, &old.update, &new.update);
     touched(&mut lines, "depends_on", &old.after, &new.after);
     changed(&mut lines, "x-wharf", (&old.budget, &new.budget), ToString::to_string);
+    changed(&mut lines, "x-wharf.strategy", (&old.strategy, &new.strategy), ToString::to_string);
     let (before, after) = (&old.task, &new.task);
     touched(&mut lines, "networks", &before.network, &after.network);
     touched(&mut lines, "deploy.placement.constraints", &before.constraints, &after.constraints);
@@ -138,10 +139,11 @@ fn or_none<T: ToString>(value: &Option<T>) -> String {
 
 fn resources(resources: &Resources) -> String {
     let mib = resources.memory_bytes / (1 << 20);
-    format!(
-        "{} cpus, {mib} MiB",
-        f64::from(u32::try_from(resources.cpu_millis).unwrap_or(u32::MAX)) / 1_000.0
-    )
+    let cpus = f64::from(u32::try_from(resources.cpu_millis).unwrap_or(u32::MAX)) / 1_000.0;
+    match resources.gpus {
+        0 => format!("{cpus} cpus, {mib} MiB"),
+        gpus => format!("{cpus} cpus, {mib} MiB, {gpus} GPUs"),
+    }
 }
 
 fn short(text: &str) -> String {

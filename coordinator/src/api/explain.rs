@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use coordinator_core::cluster::Cluster;
 use coordinator_core::explain::{self, Account, Headroom};
-use coordinator_core::view::{self, NodeVerdict};
+use coordinator_core::view::{self, NodeVerdict, Packing};
 use model::id::{NodeId, Slot};
 use model::service::{Service, ServicePhase};
+use model::spec::Strategy;
 use model::task::{DesiredState, Task, TaskState};
 use model::time::Timestamp;
+use proto::convert::resources_to_wire;
 use proto::wire;
 use tonic::Status;
 
@@ -135,10 +137,7 @@ fn waiting_to_wire(group: &[&Arc<Task>], account: Account) -> wire::Waiting {
     let nearest = account.nearest.map(|nearest| wire::Nearest {
         node: nearest.node.to_string(),
         reasons: nearest.refusals,
-        shortage: Some(wire::Resources {
-            cpu_millis: nearest.shortage.cpu_millis,
-            memory_bytes: nearest.shortage.memory_bytes,
-        }),
+        shortage: Some(resources_to_wire(&nearest.shortage)),
     });
     let growth = account.growth.into_iter().map(|growth| wire::Growth {
         kind: growth.kind.to_string(),
@@ -208,14 +207,19 @@ fn verdicts(cluster: &Cluster, task: &Task, now: Timestamp) -> Vec<wire::NodeVer
 fn verdict_to_wire(task: &Task, verdict: NodeVerdict) -> wire::NodeVerdict {
     let score = verdict.score;
     let fits = verdict.refusals.is_empty();
+    let is_packed = task.generation.spec.strategy == Strategy::Binpack;
     let terms = || {
         let held = (score.memory_bytes >> 20, score.cpu_millis);
-        vec![
-            format!("{} of the service in its zone", score.in_zone),
+        let mut terms = vec![format!("{} of the service in its zone", score.in_zone)];
+        if is_packed {
+            terms.extend(packing(score.packing));
+        }
+        terms.extend([
             format!("{} of the service on it", score.on_node),
             format!("{} images to fetch", score.images_missing),
             format!("{} MiB and {} millicores held", held.0, held.1),
-        ]
+        ]);
+        terms
     };
     wire::NodeVerdict {
         task: task.id.to_string(),
@@ -229,8 +233,25 @@ fn verdict_to_wire(task: &Task, verdict: NodeVerdict) -> wire::NodeVerdict {
             images_missing: count(score.images_missing),
             memory_bytes: score.memory_bytes,
             cpu_millis: score.cpu_millis,
+            packing: is_packed.then_some(wire::Packing {
+                stranded_millionths: score.packing.stranded(),
+                left_millionths: score.packing.left,
+            }),
         }),
     }
+}
+
+/// What a packed task would make of a node, in words.
+fn packing(packing: Packing) -> [String; 2] {
+    let percent = |millionths: u64| {
+        format!("{}.{} % of a node", millionths / 10_000, millionths / 1_000 % 10)
+    };
+    let stranded = match packing.stranded() {
+        0 => "nothing more of it stranded".to_owned(),
+        more if more > 0 => format!("{} more stranded there", percent(more.unsigned_abs())),
+        less => format!("{} less stranded there", percent(less.unsigned_abs())),
+    };
+    [stranded, format!("{} left there", percent(packing.left))]
 }
 
 /// The least that would help the first tasks that wait.

@@ -11,7 +11,7 @@ use model::resources::Resources;
 use model::service::{Service, ServicePhase};
 use model::task::{Task, TaskState};
 use model::time::Timestamp;
-use proto::convert::{node_to_wire, service_to_wire, task_to_wire};
+use proto::convert::{node_to_wire, resources_to_wire, service_to_wire, task_to_wire};
 use proto::wire;
 
 use tonic::Status;
@@ -210,10 +210,7 @@ pub(crate) fn nodes(
             state: state_to_wire(state).into(),
             heard_ms_ago: heard
                 .map_or(0, |heard| now.as_millis().saturating_sub(heard.as_millis())),
-            reserved: Some(wire::Resources {
-                cpu_millis: held.cpu_millis,
-                memory_bytes: held.memory_bytes,
-            }),
+            reserved: Some(resources_to_wire(&held)),
             tasks: count(live),
             usage: usage.host,
             containers: usage.containers,

@@ -1,6 +1,7 @@
 //! What an operator wants to run, as it was accepted.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use crate::budget::Budget;
@@ -25,6 +26,27 @@ pub struct ServiceSpec {
     pub after: Vec<Dependency<ServiceName>>,
     /// How many of its tasks we may take away by our own doing.
     pub budget: Budget,
+    /// How its tasks are put on nodes from now on. A change of it moves nothing.
+    pub strategy: Strategy,
+}
+
+/// Which of the nodes that can take a task gets it. Zones come first either way: what fails together is spread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strategy {
+    /// The node with the fewest tasks of the service, then the emptiest.
+    #[default]
+    Spread,
+    /// The node that is left with the least of what nobody can use: full nodes stay full and empty ones empty.
+    Binpack,
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Spread => "spread",
+            Self::Binpack => "binpack",
+        })
+    }
 }
 
 /// Something that has to be there first.

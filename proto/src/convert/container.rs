@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::resources::Resources;
 use model::spec::{
     ContainerSpec, FILE_LIMIT, FileSpec, HealthCheck, Mount, MountSource, PortSpec, Probe,
     ProcessSpec, Protocol, SecuritySpec,
@@ -28,8 +29,8 @@ pub(crate) fn from_wire(from: &wire::ContainerSpec) -> Valid<ContainerSpec> {
         name: from.name.named("name")?,
         image: image_from_wire(from.image.as_ref().at("image")?)?,
         process: process_from_wire(&from.process.clone().unwrap_or_default())?,
-        reservation: resources_from_wire(from.reservation.as_ref()),
-        limit: resources_from_wire(from.limit.as_ref()),
+        reservation: resources_from_wire("reservation", from.reservation.as_ref())?,
+        limit: limit_from_wire(from.limit.as_ref())?,
         ports: from.ports.iter().map(port_from_wire).collect::<Valid<_>>()?,
         mounts: mounts_from_wire(&from.mounts)?,
         files: files_from_wire(&from.files)?,
@@ -59,6 +60,15 @@ pub(crate) fn to_wire(spec: &ContainerSpec) -> wire::ContainerSpec {
         labels: spec.labels.clone(),
         security: Some(security_to_wire(&spec.security)),
     }
+}
+
+/// A device is given or not: there is nothing to limit.
+fn limit_from_wire(from: Option<&wire::Resources>) -> Valid<Resources> {
+    let limit = resources_from_wire("limit", from)?;
+    if limit.gpus > 0 {
+        return Err(Invalid::new("limit.gpus", "GPUs are reserved and not limited"));
+    }
+    Ok(limit)
 }
 
 fn optional(path: &str, given: Option<&str>) -> Valid<Option<String>> {

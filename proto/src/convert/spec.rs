@@ -6,10 +6,10 @@ use model::budget::{Amount, Budget};
 use model::constraint::Constraint;
 use model::id::{NameError, ServiceId};
 use model::image::{Digest, Image, ImageReference, Pin};
-use model::resources::Resources;
+use model::resources::{GPUS_LIMIT, Resources};
 use model::spec::{
-    Dependency, DependencyCondition, FailureAction, Mode, REPLICAS_LIMIT, ServiceSpec, UpdateOrder,
-    UpdatePolicy,
+    Dependency, DependencyCondition, FailureAction, Mode, REPLICAS_LIMIT, ServiceSpec, Strategy,
+    UpdateOrder, UpdatePolicy,
 };
 
 use crate::convert::checks::{duration, few, millis};
@@ -52,6 +52,7 @@ pub(crate) fn accepted_from_wire(from: &wire::ServiceSpec) -> Valid<ServiceSpec>
             update: update_from_wire(from.update.as_ref().at("update")?)?,
             after: dependencies_from_wire(&from.after)?,
             budget: budget_from_wire(from.budget.as_ref())?,
+            strategy: strategy_from_wire(from.strategy)?,
         })
     };
     read().map_err(|invalid: Invalid| invalid.within(&named))
@@ -74,6 +75,24 @@ pub fn spec_to_wire(spec: &ServiceSpec) -> wire::ServiceSpec {
         update: Some(update_to_wire(&spec.update)),
         after: dependencies_to_wire(&spec.after),
         budget: budget_to_wire(spec.budget),
+        strategy: strategy_to_wire(spec.strategy),
+    }
+}
+
+fn strategy_from_wire(from: Option<i32>) -> Valid<Strategy> {
+    let Some(from) = from else { return Ok(Strategy::Spread) };
+    match wire::Strategy::try_from(from) {
+        Ok(wire::Strategy::Spread) => Ok(Strategy::Spread),
+        Ok(wire::Strategy::Binpack) => Ok(Strategy::Binpack),
+        Ok(wire::Strategy::Unspecified) | Err(_) => None.at("strategy"),
+    }
+}
+
+/// The usual is not written: what was stored before there was a choice stays as it was.
+fn strategy_to_wire(strategy: Strategy) -> Option<i32> {
+    match strategy {
+        Strategy::Spread => None,
+        Strategy::Binpack => Some(wire::Strategy::Binpack.into()),
     }
 }
 
@@ -160,14 +179,21 @@ pub fn image_to_wire(image: &Image) -> wire::Image {
     wire::Image { reference: image.reference.to_string(), pin: Some(pin) }
 }
 
-pub(crate) fn resources_from_wire(from: Option<&wire::Resources>) -> Resources {
-    let from = from.copied().unwrap_or_default();
-    Resources { cpu_millis: from.cpu_millis, memory_bytes: from.memory_bytes }
+/// Reads an amount of what nodes have. `path` is named when it is more than any node can have.
+pub(crate) fn resources_from_wire(path: &str, from: Option<&wire::Resources>) -> Valid<Resources> {
+    let wire::Resources { cpu_millis, memory_bytes, gpus } = from.copied().unwrap_or_default();
+    if gpus > GPUS_LIMIT {
+        let why = format!("{gpus} are more than the {GPUS_LIMIT} allowed");
+        return Err(Invalid::new(&format!("{path}.gpus"), why));
+    }
+    Ok(Resources { cpu_millis, memory_bytes, gpus })
 }
 
-pub(crate) const fn resources_to_wire(resources: &Resources) -> wire::Resources {
-    let Resources { cpu_millis, memory_bytes } = *resources;
-    wire::Resources { cpu_millis, memory_bytes }
+/// Writes an amount of what nodes have.
+#[must_use]
+pub const fn resources_to_wire(resources: &Resources) -> wire::Resources {
+    let Resources { cpu_millis, memory_bytes, gpus } = *resources;
+    wire::Resources { cpu_millis, memory_bytes, gpus }
 }
 
 pub(crate) fn dependencies_from_wire<Name>(

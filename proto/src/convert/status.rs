@@ -181,7 +181,7 @@ pub fn node_from_wire(from: &wire::Node) -> Valid<Node> {
         zone: line("node.zone", &from.zone)?,
         arch: line("node.arch", &from.arch)?,
         labels: from.labels.clone(),
-        capacity: resources_from_wire(from.capacity.as_ref()),
+        capacity: resources_from_wire("capacity", from.capacity.as_ref())?,
         availability,
         pool: fact("node.pool", from.pool.as_ref())?,
         ami: fact("node.ami", from.ami.as_ref())?,

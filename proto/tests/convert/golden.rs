@@ -21,8 +21,13 @@ type Release = (&'static str, fn() -> Records);
 /// Each release that writes something else than the one before, oldest first.
 const RELEASES: &[Release] = &[("0.1.0", v0_1_0::records), ("0.2.0", v0_2_0::records)];
 
-/// Fields of stored messages that are not stored: a journal names specs by their place, and does without the slot.
-const NEVER_STORED: [&str; 2] = ["wharf.v1.Assignment.slot", "wharf.v1.Assignment.spec"];
+/// Fields of stored messages that are not stored: a journal names specs by their place, and does without the slot. The usual
+/// strategy can be said in a request, and is not written.
+const NEVER_STORED: [&str; 3] = [
+    "wharf.v1.Assignment.slot",
+    "wharf.v1.Assignment.spec",
+    "wharf.v1.ServiceSpec.strategy STRATEGY_SPREAD",
+];
 
 fn newest() -> (&'static str, Records) {
     let (release, records) = RELEASES.last().unwrap();

@@ -233,6 +233,33 @@ fn a_budget_is_a_number_of_tasks_or_a_part_of_them() {
 }
 
 #[test]
+fn a_strategy_is_one_that_is_known() {
+    let with = |strategy: Option<i32>| refusal(&wire::ServiceSpec { strategy, ..sample::spec() });
+    for known in [None, Some(1), Some(2)] {
+        assert_eq!(with(known), "taken");
+    }
+    for unknown in [0, 3, -1] {
+        assert!(with(Some(unknown)).starts_with("shop/web.strategy: "), "{}", with(Some(unknown)));
+    }
+}
+
+#[test]
+fn nobody_has_more_gpus_than_there_are_and_nobody_is_limited_to_some() {
+    let some = |gpus| Some(wire::Resources { gpus, ..Default::default() });
+    let with = |reservation, limit| {
+        let mut spec = sample::spec();
+        let container = &mut task(&mut spec).containers[0];
+        (container.reservation, container.limit) = (reservation, limit);
+        refusal(&spec)
+    };
+    assert_eq!(with(some(160), None), "taken");
+    assert!(with(some(161), None).contains("containers.web.reservation.gpus: "));
+    assert!(with(None, some(1)).contains("containers.web.limit.gpus: "));
+    let node = wire::Node { capacity: some(161), ..sample::node() };
+    assert_eq!(node_from_wire(&node).unwrap_err().path, "capacity.gpus");
+}
+
+#[test]
 fn only_a_node_that_is_closed_is_drained() {
     let cause = wire::DrainCause::Operator.into();
     let phase = wire::DrainPhase::Moving.into();

@@ -32,6 +32,7 @@ pub(crate) fn spec() -> wire::ServiceSpec {
         }),
         after: Vec::new(),
         budget: None,
+        strategy: None,
     }
 }
 

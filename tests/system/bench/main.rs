@@ -10,12 +10,14 @@
 mod containers;
 mod deploy;
 mod footprint;
+mod packing;
 mod placing;
 mod process;
 mod raw;
 mod result;
 mod sessions;
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Context as _;
@@ -60,6 +62,12 @@ enum Bench {
         #[arg(long)]
         largest: bool,
     },
+    /// How full nodes become before a task finds no room, and how many are needed, against other ways to choose a node.
+    Packing {
+        /// A folder with the files of a public trace: see CONTRIBUTING.md.
+        #[arg(long)]
+        trace: Option<PathBuf>,
+    },
     /// From the acknowledgement of a change to the moment the agent is told.
     Deploy {
         /// How many changes.
@@ -70,9 +78,19 @@ enum Bench {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    if let Bench::Placing { largest } = arguments.bench {
-        check_build()?;
-        return placing::run(largest);
+    match &arguments.bench {
+        Bench::Placing { largest } => {
+            check_build()?;
+            return placing::run(*largest);
+        }
+        Bench::Packing { trace } => {
+            check_build()?;
+            return packing::run(trace.as_deref());
+        }
+        Bench::Containers { .. }
+        | Bench::Footprint { .. }
+        | Bench::Sessions { .. }
+        | Bench::Deploy { .. } => {}
     }
     build()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -86,6 +104,7 @@ fn main() -> anyhow::Result<()> {
             Bench::Sessions { count, seconds } => sessions::run(count, seconds).await,
             Bench::Deploy { count } => deploy::run(count).await,
             Bench::Placing { largest } => placing::run(largest),
+            Bench::Packing { trace } => packing::run(trace.as_deref()),
         }
     })
 }

@@ -206,7 +206,7 @@ fn node(number: u32, room: u64) -> Node {
         zone: format!("zone-{}", number % ZONES),
         arch: "amd64".to_owned(),
         labels: [("disk".to_owned(), disk.to_owned())].into(),
-        capacity: Resources { cpu_millis: room * 250, memory_bytes: room * (512 << 20) },
+        capacity: Resources { cpu_millis: room * 250, memory_bytes: room * (512 << 20), gpus: 0 },
         availability: Availability::Active,
         pool: None,
         ami: None,
@@ -233,7 +233,7 @@ fn spec(number: u32, replicas: u32) -> ServiceSpec {
     spec.task.constraints = constraints;
     for container in &mut spec.task.containers {
         container.image.pin = Pin::Manifest(format!("sha256:{number:064x}").parse().unwrap());
-        container.reservation = Resources { cpu_millis: 250, memory_bytes: 512 << 20 };
+        container.reservation = Resources { cpu_millis: 250, memory_bytes: 512 << 20, gpus: 0 };
     }
     spec
 }

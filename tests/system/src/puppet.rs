@@ -35,7 +35,7 @@ pub fn node(name: &str) -> wire::Node {
         hostname: name.to_owned(),
         engine: name.to_owned(),
         zone: "zone".to_owned(),
-        capacity: Some(wire::Resources { cpu_millis: 64_000, memory_bytes: 1 << 40 }),
+        capacity: Some(wire::Resources { cpu_millis: 64_000, memory_bytes: 1 << 40, gpus: 0 }),
         ..wire::Node::default()
     }
 }
@@ -156,5 +156,6 @@ pub fn pinned_service(name: &str, replicas: u32) -> wire::ServiceSpec {
         update: Some(update),
         after: Vec::new(),
         budget: None,
+        strategy: None,
     }
 }

@@ -169,3 +169,20 @@ fn an_image_that_does_not_exist_is_refused_before_anything_changes() {
     assert!(refused.err.contains("hint:"), "{}", refused.err);
     assert!(cluster.tasks().is_empty());
 }
+
+/// No machine of ours has a GPU: the engine is asked for one all the same, and says that it has no driver for it.
+#[test]
+fn gpus_are_counted_by_the_coordinator_and_asked_of_the_engine() {
+    let agent_arguments = &["--prefer-local-images", "--gpus", "1"];
+    let cluster = Cluster::with(Options { nodes: 1, agent_arguments, ..Options::default() });
+    let wanted = "    deploy: {replicas: 2, resources: {reservations: {devices: [{capabilities: [gpu], count: 1}]}}}";
+    let _said = cluster.deploy_with(&shell("exec sleep 100000", wanted), &["--detach"]).good();
+    until("one has the GPU and one waits for it", SOON, || {
+        let told = cluster.wharf(&["explain", "lab/app"]).good();
+        let waits = told.contains("without enough free CPU, memory or GPUs");
+        let has_asked = told.contains("device driver") && told.contains("gpu");
+        if waits && has_asked { Ok(()) } else { Err(told) }
+    });
+    let node = cluster.wharf(&["node", "inspect", "n1", "-o", "json"]).json();
+    assert_eq!((&node["capacity"]["gpus"], &node["reserved"]["gpus"]), (&1.into(), &1.into()));
+}

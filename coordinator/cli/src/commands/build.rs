@@ -22,6 +22,7 @@ pub(crate) async fn build(builds: &[Build], engine: &Path) -> anyhow::Result<()>
         node: "build".parse()?,
         docker_config: None,
         prefer_local: true,
+        gpus: Some(0),
     };
     let docker = Docker::connect(&settings).await?;
     for one in builds {

@@ -52,6 +52,7 @@ fn waiting_document(waiting: &wire::Waiting) -> Value {
             "reasons": nearest.reasons,
             "short_cpu_millis": shortage.cpu_millis,
             "short_memory_bytes": shortage.memory_bytes,
+            "short_gpus": shortage.gpus,
         })
     });
     json!({
@@ -69,6 +70,10 @@ fn waiting_document(waiting: &wire::Waiting) -> Value {
 
 fn node_document(verdict: &wire::NodeVerdict) -> Value {
     let score = verdict.score.unwrap_or_default();
+    let packing = score.packing.map(|packing| {
+        let (stranded, left) = (packing.stranded_millionths, packing.left_millionths);
+        json!({ "stranded_millionths": stranded, "left_millionths": left })
+    });
     json!({
         "node": verdict.node,
         "fits": verdict.fits,
@@ -76,6 +81,7 @@ fn node_document(verdict: &wire::NodeVerdict) -> Value {
         "reasons": verdict.reasons,
         "score": {
             "in_zone": score.in_zone,
+            "packing": packing,
             "on_node": score.on_node,
             "images_missing": score.images_missing,
             "memory_bytes": score.memory_bytes,

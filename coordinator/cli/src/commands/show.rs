@@ -184,6 +184,7 @@ pub(crate) async fn node(client: &Client, global: &Global, command: Node) -> any
         Node::Ls => {
             let head = vec![
                 "NODE", "STATE", "TASKS", "CPU", "MEMORY", "ZONE", "ENGINE", "HOST", "ADDRESS",
+                "GPUS",
             ];
             list(global, head, 7, nodes.iter().map(node_row).collect())
         }
@@ -220,6 +221,7 @@ fn node_row(view: &wire::NodeView) -> Row {
             view.engine_version.clone(),
             node.hostname.clone(),
             view.address.clone(),
+            format!("{}/{}", held.gpus, all.gpus),
         ],
         json: json::node(view),
     }
@@ -236,9 +238,14 @@ pub(crate) async fn top(client: &Client, global: &Global, arguments: &Top) -> an
     }
     let row = |view: &wire::NodeView| {
         let usage = view.usage.unwrap_or_default();
+        // How busy they are is not measured: these are the ones that tasks hold.
+        let held = view.reserved.unwrap_or_default();
+        let all = view.node.as_ref().and_then(|node| node.capacity).unwrap_or_default();
         let id = view.node.as_ref().map(|node| node.id.clone()).unwrap_or_default();
         let mut json = json::usage(&usage);
         json["id"] = Value::String(id.clone());
+        json["gpus"] = Value::from(held.gpus);
+        json["gpu_capacity"] = Value::from(all.gpus);
         let of = |used: u64, all: u64| format!("{} / {}", bytes(used), bytes(all));
         Row {
             cells: vec![
@@ -252,6 +259,7 @@ pub(crate) async fn top(client: &Client, global: &Global, arguments: &Top) -> an
                     bytes(usage.network_received_bytes_per_second),
                     bytes(usage.network_sent_bytes_per_second)
                 ),
+                format!("{} / {}", held.gpus, all.gpus),
             ],
             id,
             json,
@@ -259,7 +267,7 @@ pub(crate) async fn top(client: &Client, global: &Global, arguments: &Top) -> an
     };
     list(
         global,
-        vec!["NODE", "CPU", "MEMORY", "DISK", "LOAD", "NETWORK"],
+        vec!["NODE", "CPU", "MEMORY", "DISK", "LOAD", "NETWORK", "GPUS"],
         6,
         nodes.iter().map(row).collect(),
     )

@@ -5,7 +5,8 @@ use model::spec::REPLICAS_LIMIT;
 use proto::convert::constraint_to_wire;
 use proto::wire::service_spec::Mode;
 use proto::wire::{
-    Budget, Constraint, Global, Once, Replicated, RestartCondition, RestartPolicy, UpdatePolicy,
+    Budget, Constraint, Global, Once, Replicated, RestartCondition, RestartPolicy, Strategy,
+    UpdatePolicy,
 };
 
 use super::budget;
@@ -26,6 +27,7 @@ pub(super) struct Deployment {
     pub mode: Mode,
     pub update: UpdatePolicy,
     pub budget: Option<Budget>,
+    pub strategy: Option<Strategy>,
     pub restart: RestartPolicy,
     /// Whether the file says when to restart.
     pub is_restart_given: bool,
@@ -49,6 +51,7 @@ pub(super) fn read(
         mode,
         update: rollout::update(problems, service, (deploy, mode)),
         budget: budget::read(problems, service, mode),
+        strategy: placement::strategy(problems, service, mode),
         restart: restart(problems, service, (deploy, mode)),
         is_restart_given: is_restart_given(problems, service, deploy),
         constraints: constraints

@@ -7,7 +7,7 @@ mod service;
 mod storage;
 
 use deploy::DEPLOY;
-pub(super) use deploy::PREFERENCE;
+pub(super) use deploy::{DEVICE, PREFERENCE};
 pub(super) use network::{ATTACHMENT, NETWORK, PORT};
 pub(super) use service::{BUILD, DEPENDENCY, ENV_FILE, EXTENDS, SERVICE, ULIMIT};
 pub(super) use storage::{CONFIG, CONFIG_USE, MOUNT, MOUNT_TMPFS, VOLUME};

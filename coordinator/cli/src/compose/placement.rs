@@ -1,7 +1,11 @@
 //! On which nodes a service can run.
 
 use model::constraint::{Conflict, Constraint, conflict};
+use model::suggest;
+use proto::wire::service_spec::Mode;
+use proto::wire::{ContainerSpec, Resources, Strategy};
 
+use super::deploy::Deployment;
 use super::keys::PREFERENCE;
 use super::node::Node;
 use super::place::Place;
@@ -30,6 +34,57 @@ pub(super) fn check_preferences(problems: &mut Problems, placement: &Section<'_>
             problems.error(item.place, message).hint(hint);
         }
     }
+}
+
+/// Reads `strategy` of `x-wharf`.
+pub(super) fn strategy(
+    problems: &mut Problems,
+    service: &Section<'_>,
+    mode: Mode,
+) -> Option<Strategy> {
+    let wharf = service.section(problems, "x-wharf");
+    let strategy = wharf.read(problems, "strategy", strategy_word)?;
+    if let (Mode::Global(_), Some(node)) = (mode, wharf.node("strategy")) {
+        let message = "a global service has a task on each node, wherever there is room";
+        problems.error(node.place, message).hint("take `strategy` out");
+    }
+    Some(strategy)
+}
+
+/// Doubts that tasks that reserve nothing should be packed: all of them fit on the node that is fullest already.
+pub(super) fn doubt(
+    problems: &mut Problems,
+    service: &Section<'_>,
+    (deployment, container): (&Deployment, &ContainerSpec),
+) {
+    let wharf = service.section(problems, "x-wharf");
+    let is_packed = deployment.strategy == Some(Strategy::Binpack);
+    let holds_nothing = container.reservation.unwrap_or_default() == Resources::default();
+    if is_packed
+        && holds_nothing
+        && deployment.max_per_node.is_none()
+        && let Some(node) = wharf.node("strategy")
+    {
+        let message = "nothing is reserved, so that all tasks of a zone are packed on one node";
+        let hint =
+            "give `deploy.resources.reservations`, or `deploy.placement.max_replicas_per_node`";
+        problems.warning(node.place, message).hint(hint);
+    }
+}
+
+fn strategy_word(problems: &mut Problems, node: &Node) -> Option<Strategy> {
+    const WORDS: [(&str, Strategy); 2] =
+        [("spread", Strategy::Spread), ("binpack", Strategy::Binpack)];
+    let text = values::text(problems, node)?;
+    let found = WORDS.iter().find(|(word, _)| *word == text);
+    if found.is_none() {
+        let hint = match suggest::nearest(text, WORDS.iter().map(|(word, _)| *word)) {
+            Some(word) => format!("did you mean `{word}`?"),
+            None => "write `spread` or `binpack`".to_owned(),
+        };
+        problems.error(node.place, format!("`{text}` is not a strategy")).hint(hint);
+    }
+    found.map(|(_, strategy)| *strategy)
 }
 
 fn constraint(problems: &mut Problems, item: &Node) -> Option<(Constraint, Place)> {

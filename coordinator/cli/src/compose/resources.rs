@@ -1,7 +1,9 @@
 //! What a container holds and what it is limited to. Compose has a place under `deploy` and an older one beside it.
 
+use model::resources::GPUS_LIMIT;
 use proto::wire::Resources;
 
+use super::keys::DEVICE;
 use super::node::Node;
 use super::problems::Problems;
 use super::section::Section;
@@ -47,9 +49,61 @@ pub(super) fn read(
     check_fits(problems, held, memory);
     let amount = |given: Given<'_, u64>| given.map_or(0, |(amount, _)| amount);
     Amounts {
-        reservation: Resources { cpu_millis: amount(held_cpus), memory_bytes: amount(held) },
-        limit: Resources { cpu_millis: amount(cpus), memory_bytes: amount(memory) },
+        reservation: Resources {
+            cpu_millis: amount(held_cpus),
+            memory_bytes: amount(held),
+            gpus: gpus(problems, &reservations),
+        },
+        limit: Resources { cpu_millis: amount(cpus), memory_bytes: amount(memory), gpus: 0 },
         pids_limit: pids.and_then(|(limit, _)| limit),
+    }
+}
+
+/// Reads `devices`: GPUs are all that is given away. Several entries add up, as in Compose.
+fn gpus(problems: &mut Problems, reservations: &Section<'_>) -> u64 {
+    let Some(node) = reservations.node("devices") else { return 0 };
+    let items = values::list(problems, node).unwrap_or_default();
+    let counts = items.iter().map(|item| device(problems, item).unwrap_or_default());
+    let total = counts.sum();
+    if total > GPUS_LIMIT {
+        let message = format!("{total} GPUs are more than any machine has");
+        problems.error(node.place, message).hint(format!("give at most {GPUS_LIMIT}"));
+    }
+    total
+}
+
+fn device(problems: &mut Problems, item: &Node) -> Option<u64> {
+    let device = Section::new(problems, item, DEVICE);
+    let driver = device.read(problems, "driver", values::text);
+    if let (Some(driver), Some(node)) =
+        (driver.filter(|word| *word != "nvidia"), device.node("driver"))
+    {
+        let message = format!("devices of the driver `{driver}` are not supported");
+        problems.error(node.place, message).hint("write `nvidia`, or leave it out");
+    }
+    let words = device.read(problems, "capabilities", values::list).unwrap_or_default();
+    let words: Vec<&str> = words.iter().filter_map(|word| values::text(problems, word)).collect();
+    if !words.contains(&"gpu") {
+        let message = "only devices with the capability `gpu` are scheduled";
+        problems.error(item.place, message).hint("write `capabilities: [gpu]`");
+        return None;
+    }
+    let Some(count) = device.node("count") else {
+        let message = "it is not said how many GPUs the container needs";
+        problems.error(item.place, message).hint("write `count: 1`; `all` is not supported");
+        return None;
+    };
+    match values::text(problems, count)? {
+        "all" => {
+            let message = "how many GPUs are all is known only on the node";
+            problems.error(count.place, message).hint("give a number");
+            None
+        }
+        _ => {
+            let most = i64::try_from(GPUS_LIMIT).unwrap_or(i64::MAX);
+            let count = values::whole(problems, count, 1..=most)?;
+            u64::try_from(count).ok()
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use super::mounts;
 use super::network::{self, Connection};
 use super::node::{Entry, Node, Value};
 use super::place::Place;
+use super::placement;
 use super::ports::{self, PlacedPort};
 use super::problems::{Problems, position};
 use super::process;
@@ -70,6 +71,7 @@ pub(super) fn read<'a>(
     let deploy = service.section(problems, "deploy");
     let deployment = deploy::read(problems, &service, &deploy);
     budget::doubt(problems, &service, (&deployment, &container));
+    placement::doubt(problems, &service, (&deployment, &container));
     Draft {
         name: entry.key.clone(),
         node: &entry.value,

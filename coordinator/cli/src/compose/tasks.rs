@@ -86,6 +86,7 @@ fn service(
         update: Some(owner.deployment.update),
         after: unique(after),
         budget: owner.deployment.budget,
+        strategy: owner.deployment.strategy.map(Into::into),
     })
 }
 

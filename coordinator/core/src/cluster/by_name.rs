@@ -69,6 +69,16 @@ impl<V> ByNode<V> {
         self.values.get(number)
     }
 
+    /// The same, to be changed.
+    pub(crate) fn at_mut(&mut self, number: usize) -> Option<&mut V> {
+        self.values.get_mut(number)
+    }
+
+    /// The place of the node's value, if it has one.
+    pub(crate) fn place(&self, node: &NodeId) -> Option<usize> {
+        self.numbers.get(node).copied()
+    }
+
     /// In the order in which they were made.
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
         self.values.iter()

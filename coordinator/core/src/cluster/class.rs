@@ -1,125 +1,233 @@
-//! Nodes that meet the same constraints, in the order of what tasks hold there: whoever looks for a place for a few tasks
-//! begins with the emptiest node and rarely has to look at many.
+//! Nodes that meet the same constraints, in the order in which a task should be put on them: whoever looks for a place for
+//! a few tasks begins with the first and rarely has to look at many.
 //!
-//! It follows from nodes and ledgers. Nodes that changed are only marked, and put in their place when somebody asks: who
-//! places thousands of tasks at once looks at every node anyway.
+//! It follows from nodes, ledgers and what services ask for. Nodes that changed are only written down, and put in their
+//! place when somebody asks: who places thousands of tasks at once looks at every node anyway.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::constraint::Constraint;
 use model::id::NodeId;
-use model::node::Node;
+use model::resources::Resources;
+use model::spec::{ServiceSpec, Strategy};
 
 use super::Ledger;
 use super::by_name::ByNode;
+use super::mix::{Mix, Packing};
 
-/// So many classes are kept. More kinds of constraints are rare, and only cost the time to sort the nodes anew.
-const CLASSES: usize = 32;
+/// So many nodes stand in classes, each once in every class: some 130 bytes for each.
+const STANDING: usize = 400_000;
+/// But so many classes are kept at least, and no more than that. More are rare, and only cost the time to sort the nodes
+/// anew.
+const CLASSES: (usize, usize) = (32, 256);
+/// So many changes are written down for each node before all is sorted anew.
+const CHANGES: usize = 4;
 
-/// What a node's tasks hold, and which node it is.
+/// What decides between two nodes, and which node it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rank {
+    /// Nothing where tasks are spread.
+    pub(crate) packing: Packing,
     pub(crate) memory_bytes: u64,
     pub(crate) cpu_millis: u64,
     pub(crate) node: NodeId,
+    /// See [`super::Cluster::numbered`].
+    pub(crate) number: usize,
+}
+
+/// In which order nodes stand.
+#[derive(Debug)]
+enum Order {
+    /// The emptiest first.
+    Emptiest,
+    /// First the one that is left with the least that nobody can use, once it has taken this.
+    Packed { reservation: Resources, mix: Arc<Mix> },
 }
 
 /// All classes that were asked for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Classes {
+    /// The one that was asked for last is the last.
     all: Vec<Class>,
+    /// The numbers of the nodes that have changed, oldest first.
+    changed: Vec<usize>,
+    /// How many have changed before those.
+    before: u64,
+}
+
+/// A copy of the cluster begins without classes: to sort the nodes again costs less than to copy them in every order.
+impl Clone for Classes {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 /// The nodes of one class.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Class {
     constraints: Vec<Constraint>,
-    /// Whether it depends on what is on the engines.
-    needs_images: bool,
-    zones: BTreeMap<String, BTreeSet<Rank>>,
-    /// Where each node stands now.
-    standing: BTreeMap<NodeId, (String, Rank)>,
-    /// What changed since. When that is much, everything is sorted anew.
-    marked: BTreeSet<NodeId>,
+    order: Order,
+    /// By the number of the zone.
+    zones: Vec<BTreeSet<Rank>>,
+    /// Where each node stands now, by its number: in which zone, and how.
+    standing: Vec<Option<(usize, Rank)>>,
+    /// How many changes it knows.
+    knows: u64,
 }
 
 impl Classes {
-    /// Something about the node has changed.
-    pub(super) fn mark(&mut self, node: &NodeId) {
-        for class in &mut self.all {
-            class.marked.insert(node.clone());
+    /// Something about the node of this number has changed.
+    pub(super) fn mark(&mut self, number: usize) {
+        if !self.all.is_empty() {
+            self.changed.push(number);
         }
     }
 
     /// Other images than before are on the node's engine.
-    pub(super) fn mark_images(&mut self, node: &NodeId) {
-        for class in self.all.iter_mut().filter(|class| class.needs_images) {
-            class.marked.insert(node.clone());
+    pub(super) fn mark_images(&mut self, number: usize) {
+        let needs_images = |class: &Class| class.constraints.iter().any(Constraint::needs_images);
+        if self.all.iter().any(needs_images) {
+            self.changed.push(number);
         }
     }
 
-    pub(super) fn get(&self, constraints: &[Constraint]) -> Option<&Class> {
-        self.all.iter().find(|class| class.constraints == constraints)
+    /// The class of these tasks, as it was when it was last put in order.
+    pub(super) fn get(&self, spec: &ServiceSpec) -> Option<&Class> {
+        self.all.iter().rfind(|class| class.is_of(spec))
     }
 
-    /// Has the class of these constraints, with every node where it belongs.
-    pub(super) fn refresh(
-        &mut self,
-        constraints: &[Constraint],
-        nodes: &BTreeMap<NodeId, Arc<Node>>,
-        ledgers: &ByNode<Ledger>,
-    ) {
-        if self.get(constraints).is_none() {
-            if self.all.len() == CLASSES {
-                self.all.remove(0);
+    /// Has the class of these tasks, with every node where it belongs.
+    pub(super) fn refresh(&mut self, spec: &ServiceSpec, mix: &Arc<Mix>, ledgers: &ByNode<Ledger>) {
+        let nodes = ledgers.values().count();
+        if self.changed.len() > CHANGES * nodes.max(1) {
+            self.before += self.changed.len() as u64;
+            self.changed.clear();
+        }
+        let class = match self.all.iter().rposition(|class| class.is_of(spec)) {
+            Some(at) => self.all.remove(at),
+            None => {
+                let (least, most) = CLASSES;
+                if self.all.len() >= (STANDING / nodes.max(1)).clamp(least, most) {
+                    self.all.remove(0);
+                }
+                Class::new(spec, mix)
             }
-            self.all.push(Class {
-                constraints: constraints.to_vec(),
-                needs_images: constraints.iter().any(Constraint::needs_images),
-                zones: BTreeMap::new(),
-                standing: BTreeMap::new(),
-                marked: nodes.keys().cloned().collect(),
-            });
-        }
-        let found = self.all.iter_mut().find(|class| class.constraints == constraints);
-        let Some(class) = found else { return };
-        for id in std::mem::take(&mut class.marked) {
-            let seat = nodes.get(&id).zip(ledgers.get(&id));
-            let seat = seat.filter(|(node, ledger)| ledger.meets(node, constraints));
-            let rank = seat.map(|(node, ledger)| {
-                let (memory_bytes, cpu_millis) = (ledger.held.memory_bytes, ledger.held.cpu_millis);
-                (node.zone.clone(), Rank { memory_bytes, cpu_millis, node: id.clone() })
-            });
-            class.stand(&id, rank);
-        }
+        };
+        let known = class.knows.checked_sub(self.before);
+        let news = known.and_then(|known| self.changed.get(usize::try_from(known).ok()?..));
+        let now = self.before + self.changed.len() as u64;
+        self.all.push(class.in_order(mix, (news, now), ledgers));
     }
 }
 
 impl Class {
-    /// The nodes of each zone, the emptiest first.
-    pub(crate) fn zones(&self) -> impl Iterator<Item = (&str, &BTreeSet<Rank>)> {
-        self.zones.iter().map(|(zone, ranks)| (zone.as_str(), ranks))
+    fn new(spec: &ServiceSpec, mix: &Arc<Mix>) -> Self {
+        let order = match spec.strategy {
+            Strategy::Spread => Order::Emptiest,
+            Strategy::Binpack => {
+                Order::Packed { reservation: spec.task.reservation(), mix: Arc::clone(mix) }
+            }
+        };
+        let constraints = spec.task.constraints.clone();
+        Self { constraints, order, zones: Vec::new(), standing: Vec::new(), knows: 0 }
     }
 
-    fn stand(&mut self, id: &NodeId, rank: Option<(String, Rank)>) {
-        let before = match rank.clone() {
-            Some(rank) => self.standing.insert(id.clone(), rank),
-            None => self.standing.remove(id),
+    fn is_of(&self, spec: &ServiceSpec) -> bool {
+        let is_ordered = match (&self.order, spec.strategy) {
+            (Order::Emptiest, Strategy::Spread) => true,
+            (Order::Packed { reservation, .. }, Strategy::Binpack) => {
+                *reservation == spec.task.reservation()
+            }
+            (Order::Emptiest, Strategy::Binpack) | (Order::Packed { .. }, Strategy::Spread) => {
+                false
+            }
         };
-        if before == rank {
+        is_ordered && self.constraints == spec.task.constraints
+    }
+
+    /// Puts the nodes that changed where they belong; all of them when it is not known which, or something else counts now.
+    fn in_order(
+        mut self,
+        mix: &Arc<Mix>,
+        (news, now): (Option<&[usize]>, u64),
+        ledgers: &ByNode<Ledger>,
+    ) -> Self {
+        let is_outdated = match &mut self.order {
+            Order::Emptiest => false,
+            Order::Packed { mix: known, .. } if Arc::ptr_eq(known, mix) || known == mix => false,
+            Order::Packed { mix: known, .. } => {
+                *known = Arc::clone(mix);
+                true
+            }
+        };
+        match news.filter(|_| !is_outdated && !self.standing.is_empty()) {
+            Some(news) => {
+                let news: BTreeSet<usize> = news.iter().copied().collect();
+                news.into_iter().for_each(|number| self.stand(number, ledgers.at(number)));
+            }
+            None => self.sort(ledgers),
+        }
+        self.knows = now;
+        self
+    }
+
+    /// The nodes of each zone, which has this number, the first to be tried first.
+    pub(crate) fn zones(&self) -> impl Iterator<Item = (usize, &BTreeSet<Rank>)> {
+        self.zones.iter().enumerate().filter(|(_, ranks)| !ranks.is_empty())
+    }
+
+    /// Begins anew.
+    fn sort(&mut self, ledgers: &ByNode<Ledger>) {
+        let all = ledgers.values().enumerate();
+        self.standing = all.map(|(number, ledger)| self.place(number, ledger)).collect();
+        let mut zones: Vec<Vec<Rank>> = Vec::new();
+        for (zone, rank) in self.standing.iter().flatten() {
+            if zones.len() <= *zone {
+                zones.resize(zone + 1, Vec::new());
+            }
+            zones.get_mut(*zone).into_iter().for_each(|ranks| ranks.push(rank.clone()));
+        }
+        self.zones = zones.into_iter().map(|ranks| ranks.into_iter().collect()).collect();
+    }
+
+    /// Where a node belongs, if it belongs to the class.
+    fn place(&self, number: usize, ledger: &Ledger) -> Option<(usize, Rank)> {
+        let node = ledger.node.as_ref().filter(|node| ledger.meets(node, &self.constraints))?;
+        let packing = match &self.order {
+            Order::Emptiest => Packing::default(),
+            Order::Packed { reservation, mix } => {
+                let free = ledger.free();
+                // Who is full stays out of the way of those who look for room.
+                reservation.fits(&free).then(|| mix.packing(&free, reservation))?
+            }
+        };
+        let (memory_bytes, cpu_millis) = (ledger.held.memory_bytes, ledger.held.cpu_millis);
+        let node = node.id.clone();
+        Some((ledger.zone?, Rank { packing, memory_bytes, cpu_millis, node, number }))
+    }
+
+    fn stand(&mut self, number: usize, ledger: Option<&Ledger>) {
+        let now = ledger.and_then(|ledger| self.place(number, ledger));
+        if self.standing.len() <= number {
+            self.standing.resize(number + 1, None);
+        }
+        let Some(standing) = self.standing.get_mut(number) else { return };
+        if *standing == now {
             return;
         }
-        if let Some((zone, before)) = before
-            && let Some(ranks) = self.zones.get_mut(&zone)
+        if let Some((zone, before)) = std::mem::replace(standing, now.clone())
+            && let Some(ranks) = self.zones.get_mut(zone)
         {
             ranks.remove(&before);
-            if ranks.is_empty() {
-                self.zones.remove(&zone);
-            }
         }
-        if let Some((zone, rank)) = rank {
-            self.zones.entry(zone).or_default().insert(rank);
+        if let Some((zone, rank)) = now {
+            if self.zones.len() <= zone {
+                self.zones.resize(zone + 1, BTreeSet::new());
+            }
+            if let Some(ranks) = self.zones.get_mut(zone) {
+                ranks.insert(rank);
+            }
         }
     }
 }

@@ -38,6 +38,8 @@ pub enum Kind {
         cpu_millis: u64,
         /// Bytes.
         memory_bytes: u64,
+        /// Whole ones.
+        gpus: u64,
     },
 }
 
@@ -45,9 +47,9 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pool(name) => write!(f, "pool {name}"),
-            Self::Capacity { cpu_millis, memory_bytes } => {
-                let (cpu_millis, memory_bytes) = (*cpu_millis, *memory_bytes);
-                f.write_str(&amount(&Resources { cpu_millis, memory_bytes }))
+            Self::Capacity { cpu_millis, memory_bytes, gpus } => {
+                let (cpu_millis, memory_bytes, gpus) = (*cpu_millis, *memory_bytes, *gpus);
+                f.write_str(&amount(&Resources { cpu_millis, memory_bytes, gpus }))
             }
         }
     }
@@ -58,8 +60,8 @@ impl Kind {
         match &node.pool {
             Some(pool) => Self::Pool(pool.clone()),
             None => {
-                let Resources { cpu_millis, memory_bytes } = node.capacity;
-                Self::Capacity { cpu_millis, memory_bytes }
+                let Resources { cpu_millis, memory_bytes, gpus } = node.capacity;
+                Self::Capacity { cpu_millis, memory_bytes, gpus }
             }
         }
     }
@@ -79,7 +81,8 @@ pub(super) fn kinds(cluster: &Cluster, task: &Task) -> Vec<Growth> {
     let mut kinds: BTreeMap<Kind, Growth> = BTreeMap::new();
     let mut asked = BTreeSet::new();
     for (node, ledger) in cluster.nodes_with_ledgers() {
-        let capacity = (node.capacity.cpu_millis, node.capacity.memory_bytes);
+        let Resources { cpu_millis, memory_bytes, gpus } = node.capacity;
+        let capacity = (cpu_millis, memory_bytes, gpus);
         let is_alive = node.availability != Availability::Dead;
         let looks = (&node.pool, capacity, &node.zone, &node.labels, &node.ami);
         if !is_alive || asked.len() == ASKED || !asked.insert(looks) {

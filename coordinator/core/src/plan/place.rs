@@ -11,13 +11,14 @@ use std::sync::Arc;
 use model::id::{NodeId, ServiceId, Slot};
 use model::node::Node;
 use model::resources::Resources;
+use model::spec::Strategy;
 use model::task::{DesiredState, Task, TaskState};
 use model::time::Timestamp;
 
 pub(crate) use self::count::Counts;
 use self::field::Field;
 use self::filter::{Refusal, Seat, refusal};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Packing};
 use crate::draft::Draft;
 use crate::plan::Scope;
 use crate::plan::budget::{Purpose, ask};
@@ -67,7 +68,7 @@ fn overdue(now: Timestamp, task: &Task) -> Timestamp {
 /// The best node for the task; when there is none it is said why.
 fn place(draft: &mut Draft<'_>, search: &mut Search, (task, how): (&Task, How)) -> Option<NodeId> {
     if how == How::Walk && matches!(task.slot, Slot::Replica(_)) {
-        draft.cluster.refresh_class(&task.generation.spec.task.constraints);
+        draft.cluster.refresh_class(&task.generation.spec);
     }
     match search.find(draft.cluster, (task, how), draft.now) {
         Ok(node) => Some(node),
@@ -206,11 +207,16 @@ pub(crate) fn elsewhere(cluster: &Cluster, task: &Task, now: Timestamp) -> Resul
 /// Says whether the task would be better on another node than its own: with fewer of its service in the zone, or with as many
 /// there and fewer on the node. It would then not be better on its own node any more.
 pub(crate) fn is_better_elsewhere(cluster: &mut Cluster, task: &Task, now: Timestamp) -> bool {
-    cluster.refresh_class(&task.generation.spec.task.constraints);
+    cluster.refresh_class(&task.generation.spec);
     let counts = Counts::beside(cluster, task);
     let rank = |id: &NodeId| {
-        let score = score((task, counts), seat(cluster, id)?);
-        Some((score.in_zone, score.on_node))
+        let score = score(cluster, (task, counts), seat(cluster, id)?);
+        // Tasks that are packed shall be close together.
+        let on_node = match task.generation.spec.strategy {
+            Strategy::Spread => score.on_node,
+            Strategy::Binpack => 0,
+        };
+        Some((score.in_zone, on_node))
     };
     let best = walk::first(cluster, task, now);
     let (here, there) = (task.node.as_ref().and_then(rank), best.as_ref().and_then(rank));
@@ -232,11 +238,14 @@ fn explain(cluster: &Cluster, task: &Task, now: Timestamp) -> String {
     format!("waits: of all nodes {}", parts.join(", "))
 }
 
-/// Why one node is better than another: the first term that differs decides, and less is better.
+/// Why one node is better than another: the first term that differs decides, and less is better. How much tasks hold there
+/// decides where they are spread; where they are packed it only tells apart nodes that are equally good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Score {
     /// Tasks of the service in the zone of the node: what fails together is spread first.
     pub in_zone: usize,
+    /// What the node would be left with; nothing where tasks are spread.
+    pub packing: Packing,
     /// Tasks of the service on the node.
     pub on_node: usize,
     /// Images that the node would have to fetch first.
@@ -247,26 +256,25 @@ pub struct Score {
     pub cpu_millis: u64,
 }
 
-impl Score {
-    /// The same with one more task there.
-    const fn with(self, reservation: &Resources) -> Self {
-        Self {
-            on_node: self.on_node + 1,
-            memory_bytes: self.memory_bytes.saturating_add(reservation.memory_bytes),
-            cpu_millis: self.cpu_millis.saturating_add(reservation.cpu_millis),
-            ..self
-        }
-    }
-}
-
 /// The score of a node for a task, as if the task had no node.
-pub(crate) fn score((task, counts): (&Task, Counts<'_>), (node, ledger): Seat<'_>) -> Score {
+pub(crate) fn score(
+    cluster: &Cluster,
+    (task, counts): (&Task, Counts<'_>),
+    (node, ledger): Seat<'_>,
+) -> Score {
     let is_there = task.node.as_ref() == Some(&node.id) && !task.state.is_final();
     let spec = &task.generation.spec.task;
     let own = if is_there { spec.reservation() } else { Resources::default() };
     let held = ledger.held.minus(&own);
+    let packing = match task.generation.spec.strategy {
+        Strategy::Spread => Packing::default(),
+        Strategy::Binpack => {
+            cluster.mix().packing(&node.capacity.minus(&held), &spec.reservation())
+        }
+    };
     Score {
         in_zone: ledger.zone.map_or(0, |zone| counts.in_zone(zone)),
+        packing,
         on_node: counts.on_node(&node.id),
         images_missing: ledger.images_missing(spec),
         memory_bytes: held.memory_bytes,

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use model::budget::{Amount, Budget};
 use model::node::{Drain, DrainCause, DrainPhase, Node};
+use model::resources::Resources;
 use model::rollout::{Canary, Pace, Promotion, Rollout, Stage, Tolerance};
 use model::service::{Generation, Past, Service, ServicePhase, Verdict};
+use model::spec::Strategy;
 use model::task::{DesiredState, StopCause, Task, TaskState};
 use model::time::Timestamp;
 
@@ -40,6 +42,7 @@ fn launched(node: Node) -> Node {
         os: said("linux"),
         engine_version: said("28.2.2"),
         kernel_version: said("6.1.102-111.182.amzn2023.aarch64"),
+        capacity: Resources { gpus: 4, ..node.capacity },
         ..node
     }
 }
@@ -60,7 +63,6 @@ fn constrained(service: Service) -> Service {
 fn more(name: &str, record: &Stored) -> super::Records {
     match record {
         Stored::Node(node) if name == "node-cordoned" => drained(node),
-        Stored::Service(service) if name == "service-steady" => budgeted(service),
         Stored::Service(service) if name == "service-rolling" => steered(service),
         Stored::Task(task) if name == "task-assigned" => {
             let clock_since = Some(at(3));
@@ -71,6 +73,9 @@ fn more(name: &str, record: &Stored) -> super::Records {
                 ("task-moving", Stored::Task(moving(task))),
                 ("task-moved", Stored::Task(moved(task))),
             ]
+        }
+        Stored::Service(service) if name == "service-steady" => {
+            [budgeted(service), vec![("service-binpack", packed(service))]].concat()
         }
         Stored::Node(_)
         | Stored::Service(_)
@@ -169,4 +174,14 @@ fn budgeted(service: &Service) -> super::Records {
         (name, Stored::Service(Service { target: Arc::new(target), ..service.clone() }))
     };
     budgets.map(record).into()
+}
+
+/// A service whose tasks need GPUs and are put close together.
+fn packed(service: &Service) -> Stored {
+    let mut target: Generation = (*service.target).clone();
+    target.spec.strategy = Strategy::Binpack;
+    for container in &mut target.spec.task.containers {
+        container.reservation.gpus = 2;
+    }
+    Stored::Service(Service { target: Arc::new(target), ..service.clone() })
 }

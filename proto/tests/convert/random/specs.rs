@@ -12,8 +12,9 @@ use model::spec::*;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
+use proptest::strategy::Strategy;
 
-use super::values::{duration, map, name, one_of, path, port, resources, text, word};
+use super::values::{duration, limit, map, name, one_of, path, port, resources, text, word};
 
 /// A service with everything that it can say.
 pub(crate) fn service() -> BoxedStrategy<ServiceSpec> {
@@ -23,14 +24,15 @@ pub(crate) fn service() -> BoxedStrategy<ServiceSpec> {
         Just(Mode::Once),
     ];
     let after = vec((name(), condition()), 0..3);
-    (name(), name(), mode, task(), update(), (after, budget()))
-        .prop_map(|(project, name, mode, task, update, (after, budget))| ServiceSpec {
+    (name(), name(), mode, task(), update(), (after, budget(), strategy()))
+        .prop_map(|(project, name, mode, task, update, (after, budget, strategy))| ServiceSpec {
             id: ServiceId { project, name },
             mode,
             task,
             update,
             after: after.into_iter().map(|(on, condition)| Dependency { on, condition }).collect(),
             budget,
+            strategy,
         })
         .boxed()
 }
@@ -40,6 +42,10 @@ fn amount() -> impl Strategy<Value = Amount> {
         (0..=REPLICAS_LIMIT).prop_map(Amount::Count),
         (0..=100_u8).prop_map(Amount::Percent),
     ]
+}
+
+fn strategy() -> impl Strategy<Value = model::spec::Strategy> {
+    one_of([model::spec::Strategy::Spread, model::spec::Strategy::Binpack])
 }
 
 fn budget() -> impl Strategy<Value = Budget> {
@@ -191,7 +197,7 @@ fn container() -> BoxedStrategy<ContainerSpec> {
     let grace = (0..=3_600_000_u64).prop_map(Duration::from_millis);
     (
         (image(), process(), security()),
-        (resources(), resources(), vec(published(), 0..4)),
+        (resources(), limit(), vec(published(), 0..4)),
         (mounts(), files(), option::of(health())),
         (signal, grace, map(text())),
     )

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::resources::Resources;
+use model::resources::{GPUS_LIMIT, Resources};
 use model::time::Timestamp;
 use proptest::prelude::*;
 
@@ -70,11 +70,20 @@ pub(crate) fn duration() -> impl Strategy<Value = Duration> {
     prop_oneof![Just(0), 1..100_000_u64, 0..=LONGEST, Just(LONGEST)].prop_map(Duration::from_millis)
 }
 
-/// Any amount.
+/// Any amount that a node can have or a task can ask for.
 pub(crate) fn resources() -> impl Strategy<Value = Resources> {
+    (limit(), prop_oneof![Just(0), 0..=GPUS_LIMIT])
+        .prop_map(|(limit, gpus)| Resources { gpus, ..limit })
+}
+
+/// Any amount that a container can be limited to.
+pub(crate) fn limit() -> impl Strategy<Value = Resources> {
     let amount = || prop_oneof![Just(0), 0..1_000_000_u64, any::<u64>(), Just(u64::MAX)];
-    (amount(), amount())
-        .prop_map(|(cpu_millis, memory_bytes)| Resources { cpu_millis, memory_bytes })
+    (amount(), amount()).prop_map(|(cpu_millis, memory_bytes)| Resources {
+        cpu_millis,
+        memory_bytes,
+        gpus: 0,
+    })
 }
 
 /// Any instant.

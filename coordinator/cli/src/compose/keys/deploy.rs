@@ -44,8 +44,17 @@ static RESERVATIONS: &[Key] = &[
     yes("cpus"),
     yes("memory"),
     no("pids", "use `deploy.resources.limits.pids`"),
-    no("devices", "leave it out; devices are not scheduled"),
+    partly("devices", "NVIDIA GPUs, so many whole ones: see placement.md").keys(DEVICE),
     no("generic_resources", "leave it out; label the nodes and use `placement.constraints`"),
+];
+
+/// `services.*.deploy.resources.reservations.devices[]`
+pub(in super::super) static DEVICE: &[Key] = &[
+    partly("capabilities", "`[gpu]`"),
+    partly("driver", "`nvidia`, or left out"),
+    partly("count", "a number; not `all`, because how many that are is known only on the node"),
+    no("device_ids", "give `count`; which devices are free is known only on the node"),
+    no("options", "leave it out"),
 ];
 
 /// `services.*.deploy.restart_policy`

@@ -215,6 +215,10 @@ static WHARF: &[Key] = &[
         "bounds of `deploy.update_config.max_failure_ratio`: with few slots a ratio is none, with many it is a lot",
     )
     .keys(TOLERATED_FAILURES),
+    partly(
+        "strategy",
+        "`spread` or `binpack`, within the zones, over which tasks are spread either way; `spread` when it is left out: see placement.md",
+    ),
 ];
 
 /// `services.*.x-wharf.canary`

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use proptest::prelude::*;
+use proptest::strategy::Strategy;
 use proto::wire::health_check::Probe;
 use proto::wire::mount::Source;
 use proto::wire::network::Kind;
@@ -154,10 +155,11 @@ fn ports() -> impl Strategy<Value = Vec<PortSpec>> {
 }
 
 fn resources() -> impl Strategy<Value = (Resources, Resources)> {
-    (0..1_000_u64, 0..1_000_u64, 0..LIMIT_BYTES, (8_u64 << 20)..LIMIT_BYTES).prop_map(
-        |(held_cpu, more_cpu, held, more)| {
-            let held_all = Resources { cpu_millis: held_cpu, memory_bytes: held };
-            let limit = Resources { cpu_millis: held_cpu + more_cpu, memory_bytes: held + more };
+    ((0..1_000_u64, 0..1_000_u64), 0..LIMIT_BYTES, (8_u64 << 20)..LIMIT_BYTES, 0..9_u64).prop_map(
+        |((held_cpu, more_cpu), held, more, gpus)| {
+            let held_all = Resources { cpu_millis: held_cpu, memory_bytes: held, gpus };
+            let (cpu_millis, memory_bytes) = (held_cpu + more_cpu, held + more);
+            let limit = Resources { cpu_millis, memory_bytes, gpus: 0 };
             (held_all, limit)
         },
     )
@@ -288,6 +290,7 @@ fn spec() -> impl Strategy<Value = ServiceSpec> {
                 update: Some(update),
                 after: Vec::new(),
                 budget: None,
+                strategy: None,
             }
         })
 }
@@ -438,8 +441,15 @@ fn print_deploy(text: &mut String, spec: &ServiceSpec, task: &TaskSpec) {
     let (limit, held) =
         (amounts(container.limit.unwrap()), amounts(container.reservation.unwrap()));
     let pids = pids.map(|pids| format!(", pids: {pids}")).unwrap_or_default();
-    writeln!(text, "      resources: {{limits: {{{limit}{pids}}}, reservations: {{{held}}}}}")
-        .unwrap();
+    let gpus = match container.reservation.unwrap().gpus {
+        0 => String::new(),
+        gpus => format!(", devices: [{{capabilities: [gpu], count: {gpus}}}]"),
+    };
+    writeln!(
+        text,
+        "      resources: {{limits: {{{limit}{pids}}}, reservations: {{{held}{gpus}}}}}"
+    )
+    .unwrap();
 }
 
 fn print_container(text: &mut String, container: &ContainerSpec) {

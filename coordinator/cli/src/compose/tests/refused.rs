@@ -347,6 +347,11 @@ fn deployments_are_refused_for_what_is_wrong_with_them() {
             "this differs from what `deploy.resources` says",
         ),
         ("    depends_on: {web2: {condition: ready}}", "`ready` is not a condition"),
+        ("    x-wharf: {strategy: binpak}", "`binpak` is not a strategy"),
+        (
+            "    x-wharf: {strategy: binpack}\n    deploy: {mode: global}",
+            "a global service has a task on each node, wherever there is room",
+        ),
         ("    cap_add: [net_admin]", "`net_admin` is not a capability"),
     ];
     check_cases(&cases);
@@ -428,4 +433,31 @@ hint: give at most the number of replicas, or a part as in `50%`, which follows 
     let warned = super::warnings(&rigid);
     assert!(warned.contains("no task can ever be replaced"), "{warned}");
     assert_eq!(super::warnings(&with("{min_available: 100%}")), "");
+}
+
+#[test]
+fn devices_that_can_not_be_given_are_refused() {
+    let with = |device: &str| {
+        let lines = format!("    deploy: {{resources: {{reservations: {{devices: [{device}]}}}}}}");
+        web_errors(&lines).join("; ")
+    };
+    for (device, expected) in [
+        ("{capabilities: [tpu], count: 1}", "only devices with the capability `gpu` are scheduled"),
+        ("{count: 1}", "only devices with the capability `gpu` are scheduled"),
+        ("{capabilities: [gpu]}", "it is not said how many GPUs the container needs"),
+        ("{capabilities: [gpu], count: all}", "how many GPUs are all is known only on the node"),
+        ("{capabilities: [gpu], count: 0}", "0 is not a whole number from 1 to 160"),
+        ("{capabilities: [gpu], count: 0.5}", "0.5 is not a whole number from 1 to 160"),
+        ("{capabilities: [gpu], count: 1, device_ids: ['0']}", "`device_ids` is not supported"),
+        (
+            "{driver: amd, capabilities: [gpu], count: 1}",
+            "devices of the driver `amd` are not supported",
+        ),
+        (
+            "{capabilities: [gpu], count: 100}, {capabilities: [gpu], count: 61}",
+            "161 GPUs are more than any machine has",
+        ),
+    ] {
+        assert_eq!(with(device), expected);
+    }
 }

@@ -8,7 +8,7 @@ use proto::wire::network::Kind;
 use proto::wire::service_spec::Mode;
 use proto::wire::{
     Amount, Attachment, Canary, DependencyCondition, FailureAction, Once, Promotion, Protocol,
-    Replicated, Resources, RestartCondition, Tolerance, Ulimit, UpdateOrder,
+    Replicated, Resources, RestartCondition, Strategy, Tolerance, Ulimit, UpdateOrder,
 };
 
 use super::{project, service, web};
@@ -60,10 +60,13 @@ services:
     let spec = service(text);
     assert_eq!(spec.update.unwrap().parallelism, 3);
     let container = spec.task.unwrap().containers.pop().unwrap();
-    assert_eq!(container.limit.unwrap(), Resources { cpu_millis: 500, memory_bytes: 64 << 20 });
+    assert_eq!(
+        container.limit.unwrap(),
+        Resources { cpu_millis: 500, memory_bytes: 64 << 20, gpus: 0 }
+    );
     assert_eq!(
         container.reservation.unwrap(),
-        Resources { cpu_millis: 100, memory_bytes: 32 << 20 }
+        Resources { cpu_millis: 100, memory_bytes: 32 << 20, gpus: 0 }
     );
     let health = container.health.unwrap();
     assert_eq!((health.interval_ms, health.timeout_ms, health.retries), (5_000, 30_000, 3));
@@ -217,7 +220,10 @@ fn the_older_resource_keys_mean_the_same() {
         "    deploy: {resources: {limits: {cpus: '1.5', memory: 1g}, reservations: {memory: 512m}}}",
     );
     assert_eq!(older, newer);
-    assert_eq!(older.limit.unwrap(), Resources { cpu_millis: 1_500, memory_bytes: 1 << 30 });
+    assert_eq!(
+        older.limit.unwrap(),
+        Resources { cpu_millis: 1_500, memory_bytes: 1 << 30, gpus: 0 }
+    );
 }
 
 #[test]
@@ -444,4 +450,39 @@ services:
 ";
     let labels = service(text).task.unwrap().containers.pop().unwrap().labels;
     assert_eq!(labels["x-kept"], "1");
+}
+
+#[test]
+fn gpus_are_so_many_whole_ones() {
+    let with = |devices: &str| {
+        let lines = format!("    deploy: {{resources: {{reservations: {{devices: {devices}}}}}}}");
+        web(&lines).reservation.unwrap().gpus
+    };
+    assert_eq!(with("[{capabilities: [gpu], count: 2}]"), 2);
+    assert_eq!(with("[{driver: nvidia, capabilities: [gpu, utility], count: '1'}]"), 1);
+    let two = "[{capabilities: [gpu], count: 1}, {capabilities: [gpu], count: 3}]";
+    assert_eq!((with(two), with("[]")), (4, 0));
+}
+
+#[test]
+fn a_strategy_is_of_the_service_and_not_of_its_tasks() {
+    let with = |wharf: &str| service(&format!("services: {{web: {{image: a, x-wharf: {wharf}}}}}"));
+    let (usual, packed) = (with("{}"), with("{strategy: binpack}"));
+    assert_eq!(usual.strategy, None);
+    assert_eq!(packed.strategy, Some(Strategy::Binpack.into()));
+    assert_eq!(with("{strategy: spread}").strategy, Some(Strategy::Spread.into()));
+    assert_eq!(usual.task, packed.task);
+}
+
+#[test]
+fn packing_what_reserves_nothing_is_doubted() {
+    let with = |deploy: &str| {
+        let text = format!(
+            "services: {{web: {{image: a, x-wharf: {{strategy: binpack}}, deploy: {deploy}}}}}"
+        );
+        super::warnings(&text)
+    };
+    assert!(with("{}").contains("all tasks of a zone are packed on one node"), "{}", with("{}"));
+    assert_eq!(with("{placement: {max_replicas_per_node: 3}}"), "");
+    assert_eq!(with("{resources: {reservations: {memory: 64m}}}"), "");
 }

@@ -17,7 +17,9 @@ services:
     volumes: [{type: volume, source: data, target: /d, bind: {}, volume: {}}, {type: tmpfs, target: /t, tmpfs: {}}]
     configs: [{source: c}]
     healthcheck: {x-http: {port: 1}}
-    deploy: {placement: {preferences: [{spread: node.zone}]}}
+    deploy:
+      placement: {preferences: [{spread: node.zone}]}
+      resources: {reservations: {devices: [{capabilities: [gpu], count: 1}]}}
     ulimits: {a: {soft: 1, hard: 1}}
     networks: {default: {}}
     depends_on: {other: {}}

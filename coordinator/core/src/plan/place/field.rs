@@ -1,27 +1,31 @@
 //! All nodes that can take tasks of one generation, in the order in which they should.
 //!
 //! Every task of a generation asks for the same, so each node is judged once for all of them, and again only after it
-//! has taken one. To put k tasks on n nodes takes n + k log n steps and not n times k.
+//! has taken one. To put k tasks on n nodes takes n + k log n steps and not n times k. Where tasks are packed that holds
+//! too: what services ask for does not change in between, so that a node's score depends on that node alone.
 
 use std::cmp::Reverse;
 use std::collections::binary_heap::PeekMut;
 use std::collections::{BTreeSet, BinaryHeap};
+use std::sync::Arc;
 
 use model::id::NodeId;
 use model::node::Node;
 use model::resources::Resources;
-use model::spec::TaskSpec;
+use model::spec::{Strategy, TaskSpec};
 use model::task::Task;
 use model::time::Timestamp;
 
 use super::count::Counts;
-use super::{Score, filter};
-use crate::cluster::Cluster;
+use super::filter;
+use crate::cluster::{Cluster, Ledger, Mix, Packing};
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Field {
     reservation: Resources,
+    /// What services ask for, where tasks are packed.
+    mix: Option<Arc<Mix>>,
     /// Whether a task needs ports of the host.
     has_ports: bool,
     /// The most tasks of the service on one node.
@@ -46,10 +50,15 @@ struct Zone {
     candidates: BinaryHeap<Reverse<Candidate>>,
 }
 
-/// The score of a node apart from its zone, and which node it is. The zone's part is the same for all of a zone.
+/// The score of a node apart from its zone, term by term as in [`super::Score`], and which node it is. The zone's part is
+/// the same for all of a zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
-    score: Score,
+    packing: Packing,
+    on_node: u32,
+    images_missing: u32,
+    memory_bytes: u64,
+    cpu_millis: u64,
     index: usize,
 }
 
@@ -72,6 +81,10 @@ impl Field {
         let counts = Counts::beside(cluster, task);
         let mut field = Self {
             reservation: spec.reservation(),
+            mix: match task.generation.spec.strategy {
+                Strategy::Spread => None,
+                Strategy::Binpack => Some(Arc::clone(cluster.mix())),
+            },
             has_ports: spec.fixed_ports().next().is_some(),
             limit: spec.max_per_node.map_or(usize::MAX, |limit| limit as usize),
             nodes: Vec::new(),
@@ -109,14 +122,7 @@ impl Field {
                 candidates.push(Vec::new());
                 zones.get_mut(in_zone).into_iter().for_each(|known| *known = Some(zone));
             }
-            let score = Score {
-                in_zone: 0,
-                on_node,
-                images_missing: ledger.images_missing(spec),
-                memory_bytes: ledger.held.memory_bytes,
-                cpu_millis: ledger.held.cpu_millis,
-            };
-            let candidate = Candidate { score, index: field.nodes.len() };
+            let candidate = field.candidate((ledger, &free), on_node, spec);
             field.nodes.push(Open { number, free });
             if let Some(of_zone) = candidates.get_mut(zone) {
                 of_zone.push(Reverse(candidate));
@@ -129,6 +135,28 @@ impl Field {
         field
     }
 
+    /// What is to be said of the node that is added next.
+    fn candidate(
+        &self,
+        (ledger, free): (&Ledger, &Resources),
+        on_node: usize,
+        spec: &TaskSpec,
+    ) -> Candidate {
+        Candidate {
+            packing: self.packing(free),
+            on_node: few(on_node),
+            images_missing: few(ledger.images_missing(spec)),
+            memory_bytes: ledger.held.memory_bytes,
+            cpu_millis: ledger.held.cpu_millis,
+            index: self.nodes.len(),
+        }
+    }
+
+    /// What a node with so much left would be left with.
+    fn packing(&self, free: &Resources) -> Packing {
+        self.mix.as_ref().map_or_else(Packing::default, |mix| mix.packing(free, &self.reservation))
+    }
+
     /// The best node for one more task, if there is one: it counts as taken from then on.
     pub(super) fn take(&mut self, cluster: &Cluster, spec: &TaskSpec) -> Option<NodeId> {
         loop {
@@ -139,9 +167,18 @@ impl Field {
             // A task of this generation may have taken the port on another node of the engine.
             let is_taken = self.has_ports && is_taken(cluster, open.number, spec);
             open.free = open.free.minus(&self.reservation);
-            let score = candidate.score.with(&self.reservation);
-            if !is_taken && self.reservation.fits(&open.free) && score.on_node < self.limit {
-                *first = Reverse(Candidate { score, ..candidate });
+            let on_node = candidate.on_node + 1;
+            if !is_taken && self.reservation.fits(&open.free) && (on_node as usize) < self.limit {
+                let mix = self.mix.as_ref();
+                let packing = mix.map(|mix| mix.packing(&open.free, &self.reservation));
+                let Resources { cpu_millis, memory_bytes, .. } = self.reservation;
+                *first = Reverse(Candidate {
+                    packing: packing.unwrap_or_default(),
+                    on_node,
+                    memory_bytes: candidate.memory_bytes.saturating_add(memory_bytes),
+                    cpu_millis: candidate.cpu_millis.saturating_add(cpu_millis),
+                    ..candidate
+                });
                 drop(first);
             } else {
                 PeekMut::pop(first);
@@ -160,6 +197,11 @@ impl Zone {
         let Reverse(candidate) = *self.candidates.peek()?;
         Some(Best { in_zone: self.count, candidate, zone: index })
     }
+}
+
+/// A count of tasks or images, which are few: there are not more tasks than numbers.
+fn few(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// Says whether a port that the task needs is taken on the node of this number.

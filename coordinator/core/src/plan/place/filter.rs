@@ -39,7 +39,7 @@ impl fmt::Display for Refusal {
             }
             Self::OtherSlot => f.write_str("not the node of this slot"),
             Self::Constraint(text) => write!(f, "not `{text}`"),
-            Self::Full => f.write_str("without enough free CPU or memory"),
+            Self::Full => f.write_str("without enough free CPU, memory or GPUs"),
             Self::Port(number) => write!(f, "with port {number} taken"),
             Self::Enough(limit) => write!(f, "with {limit} tasks of the service already"),
         }

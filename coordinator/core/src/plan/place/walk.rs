@@ -1,4 +1,4 @@
-//! The best node for one task, found from the emptiest on.
+//! The best node for one task, found from the first of its class on.
 //!
 //! It is the node that [`super::field`] would give first. That looks at every node once and is worth it for many tasks;
 //! this looks at few and is worth it for few tasks.
@@ -11,27 +11,27 @@ use model::time::Timestamp;
 
 use super::count::Counts;
 use super::filter::refusal;
-use super::{Score, score, seat};
+use super::{Score, score};
 use crate::cluster::{Cluster, Rank};
 
-/// The best node. The class of the task's constraints has to be in order: see [`Cluster::refresh_class`].
+/// The best node. The class of the task has to be in order: see [`Cluster::refresh_class`].
 pub(super) fn first(cluster: &Cluster, task: &Task, now: Timestamp) -> Option<NodeId> {
-    let class = cluster.class(&task.generation.spec.task.constraints)?;
+    let class = cluster.class(&task.generation.spec)?;
     let counts = Counts::beside(cluster, task);
-    let in_zone = |zone: &str| cluster.zone(zone).map_or(0, |zone| counts.in_zone(zone));
-    let mut zones: Vec<_> = class.zones().map(|(zone, ranks)| (in_zone(zone), ranks)).collect();
+    let zones = class.zones().map(|(zone, ranks)| (counts.in_zone(zone), ranks));
+    let mut zones: Vec<_> = zones.collect();
     zones.sort_by_key(|(count, _)| *count);
     let alike = zones.chunk_by(|(one, _), (other, _)| one == other);
     let best = |zones: &[(usize, &BTreeSet<Rank>)]| {
         let best =
-            zones.iter().filter_map(|(_, ranks)| emptiest(cluster, (task, counts), ranks, now));
+            zones.iter().filter_map(|(_, ranks)| first_of(cluster, (task, counts), ranks, now));
         best.min()
     };
     alike.into_iter().find_map(best).map(|(_, node)| node)
 }
 
 /// The best node of a zone, and its score there.
-fn emptiest(
+fn first_of(
     cluster: &Cluster,
     (task, counts): (&Task, Counts<'_>),
     ranks: &BTreeSet<Rank>,
@@ -41,14 +41,15 @@ fn emptiest(
     let mut best: Option<(Score, NodeId)> = None;
     for rank in ranks {
         // No node from here on can be better than this, and of equal ones the first is taken.
-        let (memory_bytes, cpu_millis) = (rank.memory_bytes, rank.cpu_millis);
-        let bound = Score { in_zone: 0, on_node: 0, images_missing, memory_bytes, cpu_millis };
+        let Rank { packing, memory_bytes, cpu_millis, .. } = *rank;
+        let bound =
+            Score { in_zone: 0, packing, on_node: 0, images_missing, memory_bytes, cpu_millis };
         if best.as_ref().is_some_and(|(score, _)| *score <= bound) {
             break;
         }
-        let Some(seat) = seat(cluster, &rank.node) else { continue };
+        let Some(seat) = cluster.seat(rank.number) else { continue };
         if refusal(cluster, (task, counts), seat, now).is_none() {
-            let score = Score { in_zone: 0, ..score((task, counts), seat) };
+            let score = Score { in_zone: 0, ..score(cluster, (task, counts), seat) };
             let found = (score, rank.node.clone());
             best = Some(best.map_or(found.clone(), |best| best.min(found)));
         }

@@ -12,7 +12,7 @@ use model::rollout::Tolerance;
 use model::spec::{
     Attachment, ContainerSpec, Dependency, DependencyCondition, FailureAction, FileSpec,
     HealthCheck, Mode, Mount, MountSource, Network, PortSpec, Probe, ProcessSpec, Protocol,
-    RestartCondition, RestartPolicy, SecuritySpec, ServiceSpec, TaskSpec, UpdateOrder,
+    RestartCondition, RestartPolicy, SecuritySpec, ServiceSpec, Strategy, TaskSpec, UpdateOrder,
     UpdatePolicy,
 };
 
@@ -51,6 +51,7 @@ pub(crate) fn small(name: &str, mode: Mode, network: Network) -> ServiceSpec {
         },
         after: Vec::new(),
         budget: Budget::Usual,
+        strategy: Strategy::Spread,
     }
 }
 
@@ -135,8 +136,8 @@ fn web() -> ContainerSpec {
     let probe = Probe::Http { port: 8080, path: "/health?deep=1".to_owned() };
     ContainerSpec {
         process: process(),
-        reservation: Resources { cpu_millis: 250, memory_bytes: 64 << 20 },
-        limit: Resources { cpu_millis: 1_500, memory_bytes: 1 << 30 },
+        reservation: Resources { cpu_millis: 250, memory_bytes: 64 << 20, gpus: 0 },
+        limit: Resources { cpu_millis: 1_500, memory_bytes: 1 << 30, gpus: 0 },
         ports: ports(),
         mounts: mounts(),
         files: vec![FileSpec {
