@@ -16,6 +16,7 @@ pub mod id;
 pub mod image;
 pub mod node;
 pub mod resources;
+pub mod schedule;
 pub mod service;
 pub mod spec;
 pub mod suggest;
