@@ -5,6 +5,7 @@ mod checks;
 mod constraint;
 mod container;
 mod history;
+mod job;
 mod spec;
 mod status;
 mod task;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use model::id::Slot;
 use model::node::Availability;
-use model::service::ServicePhase;
+use model::service::{Service, ServicePhase};
 use model::spec::Mode;
 use model::task::{DesiredState, StopCause, Task, TaskState};
+use model::time::Timestamp;
 
 use crate::agent_core::observed::Status;
 use crate::coordinator_core::cluster::{Change, Cluster};
@@ -152,6 +153,10 @@ impl World {
             let wanted = match service.target.spec.mode {
                 Mode::Replicated { replicas } => replicas as usize,
                 Mode::Global | Mode::Once => self.machines.len(),
+                Mode::Job(_) => match idle_for(service, self.now) {
+                    Some(idle) => return Some(idle),
+                    None => continue,
+                },
             };
             let serves =
                 |task: &&Arc<Task>| task.is_wanted() && task.state.serving_since().is_some();
@@ -172,13 +177,22 @@ impl World {
         for machine in self.machines.values() {
             let node = &machine.node.id;
             let mut wanted = BTreeMap::new();
-            for task in cluster.tasks_on(node).filter(|task| task.desired == DesiredState::Run) {
+            // Those of jobs come and go.
+            let stays = |task: &&Arc<Task>| {
+                task.desired == DesiredState::Run && !task.generation.spec.mode.runs_to_end()
+            };
+            for task in cluster.tasks_on(node).filter(stays) {
                 for spec in &task.generation.spec.task.containers {
                     wanted.insert((&task.id, &spec.name), specs::number_of(&spec.image));
                 }
             }
             for held in machine.engine.living() {
                 let shown = &held.shown;
+                let known = cluster.tasks().get(&shown.task);
+                let is_of_run = |task: &&Arc<Task>| task.generation.spec.mode.runs_to_end();
+                if known.filter(is_of_run).is_some_and(|task| task.desired == DesiredState::Run) {
+                    continue;
+                }
                 let image = wanted.remove(&(&shown.task, &shown.container));
                 let fits = image == Some(held.image) && shown.status == Status::Running;
                 let owner = shown.network_of.as_ref();
@@ -205,6 +219,18 @@ impl World {
         let lost = self.foreign.iter().find(is_lost);
         lost.map(|(id, node)| format!("{id} on {node} was not ours, and is gone"))
     }
+}
+
+/// Says that a job with a schedule has not had its runs lately.
+fn idle_for(service: &Service, now: Timestamp) -> Option<String> {
+    let schedule = service.target.spec.schedule.as_ref()?;
+    let runs = &service.runs;
+    let active = runs.active.iter().map(|run| run.started_at);
+    let newest = active.chain(runs.past.iter().map(|run| run.started_at)).max();
+    // A time that comes while a run is in progress is skipped, and no run takes as long as two of them.
+    let least = schedule.newest(Timestamp::default(), now, 4).first().copied().unwrap_or_default();
+    let is_idle = runs.is_suspended || newest.is_none_or(|newest| newest < least);
+    is_idle.then(|| format!("{} has not run since {newest:?}, and it is {now:?}", service.id))
 }
 
 fn line(task: &Task) -> String {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::id::NodeId;
-use model::spec::Mode;
 use model::task::Task;
 use model::time::Timestamp;
 
@@ -234,6 +233,7 @@ impl World {
     pub(crate) fn wipe(&mut self) {
         self.crash_coordinator();
         self.coordinator.stored.clear();
+        self.truth.due.clear();
         self.coordinator.fence.incarnation += 1;
         self.coordinator.fence.epoch = 0;
     }
@@ -247,7 +247,7 @@ fn assignment(task: &Arc<Task>) -> Assignment {
         generation: task.generation.number,
         spec: Arc::new(task.generation.spec.task.clone()),
         desired: task.desired,
-        is_once: task.generation.spec.mode == Mode::Once,
+        is_once: task.generation.spec.mode.runs_to_end(),
     }
 }
 

@@ -7,7 +7,7 @@ use model::node::{Availability, DrainCause, DrainPhase};
 use model::task::Exit;
 
 use crate::agent_core::observed::Status;
-use crate::coordinator_core::event::Event;
+use crate::coordinator_core::event::{Event, JobOrder};
 
 use super::World;
 use super::agenda::{ForEngine, Happening};
@@ -109,7 +109,7 @@ impl World {
             return;
         }
         let service = self.some_service();
-        let event = match self.chance.below(12) {
+        let event = match self.chance.below(14) {
             0..=3 => {
                 self.images += 1;
                 let replicas = self.some_replicas();
@@ -120,7 +120,8 @@ impl World {
             6 => Event::Rollback { service, to: None },
             7 => Event::Remove(service),
             8 => Event::Restart(service),
-            9 | 10 => {
+            9 | 10 => Event::Job { service: self.some_job(), order: self.some_order() },
+            11 | 12 => {
                 let seconds = [0, 20, 120, 900][self.chance.below(4) as usize];
                 let (node, cause) = (self.some_node(), DrainCause::Operator);
                 Event::Drain { node, within: Duration::from_secs(seconds), cause }
@@ -286,7 +287,17 @@ impl World {
     }
 
     fn some_service(&mut self) -> ServiceId {
-        let name = SERVICES[self.chance.below(4) as usize];
+        let name = SERVICES[self.chance.below(6) as usize];
         name.parse().expect("each is PROJECT/SERVICE")
+    }
+
+    fn some_job(&mut self) -> ServiceId {
+        let name = SERVICES[4 + self.chance.below(2) as usize];
+        name.parse().expect("each is PROJECT/SERVICE")
+    }
+
+    fn some_order(&mut self) -> JobOrder {
+        let orders = [JobOrder::Run, JobOrder::Stop, JobOrder::Suspend, JobOrder::Resume];
+        orders[self.chance.below(4) as usize]
     }
 }

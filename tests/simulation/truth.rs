@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use model::id::{NodeId, TaskId};
+use model::id::{NodeId, ServiceId, TaskId};
+use model::job::RunCause;
+use model::service::Service;
 use model::task::{DesiredState, TaskState};
 use model::time::Timestamp;
 
@@ -29,6 +31,8 @@ pub(crate) struct Truth {
     placed: BTreeMap<TaskId, NodeId>,
     /// Every task that ever was.
     known: BTreeSet<TaskId>,
+    /// The run that each time of a schedule has begun in this store.
+    pub(crate) due: BTreeMap<(ServiceId, Timestamp), (u64, Timestamp)>,
     /// Tasks of which a coordinator told a node that nobody knows them.
     pub(crate) disowned: BTreeSet<(NodeId, TaskId)>,
 }
@@ -46,7 +50,14 @@ impl Truth {
 
     /// Writes down what was committed on top of `before`.
     pub(crate) fn committed(&mut self, before: &Cluster, change: &Change) {
-        let Change::PutTask(task) = change else { return };
+        let task = match change {
+            Change::PutTask(task) => task,
+            Change::PutService(service) => return self.begun(service),
+            Change::RemoveService(_)
+            | Change::RemoveTask(_)
+            | Change::PutNode(_)
+            | Change::PutNextTask(_) => return,
+        };
         let id = &task.id;
         match before.tasks().get(id) {
             None => {
@@ -69,6 +80,17 @@ impl Truth {
         if let Some(node) = &task.node {
             let placed = self.placed.entry(id.clone()).or_insert_with(|| node.clone()).clone();
             self.expect(placed == *node, || format!("{id} moved from {placed} to {node}"));
+        }
+    }
+
+    /// No time of a schedule begins two runs, whoever leads and whatever was forgotten since.
+    fn begun(&mut self, service: &Service) {
+        for run in &service.runs.active {
+            let RunCause::Due(at) = run.cause else { continue };
+            let began = (service.id.clone(), at);
+            let known = *self.due.entry(began).or_insert((run.number, run.started_at));
+            let is_same = known == (run.number, run.started_at);
+            self.expect(is_same, || format!("{} runs twice for {at:?}", service.id));
         }
     }
 
@@ -140,7 +162,9 @@ impl Truth {
                 )
             });
             // Who may be started again without end has not done its work before it is told to stop.
-            let is_endless = !report.task.as_str().starts_with("mail.front.");
+            let may_end = ["mail.front.", "ops.import.", "ops.report."];
+            let id = report.task.as_str();
+            let is_endless = !may_end.iter().any(|service| id.starts_with(service));
             let is_done = report.state == TaskState::Completed;
             let was_told = !is_endless || self.tombstones.contains(&report.task);
             self.expect(!is_done || was_told, || format!("{} completed by itself", report.task));

@@ -25,7 +25,7 @@ use model::node::{Availability, Node};
 use model::resources::Resources;
 use model::time::Timestamp;
 
-use crate::coordinator_core::event::Event;
+use crate::coordinator_core::event::{Event, JobOrder};
 
 use self::agenda::{Agenda, Happening};
 use self::chance::Chance;
@@ -268,6 +268,8 @@ impl World {
             SERVICES.map(|name| spec_of(&name.parse().expect("each is PROJECT/SERVICE"), 0, 2));
         let specs = specs.to_vec();
         self.coordinator.inbox.push(Event::Deploy { specs, remove: Vec::new() });
+        let service = "ops/report".parse().expect("it is PROJECT/SERVICE");
+        self.coordinator.inbox.push(Event::Job { service, order: JobOrder::Resume });
         for node in self.machines.keys().cloned().collect::<Vec<_>>() {
             let availability = Availability::Active;
             self.coordinator.inbox.push(Event::SetAvailability { node, availability });

@@ -14,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::Shared;
-use crate::api::{accepted, deploy, drain, explain, relay, views};
+use crate::api::{accepted, deploy, drain, explain, job, relay, views};
 use crate::published::Happened;
 
 /// Answers that wait for a slow reader.
@@ -64,6 +64,13 @@ impl wire::control_server::Control for Control {
         let request = request.into_inner();
         let service = service_id(request.service)?;
         self.change(Event::Rollback { service, to: request.to }).await
+    }
+
+    async fn job(
+        &self,
+        request: Request<wire::JobRequest>,
+    ) -> Result<Response<wire::JobResponse>, Status> {
+        job::take(&self.shared, request.into_inner()).await.map(Response::new)
     }
 
     async fn remove(
@@ -166,7 +173,7 @@ impl Control {
     async fn change(&self, event: Event) -> Result<Response<wire::Accepted>, Status> {
         match accepted(self.shared.door.ask(event).await)? {
             Reply::Accepted { generation } => Ok(Response::new(wire::Accepted { generation })),
-            reply @ (Reply::Noted | Reply::Deployed(_) | Reply::Refused(_)) => {
+            reply @ (Reply::Noted | Reply::Run { .. } | Reply::Deployed(_) | Reply::Refused(_)) => {
                 Err(Status::internal(format!("an answer that does not belong here: {reply:?}")))
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use model::job::{Completions, Job};
 use model::resources::Resources;
 use model::spec::{ContainerSpec, Mode, ServiceSpec};
 
@@ -15,6 +16,7 @@ pub(crate) fn between(old: &ServiceSpec, new: &ServiceSpec) -> Vec<String> {
     touched(&mut lines, "deploy.update_config", &old.update, &new.update);
     touched(&mut lines, "depends_on", &old.after, &new.after);
     changed(&mut lines, "x-wharf", (&old.budget, &new.budget), ToString::to_string);
+    changed(&mut lines, "x-wharf.schedule", (&old.schedule, &new.schedule), or_none);
     let (before, after) = (&old.task, &new.task);
     touched(&mut lines, "networks", &before.network, &after.network);
     touched(&mut lines, "deploy.placement.constraints", &before.constraints, &after.constraints);
@@ -42,7 +44,22 @@ fn mode(mode: &Mode) -> String {
         Mode::Replicated { replicas } => format!("{replicas} replicas"),
         Mode::Global => "global".to_owned(),
         Mode::Once => "once".to_owned(),
+        Mode::Job(job) => terms(job),
     }
+}
+
+fn terms(job: &Job) -> String {
+    let Job { completions, parallelism, retries, backoff, deadline, .. } = job;
+    let of = match completions {
+        Completions::Count(count) => format!("a job of {count}"),
+        Completions::EveryNode => "a job on each node".to_owned(),
+    };
+    let deadline = deadline.map(|deadline| format!(", deadline {} s", deadline.as_secs()));
+    format!(
+        "{of}, {parallelism} at once, {retries} retries after {} s{}",
+        backoff.as_secs(),
+        deadline.unwrap_or_default()
+    )
 }
 
 fn containers(lines: &mut Vec<String>, name: &str, old: &ContainerSpec, new: &ContainerSpec) {

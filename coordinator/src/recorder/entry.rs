@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use coordinator_core::cluster::{Cluster, Sighting};
-use coordinator_core::event::{EngineState, Event, Report};
+use coordinator_core::event::{EngineState, Event, JobOrder, Report};
 use model::id::{NodeId, ServiceId};
 use model::node::Availability;
 use model::time::Timestamp;
@@ -90,6 +90,10 @@ fn to_wire(event: &Event, now: Timestamp) -> Wire {
             remove: remove.iter().map(service_to_wire).collect(),
         }),
         Event::Restart(service) => Wire::Restart(service_to_wire(service)),
+        Event::Job { service, order } => Wire::Job(wire::FlightJob {
+            service: Some(service_to_wire(service)),
+            order: job_order_to_wire(*order).into(),
+        }),
         Event::Scale { service, replicas } => Wire::Scale(wire::FlightScale {
             service: Some(service_to_wire(service)),
             replicas: *replicas,
@@ -131,6 +135,26 @@ fn to_wire(event: &Event, now: Timestamp) -> Wire {
     }
 }
 
+const fn job_order_to_wire(order: JobOrder) -> wire::JobOrder {
+    match order {
+        JobOrder::Run => wire::JobOrder::Run,
+        JobOrder::Stop => wire::JobOrder::Stop,
+        JobOrder::Suspend => wire::JobOrder::Suspend,
+        JobOrder::Resume => wire::JobOrder::Resume,
+    }
+}
+
+/// Reads what is asked of a job.
+pub(crate) const fn job_order_from_wire(order: wire::JobOrder) -> Option<JobOrder> {
+    match order {
+        wire::JobOrder::Run => Some(JobOrder::Run),
+        wire::JobOrder::Stop => Some(JobOrder::Stop),
+        wire::JobOrder::Suspend => Some(JobOrder::Suspend),
+        wire::JobOrder::Resume => Some(JobOrder::Resume),
+        wire::JobOrder::Unspecified => None,
+    }
+}
+
 fn report_to_wire(report: &Report) -> wire::TaskReport {
     wire::TaskReport {
         task: report.task.to_string(),
@@ -153,6 +177,10 @@ pub(super) fn from_wire(from: &wire::FlightEvent) -> anyhow::Result<Event> {
             remove: deploy.remove.iter().map(service_from_wire).collect::<anyhow::Result<_>>()?,
         },
         Wire::Restart(service) => Event::Restart(service_from_wire(service)?),
+        Wire::Job(job) => {
+            let order = job_order_from_wire(job.order()).context("nothing is asked of a job")?;
+            Event::Job { service: named(&job.service)?, order }
+        }
         Wire::Scale(scale) => {
             Event::Scale { service: named(&scale.service)?, replicas: scale.replicas }
         }

@@ -14,6 +14,7 @@ pub mod budget;
 pub mod constraint;
 pub mod id;
 pub mod image;
+pub mod job;
 pub mod node;
 pub mod resources;
 pub mod schedule;

@@ -8,6 +8,7 @@ use model::task::{DesiredState, StopCause, Task};
 use model::time::Timestamp;
 
 use crate::convert::checks::{count, seen};
+use crate::convert::job::{runs_from_wire, runs_to_wire};
 use crate::convert::spec::accepted_from_wire;
 use crate::convert::{
     At, Invalid, Named, Valid, containers_from_wire, containers_to_wire, spec_to_wire,
@@ -105,6 +106,8 @@ pub fn service_from_wire(from: &wire::Service) -> Valid<Service> {
         id: target.spec.id.clone(),
         stable: stable.transpose()?.map(Arc::new),
         history: history.collect::<Valid<_>>()?,
+        runs: runs_from_wire(from.runs.as_ref(), &target)
+            .map_err(|invalid| invalid.within("service"))?,
         target: Arc::new(target),
         phase,
     })
@@ -141,6 +144,7 @@ pub fn service_to_wire(service: &Service) -> wire::Service {
         stable: service.stable.as_ref().map(|stable| generation_to_wire(stable)),
         history: service.history.iter().map(past_to_wire).collect(),
         phase: Some(phase),
+        runs: runs_to_wire(&service.runs),
     }
 }
 
@@ -196,6 +200,8 @@ pub fn task_from_wire(from: &wire::Task) -> Valid<Task> {
         containers: containers_from_wire(&from.containers)?,
         created_at: Timestamp::from_millis(from.created_at_ms),
         missed_at: from.missed_at_ms.map(Timestamp::from_millis),
+        ended_at: from.ended_at_ms.map(Timestamp::from_millis),
+        failures: from.failures,
     })
 }
 
@@ -205,6 +211,16 @@ fn slot_from_wire(from: Option<&wire::Slot>) -> Valid<Slot> {
         Kind::Replica(0) => Err(Invalid::new("task.slot", "is 0: replicas are counted from 1")),
         Kind::Replica(number) => Ok(Slot::Replica(*number)),
         Kind::Node(node) => Ok(Slot::Node(node.named("task.slot")?)),
+        Kind::RunReplica(wire::RunReplica { run, number }) if *run > 0 && *number > 0 => {
+            Ok(Slot::RunReplica { run: *run, number: *number })
+        }
+        Kind::RunNode(wire::RunNode { run, node }) if *run > 0 => {
+            Ok(Slot::RunNode { run: *run, node: node.named("task.slot")? })
+        }
+        Kind::RunReplica(_) | Kind::RunNode(_) => {
+            let why = "is 0: runs, and the slots of each, are counted from 1";
+            Err(Invalid::new("task.slot", why))
+        }
     }
 }
 
@@ -215,6 +231,12 @@ pub fn task_to_wire(task: &Task) -> wire::Task {
     let slot = match &task.slot {
         Slot::Replica(number) => Kind::Replica(*number),
         Slot::Node(node) => Kind::Node(node.to_string()),
+        Slot::RunReplica { run, number } => {
+            Kind::RunReplica(wire::RunReplica { run: *run, number: *number })
+        }
+        Slot::RunNode { run, node } => {
+            Kind::RunNode(wire::RunNode { run: *run, node: node.to_string() })
+        }
     };
     let (desired, stop_cause) = desired_to_wire(task.desired);
     wire::Task {
@@ -232,6 +254,8 @@ pub fn task_to_wire(task: &Task) -> wire::Task {
         containers: containers_to_wire(&task.containers),
         created_at_ms: task.created_at.as_millis(),
         missed_at_ms: task.missed_at.map(Timestamp::as_millis),
+        ended_at_ms: task.ended_at.map(Timestamp::as_millis),
+        failures: task.failures,
     }
 }
 
@@ -251,6 +275,7 @@ pub(crate) fn desired_from_wire(
         wire::StopCause::Ended => StopCause::Ended,
         wire::StopCause::NodeDead => StopCause::NodeDead,
         wire::StopCause::Drain => StopCause::Drain,
+        wire::StopCause::RunOver => StopCause::RunOver,
         wire::StopCause::Unspecified => {
             let why = "is missing or unknown to this version, and what is desired is to stop";
             return Err(Invalid::new("stop_cause", why));
@@ -270,6 +295,7 @@ pub(crate) const fn desired_to_wire(desired: DesiredState) -> (wire::Desired, wi
         StopCause::Ended => wire::StopCause::Ended,
         StopCause::NodeDead => wire::StopCause::NodeDead,
         StopCause::Drain => wire::StopCause::Drain,
+        StopCause::RunOver => wire::StopCause::RunOver,
     };
     (wire::Desired::Stop, cause)
 }

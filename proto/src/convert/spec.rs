@@ -13,6 +13,7 @@ use model::spec::{
 };
 
 use crate::convert::checks::{duration, few, millis};
+use crate::convert::job::{job_from_wire, job_to_wire, schedule_from_wire, schedule_to_wire};
 use crate::convert::{At, Invalid, Named, Valid, task_spec_from_wire, task_spec_to_wire};
 use crate::wire;
 
@@ -42,9 +43,11 @@ pub(crate) fn accepted_from_wire(from: &wire::ServiceSpec) -> Valid<ServiceSpec>
     let id = ServiceId { project: from.project.named("project")?, name: from.name.named("name")? };
     let named = id.to_string();
     let read = || {
+        let mode = mode_from_wire(from.mode.as_ref().at("mode")?)?;
         Ok(ServiceSpec {
             id,
-            mode: mode_from_wire(from.mode.as_ref().at("mode")?)?,
+            mode,
+            schedule: schedule_from_wire(from.schedule.as_ref(), mode)?,
             task: task_spec_from_wire(from.task.as_ref().at("task")?)?,
             update: update_from_wire(from.update.as_ref().at("update")?)?,
             after: dependencies_from_wire(&from.after)?,
@@ -62,6 +65,7 @@ pub fn spec_to_wire(spec: &ServiceSpec) -> wire::ServiceSpec {
         Mode::Replicated { replicas } => Wire::Replicated(wire::Replicated { replicas }),
         Mode::Global => Wire::Global(wire::Global {}),
         Mode::Once => Wire::Once(wire::Once {}),
+        Mode::Job(job) => Wire::Job(job_to_wire(&job)),
     };
     wire::ServiceSpec {
         project: spec.id.project.to_string(),
@@ -71,6 +75,7 @@ pub fn spec_to_wire(spec: &ServiceSpec) -> wire::ServiceSpec {
         update: Some(update_to_wire(&spec.update)),
         after: dependencies_to_wire(&spec.after),
         budget: budget_to_wire(spec.budget),
+        schedule: spec.schedule.as_ref().map(schedule_to_wire),
     }
 }
 
@@ -130,6 +135,7 @@ fn mode_from_wire(from: &wire::service_spec::Mode) -> Valid<Mode> {
         }
         Wire::Global(_) => Ok(Mode::Global),
         Wire::Once(_) => Ok(Mode::Once),
+        Wire::Job(job) => job_from_wire(job).map(Mode::Job),
     }
 }
 

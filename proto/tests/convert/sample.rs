@@ -32,6 +32,7 @@ pub(crate) fn spec() -> wire::ServiceSpec {
         }),
         after: Vec::new(),
         budget: None,
+        schedule: None,
     }
 }
 
@@ -62,6 +63,7 @@ pub(crate) fn service() -> wire::Service {
         stable: Some(generation(2)),
         history: vec![past(1)],
         phase: Some(wire::service::Phase::Steady(wire::Steady {})),
+        runs: None,
     }
 }
 

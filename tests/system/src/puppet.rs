@@ -155,5 +155,6 @@ pub fn pinned_service(name: &str, replicas: u32) -> wire::ServiceSpec {
         update: Some(update),
         after: Vec::new(),
         budget: None,
+        schedule: None,
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::id::{ServiceId, Slot, TaskId};
-use model::service::{Service, ServicePhase};
+use model::service::{Generation, Service, ServicePhase};
 use model::spec::Mode;
 use model::task::{DesiredState, StopCause, Task, TaskState};
 use model::time::Timestamp;
@@ -77,8 +77,16 @@ fn settled<'a>(tasks: &'a [Arc<Task>], service: &Service) -> Option<&'a Arc<Task
     Some(only).filter(|task| task.node.is_some() && slot::is_current(task, service))
 }
 
-/// Makes a task for each slot. The numbers are written off first: a crash in between skips some and repeats none.
 fn fill(draft: &mut Draft<'_>, service: &Service, slots: Vec<Slot>) {
+    let stays = service.phase != ServicePhase::Removing;
+    debug_assert!(stays || slots.is_empty(), "a service that goes wants no slots");
+    let slots = slots.into_iter().map(|slot| (slot, 0)).collect();
+    make(draft, &service.target, slots);
+}
+
+/// Makes a task for each slot, and says how often others have failed there. The numbers are written off first: a crash in
+/// between skips some and repeats none.
+pub(super) fn make(draft: &mut Draft<'_>, generation: &Arc<Generation>, slots: Vec<(Slot, u32)>) {
     let first = match draft.cluster.next_task() {
         0 => first_number(draft.now),
         next => next,
@@ -87,7 +95,7 @@ fn fill(draft: &mut Draft<'_>, service: &Service, slots: Vec<Slot>) {
     if let Some((last, _)) = numbered.last() {
         draft.write(Change::PutNextTask(last + 1));
     }
-    numbered.into_iter().for_each(|(number, slot)| create(draft, service, slot, number));
+    numbered.into_iter().for_each(|(number, slot)| create(draft, generation, slot, number));
 }
 
 /// Where a new store begins to count: at the milliseconds since 2026. Agents may still run tasks of a store that was
@@ -194,13 +202,18 @@ fn not_before(tasks: &[&Arc<Task>]) -> Timestamp {
     last + wait
 }
 
-fn create(draft: &mut Draft<'_>, service: &Service, slot: Slot, number: u64) {
-    debug_assert!(service.phase != ServicePhase::Removing, "a service that goes wants no slots");
+fn create(
+    draft: &mut Draft<'_>,
+    generation: &Arc<Generation>,
+    (slot, failures): (Slot, u32),
+    number: u64,
+) {
+    let service = &generation.spec.id;
     draft.made.push(Task {
-        id: TaskId::new(&service.id, &slot, number),
-        service: service.id.clone(),
+        id: TaskId::new(service, &slot, number),
+        service: service.clone(),
         slot,
-        generation: Arc::clone(&service.target),
+        generation: Arc::clone(generation),
         node: None,
         desired: DesiredState::Run,
         state: TaskState::Pending,
@@ -209,5 +222,7 @@ fn create(draft: &mut Draft<'_>, service: &Service, slot: Slot, number: u64) {
         containers: Vec::new(),
         created_at: draft.now,
         missed_at: None,
+        ended_at: None,
+        failures,
     });
 }

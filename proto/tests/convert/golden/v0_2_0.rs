@@ -1,5 +1,7 @@
 //! What the records of 0.2.0 say: those of 0.1.0, and what can be said since.
 
+mod job;
+
 use std::sync::Arc;
 
 use model::budget::{Amount, Budget};
@@ -16,11 +18,10 @@ pub(crate) fn records() -> super::Records {
         Stored::Service(service) if name == "service-rolling" => {
             (name, Stored::Service(constrained(service)))
         }
-        Stored::Service(_)
-        | Stored::Task(_)
-        | Stored::Counters(_)
-        | Stored::Identity(_)
-        | Stored::Journal(_) => (name, record),
+        Stored::Journal(journal) => (name, Stored::Journal(job::journal(journal))),
+        Stored::Service(_) | Stored::Task(_) | Stored::Counters(_) | Stored::Identity(_) => {
+            (name, record)
+        }
     };
     let known: super::Records = v0_1_0::records().into_iter().map(grown).collect();
     let added: super::Records =
@@ -58,7 +59,10 @@ fn constrained(service: Service) -> Service {
 fn more(name: &str, record: &Stored) -> super::Records {
     match record {
         Stored::Node(node) if name == "node-cordoned" => drained(node),
-        Stored::Service(service) if name == "service-steady" => budgeted(service),
+        Stored::Service(service) if name == "service-steady" => {
+            budgeted(service).into_iter().chain(job::services(service)).collect()
+        }
+        Stored::Task(task) if name == "task-failed-application" => job::tasks(task),
         Stored::Node(_)
         | Stored::Service(_)
         | Stored::Task(_)

@@ -12,6 +12,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 
+use super::jobs;
 use super::values::{duration, map, name, one_of, path, port, resources, text, word};
 
 /// A service with everything that it can say.
@@ -20,16 +21,18 @@ pub(crate) fn service() -> BoxedStrategy<ServiceSpec> {
         (0..=REPLICAS_LIMIT).prop_map(|replicas| Mode::Replicated { replicas }),
         Just(Mode::Global),
         Just(Mode::Once),
+        jobs::job().prop_map(Mode::Job),
     ];
     let after = vec((name(), condition()), 0..3);
-    (name(), name(), mode, task(), update(), (after, budget()))
-        .prop_map(|(project, name, mode, task, update, (after, budget))| ServiceSpec {
+    (name(), name(), mode, task(), update(), (after, budget(), jobs::schedule()))
+        .prop_map(|(project, name, mode, task, update, (after, budget, schedule))| ServiceSpec {
             id: ServiceId { project, name },
             mode,
             task,
             update,
             after: after.into_iter().map(|(on, condition)| Dependency { on, condition }).collect(),
             budget,
+            schedule: schedule.filter(|_| matches!(mode, Mode::Job(_))),
         })
         .boxed()
 }

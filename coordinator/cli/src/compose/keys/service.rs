@@ -1,6 +1,6 @@
 //! The keys of a service.
 
-use super::{ATTACHMENT, CONFIG_USE, DEPLOY, Key, MOUNT, PORT, no, partly, yes};
+use super::{ATTACHMENT, CONFIG_USE, DEPLOY, Key, MOUNT, PORT, WHARF, no, partly, yes};
 
 /// `services.*`
 pub(in super::super) static SERVICE: &[Key] = &[
@@ -164,7 +164,7 @@ pub(in super::super) static ENV_FILE: &[Key] =
 pub(in super::super) static DEPENDENCY: &[Key] = &[
     partly(
         "condition",
-        "a service that others wait for with `service_completed_successfully` runs once",
+        "a service that others wait for with `service_completed_successfully` is a job: see jobs.md",
     ),
     no(
         "restart",
@@ -197,16 +197,3 @@ pub(in super::super) static ULIMIT: &[Key] = &[yes("soft"), yes("hard")];
 
 /// `services.*.extends`
 pub(in super::super) static EXTENDS: &[Key] = &[yes("service"), yes("file")];
-
-/// `services.*.x-wharf`
-static WHARF: &[Key] = &[
-    partly(
-        "progress_deadline",
-        "a rollout that makes no progress for so long has failed; 10m when it is left out",
-    ),
-    partly(
-        "min_available",
-        "so many tasks, or such a part as in `50%`, serve through rollouts and drains; when neither this nor `max_unavailable` is given a drain leaves one of two or more",
-    ),
-    partly("max_unavailable", "so many tasks at most, or such a part as in `25%`, do not"),
-];

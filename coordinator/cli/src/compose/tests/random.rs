@@ -61,7 +61,7 @@ fn the_file_that_is_broken_is_fine_as_it_is() {
 fn check_complete(spec: &proto::wire::ServiceSpec) {
     let task = spec.task.as_ref().unwrap();
     let update = spec.update.as_ref().unwrap();
-    assert!(matches!(&spec.mode, Some(Mode::Replicated(_) | Mode::Global(_) | Mode::Once(_))));
+    assert!(matches!(&spec.mode, Some(Mode::Replicated(_) | Mode::Global(_) | Mode::Job(_))));
     assert!(update.order != 0 && update.on_failure != 0 && update.parallelism > 0);
     assert!(task.restart.as_ref().unwrap().condition != 0);
     assert!(task.network.as_ref().unwrap().kind.is_some() && !task.containers.is_empty());
