@@ -5,17 +5,16 @@ use std::sync::Arc;
 
 use model::id::Slot;
 use model::node::Availability;
-use model::service::{Service, ServicePhase};
+use model::service::ServicePhase;
 use model::spec::Mode;
 use model::task::{DesiredState, StopCause, Task, TaskState};
-use model::time::Timestamp;
 
 use crate::agent_core::observed::Status;
 use crate::coordinator_core::cluster::{Change, Cluster};
 use crate::coordinator_core::{Step, invariant, step};
 
 use super::World;
-use super::specs;
+use super::{jobs, specs};
 
 /// More changes than one request, one report or the death of one machine makes here.
 const AT_ONCE: usize = 64;
@@ -43,6 +42,7 @@ impl World {
         }
         self.check_kept(before);
         self.check_disruption(before);
+        self.check_jobs(done);
         let (cluster, now) = (&self.coordinator.cluster, self.now);
         let (made, most) = (done.changes.len(), cluster.max_changes() + AT_ONCE);
         self.truth.expect(made <= most, || format!("a step makes {made} changes"));
@@ -153,7 +153,7 @@ impl World {
             let wanted = match service.target.spec.mode {
                 Mode::Replicated { replicas } => replicas as usize,
                 Mode::Global | Mode::Once => self.machines.len(),
-                Mode::Job(_) => match idle_for(service, self.now) {
+                Mode::Job(_) => match jobs::idle(service, self.now) {
                     Some(idle) => return Some(idle),
                     None => continue,
                 },
@@ -219,18 +219,6 @@ impl World {
         let lost = self.foreign.iter().find(is_lost);
         lost.map(|(id, node)| format!("{id} on {node} was not ours, and is gone"))
     }
-}
-
-/// Says that a job with a schedule has not had its runs lately.
-fn idle_for(service: &Service, now: Timestamp) -> Option<String> {
-    let schedule = service.target.spec.schedule.as_ref()?;
-    let runs = &service.runs;
-    let active = runs.active.iter().map(|run| run.started_at);
-    let newest = active.chain(runs.past.iter().map(|run| run.started_at)).max();
-    // A time that comes while a run is in progress is skipped, and no run takes as long as two of them.
-    let least = schedule.newest(Timestamp::default(), now, 4).first().copied().unwrap_or_default();
-    let is_idle = runs.is_suspended || newest.is_none_or(|newest| newest < least);
-    is_idle.then(|| format!("{} has not run since {newest:?}, and it is {now:?}", service.id))
 }
 
 fn line(task: &Task) -> String {

@@ -17,6 +17,7 @@ use crate::coordinator_core::{step, view};
 use super::World;
 use super::agenda::{Down, Extent, ForAgent, Happening, Up};
 use super::flaw::Flaw;
+use super::jobs::Done;
 
 /// From what is heard until it is looked at.
 const BATCH: Duration = Duration::from_millis(200);
@@ -233,7 +234,7 @@ impl World {
     pub(crate) fn wipe(&mut self) {
         self.crash_coordinator();
         self.coordinator.stored.clear();
-        self.truth.due.clear();
+        self.truth.jobs = Done::default();
         self.coordinator.fence.incarnation += 1;
         self.coordinator.fence.epoch = 0;
     }

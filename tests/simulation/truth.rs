@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use model::id::{NodeId, ServiceId, TaskId};
-use model::job::RunCause;
-use model::service::Service;
+use model::id::{NodeId, TaskId};
 use model::task::{DesiredState, TaskState};
 use model::time::Timestamp;
 
@@ -16,6 +14,7 @@ use crate::agent_core::event::Report;
 use crate::coordinator_core::cluster::{Change, Cluster};
 
 use super::docker::Held;
+use super::jobs::Done;
 use super::machine::Machine;
 
 /// How long an agent keeps what nobody knows.
@@ -31,8 +30,8 @@ pub(crate) struct Truth {
     placed: BTreeMap<TaskId, NodeId>,
     /// Every task that ever was.
     known: BTreeSet<TaskId>,
-    /// The run that each time of a schedule has begun in this store.
-    pub(crate) due: BTreeMap<(ServiceId, Timestamp), (u64, Timestamp)>,
+    /// What jobs have done in this store.
+    pub(crate) jobs: Done,
     /// Tasks of which a coordinator told a node that nobody knows them.
     pub(crate) disowned: BTreeSet<(NodeId, TaskId)>,
 }
@@ -50,14 +49,9 @@ impl Truth {
 
     /// Writes down what was committed on top of `before`.
     pub(crate) fn committed(&mut self, before: &Cluster, change: &Change) {
-        let task = match change {
-            Change::PutTask(task) => task,
-            Change::PutService(service) => return self.begun(service),
-            Change::RemoveService(_)
-            | Change::RemoveTask(_)
-            | Change::PutNode(_)
-            | Change::PutNextTask(_) => return,
-        };
+        let wrong = self.jobs.committed(change);
+        wrong.into_iter().for_each(|wrong| self.accuse(wrong));
+        let Change::PutTask(task) = change else { return };
         let id = &task.id;
         match before.tasks().get(id) {
             None => {
@@ -80,17 +74,6 @@ impl Truth {
         if let Some(node) = &task.node {
             let placed = self.placed.entry(id.clone()).or_insert_with(|| node.clone()).clone();
             self.expect(placed == *node, || format!("{id} moved from {placed} to {node}"));
-        }
-    }
-
-    /// No time of a schedule begins two runs, whoever leads and whatever was forgotten since.
-    fn begun(&mut self, service: &Service) {
-        for run in &service.runs.active {
-            let RunCause::Due(at) = run.cause else { continue };
-            let began = (service.id.clone(), at);
-            let known = *self.due.entry(began).or_insert((run.number, run.started_at));
-            let is_same = known == (run.number, run.started_at);
-            self.expect(is_same, || format!("{} runs twice for {at:?}", service.id));
         }
     }
 

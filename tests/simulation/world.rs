@@ -13,6 +13,7 @@ mod docker;
 mod engine;
 mod fate;
 pub(crate) mod flaw;
+mod jobs;
 mod machine;
 mod specs;
 mod truth;

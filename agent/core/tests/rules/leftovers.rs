@@ -6,7 +6,7 @@ use agent_core::action::{FaultKind, Outcome};
 use agent_core::assignment::Assignment;
 use agent_core::event::{Event, OrderKind};
 use agent_core::observed::{Container, Status};
-use model::task::StopCause;
+use model::task::{StopCause, TaskState};
 
 use crate::world::{
     A, B, Node, assigned, assigned_at, container, done, exited, failed, launches, now_is,
@@ -209,4 +209,22 @@ fn r15_a_task_that_was_forgotten_goes_when_it_was_disowned_for_long_enough() {
     assert_eq!(stops(&step), [id.as_str()]);
     let step = node.hears(now_is(container(A, 1, exited(143))));
     assert_eq!(removals(&step), [id.as_str()]);
+}
+
+#[test]
+fn r15_what_ran_to_its_end_stays_with_its_log_until_it_is_forgotten() {
+    let ended = |cause| Assignment { is_once: true, ..stop(A, cause) };
+    for (cause, stays) in [(StopCause::Ended, true), (StopCause::RunOver, false)] {
+        let mut node = Node::new();
+        node.lists(&[]);
+        node.hears(assigned(1, [Assignment { is_once: true, ..run(A) }]));
+        node.hears(now_is(container(A, 1, exited(0))));
+        assert_eq!(node.state(A), TaskState::Completed);
+        let step = node.hears(assigned(2, [ended(cause)]));
+        assert_eq!(removals(&step).is_empty(), stays, "{cause:?}");
+        if stays {
+            let step = node.hears(assigned(3, []));
+            assert_eq!(removals(&step), ["id-of-lab.app.1.1-1"]);
+        }
+    }
 }
