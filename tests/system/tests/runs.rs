@@ -135,6 +135,10 @@ fn a_schedule_goes_on_through_the_death_of_a_coordinator_and_runs_no_time_twice(
     assert!(all.iter().all(even), "{all:?}");
 
     let _done = cluster.wharf(&["job", "suspend", "lab/job"]).good();
+    until("no run is in progress", SOON, || match states(&cluster).last().unwrap().as_str() {
+        "running" => Err("one is".to_owned()),
+        _ => Ok(()),
+    });
     let jobs = cluster.wharf(&["job", "ls"]).good();
     assert!(jobs.contains("suspended") && jobs.contains("@every 2s"), "{jobs}");
     let held = cluster.wharf(&["job", "ls", "-o", "json"]).json();
