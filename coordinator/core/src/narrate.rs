@@ -118,7 +118,10 @@ fn task_news(before: Option<&Task>, task: &Task) -> Option<String> {
         let was_told = before.is_some_and(|before| before.desired != task.desired);
         let is_restarted = before.is_some_and(|before| before.restarts < task.restarts);
         return match task.desired {
-            DesiredState::Stop { cause } if was_told => Some(format!("is to stop: {}", why(cause))),
+            // What has ended by itself gets its tombstone, and that is no news.
+            DesiredState::Stop { cause } if was_told && !task.state.is_final() => {
+                Some(format!("is to stop: {}", why(cause)))
+            }
             DesiredState::Run | DesiredState::Stop { .. } if is_restarted => {
                 Some(format!("starts again ({}): {}", task.restarts, task.note))
             }

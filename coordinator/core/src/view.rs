@@ -168,6 +168,20 @@ pub fn job_progress(cluster: &Cluster, service: &Service) -> Option<JobProgress>
     Some(JobProgress { completed, wanted, next_at, waits_for })
 }
 
+/// The tasks of a run of which nobody knows whether they still run.
+pub fn silent_tasks_of_run<'a>(
+    cluster: &'a Cluster,
+    (service, run): (&'a Service, u64),
+    now: Timestamp,
+) -> impl Iterator<Item = &'a Arc<Task>> {
+    let slots = cluster.slots_of_run(&service.id, run);
+    let live = slots.flat_map(|(_, tasks)| tasks).filter(|task| !task.state.is_final());
+    live.filter(move |task| {
+        let node = task.node.as_ref().and_then(|node| cluster.nodes().get(node));
+        node.is_some_and(|node| !cluster.is_heard(node, now))
+    })
+}
+
 fn slots_progress(cluster: &Cluster, service: &Service, now: Timestamp) -> ServiceProgress {
     let wanted = slot::wanted(cluster, service);
     let is_done = |wanted: &&Slot| {

@@ -1,7 +1,7 @@
 //! What operators ask of jobs, and how jobs are shown.
 
 use coordinator_core::cluster::Cluster;
-use coordinator_core::event::{Event, JobOrder, Reply};
+use coordinator_core::event::{Event, Reply};
 use coordinator_core::view;
 use model::service::Service;
 use model::time::Timestamp;
@@ -11,20 +11,17 @@ use tonic::Status;
 use crate::Shared;
 use crate::api::accepted;
 use crate::api::control::service_id;
+use crate::job_order::job_order_from_wire;
+
+/// So many tasks on silent nodes are named: more than anybody reads.
+const SILENT_LIMIT: usize = 20;
 
 pub(crate) async fn take(
     shared: &Shared,
     request: wire::JobRequest,
 ) -> Result<wire::JobResponse, Status> {
-    let order = match request.order() {
-        wire::JobOrder::Run => JobOrder::Run,
-        wire::JobOrder::Stop => JobOrder::Stop,
-        wire::JobOrder::Suspend => JobOrder::Suspend,
-        wire::JobOrder::Resume => JobOrder::Resume,
-        wire::JobOrder::Unspecified => {
-            return Err(Status::invalid_argument("nothing is asked of the job"));
-        }
-    };
+    let unasked = || Status::invalid_argument("nothing is asked of the job");
+    let order = job_order_from_wire(request.order()).ok_or_else(unasked)?;
     let service = service_id(request.service)?;
     match accepted(shared.door.ask(Event::Job { service, order }).await)? {
         Reply::Run { number } => Ok(wire::JobResponse { run: number }),
@@ -67,6 +64,10 @@ pub(crate) fn notes(cluster: &Cluster, service: &Service, now: Timestamp) -> Vec
     for run in &runs.active {
         let seconds = now.since(run.started_at).as_secs();
         notes.push(format!("run {} is in progress since {seconds} s", run.number));
+        let silent = view::silent_tasks_of_run(cluster, (service, run.number), now);
+        notes.extend(silent.take(SILENT_LIMIT).map(|task| {
+            format!("{} is on a node that is silent: it is waited for, and not doubled", task.id)
+        }));
     }
     if let Some(run) = runs.past.last() {
         let seconds = now.since(run.ended_at).as_secs();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use coordinator_core::cluster::{Cluster, Sighting};
-use coordinator_core::event::{EngineState, Event, JobOrder, Report};
+use coordinator_core::event::{EngineState, Event, Report};
 use model::id::{NodeId, ServiceId};
 use model::node::Availability;
 use model::time::Timestamp;
@@ -16,6 +16,7 @@ use proto::wire;
 use proto::wire::flight_entry::Entry;
 use proto::wire::flight_event::Event as Wire;
 
+use crate::job_order::{job_order_from_wire, job_order_to_wire};
 use crate::store::Identity;
 use crate::store::record::to_record;
 
@@ -135,26 +136,6 @@ fn to_wire(event: &Event, now: Timestamp) -> Wire {
     }
 }
 
-const fn job_order_to_wire(order: JobOrder) -> wire::JobOrder {
-    match order {
-        JobOrder::Run => wire::JobOrder::Run,
-        JobOrder::Stop => wire::JobOrder::Stop,
-        JobOrder::Suspend => wire::JobOrder::Suspend,
-        JobOrder::Resume => wire::JobOrder::Resume,
-    }
-}
-
-/// Reads what is asked of a job.
-pub(crate) const fn job_order_from_wire(order: wire::JobOrder) -> Option<JobOrder> {
-    match order {
-        wire::JobOrder::Run => Some(JobOrder::Run),
-        wire::JobOrder::Stop => Some(JobOrder::Stop),
-        wire::JobOrder::Suspend => Some(JobOrder::Suspend),
-        wire::JobOrder::Resume => Some(JobOrder::Resume),
-        wire::JobOrder::Unspecified => None,
-    }
-}
-
 fn report_to_wire(report: &Report) -> wire::TaskReport {
     wire::TaskReport {
         task: report.task.to_string(),
@@ -228,4 +209,21 @@ fn report_from_wire(from: &wire::TaskReport) -> anyhow::Result<Report> {
         note: from.note.clone(),
         containers: containers_from_wire(&from.containers)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use coordinator_core::event::JobOrder;
+
+    use super::*;
+
+    #[test]
+    fn what_is_asked_of_a_job_is_read_as_it_was_written() {
+        for order in [JobOrder::Run, JobOrder::Stop, JobOrder::Suspend, JobOrder::Resume] {
+            let event = Event::Job { service: "shop/import".parse().unwrap(), order };
+            let written = wire::FlightEvent { event: Some(to_wire(&event, Timestamp::default())) };
+            let read = from_wire(&written).unwrap();
+            assert_eq!(format!("{read:?}"), format!("{event:?}"));
+        }
+    }
 }
