@@ -306,6 +306,7 @@ fn a_service_becomes_a_job_and_a_job_a_service() {
     assert_eq!(slots(&story), ["1", "2"], "what served has to end first");
     story.stop_all();
     assert_eq!(slots(&story), ["r1-1", "r1-2"]);
+    assert_eq!(story.cluster.tasks().len(), 2, "what it was before is forgotten");
     deploy(&mut story, &web);
     story.start_all();
     story.stop_all();
