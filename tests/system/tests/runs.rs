@@ -100,6 +100,21 @@ fn a_job_that_fails_is_tried_again_and_then_said_to_have_failed() {
     });
 }
 
+/// Whatever its schedule says, and beside its own runs.
+#[test]
+fn a_command_runs_once_in_the_image_of_a_job_and_leaves_nothing() {
+    let engine = Engine::start(LiveRestore::Off);
+    let cluster = on(&engine);
+    let _accepted = cluster.deploy(&job("true", "", "schedule: \"@yearly\"")).good();
+    let said = cluster.wharf(&["run", "lab/job", "sh", "-c", "echo once; exit 7"]);
+    assert_eq!((said.code, said.out.as_str()), (7, "once\n"), "{}", said.err);
+    assert_eq!(states(&cluster), Vec::<String>::new());
+    until("nothing is left", SOON, || match cluster.containers().len() {
+        0 => Ok(()),
+        count => Err(format!("{count} containers")),
+    });
+}
+
 /// The times for which there are runs, as far as they are remembered.
 fn due(cluster: &Cluster) -> Vec<String> {
     let runs = runs(cluster).into_iter();
