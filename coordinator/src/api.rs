@@ -6,6 +6,7 @@ mod differences;
 pub(crate) mod dispatcher;
 mod drain;
 mod explain;
+mod job;
 mod pages;
 mod relay;
 mod resolve;
@@ -45,7 +46,17 @@ fn refused(refusal: &Refusal) -> Status {
         | Refusal::DependencyCycle(_)
         | Refusal::NoDependency { .. }
         | Refusal::NamedTwice(_) => Status::invalid_argument(message),
+        Refusal::RunInProgress(..) => hinted(
+            Status::failed_precondition(message),
+            "`wharf job history` shows it, and `wharf job stop` ends it",
+        ),
+        Refusal::NotJob(_) => hinted(
+            Status::failed_precondition(message),
+            "`wharf job ls` shows what has runs; `wharf run` runs a command in the image of any service",
+        ),
         Refusal::Removing(_)
+        | Refusal::NoSchedule(_)
+        | Refusal::NoRun(_)
         | Refusal::NotReplicated(_)
         | Refusal::NothingToRollBackTo(_)
         | Refusal::NoRollout(_)
@@ -59,7 +70,10 @@ fn refused(refusal: &Refusal) -> Status {
 pub(crate) fn accepted(answer: Result<Reply, RunError>) -> Result<Reply, Status> {
     match answer.map_err(|error| status(&error))? {
         Reply::Refused(refusal) => Err(refused(&refusal)),
-        reply @ (Reply::Noted | Reply::Accepted { .. } | Reply::Deployed(_)) => Ok(reply),
+        reply
+        @ (Reply::Noted | Reply::Accepted { .. } | Reply::Run { .. } | Reply::Deployed(_)) => {
+            Ok(reply)
+        }
     }
 }
 

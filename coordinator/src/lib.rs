@@ -9,6 +9,7 @@
 
 mod api;
 mod clock;
+mod job_order;
 mod published;
 mod recorder;
 mod run;

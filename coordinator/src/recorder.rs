@@ -168,6 +168,7 @@ const fn speaker(event: &Event) -> Option<&NodeId> {
         Event::Heard { node, .. } | Event::Reported { node, .. } => Some(node),
         Event::Deploy { .. }
         | Event::Restart(_)
+        | Event::Job { .. }
         | Event::Scale { .. }
         | Event::Rollback { .. }
         | Event::Steer { .. }

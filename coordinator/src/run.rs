@@ -319,6 +319,7 @@ const fn speaker(event: &Event) -> Option<&NodeId> {
         Event::Joined(node) => Some(&node.id),
         Event::Deploy { .. }
         | Event::Restart(_)
+        | Event::Job { .. }
         | Event::Scale { .. }
         | Event::Rollback { .. }
         | Event::Steer { .. }

@@ -1,4 +1,5 @@
-//! The program of the example: `hello web` answers with its name, `hello front` asks `web` by name and passes it on.
+//! The program of the example: `hello web` answers with its name, `hello front` asks `web` by name and passes it on, and
+//! `hello job` does its work and ends.
 //!
 //! It has no dependencies and is linked statically, so that its image is this one file.
 
@@ -13,6 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 fn main() {
     let role = std::env::args().nth(1).unwrap_or_default();
+    if role == "job" {
+        return println!("{} has done its work", name());
+    }
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).expect("the port is ours");
     println!("{role} listens on port {PORT}");
     for connection in listener.incoming().flatten() {

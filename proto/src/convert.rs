@@ -5,6 +5,7 @@ mod checks;
 mod constraint;
 mod container;
 mod history;
+mod job;
 mod rollout;
 mod spec;
 mod status;

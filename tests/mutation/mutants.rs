@@ -45,6 +45,11 @@ const LEAVING: &str = "coordinator/core/src/plan/leaving.rs";
 const SLOT: &str = "coordinator/core/src/plan/slot.rs";
 const ROLLOUT: &str = "coordinator/core/src/plan/rollout.rs";
 const STEERING: &str = "coordinator/core/src/absorb/steering.rs";
+const RUNS: &str = "coordinator/core/src/plan/job/advance.rs";
+const DUE: &str = "coordinator/core/src/plan/job/due.rs";
+const FILL: &str = "coordinator/core/src/plan/job/fill.rs";
+const FORGET: &str = "coordinator/core/src/plan/job/forget.rs";
+const PROGRESS: &str = "coordinator/core/src/plan/job/progress.rs";
 
 /// All of them; they are numbered from 1.
 pub(crate) const MUTANTS: &[Mutant] = &[
@@ -385,5 +390,53 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         RECONCILE,
         "replace_when_settled(draft, service, keep, (&[*task], cause));",
         "if PLANTED { draft.stop(task, cause) } else { replace_when_settled(draft, service, keep, (&[*task], cause)) }",
+    ),
+    bug(
+        "a run has more tasks at once than it may",
+        FILL,
+        "job.parallelism.saturating_sub(live)",
+        "(if PLANTED { job.parallelism + 1 } else { job.parallelism }).saturating_sub(live)",
+    ),
+    bug(
+        "a slot that has completed is done again",
+        FILL,
+        "!task.state.is_final() || has_completed(task)",
+        "!task.state.is_final() || !PLANTED && has_completed(task)",
+    ),
+    bug(
+        "a run begins beside what is left of another",
+        FILL,
+        "(!overlaps(&run.generation)).then(",
+        "(!PLANTED && !overlaps(&run.generation)).then(",
+    ),
+    bug(
+        "what was told to stop has completed its slot",
+        PROGRESS,
+        "task.state == TaskState::Completed && ended_by_itself(task)",
+        "task.state == TaskState::Completed && (PLANTED || ended_by_itself(task))",
+    ),
+    bug(
+        "a time that was dealt with begins another run",
+        DUE,
+        "runs.dealt_until = passed.last().copied().unwrap_or(runs.dealt_until);",
+        "if !PLANTED { runs.dealt_until = passed.last().copied().unwrap_or(runs.dealt_until); }",
+    ),
+    bug(
+        "a schedule that is suspended goes on",
+        DUE,
+        "if runs.is_suspended {",
+        "if !PLANTED && runs.is_suspended {",
+    ),
+    bug(
+        "a run has no deadline",
+        RUNS,
+        "(deadline_of(run)? <= now).then(",
+        "(!PLANTED && deadline_of(run)? <= now).then(",
+    ),
+    bug(
+        "a run that is over is remembered for ever",
+        FORGET,
+        "let kept = if is_known { REMEMBERED } else { 0 };",
+        "let kept = if is_known { REMEMBERED } else if PLANTED { usize::MAX } else { 0 };",
     ),
 ];

@@ -217,7 +217,7 @@ impl Play {
         for reply in done.replies {
             match reply {
                 Reply::Refused(refusal) => self.refuse(&refusal),
-                Reply::Noted | Reply::Accepted { .. } | Reply::Deployed(_) => {}
+                Reply::Noted | Reply::Accepted { .. } | Reply::Run { .. } | Reply::Deployed(_) => {}
             }
         }
         for change in &done.changes {

@@ -14,7 +14,7 @@ use crate::coordinator_core::cluster::{Change, Cluster};
 use crate::coordinator_core::{Step, invariant, step, view};
 
 use super::World;
-use super::specs;
+use super::{jobs, specs};
 
 /// More changes than one request, one report or the death of one machine makes here.
 const AT_ONCE: usize = 64;
@@ -44,6 +44,7 @@ impl World {
         self.check_kept(before);
         self.check_disruption(before);
         self.check_rollouts(before);
+        self.check_jobs(done);
         let (cluster, now) = (&self.coordinator.cluster, self.now);
         let (made, most) = (done.changes.len(), cluster.max_changes() + AT_ONCE);
         self.truth.expect(made <= most, || format!("a step makes {made} changes"));
@@ -190,6 +191,10 @@ impl World {
             let wanted = match service.target.spec.mode {
                 Mode::Replicated { replicas } => replicas as usize,
                 Mode::Global | Mode::Once => self.machines.len(),
+                Mode::Job(_) => match jobs::idle(service, self.now) {
+                    Some(idle) => return Some(idle),
+                    None => continue,
+                },
             };
             let serves =
                 |task: &&Arc<Task>| task.is_wanted() && task.state.serving_since().is_some();
@@ -210,13 +215,22 @@ impl World {
         for machine in self.machines.values() {
             let node = &machine.node.id;
             let mut wanted = BTreeMap::new();
-            for task in cluster.tasks_on(node).filter(|task| task.desired == DesiredState::Run) {
+            // Those of jobs come and go.
+            let stays = |task: &&Arc<Task>| {
+                task.desired == DesiredState::Run && !task.generation.spec.mode.runs_to_end()
+            };
+            for task in cluster.tasks_on(node).filter(stays) {
                 for spec in &task.generation.spec.task.containers {
                     wanted.insert((&task.id, &spec.name), specs::number_of(&spec.image));
                 }
             }
             for held in machine.engine.living() {
                 let shown = &held.shown;
+                let known = cluster.tasks().get(&shown.task);
+                let is_of_run = |task: &&Arc<Task>| task.generation.spec.mode.runs_to_end();
+                if known.filter(is_of_run).is_some_and(|task| task.desired == DesiredState::Run) {
+                    continue;
+                }
                 let image = wanted.remove(&(&shown.task, &shown.container));
                 let fits = image == Some(held.image) && shown.status == Status::Running;
                 let owner = shown.network_of.as_ref();

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::id::NodeId;
-use model::spec::Mode;
 use model::task::Task;
 use model::time::Timestamp;
 
@@ -18,6 +17,7 @@ use crate::coordinator_core::{step, view};
 use super::World;
 use super::agenda::{Down, Extent, ForAgent, Happening, Up};
 use super::flaw::Flaw;
+use super::jobs::Done;
 use super::specs;
 
 /// From what is heard until it is looked at.
@@ -245,6 +245,7 @@ impl World {
     pub(crate) fn wipe(&mut self) {
         self.crash_coordinator();
         self.coordinator.stored.clear();
+        self.truth.jobs = Done::default();
         self.coordinator.fence.incarnation += 1;
         self.coordinator.fence.epoch = 0;
     }
@@ -258,7 +259,7 @@ fn assignment(task: &Arc<Task>) -> Assignment {
         generation: task.generation.number,
         spec: Arc::new(task.generation.spec.task.clone()),
         desired: task.desired,
-        is_once: task.generation.spec.mode == Mode::Once,
+        is_once: task.generation.spec.mode.runs_to_end(),
     }
 }
 

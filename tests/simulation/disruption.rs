@@ -39,9 +39,11 @@ fn judge(cluster: &Cluster, service: &Service, task: &Task, cause: StopCause) ->
     let is_drain = match cause {
         StopCause::Drain | StopCause::Balance => true,
         StopCause::Update => false,
-        StopCause::Operator | StopCause::Duplicate | StopCause::Ended | StopCause::NodeDead => {
-            return None;
-        }
+        StopCause::Operator
+        | StopCause::Duplicate
+        | StopCause::Ended
+        | StopCause::NodeDead
+        | StopCause::RunOver => return None,
     };
     let node = task.node.as_ref().and_then(|node| cluster.nodes().get(node))?;
     if is_drain && task.generation.spec.mode == Mode::Global {
@@ -77,6 +79,7 @@ fn wanted(cluster: &Cluster, service: &Service) -> Vec<Slot> {
     match service.target.spec.mode {
         Mode::Replicated { replicas } => (1..=replicas).map(Slot::Replica).collect(),
         Mode::Once => vec![Slot::Replica(1)],
+        Mode::Job(_) => Vec::new(),
         Mode::Global => {
             let open = cluster.nodes().values();
             let open = open.filter(|node| node.availability == Availability::Active);

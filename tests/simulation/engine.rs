@@ -118,11 +118,17 @@ impl World {
         }
         let held = machine.engine.held.get(&container.id);
         let is_bad = held.is_some_and(|held| specs::is_bad(held.image));
-        if is_bad && launch.container.as_str() != "log" {
-            let after = self.chance.millis(200, 4_000);
-            let what = ForEngine::End { id: container.id.clone(), exit: exit(1, self.now + after) };
-            self.after(after, Happening::Engine { node: node.clone(), what });
-        }
+        let name = launch.container.as_str();
+        let (after, code) = if is_bad && name != "log" {
+            (self.chance.millis(200, 4_000), 1)
+        } else if specs::ends(name) {
+            let fails = self.chance.percent(self.odds.death);
+            (self.chance.millis(500, 25_000), i64::from(fails))
+        } else {
+            return;
+        };
+        let what = ForEngine::End { id: container.id.clone(), exit: exit(code, self.now + after) };
+        self.after(after, Happening::Engine { node: node.clone(), what });
     }
 
     /// A container ends by itself, or by somebody's hand.

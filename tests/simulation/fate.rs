@@ -8,7 +8,7 @@ use model::rollout::Steering;
 use model::task::Exit;
 
 use crate::agent_core::observed::Status;
-use crate::coordinator_core::event::Event;
+use crate::coordinator_core::event::{Event, JobOrder};
 
 use super::World;
 use super::agenda::{ForEngine, Happening};
@@ -123,7 +123,7 @@ impl World {
             return;
         }
         let service = self.some_service();
-        let event = match self.chance.below(15) {
+        let event = match self.chance.below(17) {
             0..=3 => {
                 self.images += 1;
                 let replicas = self.some_replicas();
@@ -134,8 +134,9 @@ impl World {
             6 => Event::Rollback { service, to: None },
             7 => Event::Remove(service),
             8 => Event::Restart(service),
-            12..=14 => Event::Steer { service, steering: self.some_steering() },
-            9 | 10 => {
+            9 | 10 => Event::Job { service: self.some_job(), order: self.some_order() },
+            13..=15 => Event::Steer { service, steering: self.some_steering() },
+            11 | 12 => {
                 let seconds = [0, 20, 120, 900][self.chance.below(4) as usize];
                 let (node, cause) = (self.some_node(), DrainCause::Operator);
                 Event::Drain { node, within: Duration::from_secs(seconds), cause }
@@ -306,7 +307,17 @@ impl World {
     }
 
     fn some_service(&mut self) -> ServiceId {
-        let name = SERVICES[self.chance.below(4) as usize];
+        let name = SERVICES[self.chance.below(6) as usize];
         name.parse().expect("each is PROJECT/SERVICE")
+    }
+
+    fn some_job(&mut self) -> ServiceId {
+        let name = SERVICES[4 + self.chance.below(2) as usize];
+        name.parse().expect("each is PROJECT/SERVICE")
+    }
+
+    fn some_order(&mut self) -> JobOrder {
+        let orders = [JobOrder::Run, JobOrder::Stop, JobOrder::Suspend, JobOrder::Resume];
+        orders[self.chance.below(4) as usize]
     }
 }

@@ -7,8 +7,10 @@ use model::budget::{Amount, Budget};
 use model::constraint::Constraint;
 use model::id::{ServiceId, ServiceName};
 use model::image::{Image, Pin};
+use model::job::{Completions, Job, Keep};
 use model::resources::Resources;
 use model::rollout::{Canary, Promotion, Tolerance};
+use model::schedule::{CatchUp, Overlap, Schedule, Zone};
 use model::spec::{
     ContainerSpec, Dependency, DependencyCondition, FailureAction, HealthCheck, Mode, Network,
     PortSpec, Probe, ProcessSpec, Protocol, RestartCondition, RestartPolicy, SecuritySpec,
@@ -17,8 +19,14 @@ use model::spec::{
 
 /// `shop/web` waits for `shop/db` and is probed by the agent; `shop/db` has a port of the host, so it stops first;
 /// `mail/front` is two containers with one network, checked by the engine, and
-/// shuns two machines; `ops/probe` runs on every node.
-pub(crate) const SERVICES: [&str; 4] = ["shop/web", "shop/db", "mail/front", "ops/probe"];
+/// shuns two machines; `ops/probe` runs on every node. `ops/import` is a job, and `ops/report` one with a schedule.
+pub(crate) const SERVICES: [&str; 6] =
+    ["shop/web", "shop/db", "mail/front", "ops/probe", "ops/import", "ops/report"];
+
+/// Says whether what runs in this container comes to its end.
+pub(crate) fn ends(container: &str) -> bool {
+    matches!(container, "import" | "report")
+}
 
 /// Every fifth image ends as soon as it is started.
 pub(crate) const fn is_bad(image: u32) -> bool {
@@ -62,6 +70,8 @@ pub(crate) fn spec_of(id: &ServiceId, image: u32, replicas: u32) -> ServiceSpec 
             log.after.push(Dependency { on, condition: DependencyCondition::Started });
             containers.push(log);
         }
+        "import" => mode = Mode::Job(import(image, replicas)),
+        "report" => mode = Mode::Job(report(image)),
         _ => mode = Mode::Global,
     }
     // Of four machines at least two are left, and what a machine does not say is no reason against it.
@@ -71,7 +81,11 @@ pub(crate) fn spec_of(id: &ServiceId, image: u32, replicas: u32) -> ServiceSpec 
         _ => Vec::new(),
     };
     let restart = RestartPolicy {
-        condition: RestartCondition::Any,
+        condition: if ends(id.name.as_str()) {
+            RestartCondition::Never
+        } else {
+            RestartCondition::Any
+        },
         max_attempts: (id.name.as_str() == "front").then_some(3),
         delay: Duration::from_secs(10),
     };
@@ -83,6 +97,7 @@ pub(crate) fn spec_of(id: &ServiceId, image: u32, replicas: u32) -> ServiceSpec 
         restart,
         restarts_asked: 0,
     };
+    let schedule = (id.name.as_str() == "report").then(|| schedule(image));
     ServiceSpec {
         id: id.clone(),
         mode,
@@ -91,6 +106,7 @@ pub(crate) fn spec_of(id: &ServiceId, image: u32, replicas: u32) -> ServiceSpec 
         after,
         budget: budget(id, image),
         strategy: strategy(id, image),
+        schedule,
     }
 }
 
@@ -107,6 +123,47 @@ fn gpus(name: &str, image: u32) -> u64 {
     match (name, image % 6) {
         ("db", 3) | ("web", 5) | ("log", 3) => 1,
         _ => 0,
+    }
+}
+
+/// Each generation has other terms, and all of them can be kept by good images.
+fn import(image: u32, replicas: u32) -> Job {
+    Job {
+        completions: Completions::Count(replicas.max(1)),
+        parallelism: 1 + image % 3,
+        retries: 1 + image % 3,
+        backoff: Duration::from_secs(5),
+        deadline: (image % 4 == 1).then(|| Duration::from_secs(120)),
+        keep: Keep { succeeded: 2, failed: 2 },
+    }
+}
+
+fn report(image: u32) -> Job {
+    let (once, everywhere) = (Completions::Count(1), Completions::EveryNode);
+    Job {
+        completions: if image.is_multiple_of(2) { once } else { everywhere },
+        parallelism: 2,
+        deadline: None,
+        ..import(image, 1)
+    }
+}
+
+/// Runs take longer than that now and then, so that they meet.
+fn schedule(image: u32) -> Schedule {
+    let within = Duration::from_secs(300);
+    Schedule {
+        recurrence: "@every 20s".parse().expect("it is written as Go has it"),
+        zone: Zone::utc(),
+        overlap: match image % 3 {
+            0 => Overlap::Forbid,
+            1 => Overlap::Allow,
+            _ => Overlap::Replace,
+        },
+        catch_up: match image % 4 {
+            0 | 2 => CatchUp::Last { within },
+            1 => CatchUp::All { within },
+            _ => CatchUp::None,
+        },
     }
 }
 

@@ -7,6 +7,7 @@ use model::budget::Amount;
 use model::id::Slot;
 use model::rollout::{Rollout, Stage};
 use model::service::{Service, ServicePhase};
+use model::spec::Mode;
 use model::task::{DesiredState, StopCause, Task};
 use model::time::Timestamp;
 
@@ -61,10 +62,7 @@ fn may_be_made(before: &Cluster, (service, rollout): (&Service, &Rollout), task:
         newest.is_some_and(|newest| newest.generation.template == service.target.template);
     let is_canary = match (&task.slot, service.target.spec.update.canary) {
         (Slot::Replica(number), Some(canary)) => {
-            let wanted = match service.target.spec.mode {
-                model::spec::Mode::Replicated { replicas } => replicas,
-                model::spec::Mode::Global | model::spec::Mode::Once => 1,
-            };
+            let wanted = replicas(service).unwrap_or(1);
             let most = match canary.slots {
                 Amount::Count(count) => count,
                 Amount::Percent(percent) => (wanted * u32::from(percent)).div_ceil(100),
@@ -73,7 +71,8 @@ fn may_be_made(before: &Cluster, (service, rollout): (&Service, &Rollout), task:
         }
         // Which nodes come first changes with the nodes.
         (Slot::Node(_), Some(_)) => true,
-        (Slot::Replica(_) | Slot::Node(_), None) => false,
+        (Slot::Replica(_) | Slot::Node(_), None)
+        | (Slot::RunReplica { .. } | Slot::RunNode { .. }, _) => false,
     };
     // Another task leaves its node: the one in its place is of the target as well.
     let moves = before.tasks_of(&service.id).any(|other| {
@@ -166,16 +165,10 @@ fn too_early(cluster: &Cluster, was: &Service, service: &Service) -> Option<Stri
                 Amount::Percent(_) => 1,
             }
         }
-        (ServicePhase::Rolling(_), ServicePhase::Steady) => match service.target.spec.mode {
-            model::spec::Mode::Replicated { replicas } => replicas,
-            model::spec::Mode::Global | model::spec::Mode::Once => return None,
-        },
+        (ServicePhase::Rolling(_), ServicePhase::Steady) => replicas(service)?,
         (_, _) => return None,
     };
-    let replicas = match service.target.spec.mode {
-        model::spec::Mode::Replicated { replicas } => replicas,
-        model::spec::Mode::Global | model::spec::Mode::Once => return None,
-    };
+    let replicas = replicas(service)?;
     let serves = |number: &u32| {
         cluster.tasks_of(&service.id).any(|task| {
             task.slot == Slot::Replica(*number)
@@ -185,4 +178,11 @@ fn too_early(cluster: &Cluster, was: &Service, service: &Service) -> Option<Stri
     };
     let missing = (1..=slots.min(replicas)).find(|number| !serves(number));
     missing.map(|slot| format!("{} moves on though slot {slot} does not serve", service.id))
+}
+
+fn replicas(service: &Service) -> Option<u32> {
+    match service.target.spec.mode {
+        Mode::Replicated { replicas } => Some(replicas),
+        Mode::Global | Mode::Once | Mode::Job(_) => None,
+    }
 }

@@ -14,6 +14,7 @@ use crate::agent_core::event::Report;
 use crate::coordinator_core::cluster::{Change, Cluster};
 
 use super::docker::Held;
+use super::jobs::Done;
 use super::machine::Machine;
 
 /// How long an agent keeps what nobody knows.
@@ -29,6 +30,8 @@ pub(crate) struct Truth {
     placed: BTreeMap<TaskId, NodeId>,
     /// Every task that ever was.
     known: BTreeSet<TaskId>,
+    /// What jobs have done in this store.
+    pub(crate) jobs: Done,
     /// Tasks of which a coordinator told a node that nobody knows them.
     pub(crate) disowned: BTreeSet<(NodeId, TaskId)>,
 }
@@ -46,6 +49,8 @@ impl Truth {
 
     /// Writes down what was committed on top of `before`.
     pub(crate) fn committed(&mut self, before: &Cluster, change: &Change) {
+        let wrong = self.jobs.committed(change);
+        wrong.into_iter().for_each(|wrong| self.accuse(wrong));
         let Change::PutTask(task) = change else { return };
         let id = &task.id;
         match before.tasks().get(id) {
@@ -140,7 +145,9 @@ impl Truth {
                 )
             });
             // Who may be started again without end has not done its work before it is told to stop.
-            let is_endless = !report.task.as_str().starts_with("mail.front.");
+            let may_end = ["mail.front.", "ops.import.", "ops.report."];
+            let id = report.task.as_str();
+            let is_endless = !may_end.iter().any(|service| id.starts_with(service));
             let is_done = report.state == TaskState::Completed;
             let was_told = !is_endless || self.tombstones.contains(&report.task);
             self.expect(!is_done || was_told, || format!("{} completed by itself", report.task));

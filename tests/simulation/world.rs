@@ -13,6 +13,7 @@ mod docker;
 mod engine;
 mod fate;
 pub(crate) mod flaw;
+mod jobs;
 mod machine;
 mod specs;
 mod steering;
@@ -27,7 +28,7 @@ use model::resources::Resources;
 use model::rollout::Steering;
 use model::time::Timestamp;
 
-use crate::coordinator_core::event::Event;
+use crate::coordinator_core::event::{Event, JobOrder};
 
 use self::agenda::{Agenda, Happening};
 use self::chance::Chance;
@@ -276,6 +277,8 @@ impl World {
             let steer = |service: &ServiceId| Event::Steer { service: service.clone(), steering };
             self.coordinator.inbox.extend(ids.iter().map(steer));
         }
+        let service = "ops/report".parse().expect("it is PROJECT/SERVICE");
+        self.coordinator.inbox.push(Event::Job { service, order: JobOrder::Resume });
         for node in self.machines.keys().cloned().collect::<Vec<_>>() {
             let availability = Availability::Active;
             self.coordinator.inbox.push(Event::SetAvailability { node, availability });

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::spec::{ContainerSpec, DependencyCondition};
-use model::task::{FailureKind, Health, TaskState};
+use model::task::{DesiredState, FailureKind, Health, StopCause, TaskState};
 use model::time::Timestamp;
 
 use crate::Order;
@@ -70,10 +70,11 @@ fn next(unit: &mut Unit, now: Timestamp) -> Option<Order> {
     Some(Order { task: unit.assignment.task.clone(), container, action })
 }
 
-/// Stops what lives, the last container first; then removes what nobody will ask for any more. What failed stays until
-/// the coordinator has forgotten it, so that its log can be read.
+/// Stops what lives, the last container first; then removes what nobody will ask for any more. What failed, or ran to its
+/// end, stays until the coordinator has forgotten it, so that its log can be read.
 fn wind_down(unit: &Unit, now: Timestamp) -> Option<(usize, Action)> {
-    let removes = unit.is_leaving || !unit.wants_to_run() && unit.state == TaskState::Completed;
+    let is_done = unit.state == TaskState::Completed && !has_run_to_its_end(unit);
+    let removes = unit.is_leaving || !unit.wants_to_run() && is_done;
     for (index, part) in unit.parts.iter().enumerate().rev() {
         if now < part.not_before {
             continue;
@@ -87,6 +88,11 @@ fn wind_down(unit: &Unit, now: Timestamp) -> Option<(usize, Action)> {
         }
     }
     None
+}
+
+fn has_run_to_its_end(unit: &Unit) -> bool {
+    let desired = unit.assignment.desired;
+    unit.assignment.is_once && desired == DesiredState::Stop { cause: StopCause::Ended }
 }
 
 fn stop(unit: &Unit, index: usize, container: &Container) -> Action {

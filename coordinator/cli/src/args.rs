@@ -58,6 +58,9 @@ pub(crate) enum Command {
     /// Services.
     #[command(subcommand)]
     Service(Service),
+    /// Jobs: their runs, and their schedules.
+    #[command(subcommand)]
+    Job(Job),
     /// Tasks.
     #[command(subcommand)]
     Task(Task),
@@ -187,6 +190,37 @@ pub(crate) enum Service {
     Inspect { service: String },
     /// Lists the generations of a service.
     History { service: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Job {
+    /// Lists jobs.
+    Ls,
+    /// Lists the runs of a job.
+    History { service: String },
+    /// Runs a job now, whatever its schedule says; exit code 3 when the run fails.
+    #[command(
+        after_help = "Examples:\n  wharf job run backup\n  wharf job run shop/backup --detach\n`wharf run` runs another command, once, in the image of any service."
+    )]
+    Run {
+        /// Which job.
+        service: String,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Ends what is in progress.
+    Stop(JobNamed),
+    /// Begins no more runs by the schedule, until it is resumed. What is in progress goes on.
+    Suspend(JobNamed),
+    /// Begins runs by the schedule again. What would have been due meanwhile is not caught up.
+    Resume(JobNamed),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobNamed {
+    /// Which jobs.
+    #[arg(required = true)]
+    pub(crate) services: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

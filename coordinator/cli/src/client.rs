@@ -106,12 +106,14 @@ pub(crate) fn unary<T>(message: T) -> Request<T> {
 }
 
 /// By service and slot; what is in a slot stays in its order.
-fn place(view: &wire::TaskView) -> Option<(String, String, u32, String)> {
+fn place(view: &wire::TaskView) -> Option<(String, String, u64, u32, String)> {
     use wire::slot::Kind;
     let task = view.task.as_ref()?;
-    let (replica, node) = match task.slot.as_ref()?.kind.as_ref()? {
-        Kind::Replica(number) => (*number, String::new()),
-        Kind::Node(node) => (0, node.clone()),
+    let (run, replica, node) = match task.slot.as_ref()?.kind.as_ref()? {
+        Kind::Replica(number) => (0, *number, String::new()),
+        Kind::Node(node) => (0, 0, node.clone()),
+        Kind::RunReplica(slot) => (slot.run, slot.number, String::new()),
+        Kind::RunNode(slot) => (slot.run, 0, slot.node.clone()),
     };
-    Some((task.project.clone(), task.service.clone(), replica, node))
+    Some((task.project.clone(), task.service.clone(), run, replica, node))
 }

@@ -7,6 +7,7 @@ mod deploy;
 mod drain;
 mod exec;
 mod explain;
+mod job;
 mod logs;
 mod once;
 mod rebalance;
@@ -36,6 +37,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Validate(arguments) => deploy::validate(&global, &arguments),
         Command::Ps(arguments) => show::tasks(&client()?, &global, &arguments).await,
         Command::Service(command) => show::service(&client()?, &global, command).await,
+        Command::Job(command) => job::job(&client()?, &global, command).await,
         Command::Task(command) => show::task(&client()?, &global, command).await,
         Command::Node(command) => show::node(&client()?, &global, command).await,
         Command::Logs(arguments) => logs::logs(&client()?, &arguments).await,

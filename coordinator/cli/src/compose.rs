@@ -18,6 +18,7 @@ mod extends;
 mod files;
 mod health;
 mod interpolate;
+mod job;
 mod join;
 mod keys;
 mod merge;

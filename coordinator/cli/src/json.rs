@@ -1,7 +1,11 @@
 //! What the coordinator says, as JSON with names that stay.
 
+mod job;
+
 use proto::wire;
 use serde_json::{Value, json};
+
+pub(crate) use job::{active_run, cause, past_run, verdict};
 
 use crate::output::instant;
 
@@ -53,7 +57,18 @@ pub(crate) fn slot(slot: Option<&wire::Slot>) -> String {
     match slot.and_then(|slot| slot.kind.as_ref()) {
         Some(wire::slot::Kind::Replica(number)) => number.to_string(),
         Some(wire::slot::Kind::Node(node)) => node.clone(),
+        Some(wire::slot::Kind::RunReplica(slot)) => slot.number.to_string(),
+        Some(wire::slot::Kind::RunNode(slot)) => slot.node.clone(),
         None => String::new(),
+    }
+}
+
+/// The run of a job that a slot belongs to.
+fn run(slot: Option<&wire::Slot>) -> Option<u64> {
+    match slot?.kind.as_ref()? {
+        wire::slot::Kind::RunReplica(slot) => Some(slot.run),
+        wire::slot::Kind::RunNode(slot) => Some(slot.run),
+        wire::slot::Kind::Replica(_) | wire::slot::Kind::Node(_) => None,
     }
 }
 
@@ -110,6 +125,8 @@ pub(crate) fn task(view: &wire::TaskView) -> Value {
         "project": task.project,
         "service": task.service,
         "slot": slot(task.slot.as_ref()),
+        "run": run(task.slot.as_ref()),
+        "ended_at": task.ended_at_ms.map(instant),
         "generation": task.generation.as_ref().map(|generation| generation.number),
         "node": task.node,
         "state": task_state(task.state.as_ref()),
@@ -172,6 +189,7 @@ pub(crate) fn service(view: &wire::ServiceView) -> Value {
         Some(wire::service_spec::Mode::Replicated(_)) => "replicated",
         Some(wire::service_spec::Mode::Global(_)) => "global",
         Some(wire::service_spec::Mode::Once(_)) => "once",
+        Some(wire::service_spec::Mode::Job(_)) => "job",
         None => "unknown",
     };
     json!({
@@ -188,6 +206,8 @@ pub(crate) fn service(view: &wire::ServiceView) -> Value {
         "stable": service.stable.as_ref().map(|stable| stable.number),
         "rollout": rollout(view),
         "notes": view.notes,
+        "job": job::job(view, &spec),
+        "schedule": job::schedule(&spec),
     })
 }
 

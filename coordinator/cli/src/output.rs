@@ -129,7 +129,16 @@ pub(crate) fn instant(millis: u64) -> Value {
 /// How long ago, in one number and one unit.
 pub(crate) fn age(millis: u64) -> String {
     let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
-    let seconds = now.saturating_sub(millis) / 1_000;
+    span(now.saturating_sub(millis) / 1_000)
+}
+
+/// In how long.
+pub(crate) fn ahead(millis: u64) -> String {
+    let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+    format!("in {}", span(millis.saturating_sub(now) / 1_000))
+}
+
+fn span(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds}s"),
         120..=7_199 => format!("{}m", seconds / 60),

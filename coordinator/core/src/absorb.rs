@@ -9,22 +9,25 @@ use std::time::Duration;
 use model::constraint::Constraint;
 use model::id::{NodeId, ServiceId};
 use model::image::Digest;
+use model::job::Runs;
 use model::node::{Availability, DRAIN_LIMIT, Drain, DrainCause, DrainPhase, Node};
 use model::rollout::Rollout;
 use model::service::{Generation, HISTORY_LIMIT, Origin, Past, Service, ServicePhase, Verdict};
 use model::spec::{Mode, ServiceSpec};
 use model::task::{DesiredState, StopCause, Task, TaskState};
+use model::time::Timestamp;
 
 use crate::cluster::{Change, Sighting};
 use crate::draft::Draft;
 use crate::event::{EngineState, Event, Refusal, Reply, Report};
-use crate::plan::leaving;
+use crate::plan::{job, leaving};
 use crate::request::{self, check_replicas, check_stays};
 
 pub(crate) fn absorb(draft: &mut Draft<'_>, event: &Event) -> Reply {
     let heard = match event {
         Event::Deploy { specs, remove: gone } => deploy(draft, specs, gone),
         Event::Restart(service) => restart(draft, service),
+        Event::Job { service, order } => job::order::take(draft, service, *order),
         Event::Scale { service, replicas } => scale(draft, service, *replicas),
         Event::Rollback { service, to } => roll_back(draft, service, *to),
         Event::Steer { service, steering } => steering::steer(draft, service, *steering),
@@ -123,6 +126,7 @@ fn create(draft: &mut Draft<'_>, spec: &ServiceSpec) -> u64 {
         stable: None,
         history: Vec::new(),
         phase: ServicePhase::Rolling(Rollout::new(draft.now)),
+        runs: first_runs(spec, draft.now),
     };
     draft.put_service(service);
     1
@@ -150,15 +154,39 @@ fn leave(
     let known = [Some(&service.target), service.stable.as_ref()].into_iter().flatten().chain(past);
     let same = known.into_iter().find(|known| known.spec.task == spec.task);
     let template = same.map_or(number, |same| same.template);
+    let runs = runs_under(service, &spec, draft.now);
     let generation = Generation { number, template, origin, accepted_at: draft.now, spec };
     let rollout = steering::begin(service, &generation, draft.now);
     draft.put_service(Service {
+        runs,
         target: Arc::new(generation),
         history: remember(service, verdict),
         phase: ServicePhase::Rolling(rollout),
         ..service.clone()
     });
     number
+}
+
+/// The runs of a service that gets another spec. What was due by another schedule is not caught up, and what is no job any
+/// more has no runs.
+fn runs_under(service: &Service, spec: &ServiceSpec, now: Timestamp) -> Runs {
+    let runs = service.runs.clone();
+    match spec.mode {
+        Mode::Job(_) if spec.schedule == service.target.spec.schedule => runs,
+        Mode::Job(_) => {
+            let (last, active, past) = (runs.last, runs.active, runs.past);
+            Runs { last, active, past, ..first_runs(spec, now) }
+        }
+        Mode::Replicated { .. } | Mode::Global | Mode::Once => {
+            Runs { last: runs.last, ..Runs::default() }
+        }
+    }
+}
+
+/// A new schedule is dealt with from now on.
+fn first_runs(spec: &ServiceSpec, now: Timestamp) -> Runs {
+    let dealt_until = spec.schedule.as_ref().map(|_| now).unwrap_or_default();
+    Runs { dealt_until, ..Runs::default() }
 }
 
 /// The history with the target that is being left behind.
@@ -189,7 +217,7 @@ fn scale(draft: &mut Draft<'_>, id: &ServiceId, replicas: u32) -> Result<Reply, 
             let spec = ServiceSpec { mode, ..service.target.spec.clone() };
             Ok(Reply::Accepted { generation: target(draft, &service, spec, Origin::Scaled) })
         }
-        Mode::Global | Mode::Once => Err(Refusal::NotReplicated(id.clone())),
+        Mode::Global | Mode::Once | Mode::Job(_) => Err(Refusal::NotReplicated(id.clone())),
     }
 }
 
@@ -368,6 +396,7 @@ fn report(draft: &mut Draft<'_>, node: &NodeId, reports: &[Report]) -> Reply {
             restarts: task.restarts.max(report.restarts),
             note: report.note.clone(),
             containers: report.containers.clone(),
+            ended_at: report.state.is_final().then_some(draft.now),
             ..(*task).clone()
         };
         if seen != *task {
@@ -389,7 +418,7 @@ fn observe(draft: &mut Draft<'_>, task: Task) {
 }
 
 /// What waits for this service may go on.
-fn touch_dependents(draft: &mut Draft<'_>, id: &ServiceId) {
+pub(crate) fn touch_dependents(draft: &mut Draft<'_>, id: &ServiceId) {
     let dependents: Vec<ServiceId> = draft.cluster.dependents(id).cloned().collect();
     dependents.iter().for_each(|dependent| draft.touch(dependent));
 }

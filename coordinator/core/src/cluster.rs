@@ -16,6 +16,7 @@ use std::time::Duration;
 use model::constraint::Constraint;
 use model::id::{NodeId, ServiceId, Slot, TaskId};
 use model::image::Digest;
+use model::job::{Completions, Job};
 use model::node::{Availability, Node};
 use model::resources::Resources;
 use model::service::Service;
@@ -105,6 +106,17 @@ fn is_booked_alike(before: &Task, after: &Task) -> bool {
         && before.state.is_final() == after.state.is_final()
         && before.is_missed() == after.is_missed()
         && Arc::ptr_eq(&before.generation, &after.generation)
+}
+
+/// Says whether the service has a place on each node, for itself or for a run of it.
+fn has_places_on_nodes(service: &Service) -> bool {
+    let modes = service.runs.active.iter().map(|run| run.generation.spec.mode);
+    modes.chain([service.target.spec.mode]).any(|mode| match mode {
+        Mode::Global | Mode::Job(Job { completions: Completions::EveryNode, .. }) => true,
+        Mode::Replicated { .. }
+        | Mode::Once
+        | Mode::Job(Job { completions: Completions::Count(_), .. }) => false,
+    })
 }
 
 /// What the service waits for.
@@ -208,7 +220,7 @@ impl Cluster {
                 for id in waits_for(service) {
                     self.dependents.entry(id).or_default().insert(service.id.clone());
                 }
-                if service.target.spec.mode == Mode::Global {
+                if has_places_on_nodes(service) {
                     self.globals.insert(service.id.clone());
                 } else {
                     self.globals.remove(&service.id);
@@ -480,6 +492,15 @@ impl Cluster {
     ) -> impl Iterator<Item = (&Slot, &[Arc<Task>])> {
         let slots = self.slots.get(service).into_iter().flatten();
         slots.map(|(slot, tasks)| (slot, tasks.as_slice()))
+    }
+
+    /// The same of one run of a job.
+    pub(crate) fn slots_of_run(
+        &self,
+        service: &ServiceId,
+        run: u64,
+    ) -> impl Iterator<Item = (&Slot, &[Arc<Task>])> {
+        self.slots_of(service).filter(move |(slot, _)| slot.run() == Some(run))
     }
 
     /// The tasks of one slot, oldest first.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use model::id::{NodeId, ServiceId, Slot, TaskId};
 use model::image::Image;
 use model::service::{Service, ServicePhase};
+use model::spec::Mode;
 use model::task::{DesiredState, StopCause, Task, TaskState};
 use model::time::Timestamp;
 
@@ -85,9 +86,13 @@ impl<'a> Draft<'a> {
         self.wake(service, self.now);
     }
 
-    /// Plans one slot of the service in this step. While it is rolled out each slot has to do with every other.
+    /// Plans one slot of the service in this step. While it is rolled out, and in a job, each slot has to do with every
+    /// other.
     pub(crate) fn touch_slot(&mut self, id: &ServiceId, slot: &Slot) {
-        let is_steady = |service: &Arc<Service>| service.phase == ServicePhase::Steady;
+        let is_steady = |service: &Arc<Service>| {
+            let is_job = matches!(service.target.spec.mode, Mode::Job(_));
+            service.phase == ServicePhase::Steady && !is_job
+        };
         self.touch_withheld(id);
         if self.cluster.services().get(id).is_some_and(is_steady) {
             self.cluster.touched.entry(id.clone()).or_default().insert(slot.clone());

@@ -23,6 +23,13 @@ pub enum Event {
     },
     /// An operator wants new tasks of the same spec.
     Restart(ServiceId),
+    /// An operator wants something of a job.
+    Job {
+        /// Of which service.
+        service: ServiceId,
+        /// What.
+        order: JobOrder,
+    },
     /// An operator wants so many replicas.
     Scale {
         /// Of which service.
@@ -93,6 +100,19 @@ pub enum Event {
     Died(NodeId),
 }
 
+/// What an operator wants of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobOrder {
+    /// A run now.
+    Run,
+    /// An end of what is in progress.
+    Stop,
+    /// No more runs by its schedule.
+    Suspend,
+    /// Runs by its schedule again.
+    Resume,
+}
+
 /// What an agent sees of one task.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -127,6 +147,11 @@ pub enum Reply {
         /// Its number.
         generation: u64,
     },
+    /// The newest run of the job.
+    Run {
+        /// Its number.
+        number: u64,
+    },
     /// The generation that now is the target of each service, in the order of the request.
     Deployed(Vec<(ServiceId, u64)>),
     /// Nothing was changed.
@@ -144,6 +169,14 @@ pub enum Refusal {
     NotReplicated(ServiceId),
     /// More than [`model::spec::REPLICAS_LIMIT`].
     TooManyReplicas(u32),
+    /// Only a job has runs.
+    NotJob(ServiceId),
+    /// Only a job with a schedule can be suspended.
+    NoSchedule(ServiceId),
+    /// The job has a run in progress, and they may not overlap.
+    RunInProgress(ServiceId, u64),
+    /// The job has no run in progress.
+    NoRun(ServiceId),
     /// There is no earlier healthy generation to go back to.
     NothingToRollBackTo(ServiceId),
     /// The generation is not remembered.
@@ -188,6 +221,12 @@ impl fmt::Display for Refusal {
                     model::spec::REPLICAS_LIMIT
                 )
             }
+            Self::NotJob(id) => write!(f, "{id} is not a job, and has no runs"),
+            Self::NoSchedule(id) => write!(f, "{id} has no schedule to suspend or resume"),
+            Self::RunInProgress(id, number) => {
+                write!(f, "{id} has run {number} in progress: wait for it, or stop it first")
+            }
+            Self::NoRun(id) => write!(f, "{id} has no run in progress"),
             Self::NothingToRollBackTo(id) => {
                 write!(f, "{id} has no earlier generation that was healthy")
             }

@@ -9,7 +9,7 @@ mod remedy;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::id::{NodeId, Slot};
+use model::id::NodeId;
 use model::node::{Availability, Node};
 use model::resources::Resources;
 use model::task::Task;
@@ -62,16 +62,16 @@ struct Answer<'a> {
 pub fn account(cluster: &Cluster, task: &Task, now: Timestamp) -> Account {
     let counts = Counts::beside(cluster, task);
     let is_asked = |(node, _): &(&Arc<Node>, _)| {
-        let is_meant = !matches!(&task.slot, Slot::Node(own) if *own != node.id);
+        let is_meant = task.slot.node().is_none_or(|own| *own == node.id);
         is_meant && node.availability != Availability::Dead
     };
     let seats = cluster.nodes_with_ledgers().filter(is_asked);
     let answers: Vec<Answer<'_>> =
         seats.map(|(node, ledger)| answer(cluster, (task, counts), (node, ledger), now)).collect();
     let takers = answers.iter().filter(|answer| answer.refusals.is_empty()).count();
-    let growth = match task.slot {
-        Slot::Replica(_) if takers == 0 => growth::kinds(cluster, task),
-        Slot::Replica(_) | Slot::Node(_) => Vec::new(),
+    let growth = match task.slot.node() {
+        None if takers == 0 => growth::kinds(cluster, task),
+        None | Some(_) => Vec::new(),
     };
     Account {
         nodes: answers.len(),

@@ -148,7 +148,7 @@ impl World {
         self.fetches = done.fetches;
         let refused = |reply| match reply {
             Reply::Refused(refusal) => Some(refusal),
-            Reply::Noted | Reply::Accepted { .. } | Reply::Deployed(_) => None,
+            Reply::Noted | Reply::Accepted { .. } | Reply::Run { .. } | Reply::Deployed(_) => None,
         };
         done.replies.into_iter().find_map(refused).map_or(Ok(()), Err)
     }

@@ -1,5 +1,7 @@
 //! What must hold after every step: one list for unit tests, simulation and production.
 
+mod job;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -22,6 +24,7 @@ pub fn check(cluster: &Cluster) -> Vec<String> {
     placed_means_not_pending(cluster, &mut broken);
     drains_close_their_nodes(cluster, &mut broken);
     demand_adds_up(cluster, &mut broken);
+    job::check(cluster, &mut broken);
     broken
 }
 

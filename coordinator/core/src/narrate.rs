@@ -1,9 +1,11 @@
 //! What a change means to an operator, in a sentence.
 
 use model::id::{NodeId, ServiceId, TaskId};
+use model::job::RunCause;
 use model::node::{Availability, Drain, DrainPhase, Node};
 use model::rollout::{Canary, Promotion, Rollout, Stage};
 use model::service::{Origin, Service, ServicePhase};
+use model::spec::Mode;
 use model::task::{DesiredState, Health, StopCause, Task, TaskState};
 
 use crate::cluster::{Change, Cluster};
@@ -74,6 +76,9 @@ fn service_news(before: Option<&Service>, service: &Service) -> Option<String> {
             }
         });
     }
+    if let (Some(before), Mode::Job(_)) = (before, service.target.spec.mode) {
+        return job_news(before, service);
+    }
     if before.is_some_and(|before| before.phase == service.phase) {
         return None;
     }
@@ -134,6 +139,32 @@ fn holding(canary: Canary, service: &Service) -> String {
     }
 }
 
+fn job_news(before: &Service, service: &Service) -> Option<String> {
+    let (was, is) = (&before.runs, &service.runs);
+    let over = is.past.iter().filter(|run| !was.remembers(run.number)).map(|run| {
+        let seconds = run.ended_at.since(run.started_at).as_secs();
+        format!("run {} {} ({seconds} s)", run.number, run.verdict)
+    });
+    let begun = is.active.iter().filter(|run| run.number > was.last).map(|run| match run.cause {
+        RunCause::Deployed => format!("run {} begins", run.number),
+        RunCause::Asked => format!("run {} begins: an operator asked for it", run.number),
+        RunCause::Due(at) => format!("run {} begins: it was due at {at}", run.number),
+    });
+    let mut news: Vec<String> = over.chain(begun).collect();
+    if is.skipped > was.skipped {
+        let count = is.skipped - was.skipped;
+        news.push(format!("{count} of the times of its schedule had no run"));
+    }
+    if is.is_suspended != was.is_suspended {
+        let now = if is.is_suspended { "suspended" } else { "resumed" };
+        news.push(format!("its schedule is {now}"));
+    }
+    if service.phase == ServicePhase::Removing && before.phase != service.phase {
+        news.push("is being removed".to_owned());
+    }
+    (!news.is_empty()).then(|| news.join("; "))
+}
+
 fn task_news(before: Option<&Task>, task: &Task) -> Option<String> {
     let same_state = before.is_some_and(|before| before.state == task.state);
     if same_state {
@@ -141,7 +172,10 @@ fn task_news(before: Option<&Task>, task: &Task) -> Option<String> {
         let is_moving = before.is_some_and(|before| before.moving_since != task.moving_since);
         let is_restarted = before.is_some_and(|before| before.restarts < task.restarts);
         return match task.desired {
-            DesiredState::Stop { cause } if was_told => Some(format!("is to stop: {}", why(cause))),
+            // What has ended by itself gets its tombstone, and that is no news.
+            DesiredState::Stop { cause } if was_told && !task.state.is_final() => {
+                Some(format!("is to stop: {}", why(cause)))
+            }
             DesiredState::Run if is_moving => Some(match task.moving_since {
                 Some(_) => "is to move to where its service is spread better".to_owned(),
                 None => "stays where it is after all".to_owned(),
@@ -184,6 +218,7 @@ const fn why(cause: StopCause) -> &'static str {
         StopCause::Duplicate => "another task fills its slot",
         StopCause::Ended => "it is over",
         StopCause::NodeDead => "its node is gone, or was silent for too long",
+        StopCause::RunOver => "its run is over",
     }
 }
 

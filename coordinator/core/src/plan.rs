@@ -7,6 +7,7 @@ mod collect;
 pub(crate) mod depend;
 mod drain;
 pub(crate) mod fetch;
+pub(crate) mod job;
 pub(crate) mod leaving;
 mod liveness;
 pub(crate) mod place;
@@ -83,8 +84,12 @@ pub(crate) fn plan(draft: &mut Draft<'_>) {
                 scope.put_off(draft, service);
                 continue;
             }
-            rollout::pass(draft, service);
-            reconcile::pass(draft, service, scope);
+            if let Some(service) = job::find(draft.cluster, service) {
+                job::pass(draft, &service);
+            } else {
+                rollout::pass(draft, service);
+                reconcile::pass(draft, service, scope);
+            }
             place::pass(draft, service, scope);
             collect::pass(draft, service, scope);
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use model::id::{NodeId, ServiceId, Slot, TaskId};
 use model::image::Image;
+use model::job::Completions;
 use model::node::{Availability, DrainPhase, Node};
 use model::service::{Service, ServicePhase};
 use model::task::Task;
@@ -14,7 +15,7 @@ use crate::event::EngineState;
 use crate::plan::budget::Purpose;
 use crate::plan::place::{self, filter};
 use crate::plan::slot::{self, Progress};
-use crate::plan::{budget, depend, fetch, leaving, rollout};
+use crate::plan::{budget, depend, fetch, job, leaving, rollout};
 
 pub use crate::cluster::Packing;
 pub use crate::plan::budget::Short;
@@ -141,6 +142,69 @@ pub struct ServiceProgress {
 /// Says how far a service is.
 #[must_use]
 pub fn service_progress(cluster: &Cluster, service: &Service, now: Timestamp) -> ServiceProgress {
+    let progress = slots_progress(cluster, service, now);
+    match job_progress(cluster, service) {
+        None => progress,
+        Some(job) => ServiceProgress {
+            desired: job.wanted as usize,
+            updated: job.completed as usize,
+            waits_for: progress.waits_for.or(job.waits_for),
+            ..progress
+        },
+    }
+}
+
+/// How far the newest run of a job is, or was, and when the next one is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobProgress {
+    /// Slots that completed.
+    pub completed: u32,
+    /// Slots that have to.
+    pub wanted: u32,
+    /// When its schedule begins the next run, if it has one that is not suspended.
+    pub next_at: Option<Timestamp>,
+    /// What the run waits for, if it waits for another.
+    pub waits_for: Option<String>,
+}
+
+/// Says how far a job is, if the service is one.
+#[must_use]
+pub fn job_progress(cluster: &Cluster, service: &Service) -> Option<JobProgress> {
+    let job = job::terms(service.target.spec.mode)?;
+    let usual = match job.completions {
+        Completions::Count(count) => count,
+        Completions::EveryNode => 0,
+    };
+    let newest = service.runs.past.last().map(|run| (run.completed, run.completed.max(usual)));
+    let active = service.runs.active.last().map(|run| {
+        let tally = job::progress::tally(cluster, &service.id, run);
+        (tally.completed, tally.wanted)
+    });
+    let (completed, wanted) = active.or(newest).unwrap_or((0, usual));
+    let schedule = service.target.spec.schedule.as_ref().filter(|_| !service.runs.is_suspended);
+    let next_at = schedule.and_then(|schedule| schedule.next(service.runs.dealt_until));
+    let waits_for = service.runs.active.first().and_then(|run| {
+        let held_by = job::held_by(cluster, service, run)?;
+        Some(format!("{held_by} to end, before run {} begins", run.number))
+    });
+    Some(JobProgress { completed, wanted, next_at, waits_for })
+}
+
+/// The tasks of a run of which nobody knows whether they still run.
+pub fn silent_tasks_of_run<'a>(
+    cluster: &'a Cluster,
+    (service, run): (&'a Service, u64),
+    now: Timestamp,
+) -> impl Iterator<Item = &'a Arc<Task>> {
+    let slots = cluster.slots_of_run(&service.id, run);
+    let live = slots.flat_map(|(_, tasks)| tasks).filter(|task| !task.state.is_final());
+    live.filter(move |task| {
+        let node = task.node.as_ref().and_then(|node| cluster.nodes().get(node));
+        node.is_some_and(|node| !cluster.is_heard(node, now))
+    })
+}
+
+fn slots_progress(cluster: &Cluster, service: &Service, now: Timestamp) -> ServiceProgress {
     let wanted = slot::wanted(cluster, service);
     let is_done = |wanted: &&Slot| {
         slot::progress(cluster.tasks_in(&service.id, wanted), service, now) == Progress::Done

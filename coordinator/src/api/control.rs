@@ -15,7 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::Shared;
-use crate::api::{accepted, deploy, drain, explain, relay, views};
+use crate::api::{accepted, deploy, drain, explain, job, relay, views};
 use crate::published::Happened;
 
 /// Answers that wait for a slow reader.
@@ -80,6 +80,13 @@ impl wire::control_server::Control for Control {
             .map_err(|invalid| Status::invalid_argument(invalid.to_string()))?;
         let service = service_id(request.service)?;
         self.change(Event::Steer { service, steering }).await
+    }
+
+    async fn job(
+        &self,
+        request: Request<wire::JobRequest>,
+    ) -> Result<Response<wire::JobResponse>, Status> {
+        job::take(&self.shared, request.into_inner()).await.map(Response::new)
     }
 
     async fn remove(
@@ -191,7 +198,7 @@ impl Control {
             Reply::Accepted { generation } => {
                 Ok(Response::new(wire::Accepted { generation, planned: None }))
             }
-            reply @ (Reply::Noted | Reply::Deployed(_) | Reply::Refused(_)) => {
+            reply @ (Reply::Noted | Reply::Run { .. } | Reply::Deployed(_) | Reply::Refused(_)) => {
                 Err(Status::internal(format!("an answer that does not belong here: {reply:?}")))
             }
         }

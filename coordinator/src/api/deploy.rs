@@ -42,7 +42,9 @@ pub(crate) async fn deploy(
         let event = Event::Deploy { specs, remove };
         let numbers = match accepted(shared.door.ask(event).await)? {
             Reply::Deployed(numbers) => numbers,
-            Reply::Noted | Reply::Accepted { .. } | Reply::Refused(_) => Vec::new(),
+            Reply::Noted | Reply::Accepted { .. } | Reply::Run { .. } | Reply::Refused(_) => {
+                Vec::new()
+            }
         };
         for (service, (_, number)) in services.iter_mut().zip(numbers) {
             service.generation = number;

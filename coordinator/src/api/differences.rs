@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use model::job::{Completions, Job};
 use model::resources::Resources;
 use model::rollout::Tolerance;
 use model::spec::{ContainerSpec, Mode, ServiceSpec, UpdatePolicy};
@@ -18,6 +19,7 @@ pub(crate) fn between(old: &ServiceSpec, new: &ServiceSpec) -> Vec<String> {
     touched(&mut lines, "depends_on", &old.after, &new.after);
     changed(&mut lines, "x-wharf", (&old.budget, &new.budget), ToString::to_string);
     changed(&mut lines, "x-wharf.strategy", (&old.strategy, &new.strategy), ToString::to_string);
+    changed(&mut lines, "x-wharf.schedule", (&old.schedule, &new.schedule), or_none);
     let (before, after) = (&old.task, &new.task);
     touched(&mut lines, "networks", &before.network, &after.network);
     touched(&mut lines, "deploy.placement.constraints", &before.constraints, &after.constraints);
@@ -60,7 +62,22 @@ fn mode(mode: &Mode) -> String {
         Mode::Replicated { replicas } => format!("{replicas} replicas"),
         Mode::Global => "global".to_owned(),
         Mode::Once => "once".to_owned(),
+        Mode::Job(job) => terms(job),
     }
+}
+
+fn terms(job: &Job) -> String {
+    let Job { completions, parallelism, retries, backoff, deadline, .. } = job;
+    let of = match completions {
+        Completions::Count(count) => format!("a job of {count}"),
+        Completions::EveryNode => "a job on each node".to_owned(),
+    };
+    let deadline = deadline.map(|deadline| format!(", deadline {} s", deadline.as_secs()));
+    format!(
+        "{of}, {parallelism} at once, {retries} retries after {} s{}",
+        backoff.as_secs(),
+        deadline.unwrap_or_default()
+    )
 }
 
 fn containers(lines: &mut Vec<String>, name: &str, old: &ContainerSpec, new: &ContainerSpec) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use coordinator_core::cluster::Cluster;
 use coordinator_core::explain::{self, Account, Headroom};
 use coordinator_core::view::{self, NodeVerdict, Packing};
-use model::id::{NodeId, Slot};
+use model::id::NodeId;
 use model::service::{Service, ServicePhase};
 use model::spec::Strategy;
 use model::task::{DesiredState, Task, TaskState};
@@ -17,8 +17,8 @@ use tonic::Status;
 
 use crate::Shared;
 use crate::api::control::service_id;
-use crate::api::rollout;
 use crate::api::views::count;
+use crate::api::{job, rollout};
 use crate::published::State;
 
 /// So many tasks of a service are told of one by one: more than anybody reads.
@@ -59,6 +59,11 @@ fn explain_service(state: &State, service: &Service, now: Timestamp) -> wire::Ex
     let progress = view::service_progress(&state.cluster, service, now);
     let number = service.target.number;
     let summary = match &service.phase {
+        ServicePhase::Steady | ServicePhase::Rolling { .. }
+            if job::view(&state.cluster, service).is_some() =>
+        {
+            job::summary(&state.cluster, service)
+        }
         ServicePhase::Steady if progress.serving >= progress.desired => {
             format!(
                 "{} is steady: generation {number} runs in all {} slots",
@@ -79,6 +84,7 @@ fn explain_service(state: &State, service: &Service, now: Timestamp) -> wire::Ex
         progress.waits_for.into_iter().map(|on| format!("waits for {on}")).collect();
     details.extend(rollout::note(service, now));
     details.extend(explain::headroom(&state.cluster, service, now).map(room));
+    details.extend(job::notes(&state.cluster, service, now));
     let tasks: Vec<&Arc<Task>> = state.cluster.tasks_of(&service.id).collect();
     details.extend(tasks.iter().take(TASKS).map(|task| sentence(state, task)));
     if let Some(more) = tasks.len().checked_sub(TASKS).filter(|more| *more > 0) {
@@ -119,11 +125,7 @@ fn waits(task: &Task) -> bool {
 fn waiting(cluster: &Cluster, tasks: &[&Arc<Task>], now: Timestamp) -> Vec<wire::Waiting> {
     let mut groups: BTreeMap<(u64, Option<&NodeId>), Vec<&Arc<Task>>> = BTreeMap::new();
     for task in tasks.iter().filter(|task| waits(task)) {
-        let own = match &task.slot {
-            Slot::Replica(_) => None,
-            Slot::Node(node) => Some(node),
-        };
-        groups.entry((task.generation.number, own)).or_default().push(task);
+        groups.entry((task.generation.number, task.slot.node())).or_default().push(task);
     }
     let groups = groups.into_values().take(GROUPS);
     let told = groups.filter_map(|group| {

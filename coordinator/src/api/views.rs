@@ -16,7 +16,7 @@ use proto::wire;
 
 use tonic::Status;
 
-use super::{pages, rollout};
+use super::{job, pages, rollout};
 use crate::Shared;
 use crate::published::State;
 
@@ -39,10 +39,13 @@ pub(crate) fn service(state: &State, service: &Service, now: Timestamp) -> wire:
     if let ServicePhase::Halted { reason, .. } = &service.phase {
         notes.push(reason.clone());
     }
+    notes.extend(job::notes(&state.cluster, service, now));
     let tasks = state.cluster.tasks_of(&service.id);
     notes.extend(tasks.filter_map(|task| note(state, task)).take(20));
     let mut shown = service_to_wire(service);
     let past = shown.history.iter_mut().filter_map(|past| past.generation.as_mut());
+    let runs = shown.runs.iter_mut().flat_map(|runs| &mut runs.active);
+    let past = past.chain(runs.filter_map(|run| run.generation.as_mut()));
     shown.target.iter_mut().chain(&mut shown.stable).chain(past).for_each(leave_out_files);
     wire::ServiceView {
         service: Some(shown),
@@ -51,6 +54,7 @@ pub(crate) fn service(state: &State, service: &Service, now: Timestamp) -> wire:
         updated: count(progress.updated),
         notes,
         rollout: rollout::view(&state.cluster, service, now),
+        job: job::view(&state.cluster, service),
     }
 }
 

@@ -17,6 +17,7 @@ use proto::wire;
 use proto::wire::flight_entry::Entry;
 use proto::wire::flight_event::Event as Wire;
 
+use crate::job_order::{job_order_from_wire, job_order_to_wire};
 use crate::store::Identity;
 use crate::store::record::to_record;
 
@@ -91,6 +92,10 @@ fn to_wire(event: &Event, now: Timestamp) -> Wire {
             remove: remove.iter().map(service_to_wire).collect(),
         }),
         Event::Restart(service) => Wire::Restart(service_to_wire(service)),
+        Event::Job { service, order } => Wire::Job(wire::FlightJob {
+            service: Some(service_to_wire(service)),
+            order: job_order_to_wire(*order).into(),
+        }),
         Event::Scale { service, replicas } => Wire::Scale(wire::FlightScale {
             service: Some(service_to_wire(service)),
             replicas: *replicas,
@@ -159,6 +164,10 @@ pub(super) fn from_wire(from: &wire::FlightEvent) -> anyhow::Result<Event> {
             remove: deploy.remove.iter().map(service_from_wire).collect::<anyhow::Result<_>>()?,
         },
         Wire::Restart(service) => Event::Restart(service_from_wire(service)?),
+        Wire::Job(job) => {
+            let order = job_order_from_wire(job.order()).context("nothing is asked of a job")?;
+            Event::Job { service: named(&job.service)?, order }
+        }
         Wire::Scale(scale) => {
             Event::Scale { service: named(&scale.service)?, replicas: scale.replicas }
         }
@@ -211,4 +220,21 @@ fn report_from_wire(from: &wire::TaskReport) -> anyhow::Result<Report> {
         note: from.note.clone(),
         containers: containers_from_wire(&from.containers)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use coordinator_core::event::JobOrder;
+
+    use super::*;
+
+    #[test]
+    fn what_is_asked_of_a_job_is_read_as_it_was_written() {
+        for order in [JobOrder::Run, JobOrder::Stop, JobOrder::Suspend, JobOrder::Resume] {
+            let event = Event::Job { service: "shop/import".parse().unwrap(), order };
+            let written = wire::FlightEvent { event: Some(to_wire(&event, Timestamp::default())) };
+            let read = from_wire(&written).unwrap();
+            assert_eq!(format!("{read:?}"), format!("{event:?}"));
+        }
+    }
 }

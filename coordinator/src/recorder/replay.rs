@@ -120,7 +120,7 @@ fn tell(
     for (event, reply) in events.iter().zip(&done.replies) {
         match reply {
             Reply::Refused(why) => writeln!(out, "  heard    {}: refused, {why}", brief(event))?,
-            Reply::Noted | Reply::Accepted { .. } | Reply::Deployed(_) => {
+            Reply::Noted | Reply::Accepted { .. } | Reply::Run { .. } | Reply::Deployed(_) => {
                 writeln!(out, "  heard    {}", brief(event))?;
             }
         }
@@ -151,6 +151,7 @@ fn brief(event: &Event) -> String {
             format!("deploy {}", put.chain(gone).collect::<Vec<_>>().join(", "))
         }
         Event::Restart(service) => format!("restart {service}"),
+        Event::Job { service, order } => format!("{order:?} job {service}").to_lowercase(),
         Event::Scale { service, replicas } => format!("scale {service} to {replicas}"),
         Event::Rollback { service, to: Some(to) } => format!("roll {service} back to {to}"),
         Event::Rollback { service, to: None } => format!("roll {service} back"),

@@ -300,13 +300,47 @@ impl fmt::Debug for ServiceId {
     }
 }
 
-/// The n-th place of a replicated service, or a node's place of a global one.
+/// The n-th place of a replicated service, or a node's place of a global one; of a job each run has its own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Slot {
     /// Counted from 1.
     Replica(u32),
     /// One place on each node that the service may use.
     Node(NodeId),
+    /// The n-th place of a run, counted from 1.
+    RunReplica {
+        /// The number of the run.
+        run: u64,
+        /// Counted from 1.
+        number: u32,
+    },
+    /// One place of a run on each node that it may use.
+    RunNode {
+        /// The number of the run.
+        run: u64,
+        /// Which node.
+        node: NodeId,
+    },
+}
+
+impl Slot {
+    /// The run that the slot belongs to, if it is one of a job.
+    #[must_use]
+    pub const fn run(&self) -> Option<u64> {
+        match self {
+            Self::RunReplica { run, .. } | Self::RunNode { run, .. } => Some(*run),
+            Self::Replica(_) | Self::Node(_) => None,
+        }
+    }
+
+    /// The node that the slot belongs to, if it can be filled there alone.
+    #[must_use]
+    pub const fn node(&self) -> Option<&NodeId> {
+        match self {
+            Self::Node(node) | Self::RunNode { node, .. } => Some(node),
+            Self::Replica(_) | Self::RunReplica { .. } => None,
+        }
+    }
 }
 
 impl fmt::Display for Slot {
@@ -314,6 +348,8 @@ impl fmt::Display for Slot {
         match self {
             Self::Replica(number) => write!(f, "{number}"),
             Self::Node(node) => write!(f, "{node}"),
+            Self::RunReplica { run, number } => write!(f, "r{run}-{number}"),
+            Self::RunNode { run, node } => write!(f, "r{run}-{node}"),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::id::ServiceId;
+use crate::job::Runs;
 use crate::rollout::{Rollout, Stage};
 use crate::spec::ServiceSpec;
 use crate::time::Timestamp;
@@ -20,6 +21,8 @@ pub struct Service {
     pub history: Vec<Past>,
     /// What is being done with it.
     pub phase: ServicePhase,
+    /// Its runs, if it is or was a job.
+    pub runs: Runs,
 }
 
 /// How many generations before the target are remembered.
@@ -50,11 +53,11 @@ pub enum Verdict {
 /// What is being done with a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServicePhase {
-    /// Its slots are being moved to the target.
+    /// Its slots are being moved to the target. Of a job: a run that was deployed is in progress.
     Rolling(Rollout),
-    /// Each slot runs the target.
+    /// Each slot runs the target. Of a job: the run is over, or its schedule says when the next one is.
     Steady,
-    /// The rollout failed and waits for an operator.
+    /// The rollout, or the run of a job, failed and waits for an operator.
     Halted {
         /// Why, in the operator's words.
         reason: String,

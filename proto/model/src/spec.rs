@@ -8,8 +8,10 @@ use crate::budget::Budget;
 use crate::constraint::Constraint;
 use crate::id::{ContainerName, ServiceId, ServiceName};
 use crate::image::Image;
+use crate::job::Job;
 use crate::resources::Resources;
 use crate::rollout::{Canary, Tolerance};
+use crate::schedule::Schedule;
 
 /// What the operator wants of one service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub struct ServiceSpec {
     pub budget: Budget,
     /// How its tasks are put on nodes from now on. A change of it moves nothing.
     pub strategy: Strategy,
+    /// When its runs begin by themselves. Only of a job.
+    pub schedule: Option<Schedule>,
 }
 
 /// Which of the nodes that can take a task gets it. Zones come first either way: what fails together is spread.
@@ -79,8 +83,21 @@ pub enum Mode {
     },
     /// One on each node that the constraints allow.
     Global,
-    /// One task that runs to its end and is not restarted.
+    /// One task that runs to its end and is not restarted: a command that an operator runs once.
     Once,
+    /// Tasks that run to their end, in runs.
+    Job(Job),
+}
+
+impl Mode {
+    /// Says whether its tasks run to their end, and no agent starts one again.
+    #[must_use]
+    pub const fn runs_to_end(self) -> bool {
+        match self {
+            Self::Once | Self::Job(_) => true,
+            Self::Replicated { .. } | Self::Global => false,
+        }
+    }
 }
 
 /// The most replicas of one service: more than any cluster we know of runs in all, and a typing error of three digits

@@ -41,6 +41,10 @@ pub struct Task {
     /// When its node had been silent for so long that another task was to take its place. None while the node is heard,
     /// and again when it came back and this task was kept.
     pub missed_at: Option<Timestamp>,
+    /// When its agent was heard to say that it had ended.
+    pub ended_at: Option<Timestamp>,
+    /// How often the application had failed before in the same slot of a run. Only of a job.
+    pub failures: u32,
 }
 
 impl Task {
@@ -86,6 +90,8 @@ pub enum StopCause {
     Ended,
     /// Its node is proven gone, or was silent for too long when it was to stop anyway.
     NodeDead,
+    /// The run of a job that it belongs to is over.
+    RunOver,
 }
 
 impl StopCause {
@@ -93,7 +99,7 @@ impl StopCause {
     #[must_use]
     pub const fn is_intended(self) -> bool {
         match self {
-            Self::Operator | Self::Drain | Self::Update | Self::Balance => true,
+            Self::Operator | Self::Drain | Self::Update | Self::Balance | Self::RunOver => true,
             Self::Duplicate | Self::Ended | Self::NodeDead => false,
         }
     }

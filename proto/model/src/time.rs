@@ -55,6 +55,17 @@ impl fmt::Debug for Timestamp {
     }
 }
 
+impl fmt::Display for Timestamp {
+    /// As RFC 3339 has it, in UTC and to the second.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
+        match jiff::Timestamp::from_millisecond(millis) {
+            Ok(instant) => write!(f, "{instant:.0}"),
+            Err(_) => f.write_str("the end of time"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,5 +76,12 @@ mod tests {
         assert_eq!(now - Duration::from_secs(1), Timestamp::from_millis(0));
         assert_eq!(now + Duration::MAX, Timestamp::from_millis(u64::MAX));
         assert_eq!(now.since(Timestamp::from_millis(9)), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_instant_is_shown_to_the_second() {
+        let shown = Timestamp::from_millis(1_800_000_000_999).to_string();
+        assert_eq!(shown, "2027-01-15T08:00:00Z");
+        assert_eq!(Timestamp::from_millis(u64::MAX).to_string(), "the end of time");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use model::id::{ProjectName, ServiceName, TaskId};
-use model::spec::{Mode, TaskSpec};
+use model::spec::TaskSpec;
 use model::task::{DesiredState, Task};
 
 use crate::convert::history::{desired_from_wire, desired_to_wire};
@@ -59,7 +59,7 @@ fn sent(task: &Task) -> wire::Assignment {
         spec: None,
         desired: desired.into(),
         stop_cause: stop_cause.into(),
-        once: task.generation.spec.mode == Mode::Once,
+        once: task.generation.spec.mode.runs_to_end(),
     }
 }
 

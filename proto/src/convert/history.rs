@@ -8,6 +8,7 @@ use model::task::{DesiredState, StopCause, Task};
 use model::time::Timestamp;
 
 use crate::convert::checks::{count, seen};
+use crate::convert::job::{runs_from_wire, runs_to_wire};
 use crate::convert::rollout::{
     halted_stage_from_wire, halted_stage_to_wire, rollout_from_wire, rollout_to_wire,
 };
@@ -109,6 +110,8 @@ pub fn service_from_wire(from: &wire::Service) -> Valid<Service> {
         id: target.spec.id.clone(),
         stable: stable.transpose()?.map(Arc::new),
         history: history.collect::<Valid<_>>()?,
+        runs: runs_from_wire(from.runs.as_ref(), &target)
+            .map_err(|invalid| invalid.within("service"))?,
         target: Arc::new(target),
         phase,
     })
@@ -146,6 +149,7 @@ pub fn service_to_wire(service: &Service) -> wire::Service {
         stable: service.stable.as_ref().map(|stable| generation_to_wire(stable)),
         history: service.history.iter().map(past_to_wire).collect(),
         phase: Some(phase),
+        runs: runs_to_wire(&service.runs),
     }
 }
 
@@ -205,6 +209,8 @@ pub fn task_from_wire(from: &wire::Task) -> Valid<Task> {
         clock_since: from.clock_since_ms.map(Timestamp::from_millis),
         moving_since: from.moving_since_ms.map(Timestamp::from_millis),
         missed_at: from.missed_at_ms.map(Timestamp::from_millis),
+        ended_at: from.ended_at_ms.map(Timestamp::from_millis),
+        failures: from.failures,
     })
 }
 
@@ -214,6 +220,16 @@ fn slot_from_wire(from: Option<&wire::Slot>) -> Valid<Slot> {
         Kind::Replica(0) => Err(Invalid::new("task.slot", "is 0: replicas are counted from 1")),
         Kind::Replica(number) => Ok(Slot::Replica(*number)),
         Kind::Node(node) => Ok(Slot::Node(node.named("task.slot")?)),
+        Kind::RunReplica(wire::RunReplica { run, number }) if *run > 0 && *number > 0 => {
+            Ok(Slot::RunReplica { run: *run, number: *number })
+        }
+        Kind::RunNode(wire::RunNode { run, node }) if *run > 0 => {
+            Ok(Slot::RunNode { run: *run, node: node.named("task.slot")? })
+        }
+        Kind::RunReplica(_) | Kind::RunNode(_) => {
+            let why = "is 0: runs, and the slots of each, are counted from 1";
+            Err(Invalid::new("task.slot", why))
+        }
     }
 }
 
@@ -224,6 +240,12 @@ pub fn task_to_wire(task: &Task) -> wire::Task {
     let slot = match &task.slot {
         Slot::Replica(number) => Kind::Replica(*number),
         Slot::Node(node) => Kind::Node(node.to_string()),
+        Slot::RunReplica { run, number } => {
+            Kind::RunReplica(wire::RunReplica { run: *run, number: *number })
+        }
+        Slot::RunNode { run, node } => {
+            Kind::RunNode(wire::RunNode { run: *run, node: node.to_string() })
+        }
     };
     let (desired, stop_cause) = desired_to_wire(task.desired);
     wire::Task {
@@ -243,6 +265,8 @@ pub fn task_to_wire(task: &Task) -> wire::Task {
         clock_since_ms: task.clock_since.map(Timestamp::as_millis),
         moving_since_ms: task.moving_since.map(Timestamp::as_millis),
         missed_at_ms: task.missed_at.map(Timestamp::as_millis),
+        ended_at_ms: task.ended_at.map(Timestamp::as_millis),
+        failures: task.failures,
     }
 }
 
@@ -263,6 +287,7 @@ pub(crate) fn desired_from_wire(
         wire::StopCause::NodeDead => StopCause::NodeDead,
         wire::StopCause::Drain => StopCause::Drain,
         wire::StopCause::Balance => StopCause::Balance,
+        wire::StopCause::RunOver => StopCause::RunOver,
         wire::StopCause::Unspecified => {
             let why = "is missing or unknown to this version, and what is desired is to stop";
             return Err(Invalid::new("stop_cause", why));
@@ -283,6 +308,7 @@ pub(crate) const fn desired_to_wire(desired: DesiredState) -> (wire::Desired, wi
         StopCause::NodeDead => wire::StopCause::NodeDead,
         StopCause::Drain => wire::StopCause::Drain,
         StopCause::Balance => wire::StopCause::Balance,
+        StopCause::RunOver => wire::StopCause::RunOver,
     };
     (wire::Desired::Stop, cause)
 }

@@ -13,6 +13,7 @@ use model::spec::{
 };
 
 use crate::convert::checks::{duration, few, millis};
+use crate::convert::job::{job_from_wire, job_to_wire, schedule_from_wire, schedule_to_wire};
 use crate::convert::rollout::{
     canary_from_wire, canary_to_wire, tolerance_from_wire, tolerance_to_wire,
 };
@@ -45,9 +46,11 @@ pub(crate) fn accepted_from_wire(from: &wire::ServiceSpec) -> Valid<ServiceSpec>
     let id = ServiceId { project: from.project.named("project")?, name: from.name.named("name")? };
     let named = id.to_string();
     let read = || {
+        let mode = mode_from_wire(from.mode.as_ref().at("mode")?)?;
         Ok(ServiceSpec {
             id,
-            mode: mode_from_wire(from.mode.as_ref().at("mode")?)?,
+            mode,
+            schedule: schedule_from_wire(from.schedule.as_ref(), mode)?,
             task: task_spec_from_wire(from.task.as_ref().at("task")?)?,
             update: update_from_wire(from.update.as_ref().at("update")?)?,
             after: dependencies_from_wire(&from.after)?,
@@ -66,6 +69,7 @@ pub fn spec_to_wire(spec: &ServiceSpec) -> wire::ServiceSpec {
         Mode::Replicated { replicas } => Wire::Replicated(wire::Replicated { replicas }),
         Mode::Global => Wire::Global(wire::Global {}),
         Mode::Once => Wire::Once(wire::Once {}),
+        Mode::Job(job) => Wire::Job(job_to_wire(&job)),
     };
     wire::ServiceSpec {
         project: spec.id.project.to_string(),
@@ -76,6 +80,7 @@ pub fn spec_to_wire(spec: &ServiceSpec) -> wire::ServiceSpec {
         after: dependencies_to_wire(&spec.after),
         budget: budget_to_wire(spec.budget),
         strategy: strategy_to_wire(spec.strategy),
+        schedule: spec.schedule.as_ref().map(schedule_to_wire),
     }
 }
 
@@ -152,6 +157,7 @@ fn mode_from_wire(from: &wire::service_spec::Mode) -> Valid<Mode> {
         }
         Wire::Global(_) => Ok(Mode::Global),
         Wire::Once(_) => Ok(Mode::Once),
+        Wire::Job(job) => job_from_wire(job).map(Mode::Job),
     }
 }
 

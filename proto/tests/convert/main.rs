@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can not read its sample has failed")]
 
 mod golden;
+mod jobs;
 mod random;
 mod recorded;
 mod refused;

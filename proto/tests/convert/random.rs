@@ -1,6 +1,7 @@
 //! Whatever can be sent is either refused, with a word about the field, or is a value that comes back as it was.
 
 mod absurd;
+mod jobs;
 mod outcome;
 mod specs;
 mod states;

@@ -33,6 +33,7 @@ pub(crate) fn spec() -> wire::ServiceSpec {
         after: Vec::new(),
         budget: None,
         strategy: None,
+        schedule: None,
     }
 }
 
@@ -63,6 +64,7 @@ pub(crate) fn service() -> wire::Service {
         stable: Some(generation(2)),
         history: vec![past(1)],
         phase: Some(wire::service::Phase::Steady(wire::Steady {})),
+        runs: None,
     }
 }
 

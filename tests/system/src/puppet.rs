@@ -157,5 +157,6 @@ pub fn pinned_service(name: &str, replicas: u32) -> wire::ServiceSpec {
         after: Vec::new(),
         budget: None,
         strategy: None,
+        schedule: None,
     }
 }

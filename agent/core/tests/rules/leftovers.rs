@@ -240,3 +240,21 @@ fn r4_what_never_comes_is_waited_for_only_for_a_while() {
     node.later(wake_at.since(node.now).as_secs());
     assert_eq!(node.state(A), TaskState::Completed);
 }
+
+#[test]
+fn r15_what_ran_to_its_end_stays_with_its_log_until_it_is_forgotten() {
+    let ended = |cause| Assignment { is_once: true, ..stop(A, cause) };
+    for (cause, stays) in [(StopCause::Ended, true), (StopCause::RunOver, false)] {
+        let mut node = Node::new();
+        node.lists(&[]);
+        node.hears(assigned(1, [Assignment { is_once: true, ..run(A) }]));
+        node.hears(now_is(container(A, 1, exited(0))));
+        assert_eq!(node.state(A), TaskState::Completed);
+        let step = node.hears(assigned(2, [ended(cause)]));
+        assert_eq!(removals(&step).is_empty(), stays, "{cause:?}");
+        if stays {
+            let step = node.hears(assigned(3, []));
+            assert_eq!(removals(&step), ["id-of-lab.app.1.1-1"]);
+        }
+    }
+}

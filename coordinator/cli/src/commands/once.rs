@@ -42,12 +42,12 @@ async fn spec_of(client: &Client, service: &wire::ServiceRef) -> anyhow::Result<
     spec.ok_or_else(|| Failure::error(Exit::Error, "the service is gone", ""))
 }
 
-/// The first container of the service, alone: no ports, no other name in the network, no dependencies, one run.
+/// The first container of the service, alone: no ports, no other name in the network, no dependencies, no schedule, one run.
 fn once(mut spec: wire::ServiceSpec, name: &str, words: &[String]) -> wire::ServiceSpec {
     name.clone_into(&mut spec.name);
     spec.mode = Some(wire::service_spec::Mode::Once(wire::Once {}));
     spec.after.clear();
-    spec.budget = None;
+    (spec.budget, spec.schedule) = (None, None);
     if let Some(task) = &mut spec.task {
         task.containers.truncate(1);
         task.max_per_node = None;

@@ -102,7 +102,7 @@ pub(crate) async fn service(
     }
 }
 
-async fn view_of(client: &Client, name: &str) -> anyhow::Result<wire::ServiceView> {
+pub(super) async fn view_of(client: &Client, name: &str) -> anyhow::Result<wire::ServiceView> {
     let meant = find::service(client, name).await?;
     let is_meant = |view: &wire::ServiceView| {
         let spec = view
@@ -125,12 +125,20 @@ fn service_row(view: &wire::ServiceView) -> Row {
         cells: vec![
             id.clone(),
             json::phase(&service).to_owned(),
-            format!("{}/{}", view.serving, view.desired),
+            progress(view),
             number.unwrap_or_default(),
             view.notes.first().cloned().unwrap_or_default(),
         ],
         id,
         json,
+    }
+}
+
+/// How many serve of those that should, or of a job how many have completed.
+fn progress(view: &wire::ServiceView) -> String {
+    match view.job {
+        Some(job) => format!("job {}/{}", job.completed, job.wanted),
+        None => format!("{}/{}", view.serving, view.desired),
     }
 }
 

@@ -161,7 +161,7 @@ fn look(views: &[wire::ServiceView], id: &(String, String), number: u64) -> Stat
 }
 
 /// Prints what happens to the services that are waited for.
-async fn tell(client: Client, wanted: Wanted) -> anyhow::Result<()> {
+pub(super) async fn tell(client: Client, wanted: Wanted) -> anyhow::Result<()> {
     let request =
         wire::EventsRequest { follow: true, tail: Some(0), ..wire::EventsRequest::default() };
     let stream =

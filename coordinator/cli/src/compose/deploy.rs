@@ -5,11 +5,12 @@ use model::spec::REPLICAS_LIMIT;
 use proto::convert::constraint_to_wire;
 use proto::wire::service_spec::Mode;
 use proto::wire::{
-    Budget, Constraint, Global, Once, Replicated, RestartCondition, RestartPolicy, Strategy,
+    Budget, Constraint, Global, Replicated, RestartCondition, RestartPolicy, Schedule, Strategy,
     UpdatePolicy,
 };
 
 use super::budget;
+use super::job;
 use super::node::Node;
 use super::place::Place;
 use super::placement;
@@ -33,6 +34,7 @@ pub(super) struct Deployment {
     pub is_restart_given: bool,
     pub constraints: Vec<Constraint>,
     pub max_per_node: Option<u32>,
+    pub schedule: Option<Schedule>,
 }
 
 /// Reads everything but the resources.
@@ -53,6 +55,7 @@ pub(super) fn read(
         budget: budget::read(problems, service, mode),
         strategy: placement::strategy(problems, service, mode),
         restart: restart(problems, service, (deploy, mode)),
+        schedule: job::schedule(problems, service),
         is_restart_given: is_restart_given(problems, service, deploy),
         constraints: constraints
             .iter()
@@ -87,7 +90,20 @@ fn platform(
 
 fn mode(problems: &mut Problems, service: &Section<'_>, deploy: &Section<'_>) -> Mode {
     let replicas = replicas(problems, service, deploy);
+    let count = |problems: &mut Problems| match replicas {
+        Some((0, at)) => {
+            let message = "a job of which nothing has to complete";
+            problems.error(at.place, message).hint("give at least 1, or leave it out");
+            Some(1)
+        }
+        Some((replicas, _)) => Some(replicas),
+        None => Some(1),
+    };
     let Some(node) = deploy.node("mode") else {
+        if job::is_asked(problems, service) {
+            let count = count(problems);
+            return Mode::Job(job::read(problems, (service, deploy), count));
+        }
         return Mode::Replicated(Replicated {
             replicas: replicas.map_or(1, |(replicas, _)| replicas),
         });
@@ -101,19 +117,25 @@ fn mode(problems: &mut Problems, service: &Section<'_>, deploy: &Section<'_>) ->
     };
     match values::text(problems, node) {
         Some("global") => {
+            job::refuse(problems, service);
             only_one(problems, "a global service has one task on each node");
             Mode::Global(Global {})
         }
         Some("replicated-job") => {
-            only_one(problems, "a job has one task");
-            Mode::Once(Once {})
+            let count = count(problems);
+            Mode::Job(job::read(problems, (service, deploy), count))
+        }
+        Some("global-job") => {
+            only_one(problems, "a global job has one task on each node");
+            Mode::Job(job::read(problems, (service, deploy), None))
         }
         Some("replicated") | None => {
+            job::refuse(problems, service);
             Mode::Replicated(Replicated { replicas: replicas.map_or(1, |(replicas, _)| replicas) })
         }
         Some(other) => {
             let message = format!("the mode `{other}` is not supported");
-            let hint = "write `replicated`, `global`, or `replicated-job` for one task that runs to its end";
+            let hint = "write `replicated`, `global`, or of what runs to its end `replicated-job` or `global-job`";
             problems.error(node.place, message).hint(hint);
             Mode::Global(Global {})
         }
@@ -144,29 +166,39 @@ fn restart(
     service: &Section<'_>,
     (deploy, mode): (&Section<'_>, Mode),
 ) -> RestartPolicy {
+    if let Mode::Job(_) = mode {
+        // Its policy is read with the job: what failed is not started again on its node, but anew wherever there is room.
+        let (condition, max_attempts) = (RestartCondition::Never.into(), None);
+        return RestartPolicy { condition, max_attempts, delay_ms: RESTART_DELAY_MS };
+    }
+    let policy = restart_policy(problems, service, deploy);
+    policy.unwrap_or(RestartPolicy {
+        condition: RestartCondition::Any.into(),
+        max_attempts: None,
+        delay_ms: RESTART_DELAY_MS,
+    })
+}
+
+/// What the file says about restarts, if it says anything.
+pub(super) fn restart_policy(
+    problems: &mut Problems,
+    service: &Section<'_>,
+    deploy: &Section<'_>,
+) -> Option<RestartPolicy> {
     let policy = deploy.section(problems, "restart_policy");
     let condition = policy.read(problems, "condition", condition);
     let delay_ms = policy.duration_ms(problems, "delay").unwrap_or(RESTART_DELAY_MS);
     let max_attempts = policy
         .read(problems, "max_attempts", |problems, node| values::count(problems, node, u32::MAX));
     let older = service.read(problems, "restart", restart_text);
-    let usual = match mode {
-        Mode::Once(_) => RestartCondition::Never,
-        Mode::Replicated(_) | Mode::Global(_) => RestartCondition::Any,
-    };
     // As Compose has it: the older key counts only without a policy.
     let (condition, attempts) = match (condition, policy.place, older) {
         (Some(condition), _, _) => (condition, max_attempts),
         (None, None, Some((condition, attempts))) => (condition, attempts),
-        (None, _, _) => (usual, max_attempts),
+        (None, Some(_), _) => (RestartCondition::Any, max_attempts),
+        (None, None, None) => return None,
     };
-    if let (Mode::Once(_), RestartCondition::Any) = (mode, condition)
-        && let Some(node) = policy.node("condition").or_else(|| service.node("restart"))
-    {
-        let message = "a job is not started again after it has ended well";
-        problems.error(node.place, message).hint("write `on-failure`, or leave it out");
-    }
-    RestartPolicy { condition: condition.into(), max_attempts: attempts, delay_ms }
+    Some(RestartPolicy { condition: condition.into(), max_attempts: attempts, delay_ms })
 }
 
 fn is_restart_given(problems: &mut Problems, service: &Section<'_>, deploy: &Section<'_>) -> bool {

@@ -33,7 +33,7 @@ pub(super) fn update(
     let all = match mode {
         Mode::Replicated(Replicated { replicas }) => replicas.max(1),
         Mode::Global(_) => REPLICAS_LIMIT,
-        Mode::Once(_) => 1,
+        Mode::Once(_) | Mode::Job(_) => 1,
     };
     let parallelism = config.read(problems, "parallelism", |problems, node| {
         values::count(problems, node, REPLICAS_LIMIT)
@@ -85,7 +85,7 @@ fn canary(problems: &mut Problems, wharf: &Section<'_>, mode: Mode) -> Option<Ca
     let hold = canary.duration_ms(problems, "hold");
     let promotion = canary.read(problems, "promote", promotion);
     let place = canary.place?;
-    if let Mode::Once(_) = mode {
+    if let Mode::Once(_) | Mode::Job(_) = mode {
         problems.error(place, "a job has no canary").hint("leave it out");
         return None;
     }

@@ -6,11 +6,12 @@ use model::suggest::nearest;
 use proto::wire::network::Kind;
 use proto::wire::service_spec::Mode;
 use proto::wire::{
-    Constraint, Dependency, DependencyCondition, HostNetwork, Network, NoNetwork, Once,
-    ProjectNetworks, Replicated, RestartCondition, ServiceSpec, TaskSpec,
+    Constraint, Dependency, DependencyCondition, HostNetwork, Network, NoNetwork, ProjectNetworks,
+    Replicated, RestartCondition, ServiceSpec, TaskSpec,
 };
 
 use super::cycles;
+use super::job;
 use super::join;
 use super::network::Connection;
 use super::problems::Problems;
@@ -64,10 +65,9 @@ fn service(
     let owner = group.next()?;
     let (mut mode, mut restart) = (owner.deployment.mode, owner.deployment.restart);
     if once.contains(&owner.name) && matches!(mode, Mode::Replicated(_)) {
-        mode = Mode::Once(Once {});
-        if restart.condition() == RestartCondition::Any {
-            restart.set_condition(RestartCondition::Never);
-        }
+        mode = Mode::Job(job::once(&restart, owner.deployment.is_restart_given));
+        restart.set_condition(RestartCondition::Never);
+        restart.max_attempts = None;
     }
     let network = network(owner.connection, &names);
     let containers = [owner.container].into_iter().chain(group.map(|draft| draft.container));
@@ -87,6 +87,7 @@ fn service(
         after: unique(after),
         budget: owner.deployment.budget,
         strategy: owner.deployment.strategy.map(Into::into),
+        schedule: owner.deployment.schedule,
     })
 }
 
@@ -214,7 +215,7 @@ fn ends(draft: &Draft<'_>) -> bool {
     let is_restarted = draft.deployment.restart.condition() == RestartCondition::Any
         && draft.deployment.is_restart_given;
     match draft.deployment.mode {
-        Mode::Once(_) => true,
+        Mode::Once(_) | Mode::Job(_) => true,
         Mode::Replicated(Replicated { replicas: 1 }) => !is_restarted,
         Mode::Replicated(_) | Mode::Global(_) => false,
     }

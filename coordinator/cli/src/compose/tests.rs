@@ -1,6 +1,7 @@
 //! Tests of the whole reader: files in, services or errors out.
 
 pub(super) mod asked;
+mod jobs;
 mod joined;
 mod limits;
 mod merged;

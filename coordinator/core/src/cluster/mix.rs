@@ -210,6 +210,7 @@ fn asked(service: &Service) -> Option<(Parts, u64)> {
     let spec = &service.target.spec;
     let count = match spec.mode {
         Mode::Replicated { replicas } => u64::from(replicas),
+        Mode::Job(job) => u64::from(job.parallelism),
         Mode::Once => 1,
         Mode::Global => 0,
     };

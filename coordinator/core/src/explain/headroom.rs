@@ -23,7 +23,7 @@ pub struct Headroom {
 pub fn headroom(cluster: &Cluster, service: &Service, now: Timestamp) -> Option<Headroom> {
     let Mode::Replicated { replicas } = service.target.spec.mode else { return None };
     let slot = Slot::Replica(replicas.saturating_add(1));
-    let task = reconcile::pending(service, (slot, service.target.clone()), (0, now));
+    let task = reconcile::pending((slot, service.target.clone()), (0, now));
     let spec = &task.generation.spec.task;
     let (counts, reservation) = (Counts::beside(cluster, &task), spec.reservation());
     let has_ports = spec.fixed_ports().next().is_some();

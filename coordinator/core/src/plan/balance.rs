@@ -117,7 +117,7 @@ fn surplus(draft: &mut Draft<'_>, id: &ServiceId) -> Option<Arc<Task>> {
 fn may_move(cluster: &Cluster, service: &Service) -> bool {
     let has_some = match service.target.spec.mode {
         Mode::Replicated { replicas } => replicas >= 2,
-        Mode::Global | Mode::Once => false,
+        Mode::Global | Mode::Once | Mode::Job(_) => false,
     };
     has_some
         && service.phase == ServicePhase::Steady

@@ -55,7 +55,7 @@ fn least(service: &Service, wanted: usize, purpose: Purpose) -> usize {
         (Purpose::Rollout, _) => 0,
         // One of two can be waited for, and one alone can not.
         (Purpose::Drain, Mode::Replicated { .. }) => usize::from(wanted >= 2),
-        (Purpose::Drain, Mode::Global | Mode::Once) => 0,
+        (Purpose::Drain, Mode::Global | Mode::Once | Mode::Job(_)) => 0,
     };
     service.target.spec.budget.least(wanted).unwrap_or(usual)
 }

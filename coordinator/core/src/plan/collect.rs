@@ -8,7 +8,7 @@ use model::task::Task;
 
 use crate::cluster::Change;
 use crate::draft::Draft;
-use crate::plan::{Scope, slot};
+use crate::plan::{Scope, job, slot};
 
 pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
     let Some(service) = draft.cluster.services().get(id).cloned() else { return };
@@ -23,6 +23,12 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
         let (forgotten, remembered) = slot::ended(&tasks);
         let going = forgotten.iter().chain(remembered.iter().filter(|_| is_removing));
         going.for_each(|task| draft.write(Change::RemoveTask(task.id.clone())));
+    }
+    for id in job::forgotten(draft.cluster, &service) {
+        if draft.is_full() {
+            return draft.touch(&service.id);
+        }
+        draft.write(Change::RemoveTask(id));
     }
     if service.phase == ServicePhase::Removing && draft.cluster.tasks_of(id).next().is_none() {
         draft.write(Change::RemoveService(id.clone()));

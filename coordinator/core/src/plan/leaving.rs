@@ -102,7 +102,7 @@ pub(crate) fn wait(cluster: &Cluster, task: &Task, now: Timestamp) -> Wait {
     };
     match (service.target.spec.mode, &service.phase) {
         (Mode::Global, _) => Wait::Others,
-        (Mode::Once, _) => Wait::End,
+        (Mode::Once | Mode::Job(_), _) => Wait::End,
         (Mode::Replicated { .. }, ServicePhase::Halted { .. })
             if !slot::is_current(task, service) =>
         {

@@ -76,6 +76,8 @@ fn bears_two(cluster: &Cluster, task: &Task) -> bool {
     let has_others = service.is_some_and(|service| match service.target.spec.mode {
         Mode::Replicated { replicas } => replicas >= 2,
         Mode::Global | Mode::Once => false,
+        // What is to run on is waited for: it is not done twice for silence alone.
+        Mode::Job(_) => task.desired != DesiredState::Run,
     });
     has_others && !task.generation.spec.task.is_exclusive()
 }

@@ -67,7 +67,7 @@ fn overdue(now: Timestamp, task: &Task) -> Timestamp {
 
 /// The best node for the task; when there is none it is said why.
 fn place(draft: &mut Draft<'_>, search: &mut Search, (task, how): (&Task, How)) -> Option<NodeId> {
-    if how == How::Walk && matches!(task.slot, Slot::Replica(_)) {
+    if how == How::Walk && task.slot.node().is_none() {
         draft.cluster.refresh_class(&task.generation.spec);
     }
     match search.find(draft.cluster, (task, how), draft.now) {
@@ -112,7 +112,7 @@ impl Search {
         (task, how): (&Task, How),
         now: Timestamp,
     ) -> Result<NodeId, String> {
-        if let Slot::Node(id) = &task.slot {
+        if let Some(id) = task.slot.node() {
             return own_node(cluster, task, id, now);
         }
         if self.of != Some(task.generation.number) {

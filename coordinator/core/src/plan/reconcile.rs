@@ -79,8 +79,18 @@ fn settled<'a>(tasks: &'a [Arc<Task>], service: &Service) -> Option<&'a Arc<Task
     Some(only).filter(|task| task.node.is_some() && slot::is_current(task, service))
 }
 
-/// Makes a task for each slot. The numbers are written off first: a crash in between skips some and repeats none.
 fn fill(draft: &mut Draft<'_>, service: &Service, slots: Vec<(Slot, Arc<Generation>)>) {
+    let stays = service.phase != ServicePhase::Removing;
+    debug_assert!(stays || slots.is_empty(), "a service that goes wants no slots");
+    let slots = slots.into_iter().map(|(slot, generation)| (slot, generation, 0)).collect();
+    make(draft, slots);
+}
+
+/// A slot, the generation that a task is to be made of for it, and how often others have failed there.
+pub(super) type Empty = (Slot, Arc<Generation>, u32);
+
+/// Makes a task for each slot. The numbers are written off first: a crash in between skips some and repeats none.
+pub(super) fn make(draft: &mut Draft<'_>, slots: Vec<Empty>) {
     let first = match draft.cluster.next_task() {
         0 => first_number(draft.now),
         next => next,
@@ -89,7 +99,7 @@ fn fill(draft: &mut Draft<'_>, service: &Service, slots: Vec<(Slot, Arc<Generati
     if let Some((last, _)) = numbered.last() {
         draft.write(Change::PutNextTask(last + 1));
     }
-    numbered.into_iter().for_each(|(number, empty)| create(draft, service, empty, number));
+    numbered.into_iter().for_each(|(number, empty)| create(draft, empty, number));
 }
 
 /// Where a new store begins to count: at the milliseconds since 2026. Agents may still run tasks of a store that was
@@ -219,21 +229,20 @@ fn not_before(tasks: &[&Arc<Task>]) -> Timestamp {
     last + wait
 }
 
-fn create(draft: &mut Draft<'_>, service: &Service, empty: (Slot, Arc<Generation>), number: u64) {
-    debug_assert!(service.phase != ServicePhase::Removing, "a service that goes wants no slots");
-    let task = pending(service, empty, (number, draft.now));
-    draft.made.push(task);
+fn create(draft: &mut Draft<'_>, (slot, generation, failures): Empty, number: u64) {
+    let task = pending((slot, generation), (number, draft.now));
+    draft.made.push(Task { failures, ..task });
 }
 
 /// A task of this generation that waits for a node.
 pub(crate) fn pending(
-    service: &Service,
     (slot, generation): (Slot, Arc<Generation>),
     (number, created_at): (u64, Timestamp),
 ) -> Task {
+    let service = &generation.spec.id;
     Task {
-        id: TaskId::new(&service.id, &slot, number),
-        service: service.id.clone(),
+        id: TaskId::new(service, &slot, number),
+        service: service.clone(),
         slot,
         generation,
         node: None,
@@ -246,5 +255,7 @@ pub(crate) fn pending(
         clock_since: None,
         moving_since: None,
         missed_at: None,
+        ended_at: None,
+        failures: 0,
     }
 }

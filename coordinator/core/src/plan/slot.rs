@@ -36,7 +36,7 @@ pub(crate) fn ended(tasks: &[Arc<Task>]) -> (Vec<Arc<Task>>, Vec<Arc<Task>>) {
     (ended, remembered)
 }
 
-/// The slots that the service should have.
+/// The slots that the service should have; of a job those that have something that runs.
 pub(crate) fn wanted(cluster: &Cluster, service: &Service) -> Vec<Slot> {
     if service.phase == ServicePhase::Removing {
         return Vec::new();
@@ -44,6 +44,12 @@ pub(crate) fn wanted(cluster: &Cluster, service: &Service) -> Vec<Slot> {
     match service.target.spec.mode {
         Mode::Replicated { replicas } => (1..=replicas).map(Slot::Replica).collect(),
         Mode::Once => vec![Slot::Replica(1)],
+        Mode::Job(_) => {
+            let lives = |tasks: &[Arc<Task>]| tasks.iter().any(|task| !task.state.is_final());
+            let slots = cluster.slots_of(&service.id);
+            let slots = slots.filter(|(slot, tasks)| has_run(service, slot) && lives(tasks));
+            slots.map(|(slot, _)| slot.clone()).collect()
+        }
         Mode::Global => {
             let seats = cluster.nodes_with_ledgers();
             let fit = seats.filter(|(node, ledger)| has_place(cluster, service, (node, ledger)));
@@ -58,12 +64,23 @@ pub(crate) fn wants(cluster: &Cluster, service: &Service, slot: &Slot) -> bool {
         _ if service.phase == ServicePhase::Removing => false,
         (Mode::Replicated { replicas }, Slot::Replica(number)) => (1..=replicas).contains(number),
         (Mode::Once, Slot::Replica(number)) => *number == 1,
+        (Mode::Job(_), slot) => has_run(service, slot),
         (Mode::Global, Slot::Node(id)) => {
             place::seat(cluster, id).is_some_and(|seat| has_place(cluster, service, seat))
         }
-        (Mode::Replicated { .. } | Mode::Once, Slot::Node(_))
-        | (Mode::Global, Slot::Replica(_)) => false,
+        (
+            Mode::Replicated { .. } | Mode::Once,
+            Slot::Node(_) | Slot::RunReplica { .. } | Slot::RunNode { .. },
+        )
+        | (Mode::Global, Slot::Replica(_) | Slot::RunReplica { .. } | Slot::RunNode { .. }) => {
+            false
+        }
     }
+}
+
+/// Says whether the run of the slot is in progress.
+fn has_run(service: &Service, slot: &Slot) -> bool {
+    slot.run().is_some_and(|run| service.runs.active(run).is_some())
 }
 
 /// Says whether a service that runs on every node has a place on this one. What runs on a node that was closed goes on, and

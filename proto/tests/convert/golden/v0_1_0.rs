@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::id::{ServiceId, Slot, TaskId};
+use model::job::Runs;
 use model::node::{Availability, Node};
 use model::resources::Resources;
 use model::rollout::{Rollout, Stage};
@@ -75,13 +76,15 @@ fn rolling() -> Service {
             past(4, Origin::Deployed, Verdict::Failed),
         ],
         phase: ServicePhase::Rolling(Rollout::new(NOON)),
+        runs: Runs::default(),
     }
 }
 
 fn at_rest(name: &str, mode: Mode, network: Network, phase: ServicePhase) -> Service {
     let target = generation(1, Origin::Deployed, spec::small(name, mode, network));
     let stable = (phase == ServicePhase::Steady).then(|| Arc::clone(&target));
-    Service { id: target.spec.id.clone(), target, stable, history: Vec::new(), phase }
+    let (id, history, runs) = (target.spec.id.clone(), Vec::new(), Runs::default());
+    Service { id, target, stable, history, phase, runs }
 }
 
 fn halted() -> ServicePhase {
@@ -148,6 +151,8 @@ fn task(desired: DesiredState, state: TaskState) -> Task {
         clock_since: None,
         moving_since: None,
         missed_at: None,
+        ended_at: None,
+        failures: 0,
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the records of 0.2.0 say: those of 0.1.0, and what can be said since.
 
+mod job;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ pub(crate) fn records() -> super::Records {
         Stored::Service(service) if name == "service-rolling" => {
             (name, Stored::Service(constrained(service)))
         }
-        Stored::Journal(journal) => (name, Stored::Journal(balanced(journal))),
+        Stored::Journal(journal) => (name, Stored::Journal(balanced(job::journal(journal)))),
         Stored::Service(_) | Stored::Task(_) | Stored::Counters(_) | Stored::Identity(_) => {
             (name, record)
         }
@@ -75,8 +77,10 @@ fn more(name: &str, record: &Stored) -> super::Records {
             ]
         }
         Stored::Service(service) if name == "service-steady" => {
-            [budgeted(service), vec![("service-binpack", packed(service))]].concat()
+            let packed = vec![("service-binpack", packed(service))];
+            [budgeted(service), packed, job::services(service)].concat()
         }
+        Stored::Task(task) if name == "task-failed-application" => job::tasks(task),
         Stored::Node(_)
         | Stored::Service(_)
         | Stored::Task(_)

@@ -14,6 +14,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::strategy::Strategy;
 
+use super::jobs;
 use super::values::{duration, limit, map, name, one_of, path, port, resources, text, word};
 
 /// A service with everything that it can say.
@@ -22,17 +23,24 @@ pub(crate) fn service() -> BoxedStrategy<ServiceSpec> {
         (0..=REPLICAS_LIMIT).prop_map(|replicas| Mode::Replicated { replicas }),
         Just(Mode::Global),
         Just(Mode::Once),
+        jobs::job().prop_map(Mode::Job),
     ];
     let after = vec((name(), condition()), 0..3);
-    (name(), name(), mode, task(), update(), (after, budget(), strategy()))
-        .prop_map(|(project, name, mode, task, update, (after, budget, strategy))| ServiceSpec {
-            id: ServiceId { project, name },
-            mode,
-            task,
-            update,
-            after: after.into_iter().map(|(on, condition)| Dependency { on, condition }).collect(),
-            budget,
-            strategy,
+    (name(), name(), mode, task(), update(), (after, budget(), strategy(), jobs::schedule()))
+        .prop_map(|(project, name, mode, task, update, (after, budget, strategy, schedule))| {
+            ServiceSpec {
+                id: ServiceId { project, name },
+                mode,
+                task,
+                update,
+                after: after
+                    .into_iter()
+                    .map(|(on, condition)| Dependency { on, condition })
+                    .collect(),
+                budget,
+                strategy,
+                schedule: schedule.filter(|_| matches!(mode, Mode::Job(_))),
+            }
         })
         .boxed()
 }

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use model::id::{Slot, TaskId};
+use model::job::Runs;
 use model::node::{Availability, Drain, DrainCause, DrainPhase, Node};
 use model::rollout::{Pace, Rollout, Stage};
 use model::service::{Generation, HISTORY_LIMIT, Origin, Past, Service, ServicePhase, Verdict};
-use model::spec::{Protocol, ServiceSpec};
+use model::spec::{Mode, Protocol, ServiceSpec};
 use model::task::*;
 use model::time::Timestamp;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use super::jobs::{self, with_target};
 use super::specs;
 use super::values::{instant, map, name, node_id, one_of, port, resources, text, word};
 
@@ -27,8 +29,8 @@ pub(crate) fn service() -> BoxedStrategy<Service> {
     let verdicts = [Verdict::Stable, Verdict::Failed, Verdict::Superseded, Verdict::Aborted];
     let verdicts = one_of(verdicts);
     let history = vec((verdicts, origin()), 0..=HISTORY_LIMIT);
-    (specs::service(), 20..1_u64 << 62, instant(), origin(), history, phase)
-        .prop_map(|(spec, number, at, last, history, phase)| {
+    (specs::service(), 20..1_u64 << 62, instant(), origin(), history, (phase, jobs::runs()))
+        .prop_map(|(spec, number, at, last, history, (phase, runs))| {
             let first = number - u64::try_from(history.len()).unwrap();
             let make = |number, origin: Origin| {
                 let mut spec = spec.clone();
@@ -46,7 +48,12 @@ pub(crate) fn service() -> BoxedStrategy<Service> {
                     history.first().map(|past| Arc::clone(&past.generation))
                 }
             };
-            Service { id: target.spec.id.clone(), target, stable, history, phase }
+            let runs = if matches!(target.spec.mode, Mode::Job(_)) {
+                with_target(runs, &target)
+            } else {
+                Runs { active: Vec::new(), ..runs }
+            };
+            Service { id: target.spec.id.clone(), target, stable, history, phase, runs }
         })
         .boxed()
 }
@@ -87,17 +94,24 @@ fn generation(
 
 /// A task in any state, wanted or not.
 pub(crate) fn task() -> BoxedStrategy<Task> {
-    let slot = prop_oneof![(1..=u32::MAX).prop_map(Slot::Replica), node_id().prop_map(Slot::Node)];
+    let slot = prop_oneof![
+        (1..=u32::MAX).prop_map(Slot::Replica),
+        node_id().prop_map(Slot::Node),
+        (1..=u64::MAX, 1..=u32::MAX).prop_map(|(run, number)| Slot::RunReplica { run, number }),
+        (1..=u64::MAX, node_id()).prop_map(|(run, node)| Slot::RunNode { run, node }),
+    ];
     (
         (specs::service(), 10..1_u64 << 62, origin(), slot, any::<u64>()),
         (option::of(node_id()), desired(), state(), any::<u32>(), text()),
         (vec(container(), 0..3), instant(), instant(), some_instants()),
+        (option::of(instant()), any::<u32>()),
     )
         .prop_map(
             |(
                 (spec, number, origin, slot, count),
                 (node, desired, state, restarts, note),
                 (containers, created_at, accepted_at, [clock_since, moving_since, missed_at]),
+                (ended_at, failures),
             )| Task {
                 id: TaskId::new(&spec.id, &slot, count),
                 service: spec.id.clone(),
@@ -113,6 +127,8 @@ pub(crate) fn task() -> BoxedStrategy<Task> {
                 clock_since,
                 moving_since,
                 missed_at,
+                ended_at,
+                failures,
             },
         )
         .boxed()
@@ -131,6 +147,7 @@ fn desired() -> impl Strategy<Value = DesiredState> {
         StopCause::Duplicate,
         StopCause::Ended,
         StopCause::NodeDead,
+        StopCause::RunOver,
     ];
     prop_oneof![
         Just(DesiredState::Run),

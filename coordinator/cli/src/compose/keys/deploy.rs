@@ -4,8 +4,8 @@ use super::{Key, ignored, no, partly, yes};
 
 /// `services.*.deploy`
 pub(in super::super) static DEPLOY: &[Key] = &[
-    partly("mode", "`replicated`, `global`, and `replicated-job` with one task"),
-    yes("replicas"),
+    yes("mode"),
+    partly("replicas", "of a job: so many tasks have to complete"),
     ignored("labels", "labels of containers are set with `labels` of the service"),
     partly("placement", "see its keys").keys(PLACEMENT),
     partly("resources", "see its keys").keys(RESOURCES),

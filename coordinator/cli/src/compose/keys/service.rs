@@ -1,6 +1,6 @@
 //! The keys of a service.
 
-use super::{ATTACHMENT, CONFIG_USE, DEPLOY, Key, MOUNT, PORT, no, partly, yes};
+use super::{ATTACHMENT, CONFIG_USE, DEPLOY, Key, MOUNT, PORT, WHARF, no, partly, yes};
 
 /// `services.*`
 pub(in super::super) static SERVICE: &[Key] = &[
@@ -164,7 +164,7 @@ pub(in super::super) static ENV_FILE: &[Key] =
 pub(in super::super) static DEPENDENCY: &[Key] = &[
     partly(
         "condition",
-        "a service that others wait for with `service_completed_successfully` runs once",
+        "a service that others wait for with `service_completed_successfully` is a job: see jobs.md",
     ),
     no(
         "restart",
@@ -197,39 +197,3 @@ pub(in super::super) static ULIMIT: &[Key] = &[yes("soft"), yes("hard")];
 
 /// `services.*.extends`
 pub(in super::super) static EXTENDS: &[Key] = &[yes("service"), yes("file")];
-
-/// `services.*.x-wharf`
-static WHARF: &[Key] = &[
-    partly(
-        "progress_deadline",
-        "a rollout that makes no progress for so long has failed; 10m when it is left out",
-    ),
-    partly(
-        "min_available",
-        "so many tasks, or such a part as in `50%`, serve through rollouts and drains; when neither this nor `max_unavailable` is given a drain leaves one of two or more",
-    ),
-    partly("max_unavailable", "so many tasks at most, or such a part as in `25%`, do not"),
-    partly("canary", "a few slots try a new generation before the others").keys(CANARY),
-    partly(
-        "tolerated_failures",
-        "bounds of `deploy.update_config.max_failure_ratio`: with few slots a ratio is none, with many it is a lot",
-    )
-    .keys(TOLERATED_FAILURES),
-    partly(
-        "strategy",
-        "`spread` or `binpack`, within the zones, over which tasks are spread either way; `spread` when it is left out: see placement.md",
-    ),
-];
-
-/// `services.*.x-wharf.canary`
-static CANARY: &[Key] = &[
-    partly("replicas", "so many slots, or such a part as in `10%`; 1 when it is left out"),
-    partly("hold", "how long they have to serve before the others follow; 5m when it is left out"),
-    partly("promote", "`automatic`, or `manual` to wait for `wharf rollout promote`"),
-];
-
-/// `services.*.x-wharf.tolerated_failures`
-static TOLERATED_FAILURES: &[Key] = &[
-    partly("at_least", "so many new tasks may fail in any case"),
-    partly("at_most", "so many at most"),
-];

@@ -244,7 +244,11 @@ fn constraints() -> impl Strategy<Value = Vec<Constraint>> {
         "node.labels.disk",
         "node.platform.arch",
     ]);
-    let constraint = (attribute, 1..3_i32, "[a-z0-9-]{1,6}");
+    // Words of the language are values only in quotes.
+    let value = "[a-z0-9-]{1,6}".prop_filter("is a word of the language", |value| {
+        !["and", "or", "not", "in"].contains(&value.as_str())
+    });
+    let constraint = (attribute, 1..3_i32, value);
     prop::collection::btree_set(constraint, 0..3).prop_map(|constraints| {
         let constraint = |(attribute, operator, value): (&str, i32, String)| Constraint {
             attribute: attribute.to_owned(),
@@ -291,6 +295,7 @@ fn spec() -> impl Strategy<Value = ServiceSpec> {
                 after: Vec::new(),
                 budget: None,
                 strategy: None,
+                schedule: None,
             }
         })
 }
@@ -400,7 +405,7 @@ fn print_deploy(text: &mut String, spec: &ServiceSpec, task: &TaskSpec) {
             writeln!(text, "      replicas: {replicas}").unwrap()
         }
         Mode::Global(_) => writeln!(text, "      mode: global").unwrap(),
-        Mode::Once(_) => writeln!(text, "      mode: replicated-job").unwrap(),
+        Mode::Once(_) | Mode::Job(_) => panic!("jobs are printed by a test of their own"),
     }
     let order = pick(&["", "", ", order: start-first", ", order: stop-first"], update.order);
     let action = pick(&["", "rollback", "pause", "continue"], update.on_failure);

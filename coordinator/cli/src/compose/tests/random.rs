@@ -27,6 +27,12 @@ services:
     environment: *env
     network_mode: none
   side: {image: s, network_mode: 'service:db'}
+  nightly:
+    image: n
+    deploy: {mode: replicated-job, replicas: 2, restart_policy: {condition: on-failure, max_attempts: 2}}
+    x-wharf:
+      job: {parallelism: 1, deadline: 1h, history: {failed: 1}}
+      schedule: {cron: '*/5 1-3 1,15 * mon-fri', time_zone: Europe/Berlin, overlap: replace, catch_up: all, catch_up_within: 6h}
 volumes: {data: }
 configs: {c: {content: \"$$x\"}}
 ";
@@ -53,7 +59,7 @@ fn the_file_that_is_broken_is_fine_as_it_is() {
     let mut files = memory(&[("compose.yaml", VALID)]);
     files.0.insert("/srv/shop/lib.yaml".into(), VALID.into());
     let project = expect(read(&options(&["compose.yaml", "lib.yaml"]), &files));
-    assert_eq!(project.services.len(), 2);
+    assert_eq!(project.services.len(), 3);
     project.services.iter().for_each(check_complete);
 }
 
@@ -61,7 +67,7 @@ fn the_file_that_is_broken_is_fine_as_it_is() {
 fn check_complete(spec: &proto::wire::ServiceSpec) {
     let task = spec.task.as_ref().unwrap();
     let update = spec.update.as_ref().unwrap();
-    assert!(matches!(&spec.mode, Some(Mode::Replicated(_) | Mode::Global(_) | Mode::Once(_))));
+    assert!(matches!(&spec.mode, Some(Mode::Replicated(_) | Mode::Global(_) | Mode::Job(_))));
     assert!(update.order != 0 && update.on_failure != 0 && update.parallelism > 0);
     assert!(task.restart.as_ref().unwrap().condition != 0);
     assert!(task.network.as_ref().unwrap().kind.is_some() && !task.containers.is_empty());

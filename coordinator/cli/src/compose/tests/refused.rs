@@ -301,7 +301,7 @@ fn ports_and_health_checks_are_refused_for_what_is_wrong_with_them() {
 #[test]
 fn deployments_are_refused_for_what_is_wrong_with_them() {
     let cases = [
-        ("    deploy: {mode: global-job}", "the mode `global-job` is not supported"),
+        ("    deploy: {mode: global-jobs}", "the mode `global-jobs` is not supported"),
         ("    deploy: {mode: global, replicas: 2}", "a global service has one task on each node"),
         ("    deploy: {replicas: 2}\n    scale: 3", "`scale` differs from `deploy.replicas`"),
         ("    x-wharf: {canary: {replicas: 0}}", "a canary without a slot"),

@@ -3,11 +3,12 @@
 use proto::wire::amount::Kind as Number;
 use proto::wire::budget::Kind as Bound;
 use proto::wire::health_check::Probe;
+use proto::wire::job::Completions;
 use proto::wire::mount::Source;
 use proto::wire::network::Kind;
 use proto::wire::service_spec::Mode;
 use proto::wire::{
-    Amount, Attachment, Canary, DependencyCondition, FailureAction, Once, Promotion, Protocol,
+    Amount, Attachment, Canary, DependencyCondition, FailureAction, Promotion, Protocol,
     Replicated, Resources, RestartCondition, Strategy, Tolerance, Ulimit, UpdateOrder,
 };
 
@@ -325,7 +326,6 @@ fn modes_are_read() {
     };
     assert_eq!(mode("{replicas: 0}"), Mode::Replicated(Replicated { replicas: 0 }));
     assert!(matches!(mode("{mode: global}"), Mode::Global(_)));
-    assert_eq!(mode("{mode: replicated-job}"), Mode::Once(Once {}));
     let scaled = service("services: {web: {image: a, scale: 7}}");
     assert_eq!(scaled.mode, Some(Mode::Replicated(Replicated { replicas: 7 })));
 }
@@ -389,7 +389,8 @@ services:
   db: {image: a}
 ";
     let services = project(text).services;
-    assert_eq!(services[1].mode, Some(Mode::Once(Once {})));
+    let Some(Mode::Job(job)) = services[1].mode else { panic!("{:?}", services[1].mode) };
+    assert_eq!((job.completions, job.retries), (Some(Completions::Count(1)), 0));
     assert_eq!(
         services[1].task.as_ref().unwrap().restart.unwrap().condition(),
         RestartCondition::Never

@@ -26,6 +26,7 @@ services:
     extends: {service: base}
   base: {image: a}
   other: {image: a, healthcheck: {x-tcp: {port: 1}}}
+  job: {image: a, x-wharf: {job: {history: {}}, schedule: {cron: '@daily'}}}
 networks: {n: {}}
 volumes: {data: {}}
 configs: {c: {content: x}}

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::iter::once_with;
 
-use model::id::Slot;
 use model::node::Node;
 use model::resources::Resources;
 use model::spec::HostPort;
@@ -84,7 +83,7 @@ pub(crate) fn refusals<'a>(
 ) -> impl Iterator<Item = Refusal> + 'a {
     let spec = &task.generation.spec.task;
     let closed = once_with(move || closed(ledger, now)).flatten();
-    let is_other = matches!(&task.slot, Slot::Node(slot) if *slot != node.id);
+    let is_other = task.slot.node().is_some_and(|own| *own != node.id);
     let unmet = ledger.unmet(node, &spec.constraints);
     let unmet = unmet.map(|constraint| Refusal::Constraint(constraint.to_string()));
     let full = once_with(move || {

@@ -25,7 +25,9 @@ pub(crate) fn small(name: &str, mode: Mode, network: Network) -> ServiceSpec {
         Mode::Global => {
             (RestartCondition::OnFailure, UpdateOrder::StopFirst, FailureAction::Continue)
         }
-        Mode::Once => (RestartCondition::Never, UpdateOrder::Auto, FailureAction::Pause),
+        Mode::Once | Mode::Job(_) => {
+            (RestartCondition::Never, UpdateOrder::Auto, FailureAction::Pause)
+        }
     };
     ServiceSpec {
         id: ServiceId { project: "shop".parse().unwrap(), name: name.parse().unwrap() },
@@ -52,6 +54,7 @@ pub(crate) fn small(name: &str, mode: Mode, network: Network) -> ServiceSpec {
         after: Vec::new(),
         budget: Budget::Usual,
         strategy: Strategy::Spread,
+        schedule: None,
     }
 }
 

@@ -1,0 +1,78 @@
+//! The keys of `x-wharf`.
+
+use super::{Key, partly};
+
+/// `services.*.x-wharf`
+pub(in super::super) static WHARF: &[Key] = &[
+    partly(
+        "progress_deadline",
+        "a rollout that makes no progress for so long has failed; 10m when it is left out",
+    ),
+    partly(
+        "min_available",
+        "so many tasks, or such a part as in `50%`, serve through rollouts and drains; when neither this nor `max_unavailable` is given a drain leaves one of two or more",
+    ),
+    partly("max_unavailable", "so many tasks at most, or such a part as in `25%`, do not"),
+    partly("canary", "a few slots try a new generation before the others").keys(CANARY),
+    partly(
+        "tolerated_failures",
+        "bounds of `deploy.update_config.max_failure_ratio`: with few slots a ratio is none, with many it is a lot",
+    )
+    .keys(TOLERATED_FAILURES),
+    partly(
+        "strategy",
+        "`spread` or `binpack`, within the zones, over which tasks are spread either way; `spread` when it is left out: see placement.md",
+    ),
+    partly("job", "of tasks that run to their end: see jobs.md").keys(JOB),
+    partly("schedule", "when the runs of a job begin, in short `schedule: CRON`: see jobs.md")
+        .keys(SCHEDULE),
+];
+
+/// `services.*.x-wharf.canary`
+static CANARY: &[Key] = &[
+    partly("replicas", "so many slots, or such a part as in `10%`; 1 when it is left out"),
+    partly("hold", "how long they have to serve before the others follow; 5m when it is left out"),
+    partly("promote", "`automatic`, or `manual` to wait for `wharf rollout promote`"),
+];
+
+/// `services.*.x-wharf.tolerated_failures`
+static TOLERATED_FAILURES: &[Key] = &[
+    partly("at_least", "so many new tasks may fail in any case"),
+    partly("at_most", "so many at most"),
+];
+
+/// `services.*.x-wharf.job`
+static JOB: &[Key] = &[
+    partly("parallelism", "so many tasks of a run at once; all of them when it is left out"),
+    partly(
+        "retries",
+        "a run has failed when a slot fails once more than this; 3 when neither this nor a restart policy is given",
+    ),
+    partly(
+        "backoff",
+        "before the first retry, doubled with each up to 5m; 10s when it is left out",
+    ),
+    partly("deadline", "a run that takes longer is stopped and has failed"),
+    partly("history", "how many runs are remembered").keys(HISTORY),
+];
+
+/// `services.*.x-wharf.job.history`
+static HISTORY: &[Key] = &[
+    partly("succeeded", "3 when it is left out"),
+    partly("failed", "those that failed, were stopped or replaced; 3 when it is left out"),
+];
+
+/// `services.*.x-wharf.schedule`
+pub(in super::super) static SCHEDULE: &[Key] = &[
+    partly("cron", "five fields, `@hourly` and the like, or `@every 5m`"),
+    partly("time_zone", "a name of the IANA database; `UTC` when it is left out"),
+    partly(
+        "overlap",
+        "what a time does that comes while a run is in progress: `forbid` (the usual), `allow` or `replace`",
+    ),
+    partly(
+        "catch_up",
+        "which of the times that were missed have their runs late: `none`, `last` (the usual) or `all`",
+    ),
+    partly("catch_up_within", "none that is older; 24h when it is left out, and at most 168h"),
+];
