@@ -138,6 +138,24 @@ fn a_run_that_goes_on_without_a_coordinator_is_not_begun_again() {
     assert_eq!((slots(&story).len(), verdicts(&story)), (0, vec![RunVerdict::Succeeded]));
 }
 
+/// The last that was missed waits for the end of the run that went on meanwhile, also when another time is skipped for it.
+#[test]
+fn what_was_missed_during_a_run_is_caught_up_after_it() {
+    let mut story = Story::new(&TWO);
+    let begin = story.now;
+    deploy(&mut story, &scheduled("@every 10m", Overlap::Forbid, CatchUp::Last { within: WITHIN }));
+    story.pass(600, &ALL);
+    story.start_all();
+    absence(&mut story, 1_500);
+    assert_eq!(runs(&story).owed.len(), 1);
+    story.pass(300, &ALL);
+    assert_eq!(due(&story, begin), [600], "2,400 came during the run");
+    complete_all(&mut story);
+    assert_eq!(due(&story, begin), [600, 1_800]);
+    story.pass(600, &ALL);
+    assert_eq!(due(&story, begin), [600, 1_800, 3_000]);
+}
+
 #[test]
 fn a_clock_that_is_set_back_begins_no_run_again() {
     let mut story = Story::new(&TWO);

@@ -25,7 +25,11 @@ pub(super) fn pass(cluster: &Cluster, service: &mut Service, now: Timestamp) {
     let mut passed = schedule.newest(runs.dealt_until, now, OWED_LIMIT + 1);
     runs.dealt_until = passed.last().copied().unwrap_or(runs.dealt_until);
     let on_time = passed.pop_if(|newest| now.since(*newest) <= ON_TIME);
-    owe(service, (passed, on_time), (schedule.catch_up, now));
+    // What begins now is newer than all that was missed.
+    let begins = on_time.is_some()
+        && (schedule.overlap != Overlap::Forbid || service.runs.active.is_empty());
+    let most = if begins { 0 } else { 1 };
+    owe(service, passed, (schedule.catch_up, most, now));
     match schedule.overlap {
         Overlap::Forbid => one_after_the_other(service, on_time, now),
         Overlap::Allow => side_by_side(service, on_time, now),
@@ -45,18 +49,18 @@ fn skipped(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-/// Writes down which of the times that were missed still have their runs, and forgets those that are too old by now.
+/// Writes down which of the times that were missed still have their runs, and forgets those that are too old by now. Where
+/// only the last is caught up that is `last`: none or one.
 fn owe(
     service: &mut Service,
-    (missed, on_time): (Vec<Timestamp>, Option<Timestamp>),
-    (catch_up, now): (CatchUp, Timestamp),
+    missed: Vec<Timestamp>,
+    (catch_up, last, now): (CatchUp, usize, Timestamp),
 ) {
     let runs = &mut service.runs;
     let known = missed.len() + runs.owed.len();
     let (most, within) = match catch_up {
         CatchUp::None => (0, Duration::ZERO),
-        // What is due now is newer than all of them.
-        CatchUp::Last { within } => (usize::from(on_time.is_none()), within),
+        CatchUp::Last { within } => (last, within),
         CatchUp::All { within } => (OWED_LIMIT, within),
     };
     runs.owed.extend(missed);
