@@ -12,7 +12,8 @@ use bollard::query_parameters::ListContainersOptions;
 use super::ask::{Trouble, ask};
 use super::{Docker, label, limit};
 
-/// Where NVIDIA's driver has a folder for each GPU. `/dev/nvidia0` and so on may appear only with their first use.
+/// Where NVIDIA's driver has a folder for each GPU. `/dev/nvidia0` and so on may appear only with their first use, and our
+/// systemd unit hides them.
 const DRIVER: &str = "/proc/driver/nvidia/gpus";
 
 /// The states of a container that holds devices, as the engine's filter names them.

@@ -21,8 +21,8 @@ const STANDING: usize = 400_000;
 /// But so many classes are kept at least, and no more than that. More are rare, and only cost the time to sort the nodes
 /// anew.
 const CLASSES: (usize, usize) = (32, 256);
-/// So many changes are written down for each node before all is sorted anew.
-const CHANGES: usize = 4;
+/// So many changes are written down for each node before all is sorted anew, and so many in all: half a megabyte.
+const CHANGES: (usize, usize) = (4, 1 << 16);
 
 /// What decides between two nodes, and which node it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,15 +80,28 @@ impl Classes {
     /// Something about the node of this number has changed.
     pub(super) fn mark(&mut self, number: usize) {
         if !self.all.is_empty() {
-            self.changed.push(number);
+            self.note(number);
         }
+    }
+
+    fn note(&mut self, number: usize) {
+        if self.changed.len() >= CHANGES.1 {
+            self.forget_changes();
+        }
+        self.changed.push(number);
+    }
+
+    /// Whoever does not know them yet is sorted anew.
+    fn forget_changes(&mut self) {
+        self.before += self.changed.len() as u64;
+        self.changed.clear();
     }
 
     /// Other images than before are on the node's engine.
     pub(super) fn mark_images(&mut self, number: usize) {
         let needs_images = |class: &Class| class.constraints.iter().any(Constraint::needs_images);
         if self.all.iter().any(needs_images) {
-            self.changed.push(number);
+            self.note(number);
         }
     }
 
@@ -100,9 +113,8 @@ impl Classes {
     /// Has the class of these tasks, with every node where it belongs.
     pub(super) fn refresh(&mut self, spec: &ServiceSpec, mix: &Arc<Mix>, ledgers: &ByNode<Ledger>) {
         let nodes = ledgers.values().count();
-        if self.changed.len() > CHANGES * nodes.max(1) {
-            self.before += self.changed.len() as u64;
-            self.changed.clear();
+        if self.changed.len() > CHANGES.0 * nodes.max(1) {
+            self.forget_changes();
         }
         let class = match self.all.iter().rposition(|class| class.is_of(spec)) {
             Some(at) => self.all.remove(at),
