@@ -60,6 +60,7 @@ fn refused(refusal: &Refusal) -> Status {
         | Refusal::NotReplicated(_)
         | Refusal::NothingToRollBackTo(_)
         | Refusal::NoRollout(_)
+        | Refusal::RunsToEnd(_)
         | Refusal::NoCanary(_)
         | Refusal::CanaryMoves(_)
         | Refusal::DeadNode(_) => Status::failed_precondition(message),

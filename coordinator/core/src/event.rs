@@ -183,6 +183,8 @@ pub enum Refusal {
     NoGeneration(ServiceId, u64),
     /// Nothing is being rolled out.
     NoRollout(ServiceId),
+    /// Jobs have runs and no rollouts.
+    RunsToEnd(ServiceId),
     /// The rollout has no canary, or is beyond it.
     NoCanary(ServiceId),
     /// The canary is not known to be good yet.
@@ -239,6 +241,10 @@ impl fmt::Display for Refusal {
                     "{id} is not being rolled out: `wharf service history {id}` shows what was"
                 )
             }
+            Self::RunsToEnd(id) => write!(
+                f,
+                "{id} is a job, which has runs and no rollout: see `wharf job stop` and `wharf job suspend`"
+            ),
             Self::NoCanary(id) => write!(f, "{id} has no canary that waits to be promoted"),
             Self::CanaryMoves(id) => write!(
                 f,

@@ -44,6 +44,9 @@ pub(super) fn steer(
     steering: Steering,
 ) -> Result<Reply, Refusal> {
     let service = staying(draft, id)?;
+    if service.target.spec.mode.runs_to_end() {
+        return Err(Refusal::RunsToEnd(id.clone()));
+    }
     let accepted = Reply::Accepted { generation: service.target.number };
     let (now, going) = (draft.now, Pace::Going { since: draft.now });
     let rollout = match (&service.phase, steering) {

@@ -167,8 +167,13 @@ pub(crate) fn settles_at(task: &Task, service: &Service) -> Option<Timestamp> {
 pub(crate) fn progress(tasks: &[Arc<Task>], service: &Service, now: Timestamp) -> Progress {
     let mut here = tasks.iter().filter(|task| !task.is_missed());
     if let Some(current) = here.clone().find(|task| is_current(task, service)) {
-        let is_other = |task: &Arc<Task>| task.id != current.id && !task.state.is_final();
-        let others = !keeps_old(service) && here.any(is_other);
+        // One that leaves its node and the one that takes its place are two, whatever stays beside them.
+        let counts = |task: &Task| {
+            !keeps_old(service) || task.generation.template == service.target.template
+        };
+        let is_other =
+            |task: &Arc<Task>| task.id != current.id && !task.state.is_final() && counts(task);
+        let others = here.any(is_other);
         let settled = settles_at(current, service).is_some_and(|at| at <= now);
         return if settled && !others { Progress::Done } else { Progress::Moving };
     }

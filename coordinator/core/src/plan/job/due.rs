@@ -45,6 +45,17 @@ pub(super) fn pass(cluster: &Cluster, service: &mut Service, now: Timestamp) {
     }
 }
 
+/// When the first of the times that were missed is too old to have its run.
+pub(super) fn forgets_at(service: &Service) -> Option<Timestamp> {
+    let schedule = service.target.spec.schedule.as_ref().filter(|_| !service.runs.is_suspended)?;
+    let within = match schedule.catch_up {
+        CatchUp::None => return None,
+        CatchUp::Last { within } | CatchUp::All { within } => within,
+    };
+    // At the end of its time it still has it.
+    service.runs.owed.first().map(|at| *at + within + Duration::from_millis(1))
+}
+
 fn skipped(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }

@@ -10,6 +10,7 @@ use model::task::{DesiredState, StopCause, Task, TaskState};
 use model::time::Timestamp;
 
 use super::advance::deadline_of;
+use super::due;
 use super::progress::{self, has_completed, has_ended_badly, has_failed};
 use super::terms_of;
 use crate::cluster::Cluster;
@@ -27,7 +28,8 @@ pub(super) fn pass(draft: &mut Draft<'_>, service: &Service) {
     let schedule = service.target.spec.schedule.as_ref().filter(|_| !service.runs.is_suspended);
     let next = schedule.and_then(|schedule| schedule.next(service.runs.dealt_until));
     let deadlines = service.runs.active.iter().filter_map(deadline_of);
-    let soonest = deadlines.chain(next).filter(|at| *at > draft.now).min();
+    let forgets = due::forgets_at(service);
+    let soonest = deadlines.chain(next).chain(forgets).filter(|at| *at > draft.now).min();
     soonest.into_iter().for_each(|at| draft.wake(&service.id, at));
 }
 
