@@ -50,6 +50,10 @@ pub(crate) struct Play {
     images: BTreeMap<NodeId, BTreeSet<u32>>,
     fetching: BTreeMap<(Timestamp, NodeId, u32), ()>,
     told: Vec<String>,
+    /// How long the tasks of jobs take.
+    takes: Duration,
+    /// Seconds from midnight, of the clock on the wall, to the beginning.
+    midnight: Option<u64>,
 }
 
 impl Play {
@@ -68,6 +72,8 @@ impl Play {
             images: BTreeMap::new(),
             fetching: BTreeMap::new(),
             told: Vec::new(),
+            takes: REACTION,
+            midnight: None,
         }
     }
 
@@ -99,6 +105,18 @@ impl Play {
                 let (node, cause) = (name.parse().unwrap(), DrainCause::Operator);
                 self.hear(&[Event::Drain { node, within, cause }]);
             }
+            ("job", [name, settings @ ..]) => {
+                let settings = script::settings(settings);
+                let spec = script::job(&name.parse().unwrap(), &settings);
+                self.takes = settings.get("takes").map_or(REACTION, |text| script::duration(text));
+                self.hear(&[Event::Deploy { specs: vec![spec], remove: Vec::new() }]);
+            }
+            ("run", [word, name]) => {
+                let (service, order) = (service(name), script::order(word));
+                self.hear(&[Event::Job { service, order }]);
+            }
+            ("clock", [text]) => self.set_clock(text),
+            ("away", [text]) => self.away(script::duration(text)),
             ("rebalance", []) => self.hear(&[Event::Rebalance]),
             ("open", [name]) => self.set(name, Availability::Active),
             ("close", [name]) => self.set(name, Availability::Cordoned),
@@ -185,6 +203,29 @@ impl Play {
         self.hear(&[Event::SetAvailability { node: id(name), availability }]);
     }
 
+    /// It is that time on the wall, before anything has happened.
+    fn set_clock(&mut self, text: &str) {
+        let at = script::instant(text);
+        (self.began, self.now) = (at, at);
+        self.midnight = Some(at.as_millis() / 1_000 % 86_400);
+    }
+
+    /// There is no coordinator for so long; then another one.
+    fn away(&mut self, time: Duration) {
+        self.now = self.now + time;
+        let late: Vec<_> = self.due.keys().filter(|(at, _)| *at <= self.now).cloned().collect();
+        self.cluster = Cluster::load(&self.cluster.stored(), self.now);
+        self.hear(&[]);
+        for node in self.nodes.clone() {
+            self.report_all(&node);
+        }
+        for key in late {
+            if let Some(state) = self.due.remove(&key) {
+                self.comes(&key.1, state);
+            }
+        }
+    }
+
     /// Another coordinator reads the store. The agents come to it and say how their tasks are.
     fn take_over(&mut self) {
         self.cluster = Cluster::load(&self.cluster.stored(), self.now);
@@ -264,8 +305,15 @@ impl Play {
         self.told.push(line);
     }
 
+    /// From the beginning; or by the clock on the wall, and then with the day.
     fn clock(&self) -> String {
         let seconds = self.now.since(self.began).as_secs();
+        if let Some(midnight) = self.midnight {
+            let seconds = seconds + midnight;
+            let (day, seconds) = (seconds / 86_400 + 1, seconds % 86_400);
+            let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
+            return format!("day {day} {hours:02}:{minutes:02}:{:02} UTC", seconds % 60);
+        }
         format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
     }
 
@@ -358,6 +406,9 @@ impl Play {
         self.hear(&[Event::Reported { node: node.clone(), tasks: vec![said], is_complete: false }]);
         if is_up {
             self.has(&node, Some(image));
+            if task.generation.spec.mode.runs_to_end() {
+                self.due.insert((self.now + self.takes, id.clone()), TaskState::Completed);
+            }
         }
     }
 

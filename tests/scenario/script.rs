@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use coordinator_core::event::JobOrder;
 use model::budget::{Amount, Budget};
 use model::id::ServiceId;
+use model::job::{Completions, Job, Keep};
 use model::rollout::{Canary, Promotion, Steering, Tolerance};
-use model::spec::{FailureAction, Mode, ServiceSpec, UpdateOrder};
+use model::schedule::{CatchUp, Overlap, Schedule, Zone};
+use model::spec::{FailureAction, Mode, RestartCondition, ServiceSpec, UpdateOrder};
+use model::time::Timestamp;
 
 use super::specs;
 
@@ -56,6 +60,70 @@ pub(crate) fn steering(word: &str) -> Steering {
         "abort" => Steering::Abort,
         _ => panic!("{word} is nothing that a rollout can be told"),
     }
+}
+
+/// An instant as RFC 3339 writes it, in UTC and whole seconds.
+pub(crate) fn instant(text: &str) -> Timestamp {
+    let numbers: Vec<i64> = text
+        .split(|letter: char| !letter.is_ascii_digit())
+        .filter_map(|one| one.parse().ok())
+        .collect();
+    let [year, month, day, hours, minutes, seconds] = numbers[..] else {
+        panic!("{text} is not an instant: 2027-03-28T00:30:00Z")
+    };
+    // Days since 1970, counted in years that begin in March (Hinnant, "chrono-compatible low-level date algorithms").
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    let all = ((days * 24 + hours) * 60 + minutes) * 60 + seconds;
+    Timestamp::from_millis(u64::try_from(all).unwrap() * 1_000)
+}
+
+pub(crate) fn order(word: &str) -> JobOrder {
+    match word {
+        "now" => JobOrder::Run,
+        "stop" => JobOrder::Stop,
+        "suspend" => JobOrder::Suspend,
+        "resume" => JobOrder::Resume,
+        _ => panic!("{word} is nothing that a job can be told"),
+    }
+}
+
+/// What `job NAME KEY=VALUE…` asks for. A schedule has `_` where cron has a space.
+pub(crate) fn job(id: &ServiceId, settings: &BTreeMap<&str, &str>) -> ServiceSpec {
+    let number =
+        |key: &str, usual: u32| settings.get(key).map_or(usual, |text| text.parse().unwrap());
+    let image = settings.get("image").map(|image| ("image", *image));
+    let mut spec = spec(id, &image.into_iter().collect());
+    let completions = number("completions", 1);
+    spec.mode = Mode::Job(Job {
+        completions: Completions::Count(completions),
+        parallelism: number("parallelism", completions),
+        retries: number("retries", 3),
+        backoff: Duration::from_secs(10),
+        deadline: settings.get("deadline").map(|text| duration(text)),
+        keep: Keep::default(),
+    });
+    spec.task.restart.condition = RestartCondition::Never;
+    let within = settings.get("within").map_or(Duration::from_secs(86_400), |text| duration(text));
+    spec.schedule = settings.get("schedule").map(|text| Schedule {
+        recurrence: text.replace('_', " ").parse().unwrap(),
+        zone: settings.get("zone").map_or_else(Zone::utc, |zone| zone.parse().unwrap()),
+        overlap: match settings.get("overlap").copied() {
+            None | Some("forbid") => Overlap::Forbid,
+            Some("allow") => Overlap::Allow,
+            Some("replace") => Overlap::Replace,
+            Some(other) => panic!("{other} is no overlap"),
+        },
+        catch_up: match settings.get("catch-up").copied() {
+            None | Some("last") => CatchUp::Last { within },
+            Some("all") => CatchUp::All { within },
+            Some("none") => CatchUp::None,
+            Some(other) => panic!("{other} is no way to catch up"),
+        },
+    });
+    spec
 }
 
 /// The settings of a command: KEY=VALUE.
