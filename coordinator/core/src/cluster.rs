@@ -27,6 +27,7 @@ use model::time::Timestamp;
 use self::by_name::{ByName, ByNode};
 use self::class::Classes;
 pub(crate) use self::class::{Class, Rank};
+use self::leaving::Round;
 pub(crate) use self::ledger::Ledger;
 use self::mix::Demand;
 pub(crate) use self::mix::Mix;
@@ -34,7 +35,6 @@ pub use self::mix::Packing;
 pub(crate) use self::spread::Spread;
 use self::suiting::Suiting;
 use crate::event::EngineState;
-use crate::plan::balance::{Moving, Round};
 
 /// A node that was silent for so long gets no new tasks: three heartbeats of 10 s.
 pub const SUSPECT_AFTER: Duration = Duration::from_secs(30);
@@ -179,7 +179,7 @@ pub struct Cluster {
     /// Nodes that are being emptied.
     draining: BTreeSet<NodeId>,
     /// Tasks that are to move to where their service is spread better.
-    moving: Moving,
+    moving: BTreeSet<TaskId>,
     /// Not stored: when to look for such.
     pub(crate) round: Round,
 }

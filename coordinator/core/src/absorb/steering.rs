@@ -16,6 +16,10 @@ pub(super) fn begin(service: &Service, generation: &Generation, now: Timestamp) 
         ServicePhase::Rolling(rollout) if service.target.template == generation.template => {
             rollout.clone()
         }
+        // Nor is it one to leave a canary that was halted: it is tried again where it was.
+        ServicePhase::Halted { stage, .. } if service.target.template == generation.template => {
+            Rollout { stage: *stage, ..Rollout::new(now) }
+        }
         ServicePhase::Rolling(_)
         | ServicePhase::Steady
         | ServicePhase::Halted { .. }

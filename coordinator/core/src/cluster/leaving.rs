@@ -1,13 +1,41 @@
 //! What is to leave its node: from one that is being emptied, or to where its service is spread better.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use model::id::NodeId;
+use model::id::{NodeId, ServiceId};
 use model::node::DrainPhase;
 use model::task::Task;
 use model::time::Timestamp;
 
 use super::Cluster;
+
+/// From when nodes came or went until anything is moved: machines come in groups, and rollouts and drains are about.
+const CALM: Duration = Duration::from_secs(60);
+
+/// When the spread of services is looked at next, and how far the look around has come. Not stored: whoever takes over looks
+/// around once.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Round {
+    /// When, if anything has changed since the last round.
+    pub(crate) at: Option<Timestamp>,
+    /// The last service that was looked at.
+    pub(crate) after: Option<ServiceId>,
+    /// Whether a task was moved in this round.
+    pub(crate) has_moved: bool,
+}
+
+impl Round {
+    /// Nodes have come or gone: it may be worth it to look around.
+    pub(crate) fn begin(&mut self, now: Timestamp) {
+        self.at.get_or_insert(now + CALM);
+    }
+
+    /// Somebody wants to have it looked around now, from the first service on.
+    pub(crate) fn begin_at_once(&mut self, now: Timestamp) {
+        *self = Self { at: Some(now), ..Self::default() };
+    }
+}
 
 impl Cluster {
     /// The nodes that are being emptied.

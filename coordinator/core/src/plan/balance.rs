@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::id::{ServiceId, TaskId};
+use model::id::ServiceId;
 use model::service::{Service, ServicePhase};
 use model::spec::Mode;
 use model::task::{StopCause, Task};
@@ -16,9 +16,6 @@ use model::time::Timestamp;
 use crate::cluster::{Cluster, Spread};
 use crate::draft::Draft;
 use crate::plan::{leaving, place, slot};
-
-/// From when nodes came or went until anything is moved: machines come in groups, and rollouts and drains are about.
-const CALM: Duration = Duration::from_secs(60);
 
 /// From a move until the next are thought of: the first has to settle.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -34,30 +31,6 @@ const AT_ONCE: usize = 10;
 
 /// A move that has not come to an end is called off: there was room, and there is not.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
-
-/// When the spread of services is looked at next, and how far the look around has come. Not stored: whoever takes over looks
-/// around once.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Round {
-    /// When, if anything has changed since the last round.
-    pub(crate) at: Option<Timestamp>,
-    /// The last service that was looked at.
-    after: Option<ServiceId>,
-    /// Whether a task was moved in this round.
-    has_moved: bool,
-}
-
-impl Round {
-    /// Nodes have come or gone: it may be worth it to look around.
-    pub(crate) fn begin(&mut self, now: Timestamp) {
-        self.at.get_or_insert(now + CALM);
-    }
-
-    /// Somebody wants to have it looked around now, from the first service on.
-    pub(crate) fn begin_at_once(&mut self, now: Timestamp) {
-        *self = Self { at: Some(now), ..Self::default() };
-    }
-}
 
 pub(crate) fn pass(draft: &mut Draft<'_>) {
     call_off(draft);
@@ -158,6 +131,3 @@ pub(crate) fn next_deadline(cluster: &Cluster) -> Option<Timestamp> {
 pub(crate) fn cause(cluster: &Cluster, task: &Task) -> StopCause {
     if cluster.is_on_draining(task) { StopCause::Drain } else { StopCause::Balance }
 }
-
-/// The ids of what moves.
-pub(crate) type Moving = std::collections::BTreeSet<TaskId>;
