@@ -364,8 +364,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     bug(
         "another number of replicas promotes a canary",
         STEERING,
-        "if service.target.template == generation.template =>",
-        "if !PLANTED && service.target.template == generation.template =>",
+        "ServicePhase::Rolling(rollout) if service.target.template == generation.template =>",
+        "ServicePhase::Rolling(rollout) if !PLANTED && service.target.template == generation.template =>",
     ),
     bug(
         "a canary is everywhere at once",
