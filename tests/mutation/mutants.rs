@@ -39,6 +39,8 @@ const SPREAD: &str = "coordinator/core/src/cluster/spread.rs";
 const LEDGER: &str = "coordinator/core/src/cluster/ledger.rs";
 const LIVENESS: &str = "coordinator/core/src/plan/liveness.rs";
 const RETURNING: &str = "coordinator/core/src/plan/returning.rs";
+const PREEMPT: &str = "coordinator/core/src/plan/preempt.rs";
+const DRAFT: &str = "coordinator/core/src/draft.rs";
 const BUDGET: &str = "coordinator/core/src/plan/budget.rs";
 const DRAIN: &str = "coordinator/core/src/plan/drain.rs";
 const LEAVING: &str = "coordinator/core/src/plan/leaving.rs";
@@ -292,8 +294,38 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     bug(
         "more is taken away than can be spared",
         BUDGET,
-        "if serving > least {",
-        "if PLANTED || serving > least {",
+        "if short.serving > short.least {",
+        "if PLANTED || short.serving > short.least {",
+    ),
+    bug(
+        "equals throw each other out",
+        PREEMPT,
+        "other.generation.spec.mode != Mode::Once && cluster.priority(&other.service) < own",
+        "other.generation.spec.mode != Mode::Once && (PLANTED || cluster.priority(&other.service) < own)",
+    ),
+    bug(
+        "room is made with more than can be spared",
+        PREEMPT,
+        "let may = !costs || *given < spares.of(cluster, &other.service);",
+        "let may = PLANTED || !costs || *given < spares.of(cluster, &other.service);",
+    ),
+    bug(
+        "what gave way gave way to nobody",
+        PREEMPT,
+        "if node != task.room_on {",
+        "if !PLANTED && node != task.room_on {",
+    ),
+    bug(
+        "room that is given back is offered to nobody",
+        DRAFT,
+        "if task.room_on.as_ref().is_some_and(|room| Some(room) != goes_to) {",
+        "if !PLANTED && task.room_on.as_ref().is_some_and(|room| Some(room) != goes_to) {",
+    ),
+    bug(
+        "what is stopping is not thought of when room is to be made",
+        PREEMPT,
+        "going.iter().for_each(|other| claim.free(other));",
+        "if !PLANTED { going.iter().for_each(|other| claim.free(other)); }",
     ),
     bug(
         "a rollout does not ask what can be spared",

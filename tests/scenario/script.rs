@@ -7,6 +7,7 @@ use coordinator_core::event::JobOrder;
 use model::budget::{Amount, Budget};
 use model::id::ServiceId;
 use model::job::{Completions, Job, Keep};
+use model::priority::Priority;
 use model::rollout::{Canary, Promotion, Steering, Tolerance};
 use model::schedule::{CatchUp, Overlap, Schedule, Zone};
 use model::spec::{FailureAction, Mode, RestartCondition, ServiceSpec, UpdateOrder};
@@ -94,8 +95,9 @@ pub(crate) fn order(word: &str) -> JobOrder {
 pub(crate) fn job(id: &ServiceId, settings: &BTreeMap<&str, &str>) -> ServiceSpec {
     let number =
         |key: &str, usual: u32| settings.get(key).map_or(usual, |text| text.parse().unwrap());
-    let image = settings.get("image").map(|image| ("image", *image));
-    let mut spec = spec(id, &image.into_iter().collect());
+    let usual = ["image", "priority", "cpus"].into_iter();
+    let usual = usual.filter_map(|key| Some((key, *settings.get(key)?))).collect();
+    let mut spec = spec(id, &usual);
     let completions = number("completions", 1);
     spec.mode = Mode::Job(Job {
         completions: Completions::Count(completions),
@@ -168,6 +170,11 @@ pub(crate) fn spec(id: &ServiceId, settings: &BTreeMap<&str, &str>) -> ServiceSp
             "promote" if *value == "manual" => promotion = Promotion::Manual,
             "min-available" => spec.budget = Budget::MinAvailable(amount(value)),
             "max-unavailable" => spec.budget = Budget::MaxUnavailable(amount(value)),
+            "priority" => {
+                let class = Priority::ALL.into_iter().find(|class| class.word() == *value);
+                spec.priority = class.unwrap_or_else(|| panic!("{value} is no priority"));
+            }
+            "rebalance" => spec.is_left_in_place = *value == "no",
             "cpus" => {
                 let millis = value.parse::<u64>().unwrap() * 1_000;
                 spec.task.containers[0].reservation.cpu_millis = millis;

@@ -103,9 +103,17 @@ impl World {
             {
                 // Nodes that joined in this step were heard in it, before anything was placed.
                 self.take_over_what_is_not_stored(&mut cluster);
-                let waiting = Task { node: None, state: TaskState::Pending, ..(**task).clone() };
+                let known = cluster.tasks().get(&task.id);
+                let room_on = known.and_then(|known| known.room_on.clone());
+                let (state, promise) = (TaskState::Pending, room_on.clone());
+                let waiting = Task { node: None, room_on, state, ..(**task).clone() };
                 let asked = view::ask_nodes(&cluster, &waiting, self.now).into_iter();
-                let takers = asked.filter(|verdict| verdict.refusals.is_empty());
+                let mut takers = asked.filter(|verdict| verdict.refusals.is_empty());
+                // Room was made for it there.
+                if promise.as_ref() == Some(node) && takers.any(|taker| taker.node == *node) {
+                    cluster.apply(change);
+                    continue;
+                }
                 let first = takers.min_by_key(|verdict| (verdict.score, verdict.node.clone()));
                 let is_first = first.as_ref().is_some_and(|first| first.node == *node);
                 self.truth.expect(is_first, || {
@@ -266,7 +274,10 @@ fn line(task: &Task) -> String {
 fn brief(change: &Change) -> String {
     match change {
         Change::PutService(service) => format!("{} {:?}", service.id, service.phase),
-        Change::PutTask(task) => format!("{} {:?} {:?}", task.id, task.desired, task.state),
+        Change::PutTask(task) => {
+            let Task { id, desired, state, room_on, .. } = &**task;
+            format!("{id} {desired:?} {state:?} {room_on:?}")
+        }
         Change::RemoveService(_)
         | Change::RemoveTask(_)
         | Change::PutNode(_)

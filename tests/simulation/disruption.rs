@@ -29,16 +29,34 @@ impl World {
                 && let Some(service) = cluster.services().get(&task.service)
             {
                 wrong.extend(judge(cluster, service, task, cause));
+                wrong.extend(judge_preemption(cluster, service, task, cause));
             }
         }
         wrong.into_iter().for_each(|wrong| self.truth.accuse(wrong));
     }
 }
 
+/// Only for a task that matters more, and for which room is being made on the same node.
+fn judge_preemption(
+    cluster: &Cluster,
+    service: &Service,
+    task: &Task,
+    cause: StopCause,
+) -> Option<String> {
+    let matters_more = |other: &&Arc<Task>| {
+        let other = cluster.services().get(&other.service);
+        other.is_some_and(|other| other.target.spec.priority > service.target.spec.priority)
+    };
+    let node = task.node.as_ref().filter(|_| cause == StopCause::Preemption)?;
+    let is_for = cluster.promised_on(node).find(matters_more);
+    let is_once = service.target.spec.mode == Mode::Once;
+    (is_for.is_none() || is_once).then(|| format!("{} gives way to nobody on {node}", task.id))
+}
+
 fn judge(cluster: &Cluster, service: &Service, task: &Task, cause: StopCause) -> Option<String> {
     let is_drain = match cause {
         StopCause::Drain | StopCause::Balance => true,
-        StopCause::Update => false,
+        StopCause::Update | StopCause::Preemption => false,
         StopCause::Operator
         | StopCause::Duplicate
         | StopCause::Ended
@@ -68,7 +86,9 @@ fn judge(cluster: &Cluster, service: &Service, task: &Task, cause: StopCause) ->
         return Some(format!("{} leaves before another serves", task.id));
     }
     let serving = wanted.iter().filter(|slot| serves(cluster, &service.id, slot)).count();
-    let least = least(service, wanted.len(), is_drain);
+    let is_replicated = matches!(service.target.spec.mode, Mode::Replicated { .. });
+    let leaves_one = is_drain || cause == StopCause::Preemption && is_replicated;
+    let least = least(service, wanted.len(), leaves_one);
     (serving < least).then(|| {
         let (id, cause) = (&task.id, task.desired);
         format!("{id} is stopped ({cause:?}): {serving} of its service serve, and {least} have to")
@@ -94,13 +114,13 @@ fn serves(cluster: &Cluster, service: &ServiceId, slot: &Slot) -> bool {
 }
 
 /// Reckoned here once more, from what the documents say.
-fn least(service: &Service, wanted: usize, is_drain: bool) -> usize {
+fn least(service: &Service, wanted: usize, leaves_one: bool) -> usize {
     let number = |amount| match amount {
         Amount::Count(count) => (count as usize).min(wanted),
         Amount::Percent(percent) => (wanted * usize::from(percent)).div_ceil(100),
     };
     match service.target.spec.budget {
-        Budget::Usual if is_drain && wanted >= 2 => 1,
+        Budget::Usual if leaves_one && wanted >= 2 => 1,
         Budget::Usual => 0,
         Budget::MinAvailable(amount) => number(amount),
         Budget::MaxUnavailable(amount) => wanted - number(amount),

@@ -8,6 +8,7 @@ use model::constraint::Constraint;
 use model::id::{ServiceId, ServiceName};
 use model::image::{Image, Pin};
 use model::job::{Completions, Job, Keep};
+use model::priority::Priority;
 use model::resources::Resources;
 use model::rollout::{Canary, Promotion, Tolerance};
 use model::schedule::{CatchUp, Overlap, Schedule, Zone};
@@ -106,7 +107,19 @@ pub(crate) fn spec_of(id: &ServiceId, image: u32, replicas: u32) -> ServiceSpec 
         after,
         budget: budget(id, image),
         strategy: strategy(id, image),
+        priority: priority(id, image),
+        is_left_in_place: id.name.as_str() == "front" && image % 4 == 3,
         schedule,
+    }
+}
+
+/// What comes in front of it matters more, in most generations; now and then a service is of another class than before.
+fn priority(id: &ServiceId, image: u32) -> Priority {
+    match (id.name.as_str(), image % 6) {
+        ("log", 2 | 3) | ("db", 5) => Priority::Critical,
+        ("front", 0..=3) | ("web", 4) => Priority::High,
+        ("import" | "report", 0..=4) | ("web", 3) => Priority::Low,
+        _ => Priority::Normal,
     }
 }
 

@@ -198,6 +198,8 @@ pub(crate) fn service(view: &wire::ServiceView) -> Value {
         "service": spec.name,
         "mode": mode,
         "strategy": strategy(spec.strategy),
+        "priority": priority(spec.priority),
+        "rebalance": !spec.is_left_in_place,
         "phase": phase(&service),
         "desired": view.desired,
         "serving": view.serving,
@@ -243,6 +245,16 @@ fn strategy(strategy: Option<i32>) -> &'static str {
         None | Some(Ok(wire::Strategy::Spread)) => "spread",
         Some(Ok(wire::Strategy::Binpack)) => "binpack",
         Some(Ok(wire::Strategy::Unspecified) | Err(_)) => "unknown",
+    }
+}
+
+fn priority(priority: Option<i32>) -> &'static str {
+    match priority.map(wire::Priority::try_from) {
+        Some(Ok(wire::Priority::Low)) => "low",
+        None | Some(Ok(wire::Priority::Normal)) => "normal",
+        Some(Ok(wire::Priority::High)) => "high",
+        Some(Ok(wire::Priority::Critical)) => "critical",
+        Some(Ok(wire::Priority::Unspecified) | Err(_)) => "unknown",
     }
 }
 

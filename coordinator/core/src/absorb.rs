@@ -149,6 +149,11 @@ fn leave(
     verdict: Verdict,
     (spec, origin): (ServiceSpec, Origin),
 ) -> u64 {
+    if spec.priority != service.target.spec.priority {
+        // Others may give way to it now, or it to others.
+        draft.touch_waiting();
+    }
+    draft.touch_withheld(&service.id);
     let number = service.target.number + 1;
     let past = service.history.iter().map(|past| &past.generation);
     let known = [Some(&service.target), service.stable.as_ref()].into_iter().flatten().chain(past);
@@ -372,9 +377,14 @@ fn hear(draft: &mut Draft<'_>, node: &NodeId, engine: EngineState) -> Reply {
         let has_told_all = before.is_some_and(|seen| seen.has_told_all);
         let sighting = Sighting { at: draft.now, engine, has_told_all };
         draft.cluster.saw(node, sighting);
-        if !could_take && draft.cluster.takes_work(&known, draft.now) {
-            draft.touch_waiting();
-            draft.cluster.round.begin(draft.now);
+        match (could_take, draft.cluster.takes_work(&known, draft.now)) {
+            (false, true) => {
+                draft.touch_waiting();
+                draft.cluster.round.begin(draft.now);
+            }
+            // What was to come there looks elsewhere.
+            (true, false) => draft.touch_promised(node),
+            (false, false) | (true, true) => {}
         }
     }
     Reply::Noted

@@ -6,6 +6,7 @@ mod heard;
 mod leaving;
 mod ledger;
 mod mix;
+mod promised;
 mod spread;
 mod suiting;
 
@@ -32,6 +33,7 @@ pub(crate) use self::ledger::Ledger;
 use self::mix::Demand;
 pub(crate) use self::mix::Mix;
 pub use self::mix::Packing;
+use self::promised::Priorities;
 pub(crate) use self::spread::Spread;
 use self::suiting::Suiting;
 use crate::event::EngineState;
@@ -102,7 +104,8 @@ fn age(task: &Task) -> (Timestamp, &TaskId) {
 
 /// Says whether the two are entered into the books in the same way: mostly only what was seen has changed.
 fn is_booked_alike(before: &Task, after: &Task) -> bool {
-    before.node == after.node
+    before.booked_on() == after.booked_on()
+        && before.node.is_some() == after.node.is_some()
         && before.state.is_final() == after.state.is_final()
         && before.is_missed() == after.is_missed()
         && Arc::ptr_eq(&before.generation, &after.generation)
@@ -157,6 +160,7 @@ pub struct Cluster {
     classes: Classes,
     suiting: Suiting,
     demand: Demand,
+    priorities: Priorities,
     /// Their numbers are their places here.
     zones: Vec<String>,
     /// How many nodes have each image, as far as they have said.
@@ -176,6 +180,8 @@ pub struct Cluster {
     pub(crate) fetching: BTreeSet<ServiceId>,
     /// Not stored: services that could not spare a task.
     pub(crate) withheld: BTreeSet<ServiceId>,
+    /// Not stored: services that could not spare a task for one that matters more.
+    pub(crate) unspared: BTreeSet<ServiceId>,
     /// Nodes that are being emptied.
     draining: BTreeSet<NodeId>,
     /// Tasks that are to move to where their service is spread better.
@@ -227,12 +233,14 @@ impl Cluster {
                 }
                 let before = self.services.insert(service.id.clone(), Arc::clone(service));
                 self.demand.put_service(before.as_deref(), Some(service));
+                self.priorities.put(before.as_deref(), Some(service));
             }
             Change::RemoveService(id) => {
                 self.forget_waits(id);
                 self.globals.remove(id);
                 let before = self.services.remove(id);
                 self.demand.put_service(before.as_deref(), None);
+                self.priorities.put(before.as_deref(), None);
             }
             Change::PutTask(task) => self.put_task(task),
             Change::RemoveTask(id) => self.remove_task(id),
@@ -297,7 +305,8 @@ impl Cluster {
             return;
         };
         let from = ledger.zone.replace(zone);
-        let tasks = ledger.tasks.iter().filter_map(|id| self.tasks.get(id));
+        let tasks = ledger.tasks.iter().chain(&ledger.promised);
+        let tasks = tasks.filter_map(|id| self.tasks.get(id));
         for task in tasks.filter(|task| Spread::place(task).is_some()) {
             let spread = self.spreads.entry(task.service.clone());
             from.into_iter().for_each(|zone| spread.take_from_zone(zone));
@@ -346,7 +355,7 @@ impl Cluster {
     /// Enters what the task takes up into all books.
     fn book(&mut self, task: &Task) {
         // When the store is read the node joins after its tasks.
-        let Some(number) = task.node.as_ref().map(|node| self.ledgers.number(node)) else { return };
+        let Some(number) = task.booked_on().map(|node| self.ledgers.number(node)) else { return };
         let Some(ledger) = self.ledgers.at_mut(number) else { return };
         ledger.add(task);
         self.classes.mark(number);
@@ -357,7 +366,7 @@ impl Cluster {
 
     /// Takes back what was entered for the task as it was.
     fn take_back(&mut self, task: &Task) {
-        let Some(number) = task.node.as_ref().and_then(|node| self.ledgers.place(node)) else {
+        let Some(number) = task.booked_on().and_then(|node| self.ledgers.place(node)) else {
             return;
         };
         let Some(ledger) = self.ledgers.at_mut(number) else { return };

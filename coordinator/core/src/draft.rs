@@ -56,7 +56,12 @@ impl<'a> Draft<'a> {
 
     pub(crate) fn put_service(&mut self, service: Service) {
         self.touch(&service.id);
+        let before = self.cluster.classes_present();
         self.write(Change::PutService(Arc::new(service)));
+        if self.cluster.classes_present() != before {
+            // There may be somebody now who gives way.
+            self.touch_waiting();
+        }
     }
 
     pub(crate) fn put_task(&mut self, task: Task) {
@@ -67,6 +72,7 @@ impl<'a> Draft<'a> {
     /// asks for it. A task that was never placed is forgotten at once, and its slot looked at again.
     pub(crate) fn stop(&mut self, task: &Task, cause: StopCause) {
         if task.state == TaskState::Pending {
+            self.give_back(task, None);
             self.write(Change::RemoveTask(task.id.clone()));
             return self.touch(&task.service);
         }
@@ -78,6 +84,17 @@ impl<'a> Draft<'a> {
         };
         if is_news {
             self.put_task(Task { desired: DesiredState::Stop { cause }, ..task.clone() });
+            // What it leaves can be promised to somebody.
+            if self.cluster.has_classes() {
+                self.touch_waiting();
+            }
+        }
+    }
+
+    /// The task needs the room that is being made for it no more, unless it goes there: others may have it.
+    pub(crate) fn give_back(&mut self, task: &Task, goes_to: Option<&NodeId>) {
+        if task.room_on.as_ref().is_some_and(|room| Some(room) != goes_to) {
+            self.touch_waiting();
         }
     }
 
@@ -106,6 +123,9 @@ impl<'a> Draft<'a> {
         if self.cluster.withheld.remove(id) {
             self.touch(id);
         }
+        if self.cluster.unspared.remove(id) {
+            self.touch_waiting();
+        }
     }
 
     /// Plans the service again at `at`, or earlier if it was to be planned earlier.
@@ -125,6 +145,21 @@ impl<'a> Draft<'a> {
     pub(crate) fn touch_waiting(&mut self) {
         for service in std::mem::take(&mut self.cluster.waiting) {
             self.touch(&service);
+        }
+    }
+
+    /// Plans the services for which room is being made on the node.
+    pub(crate) fn touch_promised(&mut self, node: &NodeId) {
+        let promised = self.cluster.promised_on(node);
+        let services: BTreeSet<ServiceId> = promised.map(|task| task.service.clone()).collect();
+        services.iter().for_each(|service| self.touch(service));
+    }
+
+    /// Says one thing more about a task that something was said about.
+    pub(crate) fn add_note(&mut self, task: &TaskId, more: &str) {
+        if let Some(note) = self.notes.get_mut(task) {
+            note.push_str("; ");
+            note.push_str(more);
         }
     }
 

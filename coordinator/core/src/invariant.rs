@@ -8,7 +8,7 @@ use std::sync::Arc;
 use model::id::NodeId;
 use model::node::Availability;
 use model::resources::Resources;
-use model::task::{Task, TaskState};
+use model::task::{DesiredState, Task, TaskState};
 
 use crate::cluster::{Cluster, Spread};
 
@@ -22,6 +22,7 @@ pub fn check(cluster: &Cluster) -> Vec<String> {
     nothing_is_oversold(cluster, &mut broken);
     fixed_ports_have_one_owner(cluster, &mut broken);
     placed_means_not_pending(cluster, &mut broken);
+    room_is_made_for_who_waits(cluster, &mut broken);
     drains_close_their_nodes(cluster, &mut broken);
     demand_adds_up(cluster, &mut broken);
     job::check(cluster, &mut broken);
@@ -45,7 +46,8 @@ fn one_current_task_a_slot(cluster: &Cluster, broken: &mut Vec<String>) {
 /// What is booked as each task comes and goes is what its tasks hold.
 fn ledgers_add_up(cluster: &Cluster, broken: &mut Vec<String>) {
     for node in cluster.nodes().values() {
-        let live = cluster.tasks_on(&node.id).filter(|task| !task.state.is_final());
+        let booked = cluster.tasks_on(&node.id).chain(cluster.promised_on(&node.id));
+        let live = booked.filter(|task| !task.state.is_final());
         let held: Resources = live.map(|task| task.generation.spec.task.reservation()).sum();
         if held != cluster.held_on(&node.id) {
             broken.push(format!("what node {} holds is not what its tasks hold", node.id));
@@ -59,7 +61,7 @@ fn spreads_add_up(cluster: &Cluster, broken: &mut Vec<String>) {
         let mut on_nodes: BTreeMap<&NodeId, usize> = BTreeMap::new();
         let mut in_zones: BTreeMap<&str, usize> = BTreeMap::new();
         let live = |task: &&Arc<Task>| !task.state.is_final() && !task.is_missed();
-        for node in cluster.tasks_of(id).filter(live).filter_map(|task| task.node.as_ref()) {
+        for node in cluster.tasks_of(id).filter(live).filter_map(|task| task.booked_on()) {
             *on_nodes.entry(node).or_default() += 1;
             let zone = cluster.nodes().get(node).map(|node| node.zone.as_str());
             zone.into_iter().for_each(|zone| *in_zones.entry(zone).or_default() += 1);
@@ -82,7 +84,10 @@ fn spreads_add_up(cluster: &Cluster, broken: &mut Vec<String>) {
 fn nothing_is_oversold(cluster: &Cluster, broken: &mut Vec<String>) {
     for node in cluster.nodes().values() {
         let is_shrunk = cluster.ledger(&node.id).is_some_and(|ledger| ledger.is_shrunk);
-        if !is_shrunk && !cluster.held_on(&node.id).fits(&node.capacity) {
+        // What is promised is there only once others have ended.
+        let live = cluster.tasks_on(&node.id).filter(|task| !task.state.is_final());
+        let held: Resources = live.map(|task| task.generation.spec.task.reservation()).sum();
+        if !is_shrunk && !held.fits(&node.capacity) {
             broken.push(format!("node {} is oversold", node.id));
         }
     }
@@ -112,6 +117,24 @@ fn placed_means_not_pending(cluster: &Cluster, broken: &mut Vec<String>) {
                 task.id, task.state, task.node
             ));
         }
+    }
+}
+
+/// A promise is of a task that waits, and is kept in the book of its node.
+fn room_is_made_for_who_waits(cluster: &Cluster, broken: &mut Vec<String>) {
+    for task in cluster.tasks().values() {
+        let Some(node) = &task.room_on else { continue };
+        if task.state != TaskState::Pending || task.desired != DesiredState::Run {
+            broken.push(format!("room is made on {node} for {}, which is {}", task.id, task.state));
+        }
+        let is_known = cluster.nodes().contains_key(node);
+        if is_known && !cluster.promised_on(node).any(|promised| promised.id == task.id) {
+            broken.push(format!("the room on {node} for {} is not booked", task.id));
+        }
+    }
+    let promises = cluster.nodes().keys().flat_map(|node| cluster.promised_on(node));
+    for task in promises.filter(|task| task.room_on.is_none()) {
+        broken.push(format!("room is booked for {}, for which none is made", task.id));
     }
 }
 

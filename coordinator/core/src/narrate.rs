@@ -46,6 +46,7 @@ pub fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         Change::PutTask(task) => {
             let known = before.tasks().get(&task.id);
             let message = task_news(known.map(AsRef::as_ref), task)?;
+            let message = message + &for_whom(before, task).unwrap_or_default();
             let subject = Subject::Task(task.id.clone(), task.service.clone());
             Some(Occurrence { subject, message })
         }
@@ -200,6 +201,15 @@ fn task_news(before: Option<&Task>, task: &Task) -> Option<String> {
     }
 }
 
+/// For whom a task gives way, if it was told just now.
+fn for_whom(before: &Cluster, task: &Task) -> Option<String> {
+    let preempted = DesiredState::Stop { cause: StopCause::Preemption };
+    let is_news = before.tasks().get(&task.id).is_some_and(|was| was.desired != preempted);
+    let node = task.node.as_ref().filter(|_| is_news && task.desired == preempted)?;
+    let first = before.promised_on(node).max_by_key(|one| before.priority(&one.service))?;
+    Some(format!(" ({}, of priority {})", first.id, before.priority(&first.service)))
+}
+
 const fn running(health: Health) -> &'static str {
     match health {
         Health::Unchecked => "runs",
@@ -218,6 +228,7 @@ const fn why(cause: StopCause) -> &'static str {
         StopCause::Duplicate => "another task fills its slot",
         StopCause::Ended => "it is over",
         StopCause::NodeDead => "its node is gone, or was silent for too long",
+        StopCause::Preemption => "something that matters more needs its room",
         StopCause::RunOver => "its run is over",
     }
 }

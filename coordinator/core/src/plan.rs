@@ -11,11 +11,13 @@ pub(crate) mod job;
 pub(crate) mod leaving;
 mod liveness;
 pub(crate) mod place;
+mod preempt;
 pub(crate) mod reconcile;
 mod returning;
 pub(crate) mod rollout;
 pub(crate) mod slot;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -99,7 +101,9 @@ pub(crate) fn plan(draft: &mut Draft<'_>) {
     }
 }
 
-fn take_due(draft: &mut Draft<'_>) -> BTreeMap<ServiceId, Scope> {
+/// The services whose time has come, in the order in which they are given room: what matters more first, and of equals what
+/// can only be on this node or that.
+fn take_due(draft: &mut Draft<'_>) -> Vec<(ServiceId, Scope)> {
     let now = draft.now;
     let due = draft.cluster.due.iter().filter(|(_, at)| **at <= now);
     let due: Vec<ServiceId> = due.map(|(id, _)| id.clone()).collect();
@@ -110,5 +114,10 @@ fn take_due(draft: &mut Draft<'_>) -> BTreeMap<ServiceId, Scope> {
         draft.cluster.due.remove(&id);
         scopes.insert(id, Scope::All);
     }
+    let mut scopes: Vec<_> = scopes.into_iter().collect();
+    let cluster = &*draft.cluster;
+    scopes.sort_by_cached_key(|(id, _)| {
+        (Reverse(cluster.priority(id)), !cluster.globals().contains(id))
+    });
     scopes
 }

@@ -19,6 +19,9 @@ pub(crate) fn between(old: &ServiceSpec, new: &ServiceSpec) -> Vec<String> {
     touched(&mut lines, "depends_on", &old.after, &new.after);
     changed(&mut lines, "x-wharf", (&old.budget, &new.budget), ToString::to_string);
     changed(&mut lines, "x-wharf.strategy", (&old.strategy, &new.strategy), ToString::to_string);
+    changed(&mut lines, "x-wharf.priority", (&old.priority, &new.priority), ToString::to_string);
+    let is_rebalanced = (&!old.is_left_in_place, &!new.is_left_in_place);
+    changed(&mut lines, "x-wharf.rebalance", is_rebalanced, ToString::to_string);
     changed(&mut lines, "x-wharf.schedule", (&old.schedule, &new.schedule), or_none);
     let (before, after) = (&old.task, &new.task);
     touched(&mut lines, "networks", &before.network, &after.network);

@@ -16,6 +16,7 @@ pub mod id;
 pub mod image;
 pub mod job;
 pub mod node;
+pub mod priority;
 pub mod resources;
 pub mod rollout;
 pub mod schedule;

@@ -9,6 +9,7 @@ use crate::constraint::Constraint;
 use crate::id::{ContainerName, ServiceId, ServiceName};
 use crate::image::Image;
 use crate::job::Job;
+use crate::priority::Priority;
 use crate::resources::Resources;
 use crate::rollout::{Canary, Tolerance};
 use crate::schedule::Schedule;
@@ -30,6 +31,10 @@ pub struct ServiceSpec {
     pub budget: Budget,
     /// How its tasks are put on nodes from now on. A change of it moves nothing.
     pub strategy: Strategy,
+    /// Whether it takes room from others that matter less, or gives way.
+    pub priority: Priority,
+    /// Whether its tasks stay where they are when nodes have come and it could be spread better.
+    pub is_left_in_place: bool,
     /// When its runs begin by themselves. Only of a job.
     pub schedule: Option<Schedule>,
 }

@@ -21,6 +21,9 @@ pub struct Task {
     pub generation: Arc<Generation>,
     /// Where it runs, once it is placed.
     pub node: Option<NodeId>,
+    /// Where room is being made for it: less important tasks stop there. It is given that node, or another that can take it
+    /// earlier. Only while it waits.
+    pub room_on: Option<NodeId>,
     /// What the coordinator wants. Only the coordinator changes it.
     pub desired: DesiredState,
     /// What was seen. Only the agent's reports change it.
@@ -54,6 +57,12 @@ impl Task {
         self.desired == DesiredState::Run && self.missed_at.is_none()
     }
 
+    /// The node on which what it takes up is booked: where it is, or where room is made for it.
+    #[must_use]
+    pub fn booked_on(&self) -> Option<&NodeId> {
+        self.node.as_ref().or(self.room_on.as_ref())
+    }
+
     /// Says whether it is to run but its node has been silent for too long, so that another may fill its slot.
     #[must_use]
     pub fn is_missed(&self) -> bool {
@@ -84,6 +93,8 @@ pub enum StopCause {
     Update,
     /// Another has taken its slot where its service is spread better.
     Balance,
+    /// A task of a service that matters more needs its room.
+    Preemption,
     /// Another task fills the same slot.
     Duplicate,
     /// It ended and its policy does not start it again.
@@ -99,7 +110,8 @@ impl StopCause {
     #[must_use]
     pub const fn is_intended(self) -> bool {
         match self {
-            Self::Operator | Self::Drain | Self::Update | Self::Balance | Self::RunOver => true,
+            Self::Operator | Self::Drain | Self::Update => true,
+            Self::Balance | Self::Preemption | Self::RunOver => true,
             Self::Duplicate | Self::Ended | Self::NodeDead => false,
         }
     }

@@ -200,6 +200,7 @@ pub fn task_from_wire(from: &wire::Task) -> Valid<Task> {
         slot: slot_from_wire(from.slot.as_ref())?,
         generation: Arc::new(generation),
         node: from.node.as_deref().map(|node| node.named("task.node")).transpose()?,
+        room_on: from.room_on.as_deref().map(|node| node.named("task.room_on")).transpose()?,
         desired: desired_from_wire(from.desired(), from.stop_cause())?,
         state: state_from_wire(from.state.as_ref())?,
         restarts: from.restarts,
@@ -255,6 +256,7 @@ pub fn task_to_wire(task: &Task) -> wire::Task {
         slot: Some(wire::Slot { kind: Some(slot) }),
         generation: Some(generation_to_wire(&task.generation)),
         node: task.node.as_ref().map(ToString::to_string),
+        room_on: task.room_on.as_ref().map(ToString::to_string),
         desired: desired.into(),
         stop_cause: stop_cause.into(),
         state: Some(state_to_wire(&task.state)),
@@ -287,6 +289,7 @@ pub(crate) fn desired_from_wire(
         wire::StopCause::NodeDead => StopCause::NodeDead,
         wire::StopCause::Drain => StopCause::Drain,
         wire::StopCause::Balance => StopCause::Balance,
+        wire::StopCause::Preemption => StopCause::Preemption,
         wire::StopCause::RunOver => StopCause::RunOver,
         wire::StopCause::Unspecified => {
             let why = "is missing or unknown to this version, and what is desired is to stop";
@@ -308,6 +311,7 @@ pub(crate) const fn desired_to_wire(desired: DesiredState) -> (wire::Desired, wi
         StopCause::NodeDead => wire::StopCause::NodeDead,
         StopCause::Drain => wire::StopCause::Drain,
         StopCause::Balance => wire::StopCause::Balance,
+        StopCause::Preemption => wire::StopCause::Preemption,
         StopCause::RunOver => wire::StopCause::RunOver,
     };
     (wire::Desired::Stop, cause)

@@ -6,6 +6,7 @@ use model::budget::{Amount, Budget};
 use model::constraint::Constraint;
 use model::id::{NameError, ServiceId};
 use model::image::{Digest, Image, ImageReference, Pin};
+use model::priority::Priority;
 use model::resources::{GPUS_LIMIT, Resources};
 use model::spec::{
     Dependency, DependencyCondition, FailureAction, Mode, REPLICAS_LIMIT, ServiceSpec, Strategy,
@@ -56,6 +57,8 @@ pub(crate) fn accepted_from_wire(from: &wire::ServiceSpec) -> Valid<ServiceSpec>
             after: dependencies_from_wire(&from.after)?,
             budget: budget_from_wire(from.budget.as_ref())?,
             strategy: strategy_from_wire(from.strategy)?,
+            priority: priority_from_wire(from.priority)?,
+            is_left_in_place: from.is_left_in_place,
         })
     };
     read().map_err(|invalid: Invalid| invalid.within(&named))
@@ -80,6 +83,8 @@ pub fn spec_to_wire(spec: &ServiceSpec) -> wire::ServiceSpec {
         after: dependencies_to_wire(&spec.after),
         budget: budget_to_wire(spec.budget),
         strategy: strategy_to_wire(spec.strategy),
+        priority: priority_to_wire(spec.priority),
+        is_left_in_place: spec.is_left_in_place,
         schedule: spec.schedule.as_ref().map(schedule_to_wire),
     }
 }
@@ -99,6 +104,28 @@ fn strategy_to_wire(strategy: Strategy) -> Option<i32> {
         Strategy::Spread => None,
         Strategy::Binpack => Some(wire::Strategy::Binpack.into()),
     }
+}
+
+fn priority_from_wire(from: Option<i32>) -> Valid<Priority> {
+    let Some(from) = from else { return Ok(Priority::Normal) };
+    match wire::Priority::try_from(from) {
+        Ok(wire::Priority::Low) => Ok(Priority::Low),
+        Ok(wire::Priority::Normal) => Ok(Priority::Normal),
+        Ok(wire::Priority::High) => Ok(Priority::High),
+        Ok(wire::Priority::Critical) => Ok(Priority::Critical),
+        Ok(wire::Priority::Unspecified) | Err(_) => None.at("priority"),
+    }
+}
+
+/// The usual is not written, as with the strategy.
+fn priority_to_wire(priority: Priority) -> Option<i32> {
+    let priority = match priority {
+        Priority::Low => wire::Priority::Low,
+        Priority::Normal => return None,
+        Priority::High => wire::Priority::High,
+        Priority::Critical => wire::Priority::Critical,
+    };
+    Some(priority.into())
 }
 
 fn budget_from_wire(from: Option<&wire::Budget>) -> Valid<Budget> {

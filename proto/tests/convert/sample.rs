@@ -33,6 +33,8 @@ pub(crate) fn spec() -> wire::ServiceSpec {
         after: Vec::new(),
         budget: None,
         strategy: None,
+        priority: None,
+        is_left_in_place: false,
         schedule: None,
     }
 }

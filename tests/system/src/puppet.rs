@@ -157,6 +157,8 @@ pub fn pinned_service(name: &str, replicas: u32) -> wire::ServiceSpec {
         after: Vec::new(),
         budget: None,
         strategy: None,
+        priority: None,
+        is_left_in_place: false,
         schedule: None,
     }
 }

@@ -5,8 +5,8 @@ use model::spec::REPLICAS_LIMIT;
 use proto::convert::constraint_to_wire;
 use proto::wire::service_spec::Mode;
 use proto::wire::{
-    Budget, Constraint, Global, Replicated, RestartCondition, RestartPolicy, Schedule, Strategy,
-    UpdatePolicy,
+    Budget, Constraint, Global, Priority, Replicated, RestartCondition, RestartPolicy, Schedule,
+    Strategy, UpdatePolicy,
 };
 
 use super::budget;
@@ -29,6 +29,8 @@ pub(super) struct Deployment {
     pub update: UpdatePolicy,
     pub budget: Option<Budget>,
     pub strategy: Option<Strategy>,
+    pub priority: Option<Priority>,
+    pub is_left_in_place: bool,
     pub restart: RestartPolicy,
     /// Whether the file says when to restart.
     pub is_restart_given: bool,
@@ -54,6 +56,8 @@ pub(super) fn read(
         update: rollout::update(problems, service, (deploy, mode)),
         budget: budget::read(problems, service, mode),
         strategy: placement::strategy(problems, service, mode),
+        priority: placement::priority(problems, service),
+        is_left_in_place: placement::is_left_in_place(problems, service, mode),
         restart: restart(problems, service, (deploy, mode)),
         schedule: job::schedule(problems, service),
         is_restart_given: is_restart_given(problems, service, deploy),

@@ -3,7 +3,7 @@
 use model::constraint::{Conflict, Constraint, conflict};
 use model::suggest;
 use proto::wire::service_spec::Mode;
-use proto::wire::{ContainerSpec, Resources, Strategy};
+use proto::wire::{ContainerSpec, Priority, Resources, Strategy};
 
 use super::deploy::Deployment;
 use super::keys::PREFERENCE;
@@ -73,18 +73,52 @@ pub(super) fn doubt(
 }
 
 fn strategy_word(problems: &mut Problems, node: &Node) -> Option<Strategy> {
-    const WORDS: [(&str, Strategy); 2] =
-        [("spread", Strategy::Spread), ("binpack", Strategy::Binpack)];
-    let text = values::text(problems, node)?;
-    let found = WORDS.iter().find(|(word, _)| *word == text);
-    if found.is_none() {
-        let hint = match suggest::nearest(text, WORDS.iter().map(|(word, _)| *word)) {
-            Some(word) => format!("did you mean `{word}`?"),
-            None => "write `spread` or `binpack`".to_owned(),
-        };
-        problems.error(node.place, format!("`{text}` is not a strategy")).hint(hint);
+    let words = [("spread", Strategy::Spread), ("binpack", Strategy::Binpack)];
+    word(problems, node, ("strategy", &words))
+}
+
+/// Reads `priority` of `x-wharf`.
+pub(super) fn priority(problems: &mut Problems, service: &Section<'_>) -> Option<Priority> {
+    let words = [
+        ("low", Priority::Low),
+        ("normal", Priority::Normal),
+        ("high", Priority::High),
+        ("critical", Priority::Critical),
+    ];
+    let wharf = service.section(problems, "x-wharf");
+    wharf.read(problems, "priority", |problems, node| word(problems, node, ("priority", &words)))
+}
+
+/// Reads `rebalance` of `x-wharf`.
+pub(super) fn is_left_in_place(problems: &mut Problems, service: &Section<'_>, mode: Mode) -> bool {
+    let wharf = service.section(problems, "x-wharf");
+    let Some(moves) = wharf.read(problems, "rebalance", values::flag) else { return false };
+    if let (false, Some(node)) = (matches!(mode, Mode::Replicated(_)), wharf.node("rebalance")) {
+        let message = "only tasks of a replicated service ever move";
+        problems.error(node.place, message).hint("take `rebalance` out");
     }
-    found.map(|(_, strategy)| *strategy)
+    !moves
+}
+
+/// One of a few words.
+fn word<T: Copy>(
+    problems: &mut Problems,
+    node: &Node,
+    (kind, words): (&str, &[(&str, T)]),
+) -> Option<T> {
+    let text = values::text(problems, node)?;
+    let found = words.iter().find(|(word, _)| *word == text);
+    if found.is_none() {
+        let hint = match suggest::nearest(text, words.iter().map(|(word, _)| *word)) {
+            Some(word) => format!("did you mean `{word}`?"),
+            None => {
+                let all: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+                format!("write one of {}", all.join(", "))
+            }
+        };
+        problems.error(node.place, format!("`{text}` is not a {kind}")).hint(hint);
+    }
+    found.map(|(_, value)| *value)
 }
 
 fn constraint(problems: &mut Problems, item: &Node) -> Option<(Constraint, Place)> {

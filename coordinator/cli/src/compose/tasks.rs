@@ -87,6 +87,8 @@ fn service(
         after: unique(after),
         budget: owner.deployment.budget,
         strategy: owner.deployment.strategy.map(Into::into),
+        priority: owner.deployment.priority.map(Into::into),
+        is_left_in_place: owner.deployment.is_left_in_place,
         schedule: owner.deployment.schedule,
     })
 }

@@ -28,11 +28,13 @@ pub(crate) struct Ledger {
     pub(crate) zone: Option<usize>,
     /// The tasks that were placed there, also those that are over.
     pub(crate) tasks: BTreeSet<TaskId>,
-    /// Those of them that are missed.
+    /// Tasks for which room is being made there.
+    pub(crate) promised: BTreeSet<TaskId>,
+    /// Those that are missed.
     pub(crate) missed: BTreeSet<TaskId>,
-    /// What its unfinished tasks hold together.
+    /// What its unfinished tasks hold together, with what is promised. More than there is while room is being made.
     pub(crate) held: Resources,
-    /// The fixed ports of its unfinished tasks.
+    /// The fixed ports of its unfinished tasks, and of those that it is promised to.
     pub(crate) ports: Vec<HostPort>,
     /// When it was last heard.
     pub(crate) seen: Option<Sighting>,
@@ -54,9 +56,10 @@ impl Ledger {
         self.capacity.minus(&self.held)
     }
 
-    /// Books a task that is placed there.
+    /// Books a task that is placed there, or for which room is being made there.
     pub(super) fn add(&mut self, task: &Task) {
-        self.tasks.insert(task.id.clone());
+        let book = if task.node.is_some() { &mut self.tasks } else { &mut self.promised };
+        book.insert(task.id.clone());
         if task.is_missed() {
             self.missed.insert(task.id.clone());
         }
@@ -70,6 +73,7 @@ impl Ledger {
     /// Takes back what was booked for the task as it was.
     pub(super) fn take(&mut self, task: &Task) {
         self.tasks.remove(&task.id);
+        self.promised.remove(&task.id);
         self.missed.remove(&task.id);
         if !task.state.is_final() {
             let spec = &task.generation.spec.task;

@@ -17,7 +17,7 @@ pub(crate) struct Spread {
 impl Spread {
     /// The node on which a task counts, if it does.
     pub(crate) fn place(task: &Task) -> Option<&NodeId> {
-        task.node.as_ref().filter(|_| !task.state.is_final() && !task.is_missed())
+        task.booked_on().filter(|_| !task.state.is_final() && !task.is_missed())
     }
 
     pub(crate) fn on_node(&self, node: &NodeId) -> usize {

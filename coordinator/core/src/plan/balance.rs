@@ -94,6 +94,7 @@ fn may_move(cluster: &Cluster, service: &Service) -> bool {
     };
     has_some
         && service.phase == ServicePhase::Steady
+        && !service.target.spec.is_left_in_place
         && slot::starts_first(service)
         && !service.target.spec.task.is_exclusive()
         && !cluster.moving().any(|task| task.service == service.id)

@@ -20,6 +20,8 @@ pub(crate) enum Purpose {
     Rollout,
     /// The node of the task is being emptied.
     Drain,
+    /// A task of a service that matters more needs the room.
+    Preemption,
 }
 
 /// What a service has and must keep, when it can not give the task away.
@@ -41,11 +43,21 @@ pub(crate) fn ask(
     if !costs(cluster, service, task) {
         return Ok(());
     }
+    let short = balance(cluster, service, purpose);
+    if short.serving > short.least { Ok(()) } else { Err(short) }
+}
+
+/// How many tasks that serve the service can spare now.
+pub(crate) fn spare(cluster: &Cluster, service: &Service, purpose: Purpose) -> usize {
+    let Short { serving, least } = balance(cluster, service, purpose);
+    serving.saturating_sub(least)
+}
+
+fn balance(cluster: &Cluster, service: &Service, purpose: Purpose) -> Short {
     let wanted = slot::wanted(cluster, service);
     let serves = |slot: &&_| cluster.tasks_in(&service.id, slot).iter().any(|task| serves(task));
-    let (serving, least) =
-        (wanted.iter().filter(serves).count(), least(service, wanted.len(), purpose));
-    if serving > least { Ok(()) } else { Err(Short { serving, least }) }
+    let serving = wanted.iter().filter(serves).count();
+    Short { serving, least: least(service, wanted.len(), purpose) }
 }
 
 /// How many slots that serve are to be left.
@@ -54,14 +66,14 @@ fn least(service: &Service, wanted: usize, purpose: Purpose) -> usize {
         // As ever: its parallelism is all that limits a rollout.
         (Purpose::Rollout, _) => 0,
         // One of two can be waited for, and one alone can not.
-        (Purpose::Drain, Mode::Replicated { .. }) => usize::from(wanted >= 2),
-        (Purpose::Drain, Mode::Global | Mode::Once | Mode::Job(_)) => 0,
+        (Purpose::Drain | Purpose::Preemption, Mode::Replicated { .. }) => usize::from(wanted >= 2),
+        (Purpose::Drain | Purpose::Preemption, Mode::Global | Mode::Once | Mode::Job(_)) => 0,
     };
     service.target.spec.budget.least(wanted).unwrap_or(usual)
 }
 
 /// Says whether the service has less without the task: it serves, in a slot that is wanted, and alone.
-fn costs(cluster: &Cluster, service: &Service, task: &Task) -> bool {
+pub(crate) fn costs(cluster: &Cluster, service: &Service, task: &Task) -> bool {
     let is_other = |other: &&Arc<Task>| other.id != task.id && serves(other);
     serves(task)
         && slot::wants(cluster, service, &task.slot)

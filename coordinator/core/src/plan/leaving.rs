@@ -17,7 +17,7 @@ use crate::cluster::Cluster;
 use crate::draft::Draft;
 use crate::plan::balance;
 use crate::plan::budget::{self, Purpose, Short};
-use crate::plan::{depend, place, rollout, slot};
+use crate::plan::{depend, place, preempt, rollout, slot};
 
 /// What a task on a node that is being emptied waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,14 +120,16 @@ fn wait_of_current(cluster: &Cluster, (service, task): (&Service, &Task), now: T
     let stays = |other: &&Arc<Task>| slot::is_current(other, service) && !cluster.is_leaving(other);
     if let Some(next) = beside.iter().find(stays) {
         return match place::elsewhere(cluster, next, now) {
-            Err(why) if next.node.is_none() => Wait::Place(why),
+            Err(why) if next.booked_on().is_none() => Wait::Place(why),
             Err(_) | Ok(()) => Wait::Next(next.id.clone()),
         };
     }
     if !depend::is_free(cluster, service) {
         return Wait::Dependency;
     }
-    if let Err(why) = place::elsewhere(cluster, task, now) {
+    if let Err(why) = place::elsewhere(cluster, task, now)
+        && preempt::could(cluster, task, now).is_err()
+    {
         return Wait::Place(why);
     }
     match budget::ask(cluster, service, task, Purpose::Drain) {
@@ -156,6 +158,9 @@ pub(crate) fn wants_next(draft: &mut Draft<'_>, service: &Service, leaving: &[&A
             false
         }
         Wait::Place(_) => {
+            if let Err(short) = preempt::could(draft.cluster, keep, draft.now) {
+                draft.cluster.unspared.extend(short);
+            }
             draft.cluster.waiting.insert(service.id.clone());
             false
         }

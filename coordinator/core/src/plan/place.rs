@@ -22,6 +22,7 @@ use crate::cluster::{Cluster, Packing};
 use crate::draft::Draft;
 use crate::plan::Scope;
 use crate::plan::budget::{Purpose, ask};
+use crate::plan::preempt::{self, Rooms};
 
 pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
     let is_waiting =
@@ -40,7 +41,10 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
         }
         if let Some(node) = place(draft, &mut search, (&task, how)) {
             overdue_at = overdue_at.into_iter().chain([overdue(draft.now, &task)]).min();
+            draft.give_back(&task, Some(&node));
             draft.put_task(placed((*task).clone(), node, draft.now));
+        } else {
+            preempt::make_room(draft, &mut search.rooms, (&task, made.len()));
         }
     }
     for task in made {
@@ -49,7 +53,13 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
                 overdue_at = overdue_at.into_iter().chain([overdue(draft.now, &task)]).min();
                 draft.put_task(placed(task, node, draft.now));
             }
-            None => draft.put_task(task),
+            None => {
+                // Once it is written room can be made for it.
+                if draft.cluster.has_below(draft.cluster.priority(id)) {
+                    draft.touch_slot(id, &task.slot);
+                }
+                draft.put_task(task);
+            }
         }
     }
     // From now on they are expected to come up in time, also when their node is never heard again (simulation, seed 5569).
@@ -57,7 +67,13 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
 }
 
 fn placed(task: Task, node: NodeId, now: Timestamp) -> Task {
-    Task { node: Some(node), clock_since: Some(now), state: TaskState::Assigned, ..task }
+    Task {
+        node: Some(node),
+        room_on: None,
+        clock_since: Some(now),
+        state: TaskState::Assigned,
+        ..task
+    }
 }
 
 /// When a task that is placed now should serve.
@@ -67,6 +83,9 @@ fn overdue(now: Timestamp, task: &Task) -> Timestamp {
 
 /// The best node for the task; when there is none it is said why.
 fn place(draft: &mut Draft<'_>, search: &mut Search, (task, how): (&Task, How)) -> Option<NodeId> {
+    if let Some(node) = promised(draft.cluster, task, draft.now) {
+        return Some(node.clone());
+    }
     if how == How::Walk && task.slot.node().is_none() {
         draft.cluster.refresh_class(&task.generation.spec);
     }
@@ -81,6 +100,14 @@ fn place(draft: &mut Draft<'_>, search: &mut Search, (task, how): (&Task, How)) 
             None
         }
     }
+}
+
+/// The node on which room was made for the task, if it is there by now.
+fn promised<'a>(cluster: &Cluster, task: &'a Task, now: Timestamp) -> Option<&'a NodeId> {
+    let id = task.room_on.as_ref()?;
+    let asked = (task, Counts::beside(cluster, task));
+    let is_there = refusal(cluster, asked, seat(cluster, id)?, now).is_none();
+    is_there.then_some(id)
 }
 
 /// So many tasks of a service are placed one by one. Beyond that one survey of all nodes costs less.
@@ -99,6 +126,7 @@ enum How {
 #[derive(Debug, Default)]
 struct Search {
     of: Option<u64>,
+    rooms: Rooms,
     field: Option<Field>,
     /// What all nodes say, once none is left.
     note: Option<String>,
@@ -120,7 +148,7 @@ impl Search {
                 let suits = cluster.suiting(&task.generation.spec.task.constraints);
                 Field::survey(cluster, (task, &suits), now)
             });
-            *self = Self { of: Some(task.generation.number), field, note: None };
+            *self = Self { of: Some(task.generation.number), field, ..Self::default() };
         }
         // Where one finds no node, the next of the same generation finds none either: nothing comes free in between.
         if let Some(note) = &self.note {
@@ -262,7 +290,7 @@ pub(crate) fn score(
     (task, counts): (&Task, Counts<'_>),
     (node, ledger): Seat<'_>,
 ) -> Score {
-    let is_there = task.node.as_ref() == Some(&node.id) && !task.state.is_final();
+    let is_there = task.booked_on() == Some(&node.id) && !task.state.is_final();
     let spec = &task.generation.spec.task;
     let own = if is_there { spec.reservation() } else { Resources::default() };
     let held = ledger.held.minus(&own);

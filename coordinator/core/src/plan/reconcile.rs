@@ -246,6 +246,7 @@ pub(crate) fn pending(
         slot,
         generation,
         node: None,
+        room_on: None,
         desired: DesiredState::Run,
         state: TaskState::Pending,
         restarts: 0,

@@ -150,6 +150,7 @@ fn task(desired: DesiredState, state: TaskState) -> Task {
         created_at: NOON,
         clock_since: None,
         moving_since: None,
+        room_on: None,
         missed_at: None,
         ended_at: None,
         failures: 0,

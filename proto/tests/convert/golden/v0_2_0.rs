@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use model::budget::{Amount, Budget};
 use model::node::{Drain, DrainCause, DrainPhase, Node};
+use model::priority::Priority;
 use model::resources::Resources;
 use model::rollout::{Canary, Pace, Promotion, Rollout, Stage, Tolerance};
 use model::service::{Generation, Past, Service, ServicePhase, Verdict};
@@ -75,10 +76,13 @@ fn more(name: &str, record: &Stored) -> super::Records {
                 ("task-moving", Stored::Task(moving(task))),
                 ("task-moved", Stored::Task(moved(task))),
             ]
+            .into_iter()
+            .chain(room(task))
+            .collect()
         }
         Stored::Service(service) if name == "service-steady" => {
             let packed = vec![("service-binpack", packed(service))];
-            [budgeted(service), packed, job::services(service)].concat()
+            [budgeted(service), ranked(service), packed, job::services(service)].concat()
         }
         Stored::Task(task) if name == "task-failed-application" => job::tasks(task),
         Stored::Node(_)
@@ -96,12 +100,17 @@ fn at(seconds: u64) -> Timestamp {
     Timestamp::from_millis(NOON + seconds * 1_000)
 }
 
-/// With a task that another has taken the place of.
+/// With a task that another has taken the place of, and one that gave way.
 fn balanced(mut journal: Journal) -> Journal {
-    let (spec, mut kept) = journal.tasks.last().unwrap().clone();
-    kept.assignment.task = "shop.web.8.8".parse().unwrap();
-    kept.assignment.desired = DesiredState::Stop { cause: StopCause::Balance };
-    journal.tasks.push((spec, kept));
+    let (spec, last) = journal.tasks.last().unwrap().clone();
+    for (task, cause) in
+        [("shop.web.8.8", StopCause::Balance), ("shop.web.8.9", StopCause::Preemption)]
+    {
+        let mut kept = last.clone();
+        kept.assignment.task = task.parse().unwrap();
+        kept.assignment.desired = DesiredState::Stop { cause };
+        journal.tasks.push((spec, kept));
+    }
     journal
 }
 
@@ -178,6 +187,32 @@ fn budgeted(service: &Service) -> super::Records {
         (name, Stored::Service(Service { target: Arc::new(target), ..service.clone() }))
     };
     budgets.map(record).into()
+}
+
+/// Services of each class, and one whose tasks stay where they are.
+fn ranked(service: &Service) -> super::Records {
+    let record = |(name, priority)| {
+        let mut target: Generation = (*service.target).clone();
+        target.spec.priority = priority;
+        target.spec.is_left_in_place = priority == Priority::Low;
+        (name, Stored::Service(Service { target: Arc::new(target), ..service.clone() }))
+    };
+    let classes = [
+        ("service-low", Priority::Low),
+        ("service-high", Priority::High),
+        ("service-critical", Priority::Critical),
+    ];
+    classes.map(record).into()
+}
+
+/// A task for which room is being made, and one that gives way.
+fn room(task: &Task) -> super::Records {
+    let on = task.node.clone();
+    let (desired, state) = (DesiredState::Run, TaskState::Pending);
+    let waits = Task { room_on: on, node: None, desired, state, ..task.clone() };
+    let desired = DesiredState::Stop { cause: StopCause::Preemption };
+    let goes = Task { desired, ..task.clone() };
+    vec![("task-room", Stored::Task(waits)), ("task-preempted", Stored::Task(goes))]
 }
 
 /// A service whose tasks need GPUs and are put close together.

@@ -7,6 +7,7 @@ use model::budget::{Amount, Budget};
 use model::constraint::{Attribute, Constraint, Test};
 use model::id::ServiceId;
 use model::image::{Image, Pin};
+use model::priority::Priority;
 use model::rollout::{Canary, Promotion, Tolerance};
 use model::spec::*;
 use proptest::collection::{btree_map, vec};
@@ -26,8 +27,10 @@ pub(crate) fn service() -> BoxedStrategy<ServiceSpec> {
         jobs::job().prop_map(Mode::Job),
     ];
     let after = vec((name(), condition()), 0..3);
-    (name(), name(), mode, task(), update(), (after, budget(), strategy(), jobs::schedule()))
-        .prop_map(|(project, name, mode, task, update, (after, budget, strategy, schedule))| {
+    let placing = (strategy(), one_of(Priority::ALL), any::<bool>());
+    (name(), name(), mode, task(), update(), (after, budget(), placing, jobs::schedule()))
+        .prop_map(|(project, name, mode, task, update, (after, budget, placing, schedule))| {
+            let (strategy, priority, is_left_in_place) = placing;
             ServiceSpec {
                 id: ServiceId { project, name },
                 mode,
@@ -39,6 +42,8 @@ pub(crate) fn service() -> BoxedStrategy<ServiceSpec> {
                     .collect(),
                 budget,
                 strategy,
+                priority,
+                is_left_in_place,
                 schedule: schedule.filter(|_| matches!(mode, Mode::Job(_))),
             }
         })

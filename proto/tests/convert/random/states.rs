@@ -104,20 +104,21 @@ pub(crate) fn task() -> BoxedStrategy<Task> {
         (specs::service(), 10..1_u64 << 62, origin(), slot, any::<u64>()),
         (option::of(node_id()), desired(), state(), any::<u32>(), text()),
         (vec(container(), 0..3), instant(), instant(), some_instants()),
-        (option::of(instant()), any::<u32>()),
+        (option::of(instant()), any::<u32>(), option::of(node_id())),
     )
         .prop_map(
             |(
                 (spec, number, origin, slot, count),
                 (node, desired, state, restarts, note),
                 (containers, created_at, accepted_at, [clock_since, moving_since, missed_at]),
-                (ended_at, failures),
+                (ended_at, failures, room_on),
             )| Task {
                 id: TaskId::new(&spec.id, &slot, count),
                 service: spec.id.clone(),
                 slot,
                 generation: Arc::new(generation(number, origin, accepted_at, spec)),
                 node,
+                room_on,
                 desired,
                 state,
                 restarts,
@@ -143,6 +144,7 @@ fn desired() -> impl Strategy<Value = DesiredState> {
         StopCause::Operator,
         StopCause::Drain,
         StopCause::Balance,
+        StopCause::Preemption,
         StopCause::Update,
         StopCause::Duplicate,
         StopCause::Ended,

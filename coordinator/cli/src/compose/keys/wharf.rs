@@ -23,6 +23,14 @@ pub(in super::super) static WHARF: &[Key] = &[
         "strategy",
         "`spread` or `binpack`, within the zones, over which tasks are spread either way; `spread` when it is left out: see placement.md",
     ),
+    partly(
+        "priority",
+        "`low`, `normal`, `high` or `critical`: what finds no room takes it from services of a lower class; `normal` when it is left out: see placement.md",
+    ),
+    partly(
+        "rebalance",
+        "whether tasks move to where the service is spread better after nodes have come; `true` when it is left out",
+    ),
     partly("job", "of tasks that run to their end: see jobs.md").keys(JOB),
     partly("schedule", "when the runs of a job begin, in short `schedule: CRON`: see jobs.md")
         .keys(SCHEDULE),

@@ -295,6 +295,8 @@ fn spec() -> impl Strategy<Value = ServiceSpec> {
                 after: Vec::new(),
                 budget: None,
                 strategy: None,
+                priority: None,
+                is_left_in_place: false,
                 schedule: None,
             }
         })

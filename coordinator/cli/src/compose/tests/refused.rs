@@ -348,6 +348,13 @@ fn deployments_are_refused_for_what_is_wrong_with_them() {
         ),
         ("    depends_on: {web2: {condition: ready}}", "`ready` is not a condition"),
         ("    x-wharf: {strategy: binpak}", "`binpak` is not a strategy"),
+        ("    x-wharf: {priority: urgent}", "`urgent` is not a priority"),
+        ("    x-wharf: {priority: 3}", "`3` is not a priority"),
+        ("    x-wharf: {rebalance: never}", "expected true or false, found a string"),
+        (
+            "    x-wharf: {rebalance: false}\n    deploy: {mode: global}",
+            "only tasks of a replicated service ever move",
+        ),
         (
             "    x-wharf: {strategy: binpack}\n    deploy: {mode: global}",
             "a global service has a task on each node, wherever there is room",

@@ -8,7 +8,7 @@ use proto::wire::mount::Source;
 use proto::wire::network::Kind;
 use proto::wire::service_spec::Mode;
 use proto::wire::{
-    Amount, Attachment, Canary, DependencyCondition, FailureAction, Promotion, Protocol,
+    Amount, Attachment, Canary, DependencyCondition, FailureAction, Priority, Promotion, Protocol,
     Replicated, Resources, RestartCondition, Strategy, Tolerance, Ulimit, UpdateOrder,
 };
 
@@ -473,6 +473,24 @@ fn a_strategy_is_of_the_service_and_not_of_its_tasks() {
     assert_eq!(packed.strategy, Some(Strategy::Binpack.into()));
     assert_eq!(with("{strategy: spread}").strategy, Some(Strategy::Spread.into()));
     assert_eq!(usual.task, packed.task);
+}
+
+#[test]
+fn what_a_service_is_beside_others_is_no_part_of_its_tasks() {
+    let with = |wharf: &str| service(&format!("services: {{web: {{image: a, x-wharf: {wharf}}}}}"));
+    let usual = with("{}");
+    assert_eq!((usual.priority, usual.is_left_in_place), (None, false));
+    for (word, priority) in [
+        ("low", Priority::Low),
+        ("normal", Priority::Normal),
+        ("high", Priority::High),
+        ("critical", Priority::Critical),
+    ] {
+        let read = with(&format!("{{priority: {word}, rebalance: false}}"));
+        assert_eq!((read.priority, read.is_left_in_place), (Some(priority.into()), true));
+        assert_eq!(usual.task, read.task);
+    }
+    assert!(!with("{rebalance: true}").is_left_in_place);
 }
 
 #[test]

@@ -44,6 +44,7 @@ fn ended_by_itself(task: &Task) -> bool {
                 | StopCause::Drain
                 | StopCause::Update
                 | StopCause::Balance
+                | StopCause::Preemption
                 | StopCause::Duplicate
                 | StopCause::NodeDead
                 | StopCause::RunOver,

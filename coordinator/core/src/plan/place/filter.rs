@@ -103,7 +103,7 @@ pub(crate) fn refusals<'a>(
 
 /// What the node has left without the task.
 pub(crate) fn free((node, ledger): Seat<'_>, task: &Task) -> Resources {
-    let is_there = task.node.as_ref() == Some(&node.id) && !task.state.is_final();
+    let is_there = task.booked_on() == Some(&node.id) && !task.state.is_final();
     let own = if is_there { task.generation.spec.task.reservation() } else { Resources::default() };
     node.capacity.minus(&ledger.held.minus(&own))
 }
@@ -115,15 +115,25 @@ pub(super) fn is_taken(
     port: &HostPort,
     own: Option<&Task>,
 ) -> bool {
+    meeting(cluster, node, port, own) > 0
+}
+
+/// How many others than `own` hold such a port where the node is.
+pub(crate) fn meeting(
+    cluster: &Cluster,
+    node: &Node,
+    port: &HostPort,
+    own: Option<&Task>,
+) -> usize {
     let held = cluster.neighbours(node).flat_map(|ledger| &ledger.ports);
     let meeting = held.filter(|taken| taken.meets(port)).count();
     // The task's own port is booked too, if the task is on one of these nodes.
     let is_near = |task: &&Task| {
-        let on = task.node.as_ref().and_then(|id| cluster.nodes().get(id));
+        let on = task.booked_on().and_then(|id| cluster.nodes().get(id));
         !task.state.is_final() && on.is_some_and(|on| on.engine == node.engine)
     };
     let own = own.filter(is_near).map_or(0, |task| {
         task.generation.spec.task.fixed_ports().filter(|taken| taken.meets(port)).count()
     });
-    meeting > own
+    meeting.saturating_sub(own)
 }

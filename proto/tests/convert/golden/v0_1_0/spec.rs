@@ -7,6 +7,7 @@ use model::budget::Budget;
 use model::constraint::{Attribute, Constraint, Test};
 use model::id::ServiceId;
 use model::image::{Image, Pin};
+use model::priority::Priority;
 use model::resources::Resources;
 use model::rollout::Tolerance;
 use model::spec::{
@@ -54,6 +55,8 @@ pub(crate) fn small(name: &str, mode: Mode, network: Network) -> ServiceSpec {
         after: Vec::new(),
         budget: Budget::Usual,
         strategy: Strategy::Spread,
+        priority: Priority::Normal,
+        is_left_in_place: false,
         schedule: None,
     }
 }
