@@ -152,6 +152,7 @@ pub(crate) fn node(name: &str, zone: &str) -> Node {
         os: None,
         engine_version: None,
         kernel_version: None,
+        preparing_until: None,
         drain: None,
     }
 }

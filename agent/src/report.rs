@@ -89,6 +89,7 @@ pub(crate) fn hello(
             os: engine.map(|engine| engine.os.clone()),
             engine_version: engine.map(|engine| engine.version.clone()),
             kernel_version: engine.map(|engine| engine.kernel.clone()),
+            preparing_until_ms: None,
             drain: None,
         }),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),

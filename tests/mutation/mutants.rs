@@ -39,6 +39,8 @@ const SPREAD: &str = "coordinator/core/src/cluster/spread.rs";
 const LEDGER: &str = "coordinator/core/src/cluster/ledger.rs";
 const LIVENESS: &str = "coordinator/core/src/plan/liveness.rs";
 const RETURNING: &str = "coordinator/core/src/plan/returning.rs";
+const FILTER: &str = "coordinator/core/src/plan/place/filter.rs";
+const PREPARING: &str = "coordinator/core/src/plan/preparing.rs";
 const PREEMPT: &str = "coordinator/core/src/plan/preempt.rs";
 const DRAFT: &str = "coordinator/core/src/draft.rs";
 const BUDGET: &str = "coordinator/core/src/plan/budget.rs";
@@ -300,8 +302,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     bug(
         "equals throw each other out",
         PREEMPT,
-        "other.generation.spec.mode != Mode::Once && cluster.priority(&other.service) < own",
-        "other.generation.spec.mode != Mode::Once && (PLANTED || cluster.priority(&other.service) < own)",
+        "may && cluster.priority(&other.service) < own",
+        "may && (PLANTED || cluster.priority(&other.service) < own)",
     ),
     bug(
         "room is made with more than can be spared",
@@ -326,6 +328,24 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         PREEMPT,
         "going.iter().for_each(|other| claim.free(other));",
         "if !PLANTED { going.iter().for_each(|other| claim.free(other)); }",
+    ),
+    bug(
+        "what runs on every node gives way to what can run elsewhere",
+        PREEMPT,
+        "Mode::Global => task.generation.spec.mode == Mode::Global,",
+        "Mode::Global => PLANTED || task.generation.spec.mode == Mode::Global,",
+    ),
+    bug(
+        "a new node takes everything before what runs on every node",
+        FILTER,
+        "let is_early = ledger.is_preparing && task",
+        "let is_early = !PLANTED && ledger.is_preparing && task",
+    ),
+    bug(
+        "a new node waits for ever for what does not come up",
+        PREPARING,
+        "let is_late = node",
+        "let is_late = !PLANTED && node",
     ),
     bug(
         "a rollout does not ask what can be spared",

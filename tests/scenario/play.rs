@@ -181,6 +181,7 @@ impl Play {
             os: None,
             engine_version: None,
             kernel_version: None,
+            preparing_until: None,
             drain: None,
         };
         self.nodes.insert(node.id.clone());

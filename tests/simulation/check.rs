@@ -74,6 +74,10 @@ impl World {
     /// A task is put only where its constraints hold at that time.
     fn check_placed(&mut self, before: &Cluster) {
         let cluster = &self.coordinator.cluster;
+        let mut preparing = cluster.nodes().values();
+        let late =
+            preparing.find(|node| node.preparing_until.is_some_and(|until| until <= self.now));
+        self.truth.expect(late.is_none(), || format!("{late:?} waits for too long"));
         let is_placed = |task: &Task| task.node.is_some();
         let was_placed = |id| before.tasks().get(id).is_some_and(|task| is_placed(task));
         let placed =
@@ -82,6 +86,11 @@ impl World {
             let node = task.node.as_ref().and_then(|node| cluster.nodes().get(node));
             let Some(node) = node else { continue };
             let images = cluster.images(&node.id).map(|images| &**images);
+            let is_early = node.preparing_until.is_some();
+            let is_first = task.generation.spec.mode == Mode::Global;
+            self.truth.expect(!is_early || is_first, || {
+                format!("{} is on {} before what runs on every node", task.id, node.id)
+            });
             let all = &task.generation.spec.task.constraints;
             let is_fine = all.iter().all(|constraint| constraint.is_met(node, images));
             self.truth

@@ -48,9 +48,14 @@ fn judge_preemption(
         other.is_some_and(|other| other.target.spec.priority > service.target.spec.priority)
     };
     let node = task.node.as_ref().filter(|_| cause == StopCause::Preemption)?;
-    let is_for = cluster.promised_on(node).find(matters_more);
-    let is_once = service.target.spec.mode == Mode::Once;
-    (is_for.is_none() || is_once).then(|| format!("{} gives way to nobody on {node}", task.id))
+    let mut whom = cluster.promised_on(node).filter(matters_more);
+    let is_bound = |task: &Task| task.generation.spec.mode == Mode::Global;
+    let may = match service.target.spec.mode {
+        Mode::Replicated { .. } | Mode::Job(_) => whom.next().is_some(),
+        Mode::Global => whom.any(|whom| is_bound(whom)),
+        Mode::Once => false,
+    };
+    (!may).then(|| format!("{} gives way on {node} to nobody that could ask for it", task.id))
 }
 
 fn judge(cluster: &Cluster, service: &Service, task: &Task, cause: StopCause) -> Option<String> {

@@ -304,6 +304,7 @@ fn machine(number: u32) -> Node {
         os: None,
         engine_version: None,
         kernel_version: None,
+        preparing_until: None,
         drain: None,
     }
 }

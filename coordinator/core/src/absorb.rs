@@ -20,7 +20,7 @@ use model::time::Timestamp;
 use crate::cluster::{Change, Sighting};
 use crate::draft::Draft;
 use crate::event::{EngineState, Event, Refusal, Reply, Report};
-use crate::plan::{job, leaving};
+use crate::plan::{job, leaving, preparing};
 use crate::request::{self, check_replicas, check_stays};
 
 pub(crate) fn absorb(draft: &mut Draft<'_>, event: &Event) -> Reply {
@@ -353,7 +353,9 @@ fn join(draft: &mut Draft<'_>, node: &Node) -> Reply {
     let availability = known.map_or(node.availability, |known| known.availability);
     let drain = known.and_then(|known| known.drain);
     // The dead stay dead: a new boot of the machine comes with a new id.
-    let node = Node { availability, drain, ..facts(known, node) };
+    let until = || preparing::has_any(draft.cluster).then(|| draft.now + preparing::PATIENCE);
+    let preparing_until = known.map_or_else(until, |known| known.preparing_until);
+    let node = Node { availability, drain, preparing_until, ..facts(known, node) };
     if known.is_none_or(|known| **known != node) {
         draft.write(Change::PutNode(Arc::new(node.clone())));
     }
@@ -445,7 +447,8 @@ fn bury(draft: &mut Draft<'_>, id: &NodeId) -> Reply {
         observe(draft, Task { desired, state: TaskState::Lost, ..(*task).clone() });
     }
     if node.availability != Availability::Dead {
-        let node = Node { availability: Availability::Dead, drain: None, ..(*node).clone() };
+        let (availability, drain) = (Availability::Dead, None);
+        let node = Node { availability, drain, preparing_until: None, ..(*node).clone() };
         draft.write(Change::PutNode(Arc::new(node)));
         // A place fewer for what runs on every node, also where nothing of it ran.
         touch_nodes(draft);

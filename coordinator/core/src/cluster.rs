@@ -184,6 +184,8 @@ pub struct Cluster {
     pub(crate) unspared: BTreeSet<ServiceId>,
     /// Nodes that are being emptied.
     draining: BTreeSet<NodeId>,
+    /// Nodes that wait for the services of every node.
+    preparing: BTreeSet<NodeId>,
     /// Tasks that are to move to where their service is spread better.
     moving: BTreeSet<TaskId>,
     /// Not stored: when to look for such.
@@ -286,6 +288,11 @@ impl Cluster {
             self.draining.insert(node.id.clone());
         } else {
             self.draining.remove(&node.id);
+        }
+        if node.preparing_until.is_some() {
+            self.preparing.insert(node.id.clone());
+        } else {
+            self.preparing.remove(&node.id);
         }
         self.classes.mark(number);
     }

@@ -173,6 +173,7 @@ impl<'a> Draft<'a> {
         let is_watching = !self.cluster.nodes().is_empty();
         let silence = is_watching.then_some(self.cluster.silence.look_at);
         let deadline = self.cluster.next_deadline();
+        let deadline = deadline.into_iter().chain(self.cluster.next_opening()).min();
         let moves = self.cluster.round.at.into_iter().chain(balance::next_deadline(self.cluster));
         let wake_at = due.into_iter().chain(silence).chain(deadline).chain(moves).min();
         let Self { changes, notes, fetches, .. } = self;

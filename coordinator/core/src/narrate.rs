@@ -9,6 +9,7 @@ use model::spec::Mode;
 use model::task::{DesiredState, Health, StopCause, Task, TaskState};
 
 use crate::cluster::{Change, Cluster};
+use crate::plan::preparing;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +54,8 @@ pub fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         Change::PutNode(node) => {
             let known = before.nodes().get(&node.id);
             let left = before.tasks_on(&node.id).filter(|task| !task.state.is_final()).count();
-            let message = node_news(known.map(AsRef::as_ref), node, left)?;
+            let news = || node_news(known.map(AsRef::as_ref), node, left);
+            let message = opened(before, node).or_else(news)?;
             Some(Occurrence { subject: Subject::Node(node.id.clone()), message })
         }
         Change::RemoveTask(_) | Change::PutNextTask(_) => None,
@@ -245,6 +247,24 @@ fn node_news(before: Option<&Node>, node: &Node, left: usize) -> Option<String> 
         Availability::Active => "is open for new tasks".to_owned(),
         Availability::Cordoned => "is closed to new tasks".to_owned(),
         Availability::Dead => "is gone for good".to_owned(),
+    })
+}
+
+/// What is said when a node is done with waiting for what runs on every node.
+fn opened(before: &Cluster, node: &Node) -> Option<String> {
+    let known = before.nodes().get(&node.id).filter(|known| known.preparing_until.is_some())?;
+    if node.preparing_until.is_some() || known.availability != node.availability {
+        return None;
+    }
+    let missing = preparing::missing(before, node).map(|service| service.id.to_string());
+    let missing: Vec<String> = missing.collect();
+    Some(match missing.as_slice() {
+        [] => "is ready: what runs on every node serves there".to_owned(),
+        some => format!(
+            "is opened though {} does not serve there: it has waited for {} s",
+            some.join(", "),
+            preparing::PATIENCE.as_secs()
+        ),
     })
 }
 

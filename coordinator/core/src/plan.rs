@@ -12,6 +12,7 @@ pub(crate) mod leaving;
 mod liveness;
 pub(crate) mod place;
 mod preempt;
+pub(crate) mod preparing;
 pub(crate) mod reconcile;
 mod returning;
 pub(crate) mod rollout;
@@ -77,6 +78,7 @@ pub(crate) fn plan(draft: &mut Draft<'_>) {
     balance::pass(draft);
     for _ in 0..ROUNDS {
         drain::pass(draft);
+        preparing::pass(draft);
         let due = take_due(draft);
         if due.is_empty() {
             return;

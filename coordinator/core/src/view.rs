@@ -25,7 +25,7 @@ pub use crate::plan::place::Score;
 /// What is thought of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NodeState {
-    /// Known from the store, not heard yet.
+    /// Known from the store, not heard yet, or new, and what runs on every node does not serve yet.
     Joining,
     /// Heard lately, and its engine answers.
     Ready,
@@ -61,6 +61,7 @@ pub fn node_state(cluster: &Cluster, node: &Node, now: Timestamp) -> NodeState {
         EngineState::Ready => match node.drain.map(|drain| drain.phase) {
             Some(DrainPhase::Moving | DrainPhase::Forced { .. }) => NodeState::Draining,
             Some(DrainPhase::Drained { .. }) => NodeState::Drained,
+            None if node.preparing_until.is_some() => NodeState::Joining,
             None => NodeState::Ready,
         },
     }

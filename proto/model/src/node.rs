@@ -40,6 +40,8 @@ pub struct Node {
     pub engine_version: Option<String>,
     /// As the kernel says it: `6.1.0-18-amd64`.
     pub kernel_version: Option<String>,
+    /// Until the services of every node serve there, and until then at the latest, it takes nothing else. None once it is open.
+    pub preparing_until: Option<Timestamp>,
     /// How it is being emptied, if it is. Such a node is closed to new tasks.
     pub drain: Option<Drain>,
 }

@@ -189,6 +189,7 @@ pub fn node_from_wire(from: &wire::Node) -> Valid<Node> {
         os: fact("node.os", from.os.as_ref())?,
         engine_version: fact("node.engine_version", from.engine_version.as_ref())?,
         kernel_version: fact("node.kernel_version", from.kernel_version.as_ref())?,
+        preparing_until: from.preparing_until_ms.map(Timestamp::from_millis),
         drain,
     })
 }
@@ -271,6 +272,7 @@ pub fn node_to_wire(node: &Node) -> wire::Node {
         os: node.os.clone(),
         engine_version: node.engine_version.clone(),
         kernel_version: node.kernel_version.clone(),
+        preparing_until_ms: node.preparing_until.map(Timestamp::as_millis),
         drain: node.drain.as_ref().map(drain_to_wire),
     }
 }

@@ -214,6 +214,7 @@ fn node(number: u32, room: u64) -> Node {
         os: None,
         engine_version: None,
         kernel_version: None,
+        preparing_until: None,
         drain: None,
     }
 }

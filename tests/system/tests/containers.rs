@@ -170,6 +170,37 @@ fn an_image_that_does_not_exist_is_refused_before_anything_changes() {
     assert!(cluster.tasks().is_empty());
 }
 
+/// Each reserves three quarters of the node.
+#[test]
+fn what_matters_more_takes_the_room_of_what_matters_less() {
+    let cluster = one_node();
+    let node = cluster.wharf(&["node", "inspect", "n1", "-o", "json"]).json();
+    let millis = node["capacity"]["cpu_millis"].as_u64().unwrap();
+    let cpus = format!("{}.{:03}", millis * 3 / 4 / 1_000, millis * 3 / 4 % 1_000);
+    let file = |name: &str, priority: &str| {
+        format!(
+            "name: lab
+services:
+  {name}:
+    image: {IMAGE}
+    command: [sh, -c, exec sleep 100000]
+    stop_grace_period: 1s
+    x-wharf: {{priority: {priority}}}
+    deploy: {{update_config: {{monitor: 0s}}, resources: {{reservations: {{cpus: '{cpus}'}}}}}}
+"
+        )
+    };
+    let _said = cluster.deploy(&file("mill", "low")).good();
+    let _said = cluster.deploy(&file("shop", "high")).good();
+    let tasks = cluster.tasks();
+    let is = |service: &str, state: &str| {
+        tasks.iter().any(|task| task["service"] == service && task["state"] == state)
+    };
+    assert!(is("shop", "running") && is("mill", "pending"), "{tasks:#?}");
+    let events = cluster.wharf(&["events"]).good();
+    assert!(events.contains("something that matters more needs its room"), "{events}");
+}
+
 /// No machine of ours has a GPU: the engine is asked for one all the same, and says that it has no driver for it.
 #[test]
 fn gpus_are_counted_by_the_coordinator_and_asked_of_the_engine() {

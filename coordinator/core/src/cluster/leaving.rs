@@ -1,4 +1,4 @@
-//! What is to leave its node: from one that is being emptied, or to where its service is spread better.
+//! What is to come to a node before all else, and what is to leave its node: from one that is being emptied, or to where its service is spread better.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +41,16 @@ impl Cluster {
     /// The nodes that are being emptied.
     pub fn draining(&self) -> impl Iterator<Item = &NodeId> {
         self.draining.iter()
+    }
+
+    /// The nodes that wait for the services of every node.
+    pub fn preparing(&self) -> impl Iterator<Item = &NodeId> {
+        self.preparing.iter()
+    }
+
+    /// When the first of them has waited for long enough.
+    pub(crate) fn next_opening(&self) -> Option<Timestamp> {
+        self.preparing.iter().filter_map(|id| self.nodes.get(id)?.preparing_until).min()
     }
 
     /// The tasks that are to move to where their service is spread better.

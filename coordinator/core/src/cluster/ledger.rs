@@ -24,6 +24,8 @@ pub(crate) struct Ledger {
     pub(crate) is_shrunk: bool,
     /// Whether the node is open for new tasks.
     pub(crate) is_open: bool,
+    /// Whether it takes only what runs on every node, so far.
+    pub(crate) is_preparing: bool,
     /// The number of the node's zone, once it has joined: two nodes of one zone have the same.
     pub(crate) zone: Option<usize>,
     /// The tasks that were placed there, also those that are over.
@@ -49,6 +51,7 @@ impl Ledger {
         self.capacity = node.capacity;
         self.is_shrunk = !self.held.fits(&self.capacity);
         self.is_open = node.availability == Availability::Active;
+        self.is_preparing = node.preparing_until.is_some();
     }
 
     /// What tasks do not hold.

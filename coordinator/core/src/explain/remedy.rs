@@ -95,7 +95,7 @@ fn one(
     let asked = task.generation.spec.task.reservation();
     Some(match refusal {
         Refusal::Closed => Remedy::Open { nodes, first: first.id.clone() },
-        Refusal::Silent | Refusal::Engine | Refusal::Returning => {
+        Refusal::Silent | Refusal::Engine | Refusal::Returning | Refusal::Preparing => {
             Remedy::Recovery { nodes, first: first.id.clone() }
         }
         // There is no other node for such a task.

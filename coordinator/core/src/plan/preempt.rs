@@ -188,6 +188,7 @@ fn on_node(
         | Refusal::Silent
         | Refusal::Engine
         | Refusal::Returning
+        | Refusal::Preparing
         | Refusal::OtherSlot
         | Refusal::Constraint(_)
         | Refusal::Enough(_) => false,
@@ -240,8 +241,14 @@ fn spared<'a>(
 ) -> Vec<(&'a Arc<Task>, bool)> {
     let own = cluster.priority(&task.service);
     let gives_way = |other: &&Arc<Task>| {
-        // What was run once can not be run again by us.
-        other.generation.spec.mode != Mode::Once && cluster.priority(&other.service) < own
+        let may = match other.generation.spec.mode {
+            Mode::Replicated { .. } | Mode::Job(_) => true,
+            // It has no other place, as what it would give way to must not have either.
+            Mode::Global => task.generation.spec.mode == Mode::Global,
+            // It can not be run again by us.
+            Mode::Once => false,
+        };
+        may && cluster.priority(&other.service) < own
     };
     let costs = |other: &Task| {
         let service = cluster.services().get(&other.service);

@@ -28,6 +28,7 @@ fn node() -> Node {
         os: Some("linux".to_owned()),
         engine_version: Some("28.2.2".to_owned()),
         kernel_version: Some("6.1.0-18-amd64".to_owned()),
+        preparing_until: None,
         drain: None,
     }
 }

@@ -198,6 +198,7 @@ fn node(availability: Availability) -> Node {
         os: None,
         engine_version: None,
         kernel_version: None,
+        preparing_until: None,
         drain: None,
     }
 }

@@ -66,6 +66,10 @@ fn constrained(service: Service) -> Service {
 fn more(name: &str, record: &Stored) -> super::Records {
     match record {
         Stored::Node(node) if name == "node-cordoned" => drained(node),
+        Stored::Node(node) if name == "node-active" => {
+            let node = Node { preparing_until: Some(at(300)), ..node.clone() };
+            vec![("node-preparing", Stored::Node(node))]
+        }
         Stored::Service(service) if name == "service-rolling" => steered(service),
         Stored::Task(task) if name == "task-assigned" => {
             let clock_since = Some(at(3));

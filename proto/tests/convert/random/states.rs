@@ -207,7 +207,7 @@ pub(crate) fn node() -> BoxedStrategy<Node> {
     let availability = prop_oneof![open, draining];
     let who = (node_id(), word(), word(), line(), line());
     let fact = || option::of(word());
-    let facts = (fact(), fact(), fact(), fact(), fact(), fact());
+    let facts = (fact(), fact(), fact(), fact(), fact(), fact(), option::of(instant()));
     (who, map(line()), resources(), availability, facts)
         .prop_map(
             |(
@@ -217,7 +217,7 @@ pub(crate) fn node() -> BoxedStrategy<Node> {
                 (availability, drain),
                 facts,
             )| {
-                let (pool, ami, instance_type, os, engine_version, kernel_version) = facts;
+                let (pool, ami, instance_type, os, engine_version, kernel_version, until) = facts;
                 Node {
                     id,
                     hostname,
@@ -233,6 +233,7 @@ pub(crate) fn node() -> BoxedStrategy<Node> {
                     os,
                     engine_version,
                     kernel_version,
+                    preparing_until: until,
                     drain,
                 }
             },

@@ -102,6 +102,7 @@ fn node(number: usize, [cpu_millis, memory_mib, gpus]: Amounts) -> Node {
         os: None,
         engine_version: None,
         kernel_version: None,
+        preparing_until: None,
         drain: None,
     }
 }

@@ -100,6 +100,7 @@ impl Field {
             if !suits
                 || !field.reservation.fits(&free)
                 || filter::closed(ledger, now).is_some()
+                || ledger.is_preparing
                 || field.has_ports && is_taken(cluster, number, spec)
             {
                 continue;

@@ -5,7 +5,7 @@ use std::iter::once_with;
 
 use model::node::Node;
 use model::resources::Resources;
-use model::spec::HostPort;
+use model::spec::{HostPort, Mode};
 use model::task::Task;
 use model::time::Timestamp;
 
@@ -20,6 +20,7 @@ pub(crate) enum Refusal {
     Silent,
     Engine,
     Returning,
+    Preparing,
     OtherSlot,
     Constraint(String),
     Full,
@@ -36,6 +37,7 @@ impl fmt::Display for Refusal {
             Self::Returning => {
                 f.write_str("back after silence, and what runs there not settled yet")
             }
+            Self::Preparing => f.write_str("new, and what runs on every node does not serve yet"),
             Self::OtherSlot => f.write_str("not the node of this slot"),
             Self::Constraint(text) => write!(f, "not `{text}`"),
             Self::Full => f.write_str("without enough free CPU, memory or GPUs"),
@@ -83,6 +85,7 @@ pub(crate) fn refusals<'a>(
 ) -> impl Iterator<Item = Refusal> + 'a {
     let spec = &task.generation.spec.task;
     let closed = once_with(move || closed(ledger, now)).flatten();
+    let is_early = ledger.is_preparing && task.generation.spec.mode != Mode::Global;
     let is_other = task.slot.node().is_some_and(|own| *own != node.id);
     let unmet = ledger.unmet(node, &spec.constraints);
     let unmet = unmet.map(|constraint| Refusal::Constraint(constraint.to_string()));
@@ -94,6 +97,7 @@ pub(crate) fn refusals<'a>(
     let ports = ports.map(|port| Refusal::Port(port.number));
     let limit = spec.max_per_node.filter(move |limit| counts.on_node(&node.id) >= *limit as usize);
     closed
+        .chain(is_early.then_some(Refusal::Preparing))
         .chain(is_other.then_some(Refusal::OtherSlot))
         .chain(unmet)
         .chain(full.flatten())
