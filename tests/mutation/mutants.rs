@@ -31,11 +31,13 @@ const UNIT: &str = "agent/core/src/unit.rs";
 const ABSORB: &str = "coordinator/core/src/absorb.rs";
 const RECONCILE: &str = "coordinator/core/src/plan/reconcile.rs";
 const PLACE: &str = "coordinator/core/src/plan/place.rs";
+const COUNT: &str = "coordinator/core/src/plan/place/count.rs";
+const FILTER: &str = "coordinator/core/src/plan/place/filter.rs";
 const FIELD: &str = "coordinator/core/src/plan/place/field.rs";
 const WALK: &str = "coordinator/core/src/plan/place/walk.rs";
 const CLASS: &str = "coordinator/core/src/cluster/class.rs";
 const MIX: &str = "coordinator/core/src/cluster/mix.rs";
-const SPREAD: &str = "coordinator/core/src/cluster/spread.rs";
+const CLUSTER: &str = "coordinator/core/src/cluster.rs";
 const LEDGER: &str = "coordinator/core/src/cluster/ledger.rs";
 const LIVENESS: &str = "coordinator/core/src/plan/liveness.rs";
 const RETURNING: &str = "coordinator/core/src/plan/returning.rs";
@@ -243,9 +245,33 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     ),
     bug(
         "a task that ended still counts where it was",
-        SPREAD,
-        "filter(|_| !task.state.is_final() &&",
-        "filter(|_| (PLANTED || !task.state.is_final()) &&",
+        LEDGER,
+        "task.node.is_some() && !task.state.is_final() &&",
+        "task.node.is_some() && (PLANTED || !task.state.is_final()) &&",
+    ),
+    bug(
+        "what was told to stop counts among what stays",
+        LEDGER,
+        "let stays = task.is_wanted() &&",
+        "let stays = (PLANTED || task.is_wanted()) &&",
+    ),
+    bug(
+        "what leaves with its node counts among what stays",
+        CLUSTER,
+        "if (ledger.zone, ledger.is_emptied) ==",
+        "if PLANTED && ledger.zone == Some(zone) || (ledger.zone, ledger.is_emptied) ==",
+    ),
+    bug(
+        "what is to go is no reason against one more on a node",
+        FILTER,
+        "counts.present(ledger.number) >=",
+        "(if PLANTED { counts.on_node(ledger.number) } else { counts.present(ledger.number) }) >=",
+    ),
+    bug(
+        "tasks are spread among those of every template",
+        COUNT,
+        "spread.line(task.generation.template));",
+        "spread.line(if PLANTED { 1 } else { task.generation.template }));",
     ),
     bug(
         "what is over still counts as held",

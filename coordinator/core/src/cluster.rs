@@ -32,7 +32,7 @@ pub(crate) use self::ledger::Ledger;
 use self::mix::Demand;
 pub(crate) use self::mix::Mix;
 pub use self::mix::Packing;
-pub(crate) use self::spread::Spread;
+pub(crate) use self::spread::{Line, Presence, Spot, Spread};
 use self::suiting::Suiting;
 use crate::event::EngineState;
 
@@ -105,6 +105,8 @@ fn is_booked_alike(before: &Task, after: &Task) -> bool {
     before.node == after.node
         && before.state.is_final() == after.state.is_final()
         && before.is_missed() == after.is_missed()
+        && before.desired == after.desired
+        && before.moving_since == after.moving_since
         && Arc::ptr_eq(&before.generation, &after.generation)
 }
 
@@ -269,11 +271,10 @@ impl Cluster {
             }
         }
         self.neighbours.entry(node.engine.clone()).or_default().insert(node.id.clone());
-        let number = self.ledgers.number(&node.id);
+        let number = self.number_of(&node.id);
         self.numbers.insert(node.id.clone(), number);
-        self.ledgers.entry(&node.id).into_iter().for_each(|ledger| ledger.join(node));
+        self.join(number, node);
         self.suiting.forget();
-        self.move_counts(node);
         if node.is_draining() {
             self.draining.insert(node.id.clone());
         } else {
@@ -289,20 +290,31 @@ impl Cluster {
         })
     }
 
-    /// The node may be in another zone than before, or have joined only after its tasks were read from the store.
-    fn move_counts(&mut self, node: &Node) {
+    /// Takes over what the node says of itself. Its tasks count differently once it is in another zone than before or is being
+    /// emptied, and when it has joined only after they were read from the store.
+    fn join(&mut self, number: usize, node: &Arc<Node>) {
         let zone = self.zone_number(&node.zone);
-        let Some(ledger) = self.ledgers.get_mut(&node.id).filter(|one| one.zone != Some(zone))
-        else {
-            return;
-        };
-        let from = ledger.zone.replace(zone);
-        let tasks = ledger.tasks.iter().filter_map(|id| self.tasks.get(id));
-        for task in tasks.filter(|task| Spread::place(task).is_some()) {
-            let spread = self.spreads.entry(task.service.clone());
-            from.into_iter().for_each(|zone| spread.take_from_zone(zone));
-            spread.add_to_zone(zone);
+        let Some(ledger) = self.ledgers.at_mut(number) else { return };
+        if (ledger.zone, ledger.is_emptied) == (Some(zone), node.is_draining()) {
+            return ledger.join(node, zone);
         }
+        let tasks = ledger.tasks.iter().filter_map(|id| self.tasks.get(id));
+        let counted: Vec<_> = tasks.map(|task| (task, ledger.spot(task))).collect();
+        ledger.join(node, zone);
+        for (task, then) in counted {
+            if let Some((then, now)) = then.zip(ledger.spot(task)) {
+                let spread = self.spreads.entry(task.service.clone());
+                spread.take(then);
+                spread.add(now);
+            }
+        }
+    }
+
+    /// Where the ledger of a node is, made when there is none.
+    fn number_of(&mut self, node: &NodeId) -> usize {
+        let number = self.ledgers.number(node);
+        self.ledgers.at_mut(number).into_iter().for_each(|ledger| ledger.number = number);
+        number
     }
 
     fn put_task(&mut self, task: &Arc<Task>) {
@@ -346,12 +358,12 @@ impl Cluster {
     /// Enters what the task takes up into all books.
     fn book(&mut self, task: &Task) {
         // When the store is read the node joins after its tasks.
-        let Some(number) = task.node.as_ref().map(|node| self.ledgers.number(node)) else { return };
+        let Some(number) = task.node.as_ref().map(|node| self.number_of(node)) else { return };
         let Some(ledger) = self.ledgers.at_mut(number) else { return };
         ledger.add(task);
         self.classes.mark(number);
-        if let Some(node) = Spread::place(task) {
-            self.spreads.entry(task.service.clone()).add(node, ledger.zone);
+        if let Some(spot) = ledger.spot(task) {
+            self.spreads.entry(task.service.clone()).add(spot);
         }
     }
 
@@ -363,11 +375,11 @@ impl Cluster {
         let Some(ledger) = self.ledgers.at_mut(number) else { return };
         ledger.take(task);
         self.classes.mark(number);
-        if let Some(node) = Spread::place(task)
+        if let Some(spot) = ledger.spot(task)
             && let Some(spread) = self.spreads.get_mut(&task.service)
         {
-            spread.take(node, ledger.zone);
-            if spread.is_empty() {
+            spread.take(spot);
+            if spread.total() == 0 {
                 self.spreads.remove(&task.service);
             }
         }
@@ -376,6 +388,11 @@ impl Cluster {
     /// Where the tasks of a service are.
     pub(crate) fn spread(&self, service: &ServiceId) -> Option<&Spread> {
         self.spreads.get(service)
+    }
+
+    /// Where a task counts, if it does.
+    pub(crate) fn spot(&self, task: &Task) -> Option<Spot> {
+        self.ledger(task.node.as_ref()?)?.spot(task)
     }
 
     /// The number of a zone, if a node was ever there.

@@ -212,12 +212,12 @@ fn verdict_to_wire(task: &Task, verdict: NodeVerdict) -> wire::NodeVerdict {
     let is_packed = task.generation.spec.strategy == Strategy::Binpack;
     let terms = || {
         let held = (score.memory_bytes >> 20, score.cpu_millis);
-        let mut terms = vec![format!("{} of the service in its zone", score.in_zone)];
+        let mut terms = vec![format!("{} of the service stay in its zone", score.in_zone)];
         if is_packed {
             terms.extend(packing(score.packing));
         }
         terms.extend([
-            format!("{} of the service on it", score.on_node),
+            format!("{} of the service stay on it", score.on_node),
             format!("{} images to fetch", score.images_missing),
             format!("{} MiB and {} millicores held", held.0, held.1),
         ]);

@@ -12,6 +12,7 @@ use model::spec::{HostPort, TaskSpec};
 use model::task::Task;
 
 use super::Sighting;
+use super::spread::{Presence, Spot};
 
 /// What tasks take up on a node, and what was heard of it.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +25,10 @@ pub(crate) struct Ledger {
     pub(crate) is_shrunk: bool,
     /// Whether the node is open for new tasks.
     pub(crate) is_open: bool,
+    /// Whether it is being emptied: its tasks leave.
+    pub(crate) is_emptied: bool,
+    /// Where the ledger is found: see [`Cluster::seat`](super::Cluster::seat).
+    pub(crate) number: usize,
     /// The number of the node's zone, once it has joined: two nodes of one zone have the same.
     pub(crate) zone: Option<usize>,
     /// The tasks that were placed there, also those that are over.
@@ -42,11 +47,22 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     /// Takes over what the node says of itself.
-    pub(super) fn join(&mut self, node: &Arc<Node>) {
+    pub(super) fn join(&mut self, node: &Arc<Node>, zone: usize) {
         self.node = Some(Arc::clone(node));
+        self.zone = Some(zone);
+        self.is_emptied = node.is_draining();
         self.capacity = node.capacity;
         self.is_shrunk = !self.held.fits(&self.capacity);
         self.is_open = node.availability == Availability::Active;
+    }
+
+    /// Where a task that was placed there counts, and how. One that is over or missed does not.
+    pub(crate) fn spot(&self, task: &Task) -> Option<Spot> {
+        let is_there = task.node.is_some() && !task.state.is_final() && !task.is_missed();
+        let stays = task.is_wanted() && task.moving_since.is_none() && !self.is_emptied;
+        let presence =
+            if stays { Presence::Stays(task.generation.template) } else { Presence::Leaves };
+        is_there.then_some(Spot { node: self.number, zone: self.zone, presence })
     }
 
     /// What tasks do not hold.

@@ -242,11 +242,11 @@ fn explain(cluster: &Cluster, task: &Task, now: Timestamp) -> String {
 /// decides where they are spread; where they are packed it only tells apart nodes that are equally good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Score {
-    /// Tasks of the service in the zone of the node: what fails together is spread first.
+    /// Tasks of the service that stay in the zone of the node, of the same template: what fails together is spread first.
     pub in_zone: usize,
     /// What the node would be left with; nothing where tasks are spread.
     pub packing: Packing,
-    /// Tasks of the service on the node.
+    /// Tasks of the service that stay on the node, of the same template.
     pub on_node: usize,
     /// Images that the node would have to fetch first.
     pub images_missing: usize,
@@ -275,7 +275,7 @@ pub(crate) fn score(
     Score {
         in_zone: ledger.zone.map_or(0, |zone| counts.in_zone(zone)),
         packing,
-        on_node: counts.on_node(&node.id),
+        on_node: counts.on_node(ledger.number),
         images_missing: ledger.images_missing(spec),
         memory_bytes: held.memory_bytes,
         cpu_millis: held.cpu_millis,

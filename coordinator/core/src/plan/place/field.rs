@@ -42,6 +42,8 @@ struct Open {
     /// See [`Cluster::numbered`].
     number: usize,
     free: Resources,
+    /// How many tasks of the service are there: those that it is spread among, and others.
+    present: usize,
 }
 
 #[derive(Debug, Default)]
@@ -104,13 +106,11 @@ impl Field {
             {
                 continue;
             }
-            let on_node = match &ledger.node {
-                Some(node) if is_counted => counts.on_node(&node.id),
-                Some(_) | None => 0,
-            };
-            if on_node >= field.limit {
+            let present = if is_counted { counts.present(number) } else { 0 };
+            if present >= field.limit {
                 continue;
             }
+            let on_node = if present > 0 { counts.on_node(number) } else { 0 };
             let Some(in_zone) = ledger.zone else { continue };
             if zones.len() <= in_zone {
                 zones.resize(in_zone + 1, None);
@@ -123,7 +123,7 @@ impl Field {
                 zones.get_mut(in_zone).into_iter().for_each(|known| *known = Some(zone));
             }
             let candidate = field.candidate((ledger, &free), on_node, spec);
-            field.nodes.push(Open { number, free });
+            field.nodes.push(Open { number, free, present });
             if let Some(of_zone) = candidates.get_mut(zone) {
                 of_zone.push(Reverse(candidate));
             }
@@ -167,14 +167,14 @@ impl Field {
             // A task of this generation may have taken the port on another node of the engine.
             let is_taken = self.has_ports && is_taken(cluster, open.number, spec);
             open.free = open.free.minus(&self.reservation);
-            let on_node = candidate.on_node + 1;
-            if !is_taken && self.reservation.fits(&open.free) && (on_node as usize) < self.limit {
+            open.present += 1;
+            if !is_taken && self.reservation.fits(&open.free) && open.present < self.limit {
                 let mix = self.mix.as_ref();
                 let packing = mix.map(|mix| mix.packing(&open.free, &self.reservation));
                 let Resources { cpu_millis, memory_bytes, .. } = self.reservation;
                 *first = Reverse(Candidate {
                     packing: packing.unwrap_or_default(),
-                    on_node,
+                    on_node: candidate.on_node + 1,
                     memory_bytes: candidate.memory_bytes.saturating_add(memory_bytes),
                     cpu_millis: candidate.cpu_millis.saturating_add(cpu_millis),
                     ..candidate

@@ -92,7 +92,8 @@ pub(crate) fn refusals<'a>(
     });
     let ports = spec.fixed_ports().filter(|port| is_taken(cluster, node, port, Some(task)));
     let ports = ports.map(|port| Refusal::Port(port.number));
-    let limit = spec.max_per_node.filter(move |limit| counts.on_node(&node.id) >= *limit as usize);
+    let limit =
+        spec.max_per_node.filter(move |limit| counts.present(ledger.number) >= *limit as usize);
     closed
         .chain(is_other.then_some(Refusal::OtherSlot))
         .chain(unmet)
