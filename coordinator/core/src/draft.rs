@@ -25,7 +25,7 @@ pub(crate) struct Draft<'a> {
     pub(crate) reach: BTreeMap<ServiceId, BTreeSet<Slot>>,
     /// Tasks that were made and are not written yet: reconcile leaves them to place, so that most are written once and not
     /// twice. There is room for them.
-    pub(crate) made: Vec<Task>,
+    pub(crate) made: Vec<Arc<Task>>,
     /// Images that nodes are to have before what runs there is stopped.
     pub(crate) fetches: BTreeMap<NodeId, BTreeSet<Image>>,
     changes: Vec<Change>,

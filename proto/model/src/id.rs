@@ -217,7 +217,15 @@ impl TaskId {
         text.push_str(project);
         text.push('.');
         text.push_str(name);
-        write!(text, ".{slot}.{number}").expect("a string takes whatever is written into it");
+        text.push('.');
+        match slot {
+            Slot::Replica(number) => push_decimal(&mut text, u64::from(*number)),
+            Slot::Node(_) | Slot::RunReplica { .. } | Slot::RunNode { .. } => {
+                write!(text, "{slot}").expect("a string takes whatever is written into it");
+            }
+        }
+        text.push('.');
+        push_decimal(&mut text, number);
         Self { text: text.into(), number }
     }
 
@@ -226,6 +234,22 @@ impl TaskId {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+}
+
+/// Writes a number as `Display` does, in a fraction of its time: ids are made by the million.
+fn push_decimal(text: &mut String, number: u64) {
+    let (mut digits, mut rest) = ([b'0'; 20], number);
+    let mut first = digits.len();
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
+        // The remainder is below ten.
+        *digit += (rest % 10) as u8;
+        (first, rest) = (at, rest / 10);
+        if rest == 0 {
+            break;
+        }
+    }
+    let digits = digits.get(first..).and_then(|digits| std::str::from_utf8(digits).ok());
+    text.push_str(digits.expect("digits are ASCII"));
 }
 
 impl FromStr for TaskId {
@@ -388,6 +412,18 @@ mod tests {
         assert!(id("shop.web.2.9") < id("shop.api.1.10"));
         assert!(id("shop.api.1.9") < id("shop.web.1.9"), "the same number twice is still an order");
         assert!(id("foreign") < id("shop.web.1.1"));
+    }
+
+    #[test]
+    fn a_task_id_has_its_numbers_as_they_are_printed() {
+        let service: ServiceId = "shop/web".parse().unwrap();
+        let numbers = [0, 1, 9, 10, 99, 100, 4_294_967_295, 10_000_000_000, u64::MAX];
+        for number in numbers {
+            let replica = u32::try_from(number).unwrap_or(u32::MAX);
+            let id = TaskId::new(&service, &Slot::Replica(replica), number);
+            assert_eq!(id.as_str(), format!("shop.web.{replica}.{number}"));
+            assert_eq!(id.as_str().parse::<TaskId>().unwrap(), id);
+        }
     }
 
     #[test]

@@ -31,8 +31,9 @@ pub(crate) struct Ledger {
     pub(crate) number: usize,
     /// The number of the node's zone, once it has joined: two nodes of one zone have the same.
     pub(crate) zone: Option<usize>,
-    /// The tasks that were placed there, also those that are over.
-    pub(crate) tasks: BTreeSet<TaskId>,
+    /// The tasks that were placed there by id, also those that are over. They come in this order and are few: a set would
+    /// be larger, and slower to write.
+    pub(crate) tasks: Vec<TaskId>,
     /// Those of them that are missed.
     pub(crate) missed: BTreeSet<TaskId>,
     /// What its unfinished tasks hold together.
@@ -72,7 +73,12 @@ impl Ledger {
 
     /// Books a task that is placed there.
     pub(super) fn add(&mut self, task: &Task) {
-        self.tasks.insert(task.id.clone());
+        let is_older = |known: &TaskId| *known < task.id;
+        let at = match self.tasks.last() {
+            Some(last) if !is_older(last) => self.tasks.partition_point(is_older),
+            Some(_) | None => self.tasks.len(),
+        };
+        self.tasks.insert(at, task.id.clone());
         if task.is_missed() {
             self.missed.insert(task.id.clone());
         }
@@ -85,7 +91,9 @@ impl Ledger {
 
     /// Takes back what was booked for the task as it was.
     pub(super) fn take(&mut self, task: &Task) {
-        self.tasks.remove(&task.id);
+        self.tasks.binary_search(&task.id).into_iter().for_each(|at| {
+            self.tasks.remove(at);
+        });
         self.missed.remove(&task.id);
         if !task.state.is_final() {
             let spec = &task.generation.spec.task;

@@ -18,7 +18,7 @@ use model::time::Timestamp;
 pub(crate) use self::count::Counts;
 use self::field::Field;
 use self::filter::{Refusal, Seat, refusal};
-use crate::cluster::{Cluster, Packing};
+use crate::cluster::{Change, Cluster, Packing};
 use crate::draft::Draft;
 use crate::plan::Scope;
 use crate::plan::budget::{Purpose, ask};
@@ -29,10 +29,13 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
     let waiting: Vec<_> = scope.tasks(draft.cluster, id).filter(is_waiting).cloned().collect();
     let made = std::mem::take(&mut draft.made);
     // For a few tasks it is not worth it to look at every node.
-    let how = if waiting.len() + made.len() <= FEW { How::Walk } else { How::Survey };
+    let how = match waiting.len() + made.len() {
+        few if few <= FEW => How::Walk,
+        many => How::Survey { many },
+    };
     let mut search = Search::default();
     let mut overdue_at = None;
-    for task in waiting {
+    for mut task in waiting {
         // Those that were made have to be written.
         if draft.room() <= made.len() {
             scope.put_off(draft, id);
@@ -40,24 +43,25 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
         }
         if let Some(node) = place(draft, &mut search, (&task, how)) {
             overdue_at = overdue_at.into_iter().chain([overdue(draft.now, &task)]).min();
-            draft.put_task(placed((*task).clone(), node, draft.now));
+            put_on(&mut task, node, draft.now);
+            draft.write(Change::PutTask(task));
         }
     }
-    for task in made {
-        match place(draft, &mut search, (&task, how)) {
-            Some(node) => {
-                overdue_at = overdue_at.into_iter().chain([overdue(draft.now, &task)]).min();
-                draft.put_task(placed(task, node, draft.now));
-            }
-            None => draft.put_task(task),
+    for mut task in made {
+        if let Some(node) = place(draft, &mut search, (&task, how)) {
+            overdue_at = overdue_at.into_iter().chain([overdue(draft.now, &task)]).min();
+            put_on(&mut task, node, draft.now);
         }
+        draft.write(Change::PutTask(task));
     }
     // From now on they are expected to come up in time, also when their node is never heard again (simulation, seed 5569).
     overdue_at.into_iter().for_each(|at| draft.wake(id, at));
 }
 
-fn placed(task: Task, node: NodeId, now: Timestamp) -> Task {
-    Task { node: Some(node), clock_since: Some(now), state: TaskState::Assigned, ..task }
+/// Gives the task its node. Nobody else knows yet of one that was just made, so that it is not copied.
+fn put_on(task: &mut Arc<Task>, node: NodeId, now: Timestamp) {
+    let task = Arc::make_mut(task);
+    (task.node, task.clock_since, task.state) = (Some(node), Some(now), TaskState::Assigned);
 }
 
 /// When a task that is placed now should serve.
@@ -92,7 +96,10 @@ enum How {
     /// From the emptiest node on: see [`walk`].
     Walk,
     /// Among all, of which each is judged once: see [`field`].
-    Survey,
+    Survey {
+        /// For so many tasks at the most.
+        many: usize,
+    },
 }
 
 /// What was found out about the nodes for tasks of one generation, for the next of its tasks.
@@ -116,10 +123,13 @@ impl Search {
             return own_node(cluster, task, id, now);
         }
         if self.of != Some(task.generation.number) {
-            let field = (how == How::Survey).then(|| {
-                let suits = cluster.suiting(&task.generation.spec.task.constraints);
-                Field::survey(cluster, (task, &suits), now)
-            });
+            let field = match how {
+                How::Walk => None,
+                How::Survey { many } => {
+                    let suits = cluster.suiting(&task.generation.spec.task.constraints);
+                    Some(Field::survey(cluster, (task, many), &suits, now))
+                }
+            };
             *self = Self { of: Some(task.generation.number), field, note: None };
         }
         // Where one finds no node, the next of the same generation finds none either: nothing comes free in between.
@@ -131,8 +141,7 @@ impl Search {
             debug_assert!(is_first_of_all(cluster, (task, found.as_ref()), now));
             return found.ok_or_else(|| self.note.insert(explain(cluster, task, now)).clone());
         }
-        let spec = &task.generation.spec.task;
-        let found = self.field.as_mut().and_then(|field| field.take(cluster, spec));
+        let found = self.field.as_mut().and_then(|field| field.take(cluster, task));
         found.ok_or_else(|| self.note.get_or_insert_with(|| explain(cluster, task, now)).clone())
     }
 }
@@ -148,7 +157,7 @@ fn is_first_of_all(
         let seats = cluster.nodes_with_ledgers();
         let suits: Vec<bool> =
             seats.map(|(node, ledger)| ledger.meets(node, &spec.constraints)).collect();
-        Field::survey(cluster, (task, &suits), now).take(cluster, spec)
+        Field::survey(cluster, (task, 1), &suits, now).take(cluster, task)
     };
     cluster.nodes().len() > 16 || survey().as_ref() == found
 }

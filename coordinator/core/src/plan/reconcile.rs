@@ -95,11 +95,11 @@ pub(super) fn make(draft: &mut Draft<'_>, slots: Vec<Empty>) {
         0 => first_number(draft.now),
         next => next,
     };
-    let numbered: Vec<_> = (first..).zip(slots).collect();
-    if let Some((last, _)) = numbered.last() {
-        draft.write(Change::PutNextTask(last + 1));
+    if !slots.is_empty() {
+        draft.write(Change::PutNextTask(first + slots.len() as u64));
     }
-    numbered.into_iter().for_each(|(number, empty)| create(draft, empty, number));
+    draft.made.reserve(slots.len());
+    (first..).zip(slots).for_each(|(number, empty)| create(draft, empty, number));
 }
 
 /// Where a new store begins to count: at the milliseconds since 2026. Agents may still run tasks of a store that was
@@ -231,7 +231,7 @@ fn not_before(tasks: &[&Arc<Task>]) -> Timestamp {
 
 fn create(draft: &mut Draft<'_>, (slot, generation, failures): Empty, number: u64) {
     let task = pending((slot, generation), (number, draft.now));
-    draft.made.push(Task { failures, ..task });
+    draft.made.push(Arc::new(Task { failures, ..task }));
 }
 
 /// A task of this generation that waits for a node.

@@ -1,12 +1,12 @@
 //! All nodes that can take tasks of one generation, in the order in which they should.
 //!
 //! Every task of a generation asks for the same, so each node is judged once for all of them, and again only after it
-//! has taken one. To put k tasks on n nodes takes n + k log n steps and not n times k. Where tasks are packed that holds
+//! has taken one. To put k tasks on n nodes takes n + k log k steps and not n times k. Where tasks are packed that holds
 //! too: what services ask for does not change in between, so that a node's score depends on that node alone.
 
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
-use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
 use model::id::NodeId;
@@ -23,30 +23,27 @@ use crate::cluster::{Cluster, Ledger, Mix, Packing};
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Field {
+    asked: Asked,
+    zones: Vec<Zone>,
+    /// The best candidate of each zone that has one.
+    best: BinaryHeap<Reverse<Best>>,
+}
+
+/// What the tasks have in common.
+#[derive(Debug)]
+struct Asked {
     reservation: Resources,
     /// What services ask for, where tasks are packed.
     mix: Option<Arc<Mix>>,
     /// Whether a task needs ports of the host.
     has_ports: bool,
     /// The most tasks of the service on one node.
-    limit: usize,
-    nodes: Vec<Open>,
-    zones: Vec<Zone>,
-    /// The best candidate of each zone that has one.
-    best: BTreeSet<Best>,
+    limit: Option<usize>,
+    /// How many images each node would have to fetch, when no node has any of them.
+    images_missing: Option<u32>,
 }
 
-/// A node that can take a task.
 #[derive(Debug)]
-struct Open {
-    /// See [`Cluster::numbered`].
-    number: usize,
-    free: Resources,
-    /// How many tasks of the service are there: those that it is spread among, and others.
-    present: usize,
-}
-
-#[derive(Debug, Default)]
 struct Zone {
     count: usize,
     candidates: BinaryHeap<Reverse<Candidate>>,
@@ -61,7 +58,10 @@ struct Candidate {
     images_missing: u32,
     memory_bytes: u64,
     cpu_millis: u64,
+    /// Where the node is in the order of ids.
     index: usize,
+    /// See [`Cluster::seat`].
+    number: usize,
 }
 
 /// The candidate of a zone that counts so many tasks: the first of all is the node to take.
@@ -73,82 +73,106 @@ struct Best {
 }
 
 impl Field {
-    /// Judges every node for tasks like this one; `suits` says of each, in their order, whether it meets the constraints.
+    /// Judges every node for tasks like this one, of which there are so many at the most; `suits` says of each node, in the
+    /// order of their ids, whether it meets the constraints.
     pub(super) fn survey(
         cluster: &Cluster,
-        (task, suits): (&Task, &[bool]),
+        (task, most): (&Task, usize),
+        suits: &[bool],
         now: Timestamp,
     ) -> Self {
-        let spec = &task.generation.spec.task;
+        let (asked, spec) = (Asked::by(cluster, task), &task.generation.spec.task);
         let counts = Counts::beside(cluster, task);
-        let mut field = Self {
+        // By the number of the zone.
+        let mut zones: Vec<Vec<Candidate>> = Vec::new();
+        for (index, ((number, ledger), suits)) in cluster.ledgers().zip(suits).enumerate() {
+            let Some(zone) = ledger.zone.filter(|_| *suits) else { continue };
+            if !asked.reservation.fits(&ledger.free())
+                || filter::closed(ledger, now).is_some()
+                || asked.has_ports && is_taken(cluster, number, spec)
+            {
+                continue;
+            }
+            let present = if counts.is_any() { counts.present(number) } else { 0 };
+            if asked.limit.is_some_and(|limit| present >= limit) {
+                continue;
+            }
+            if zones.len() <= zone {
+                zones.resize(zone + 1, Vec::new());
+            }
+            let missing = || few(ledger.images_missing(spec));
+            let candidate = Candidate {
+                packing: asked.packing(&ledger.free()),
+                on_node: if present > 0 { few(counts.on_node(number)) } else { 0 },
+                images_missing: asked.images_missing.unwrap_or_else(missing),
+                memory_bytes: ledger.held.memory_bytes,
+                cpu_millis: ledger.held.cpu_millis,
+                index,
+                number,
+            };
+            zones.get_mut(zone).into_iter().for_each(|candidates| candidates.push(candidate));
+        }
+        // Whose port is taken in the meantime is passed over, and the next is taken.
+        let most = if asked.has_ports { usize::MAX } else { most };
+        let zones = zones.into_iter().enumerate();
+        let zones = zones.map(|(zone, all)| Zone::of(all, (counts.in_zone(zone), most)));
+        let zones: Vec<Zone> = zones.collect();
+        let best = zones.iter().enumerate().filter_map(|(index, zone)| zone.best(index));
+        let best = best.map(Reverse).collect();
+        Self { asked, zones, best }
+    }
+
+    /// The best node for one more task, if there is one. The task has to be written before the next is asked for.
+    pub(super) fn take(&mut self, cluster: &Cluster, task: &Task) -> Option<NodeId> {
+        loop {
+            let mut best = self.best.peek_mut()?;
+            let Reverse(Best { candidate, zone: index, .. }) = *best;
+            let zone = self.zones.get_mut(index)?;
+            let mut first = zone.candidates.peek_mut()?;
+            let (node, ledger) = cluster.seat(candidate.number)?;
+            // A task of this generation may have taken the port on another node of the engine.
+            let is_taken = self.asked.has_ports
+                && is_taken(cluster, candidate.number, &task.generation.spec.task);
+            let again = self.asked.again(cluster, task, (candidate, ledger));
+            match again.filter(|_| !is_taken) {
+                Some(again) => {
+                    *first = Reverse(again);
+                    drop(first);
+                }
+                None => {
+                    PeekMut::pop(first);
+                }
+            }
+            zone.count += usize::from(!is_taken);
+            match zone.best(index) {
+                Some(next) => {
+                    *best = Reverse(next);
+                    drop(best);
+                }
+                None => {
+                    PeekMut::pop(best);
+                }
+            }
+            if !is_taken {
+                return Some(node.id.clone());
+            }
+        }
+    }
+}
+
+impl Asked {
+    fn by(cluster: &Cluster, task: &Task) -> Self {
+        let spec = &task.generation.spec.task;
+        let nobody_has_any = !cluster.has_image_of(spec);
+        Self {
             reservation: spec.reservation(),
             mix: match task.generation.spec.strategy {
                 Strategy::Spread => None,
                 Strategy::Binpack => Some(Arc::clone(cluster.mix())),
             },
             has_ports: spec.fixed_ports().next().is_some(),
-            limit: spec.max_per_node.map_or(usize::MAX, |limit| limit as usize),
-            nodes: Vec::new(),
-            zones: Vec::new(),
-            best: BTreeSet::new(),
-        };
-        let mut candidates: Vec<Vec<Reverse<Candidate>>> = Vec::new();
-        // Where the zone of each number is in the field.
-        let mut zones: Vec<Option<usize>> = Vec::new();
-        let is_counted = counts.is_any();
-        for ((number, ledger), suits) in cluster.ledgers().zip(suits) {
-            let free = ledger.free();
-            if !suits
-                || !field.reservation.fits(&free)
-                || filter::closed(ledger, now).is_some()
-                || field.has_ports && is_taken(cluster, number, spec)
-            {
-                continue;
-            }
-            let present = if is_counted { counts.present(number) } else { 0 };
-            if present >= field.limit {
-                continue;
-            }
-            let on_node = if present > 0 { counts.on_node(number) } else { 0 };
-            let Some(in_zone) = ledger.zone else { continue };
-            if zones.len() <= in_zone {
-                zones.resize(in_zone + 1, None);
-            }
-            let zone = zones.get(in_zone).copied().flatten().unwrap_or(field.zones.len());
-            if zone == field.zones.len() {
-                let count = counts.in_zone(in_zone);
-                field.zones.push(Zone { count, candidates: BinaryHeap::new() });
-                candidates.push(Vec::new());
-                zones.get_mut(in_zone).into_iter().for_each(|known| *known = Some(zone));
-            }
-            let candidate = field.candidate((ledger, &free), on_node, spec);
-            field.nodes.push(Open { number, free, present });
-            if let Some(of_zone) = candidates.get_mut(zone) {
-                of_zone.push(Reverse(candidate));
-            }
-        }
-        for (index, (zone, candidates)) in field.zones.iter_mut().zip(candidates).enumerate() {
-            zone.candidates = candidates.into();
-            field.best.extend(zone.best(index));
-        }
-        field
-    }
-
-    /// What is to be said of the node that is added next.
-    fn candidate(
-        &self,
-        (ledger, free): (&Ledger, &Resources),
-        on_node: usize,
-        spec: &TaskSpec,
-    ) -> Candidate {
-        Candidate {
-            packing: self.packing(free),
-            on_node: few(on_node),
-            images_missing: few(ledger.images_missing(spec)),
-            memory_bytes: ledger.held.memory_bytes,
-            cpu_millis: ledger.held.cpu_millis,
-            index: self.nodes.len(),
+            limit: spec.max_per_node.map(|limit| limit as usize),
+            images_missing: nobody_has_any.then(|| few(Ledger::default().images_missing(spec))),
         }
     }
 
@@ -157,42 +181,37 @@ impl Field {
         self.mix.as_ref().map_or_else(Packing::default, |mix| mix.packing(free, &self.reservation))
     }
 
-    /// The best node for one more task, if there is one: it counts as taken from then on.
-    pub(super) fn take(&mut self, cluster: &Cluster, spec: &TaskSpec) -> Option<NodeId> {
-        loop {
-            let Best { candidate, zone: index, .. } = self.best.pop_first()?;
-            let zone = self.zones.get_mut(index)?;
-            let mut first = zone.candidates.peek_mut()?;
-            let open = self.nodes.get_mut(candidate.index)?;
-            // A task of this generation may have taken the port on another node of the engine.
-            let is_taken = self.has_ports && is_taken(cluster, open.number, spec);
-            open.free = open.free.minus(&self.reservation);
-            open.present += 1;
-            if !is_taken && self.reservation.fits(&open.free) && open.present < self.limit {
-                let mix = self.mix.as_ref();
-                let packing = mix.map(|mix| mix.packing(&open.free, &self.reservation));
-                let Resources { cpu_millis, memory_bytes, .. } = self.reservation;
-                *first = Reverse(Candidate {
-                    packing: packing.unwrap_or_default(),
-                    on_node: candidate.on_node + 1,
-                    memory_bytes: candidate.memory_bytes.saturating_add(memory_bytes),
-                    cpu_millis: candidate.cpu_millis.saturating_add(cpu_millis),
-                    ..candidate
-                });
-                drop(first);
-            } else {
-                PeekMut::pop(first);
-            }
-            zone.count += usize::from(!is_taken);
-            self.best.extend(zone.best(index));
-            if !is_taken {
-                return cluster.numbered(open.number).map(|node| node.id.clone());
-            }
-        }
+    /// How good the node will be for the next task, once it has taken this one; nothing if it can not take another.
+    fn again(
+        &self,
+        cluster: &Cluster,
+        task: &Task,
+        (candidate, ledger): (Candidate, &Ledger),
+    ) -> Option<Candidate> {
+        let free = ledger.free().minus(&self.reservation);
+        let present = || Counts::beside(cluster, task).present(candidate.number) + 1;
+        let may = self.reservation.fits(&free) && self.limit.is_none_or(|limit| present() < limit);
+        let Resources { cpu_millis, memory_bytes, .. } = self.reservation;
+        may.then(|| Candidate {
+            packing: self.packing(&free),
+            on_node: candidate.on_node + 1,
+            memory_bytes: candidate.memory_bytes.saturating_add(memory_bytes),
+            cpu_millis: candidate.cpu_millis.saturating_add(cpu_millis),
+            ..candidate
+        })
     }
 }
 
 impl Zone {
+    /// A zone that has so many tasks and is to take so many more at the most: no other candidates than those come first.
+    fn of(mut all: Vec<Candidate>, (count, most): (usize, usize)) -> Self {
+        if all.len() > most {
+            all.select_nth_unstable(most);
+            all.truncate(most);
+        }
+        Self { count, candidates: all.into_iter().map(Reverse).collect() }
+    }
+
     fn best(&self, index: usize) -> Option<Best> {
         let Reverse(candidate) = *self.candidates.peek()?;
         Some(Best { in_zone: self.count, candidate, zone: index })
