@@ -5,6 +5,7 @@ mod class;
 mod heard;
 mod leaving;
 mod ledger;
+mod load;
 mod mix;
 mod roster;
 mod spread;
@@ -30,6 +31,7 @@ use self::class::Classes;
 pub(crate) use self::class::{Class, Rank};
 use self::leaving::Round;
 pub(crate) use self::ledger::Ledger;
+pub use self::load::Load;
 use self::mix::Demand;
 pub(crate) use self::mix::Mix;
 pub use self::mix::Packing;
@@ -382,6 +384,11 @@ impl Cluster {
     /// The number of a zone, if a node was ever there.
     pub(crate) fn zone(&self, name: &str) -> Option<usize> {
         self.zones.iter().position(|known| known == name)
+    }
+
+    /// How many zones there are or were.
+    pub(crate) const fn zone_count(&self) -> usize {
+        self.zones.len()
     }
 
     /// Says of each node, in the order of their ids, whether it meets these constraints.

@@ -1,6 +1,7 @@
 //! The tasks of a service: those of each slot, and where all of them are.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use model::id::{Slot, TaskId};
@@ -12,11 +13,13 @@ use super::spread::Spread;
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Roster {
-    slots: BTreeMap<Slot, Crew>,
+    /// By their numbers: most slots there are, and numbers are found much faster than slots.
+    replicas: BTreeMap<u32, Crew>,
+    others: BTreeMap<Slot, Crew>,
     pub(super) spread: Spread,
 }
 
-/// The tasks of one slot, oldest first. Mostly it is one.
+/// The tasks of one slot, oldest first. Mostly it is one; several are two at the least.
 #[derive(Debug, Clone)]
 enum Crew {
     One(Arc<Task>),
@@ -53,51 +56,71 @@ impl Crew {
             }
         }
     }
-
-    /// What is left without the task, if anything is.
-    fn without(self, id: &TaskId) -> Option<Self> {
-        match self {
-            Self::One(known) => (known.id != *id).then_some(Self::One(known)),
-            Self::Several(mut tasks) => {
-                tasks.retain(|known| known.id != *id);
-                if tasks.len() > 1 {
-                    return Some(Self::Several(tasks));
-                }
-                tasks.pop().map(Self::One)
-            }
-        }
-    }
 }
 
 impl Roster {
     /// Adds a task to its slot, or replaces it there.
     pub(super) fn put(&mut self, task: &Arc<Task>) {
-        match self.slots.get_mut(&task.slot) {
-            Some(crew) => crew.put(task),
-            None => {
-                self.slots.insert(task.slot.clone(), Crew::One(Arc::clone(task)));
+        match &task.slot {
+            Slot::Replica(number) => put(self.replicas.entry(*number), task),
+            slot @ (Slot::Node(_) | Slot::RunReplica { .. } | Slot::RunNode { .. }) => {
+                put(self.others.entry(slot.clone()), task);
             }
         }
     }
 
     /// Takes a task out of its slot.
     pub(super) fn remove(&mut self, task: &Task) {
-        if let Some(crew) = self.slots.remove(&task.slot).and_then(|crew| crew.without(&task.id)) {
-            self.slots.insert(task.slot.clone(), crew);
+        match &task.slot {
+            Slot::Replica(number) => remove(self.replicas.entry(*number), task),
+            slot @ (Slot::Node(_) | Slot::RunReplica { .. } | Slot::RunNode { .. }) => {
+                remove(self.others.entry(slot.clone()), task);
+            }
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.replicas.is_empty() && self.others.is_empty()
     }
 
-    /// The slots that have tasks, and the tasks of each, oldest first.
+    /// The slots that have tasks, in their order, and the tasks of each, oldest first.
     pub(super) fn slots(&self) -> impl Iterator<Item = (&Slot, &[Arc<Task>])> {
-        self.slots.iter().map(|(slot, crew)| (slot, crew.tasks()))
+        let crews = self.replicas.values().chain(self.others.values()).map(Crew::tasks);
+        crews.filter_map(|tasks| Some((&tasks.first()?.slot, tasks)))
     }
 
     /// The tasks of one slot, oldest first.
     pub(super) fn tasks_in(&self, slot: &Slot) -> &[Arc<Task>] {
-        self.slots.get(slot).map_or(&[], Crew::tasks)
+        let crew = match slot {
+            Slot::Replica(number) => self.replicas.get(number),
+            Slot::Node(_) | Slot::RunReplica { .. } | Slot::RunNode { .. } => self.others.get(slot),
+        };
+        crew.map_or(&[], Crew::tasks)
+    }
+}
+
+fn put<K: Ord>(entry: Entry<'_, K, Crew>, task: &Arc<Task>) {
+    match entry {
+        Entry::Occupied(mut crew) => crew.get_mut().put(task),
+        Entry::Vacant(slot) => {
+            slot.insert(Crew::One(Arc::clone(task)));
+        }
+    }
+}
+
+fn remove<K: Ord>(entry: Entry<'_, K, Crew>, task: &Task) {
+    let Entry::Occupied(mut entry) = entry else { return };
+    let crew = entry.get_mut();
+    match crew {
+        Crew::One(known) if known.id == task.id => {
+            entry.remove();
+        }
+        Crew::One(_) => {}
+        Crew::Several(tasks) => {
+            tasks.retain(|known| known.id != task.id);
+            if let [last] = tasks.as_slice() {
+                *crew = Crew::One(Arc::clone(last));
+            }
+        }
     }
 }

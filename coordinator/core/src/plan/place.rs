@@ -18,7 +18,7 @@ use model::time::Timestamp;
 pub(crate) use self::count::Counts;
 use self::field::Field;
 use self::filter::{Refusal, Seat, refusal};
-use crate::cluster::{Change, Cluster, Packing};
+use crate::cluster::{Change, Cluster, Load, Packing};
 use crate::draft::Draft;
 use crate::plan::Scope;
 use crate::plan::budget::{Purpose, ask};
@@ -29,10 +29,7 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
     let waiting: Vec<_> = scope.tasks(draft.cluster, id).filter(is_waiting).cloned().collect();
     let made = std::mem::take(&mut draft.made);
     // For a few tasks it is not worth it to look at every node.
-    let how = match waiting.len() + made.len() {
-        few if few <= FEW => How::Walk,
-        many => How::Survey { many },
-    };
+    let how = if waiting.len() + made.len() <= FEW { How::Walk } else { How::Survey };
     let mut search = Search::default();
     let mut overdue_at = None;
     for mut task in waiting {
@@ -96,10 +93,7 @@ enum How {
     /// From the emptiest node on: see [`walk`].
     Walk,
     /// Among all, of which each is judged once: see [`field`].
-    Survey {
-        /// For so many tasks at the most.
-        many: usize,
-    },
+    Survey,
 }
 
 /// What was found out about the nodes for tasks of one generation, for the next of its tasks.
@@ -123,13 +117,10 @@ impl Search {
             return own_node(cluster, task, id, now);
         }
         if self.of != Some(task.generation.number) {
-            let field = match how {
-                How::Walk => None,
-                How::Survey { many } => {
-                    let suits = cluster.suiting(&task.generation.spec.task.constraints);
-                    Some(Field::survey(cluster, (task, many), &suits, now))
-                }
-            };
+            let field = (how == How::Survey).then(|| {
+                let suits = cluster.suiting(&task.generation.spec.task.constraints);
+                Field::survey(cluster, (task, &suits), now)
+            });
             *self = Self { of: Some(task.generation.number), field, note: None };
         }
         // Where one finds no node, the next of the same generation finds none either: nothing comes free in between.
@@ -157,7 +148,7 @@ fn is_first_of_all(
         let seats = cluster.nodes_with_ledgers();
         let suits: Vec<bool> =
             seats.map(|(node, ledger)| ledger.meets(node, &spec.constraints)).collect();
-        Field::survey(cluster, (task, 1), &suits, now).take(cluster, task)
+        Field::survey(cluster, (task, &suits), now).take(cluster, task)
     };
     cluster.nodes().len() > 16 || survey().as_ref() == found
 }
@@ -259,10 +250,8 @@ pub struct Score {
     pub on_node: usize,
     /// Images that the node would have to fetch first.
     pub images_missing: usize,
-    /// Bytes of memory that tasks hold there.
-    pub memory_bytes: u64,
-    /// Thousandths of a core that tasks hold there.
-    pub cpu_millis: u64,
+    /// What tasks hold there.
+    pub load: Load,
 }
 
 /// The score of a node for a task, as if the task had no node.
@@ -286,7 +275,6 @@ pub(crate) fn score(
         packing,
         on_node: counts.on_node(ledger.number),
         images_missing: ledger.images_missing(spec),
-        memory_bytes: held.memory_bytes,
-        cpu_millis: held.cpu_millis,
+        load: Load::of(&held),
     }
 }

@@ -117,6 +117,10 @@ fn wants_task(
     slot: &Slot,
     tasks: &[Arc<Task>],
 ) -> Option<Arc<Generation>> {
+    if tasks.is_empty() {
+        let is_free = depend::is_free(draft.cluster, service);
+        return is_free.then(|| Arc::clone(next_generation(draft, service, (slot, tasks))));
+    }
     let tasks = &returning::reunite(draft, service, tasks)[..];
     let ended = tasks.iter().filter(|task| task.state.is_final());
     ended.for_each(|task| draft.stop(task, StopCause::Ended));
@@ -148,11 +152,8 @@ fn wants_task(
         return None;
     }
     if old.is_empty() {
-        let is_shut = |reach: &BTreeSet<Slot>| {
-            if reach.contains(slot) { Reach::Target } else { Reach::AsItWas }
-        };
-        let reach = draft.reach.get(&service.id).map_or(Reach::Target, is_shut);
-        return next(draft, slot::generation(service, tasks, reach));
+        let generation = next_generation(draft, service, (slot, tasks));
+        return next(draft, generation);
     }
     let is_admitted = draft.admitted.get(&service.id).is_some_and(|slots| slots.contains(slot));
     let runs = old.iter().any(|task| task.desired == DesiredState::Run);
@@ -168,6 +169,19 @@ fn wants_task(
     let spared: Vec<_> = old.iter().filter(may).collect();
     spared.iter().for_each(|task| draft.stop(task, StopCause::Update));
     None
+}
+
+/// The generation of which a new task of the slot is to be.
+fn next_generation<'a>(
+    draft: &Draft<'_>,
+    service: &'a Service,
+    (slot, tasks): (&Slot, &[Arc<Task>]),
+) -> &'a Arc<Generation> {
+    let is_shut = |reach: &BTreeSet<Slot>| {
+        if reach.contains(slot) { Reach::Target } else { Reach::AsItWas }
+    };
+    let reach = draft.reach.get(&service.id).map_or(Reach::Target, is_shut);
+    slot::generation(service, tasks, reach)
 }
 
 /// Of the tasks that wait for their successor one is enough: the first that serves, or else the first. Rollouts that

@@ -1,7 +1,7 @@
 //! All nodes that can take tasks of one generation, in the order in which they should.
 //!
 //! Every task of a generation asks for the same, so each node is judged once for all of them, and again only after it
-//! has taken one. To put k tasks on n nodes takes n + k log k steps and not n times k. Where tasks are packed that holds
+//! has taken one. To put k tasks on n nodes takes n + k log n steps and not n times k. Where tasks are packed that holds
 //! too: what services ask for does not change in between, so that a node's score depends on that node alone.
 
 use std::cmp::Reverse;
@@ -18,7 +18,7 @@ use model::time::Timestamp;
 
 use super::count::Counts;
 use super::filter;
-use crate::cluster::{Cluster, Ledger, Mix, Packing};
+use crate::cluster::{Cluster, Ledger, Load, Mix, Packing};
 
 /// See the module.
 #[derive(Debug)]
@@ -54,14 +54,13 @@ struct Zone {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
     packing: Packing,
-    on_node: u32,
-    images_missing: u32,
-    memory_bytes: u64,
-    cpu_millis: u64,
+    /// Tasks on the node, and of equal ones images that it would have to fetch: see [`pair`].
+    on_node_and_images: u64,
+    load: Load,
     /// Where the node is in the order of ids.
-    index: usize,
+    index: u32,
     /// See [`Cluster::seat`].
-    number: usize,
+    number: u32,
 }
 
 /// The candidate of a zone that counts so many tasks: the first of all is the node to take.
@@ -73,16 +72,16 @@ struct Best {
 }
 
 impl Field {
-    /// Judges every node for tasks like this one, of which there are so many at the most; `suits` says of each node, in the
-    /// order of their ids, whether it meets the constraints.
+    /// Judges every node for tasks like this one; `suits` says of each, in their order, whether it meets the constraints.
     pub(super) fn survey(
         cluster: &Cluster,
-        (task, most): (&Task, usize),
-        suits: &[bool],
+        (task, suits): (&Task, &[bool]),
         now: Timestamp,
     ) -> Self {
         let (asked, spec) = (Asked::by(cluster, task), &task.generation.spec.task);
         let counts = Counts::beside(cluster, task);
+        // Zones are alike as a rule.
+        let share = suits.len() / cluster.zone_count().max(1);
         // By the number of the zone.
         let mut zones: Vec<Vec<Candidate>> = Vec::new();
         for (index, ((number, ledger), suits)) in cluster.ledgers().zip(suits).enumerate() {
@@ -98,24 +97,24 @@ impl Field {
                 continue;
             }
             if zones.len() <= zone {
-                zones.resize(zone + 1, Vec::new());
+                zones.resize_with(zone + 1, || Vec::with_capacity(share));
             }
+            let on_node = if present > 0 { few(counts.on_node(number)) } else { 0 };
             let missing = || few(ledger.images_missing(spec));
+            let images_missing = asked.images_missing.unwrap_or_else(missing);
             let candidate = Candidate {
                 packing: asked.packing(&ledger.free()),
-                on_node: if present > 0 { few(counts.on_node(number)) } else { 0 },
-                images_missing: asked.images_missing.unwrap_or_else(missing),
-                memory_bytes: ledger.held.memory_bytes,
-                cpu_millis: ledger.held.cpu_millis,
-                index,
-                number,
+                on_node_and_images: pair(on_node, images_missing),
+                load: Load::of(&ledger.held),
+                index: few(index),
+                number: few(number),
             };
             zones.get_mut(zone).into_iter().for_each(|candidates| candidates.push(candidate));
         }
-        // Whose port is taken in the meantime is passed over, and the next is taken.
-        let most = if asked.has_ports { usize::MAX } else { most };
-        let zones = zones.into_iter().enumerate();
-        let zones = zones.map(|(zone, all)| Zone::of(all, (counts.in_zone(zone), most)));
+        let zones = zones.into_iter().enumerate().map(|(zone, candidates)| Zone {
+            count: counts.in_zone(zone),
+            candidates: candidates.into_iter().map(Reverse).collect(),
+        });
         let zones: Vec<Zone> = zones.collect();
         let best = zones.iter().enumerate().filter_map(|(index, zone)| zone.best(index));
         let best = best.map(Reverse).collect();
@@ -129,10 +128,11 @@ impl Field {
             let Reverse(Best { candidate, zone: index, .. }) = *best;
             let zone = self.zones.get_mut(index)?;
             let mut first = zone.candidates.peek_mut()?;
-            let (node, ledger) = cluster.seat(candidate.number)?;
+            let number = candidate.number as usize;
+            let (node, ledger) = cluster.seat(number)?;
             // A task of this generation may have taken the port on another node of the engine.
-            let is_taken = self.asked.has_ports
-                && is_taken(cluster, candidate.number, &task.generation.spec.task);
+            let is_taken =
+                self.asked.has_ports && is_taken(cluster, number, &task.generation.spec.task);
             let again = self.asked.again(cluster, task, (candidate, ledger));
             match again.filter(|_| !is_taken) {
                 Some(again) => {
@@ -189,36 +189,30 @@ impl Asked {
         (candidate, ledger): (Candidate, &Ledger),
     ) -> Option<Candidate> {
         let free = ledger.free().minus(&self.reservation);
-        let present = || Counts::beside(cluster, task).present(candidate.number) + 1;
+        let present = || Counts::beside(cluster, task).present(candidate.number as usize) + 1;
         let may = self.reservation.fits(&free) && self.limit.is_none_or(|limit| present() < limit);
-        let Resources { cpu_millis, memory_bytes, .. } = self.reservation;
         may.then(|| Candidate {
             packing: self.packing(&free),
-            on_node: candidate.on_node + 1,
-            memory_bytes: candidate.memory_bytes.saturating_add(memory_bytes),
-            cpu_millis: candidate.cpu_millis.saturating_add(cpu_millis),
+            on_node_and_images: candidate.on_node_and_images + pair(1, 0),
+            load: Load::of(&(ledger.held + self.reservation)),
             ..candidate
         })
     }
 }
 
 impl Zone {
-    /// A zone that has so many tasks and is to take so many more at the most: no other candidates than those come first.
-    fn of(mut all: Vec<Candidate>, (count, most): (usize, usize)) -> Self {
-        if all.len() > most {
-            all.select_nth_unstable(most);
-            all.truncate(most);
-        }
-        Self { count, candidates: all.into_iter().map(Reverse).collect() }
-    }
-
     fn best(&self, index: usize) -> Option<Best> {
         let Reverse(candidate) = *self.candidates.peek()?;
         Some(Best { in_zone: self.count, candidate, zone: index })
     }
 }
 
-/// A count of tasks or images, which are few: there are not more tasks than numbers.
+/// Two terms in one number, the first of which decides: to compare candidates is most of the work.
+const fn pair(first: u32, second: u32) -> u64 {
+    (first as u64) << 32 | second as u64
+}
+
+/// A count of tasks, images or nodes, which are few: there are not more of them than numbers.
 fn few(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
