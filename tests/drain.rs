@@ -26,7 +26,7 @@ const ALL: [&str; 3] = ["a", "b", "c"];
 
 fn drain_within(node: &str, seconds: u64) -> Event {
     let within = Duration::from_secs(seconds);
-    Event::Drain { node: id(node), within, cause: DrainCause::Operator }
+    Event::Drain { nodes: vec![id(node)], within, cause: DrainCause::Operator }
 }
 
 fn drain(node: &str) -> Event {
@@ -413,7 +413,7 @@ fn what_would_happen_is_what_happens() {
     });
     let within = Duration::from_secs(900);
     let before = story.cluster.stored();
-    let plan = foresee::drain(&story.cluster, &id("a"), within, story.now).unwrap();
+    let plan = foresee::drain(&story.cluster, &[id("a")], within, story.now).unwrap();
     assert_eq!(story.cluster.stored(), before, "nothing is changed");
     let forced: Vec<_> = plan.iter().filter(|leave| leave.forced.is_some()).collect();
     assert_eq!(forced.len(), 1, "{plan:?}");
@@ -429,7 +429,7 @@ fn what_would_happen_is_what_happens() {
         let slot = leave.task.as_str().rsplit_once('.').unwrap().0;
         assert!(there.iter().any(|task| task.id.as_str().starts_with(slot)), "{leave:?}");
     }
-    let nobody = foresee::drain(&story.cluster, &id("x"), within, story.now);
+    let nobody = foresee::drain(&story.cluster, &[id("x")], within, story.now);
     assert_eq!(nobody, Err(Refusal::NoNode(id("x"))));
 }
 

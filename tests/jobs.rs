@@ -210,7 +210,7 @@ fn a_drain_lets_a_job_finish_and_what_it_forces_is_done_again_without_costing_a_
     let task = live(&story).remove(0);
     let node = task.node.clone().unwrap();
     let (within, cause) = (Duration::from_secs(60), DrainCause::Operator);
-    story.hear(&[Event::Drain { node: node.clone(), within, cause }]);
+    story.hear(&[Event::Drain { nodes: vec![node.clone()], within, cause }]);
     story.pass(50, &ALL);
     assert_eq!(live(&story)[0].desired, DesiredState::Run);
     story.pass(10, &ALL);

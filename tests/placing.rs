@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use coordinator_core::cluster::{Change, Cluster};
 use coordinator_core::event::Event;
-use coordinator_core::view::{self, Packing, Score};
+use coordinator_core::view::{self, Load, Packing, Score};
 use coordinator_core::{Step, step};
 use model::node::Node;
 use model::resources::Resources;
@@ -67,8 +67,7 @@ fn the_score_of_each_node_can_be_asked_for() {
         packing: Packing::default(),
         on_node: 0,
         images_missing,
-        memory_bytes: 0,
-        cpu_millis: 0,
+        load: Load::default(),
     };
     let scores: Vec<_> =
         asked.iter().map(|verdict| (verdict.node.as_str(), verdict.score)).collect();

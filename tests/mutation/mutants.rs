@@ -31,15 +31,16 @@ const UNIT: &str = "agent/core/src/unit.rs";
 const ABSORB: &str = "coordinator/core/src/absorb.rs";
 const RECONCILE: &str = "coordinator/core/src/plan/reconcile.rs";
 const PLACE: &str = "coordinator/core/src/plan/place.rs";
+const COUNT: &str = "coordinator/core/src/plan/place/count.rs";
+const FILTER: &str = "coordinator/core/src/plan/place/filter.rs";
 const FIELD: &str = "coordinator/core/src/plan/place/field.rs";
 const WALK: &str = "coordinator/core/src/plan/place/walk.rs";
 const CLASS: &str = "coordinator/core/src/cluster/class.rs";
 const MIX: &str = "coordinator/core/src/cluster/mix.rs";
-const SPREAD: &str = "coordinator/core/src/cluster/spread.rs";
+const CLUSTER: &str = "coordinator/core/src/cluster.rs";
 const LEDGER: &str = "coordinator/core/src/cluster/ledger.rs";
 const LIVENESS: &str = "coordinator/core/src/plan/liveness.rs";
 const RETURNING: &str = "coordinator/core/src/plan/returning.rs";
-const FILTER: &str = "coordinator/core/src/plan/place/filter.rs";
 const PREPARING: &str = "coordinator/core/src/plan/preparing.rs";
 const PREEMPT: &str = "coordinator/core/src/plan/preempt.rs";
 const DRAFT: &str = "coordinator/core/src/draft.rs";
@@ -247,9 +248,33 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     ),
     bug(
         "a task that ended still counts where it was",
-        SPREAD,
-        "filter(|_| !task.state.is_final() &&",
-        "filter(|_| (PLANTED || !task.state.is_final()) &&",
+        LEDGER,
+        "task.node.is_some() && !task.state.is_final() &&",
+        "task.node.is_some() && (PLANTED || !task.state.is_final()) &&",
+    ),
+    bug(
+        "what was told to stop counts among what stays",
+        LEDGER,
+        "let stays = task.is_wanted() &&",
+        "let stays = (PLANTED || task.is_wanted()) &&",
+    ),
+    bug(
+        "what leaves with its node counts among what stays",
+        CLUSTER,
+        "if (ledger.zone, ledger.is_emptied) ==",
+        "if PLANTED && ledger.zone == Some(zone) || (ledger.zone, ledger.is_emptied) ==",
+    ),
+    bug(
+        "what is to go is no reason against one more on a node",
+        FILTER,
+        "counts.present(ledger.number) >=",
+        "(if PLANTED { counts.on_node(ledger.number) } else { counts.present(ledger.number) }) >=",
+    ),
+    bug(
+        "tasks are spread among those of every template",
+        COUNT,
+        "spread.line(task.generation.template));",
+        "spread.line(if PLANTED { 1 } else { task.generation.template }));",
     ),
     bug(
         "what is over still counts as held",
@@ -308,8 +333,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     bug(
         "room is made with more than can be spared",
         PREEMPT,
-        "let may = !costs || *given < spares.of(cluster, &other.service);",
-        "let may = PLANTED || !costs || *given < spares.of(cluster, &other.service);",
+        "let may = !*is_less || *less < spares.of(cluster, &other.service);",
+        "let may = PLANTED || !*is_less || *less < spares.of(cluster, &other.service);",
     ),
     bug(
         "what gave way gave way to nobody",
@@ -338,8 +363,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     bug(
         "a new node takes everything before what runs on every node",
         FILTER,
-        "let is_early = ledger.is_preparing && task",
-        "let is_early = !PLANTED && ledger.is_preparing && task",
+        "let is_early = ledger.door == Door::Preparing && task",
+        "let is_early = !PLANTED && ledger.door == Door::Preparing && task",
     ),
     bug(
         "a new node waits for ever for what does not come up",

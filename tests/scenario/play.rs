@@ -99,11 +99,11 @@ impl Play {
                 self.hear(&[Event::Steer { service, steering }]);
             }
             ("rm", [name]) => self.hear(&[Event::Remove(service(name))]),
-            ("drain", [name, rest @ ..]) => {
+            ("drain", [names, rest @ ..]) => {
                 let within =
                     rest.first().map_or(Duration::from_secs(900), |text| script::duration(text));
-                let (node, cause) = (name.parse().unwrap(), DrainCause::Operator);
-                self.hear(&[Event::Drain { node, within, cause }]);
+                let nodes = names.split(',').map(|name| name.parse().unwrap()).collect();
+                self.hear(&[Event::Drain { nodes, within, cause: DrainCause::Operator }]);
             }
             ("job", [name, settings @ ..]) => {
                 let settings = script::settings(settings);

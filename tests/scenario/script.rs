@@ -179,6 +179,7 @@ pub(crate) fn spec(id: &ServiceId, settings: &BTreeMap<&str, &str>) -> ServiceSp
                 let millis = value.parse::<u64>().unwrap() * 1_000;
                 spec.task.containers[0].reservation.cpu_millis = millis;
             }
+            "per-node" => spec.task.max_per_node = Some(value.parse().unwrap()),
             "on" => {
                 spec.task.constraints.push(format!("node.id == {value}").parse().unwrap());
             }

@@ -11,6 +11,7 @@ use model::task::{DesiredState, StopCause, Task, TaskState};
 
 use crate::agent_core::observed::Status;
 use crate::coordinator_core::cluster::{Change, Cluster};
+use crate::coordinator_core::view::NodeVerdict;
 use crate::coordinator_core::{Step, invariant, step, view};
 
 use super::World;
@@ -124,6 +125,8 @@ impl World {
                     continue;
                 }
                 let first = takers.min_by_key(|verdict| (verdict.score, verdict.node.clone()));
+                self.check_limit(&cluster, task);
+                first.iter().for_each(|first| self.check_neighbours(&cluster, (task, first)));
                 let is_first = first.as_ref().is_some_and(|first| first.node == *node);
                 self.truth.expect(is_first, || {
                     format!("{} is on {node}, and the best node was {first:?}", task.id)
@@ -131,6 +134,40 @@ impl World {
             }
             cluster.apply(change);
         }
+    }
+
+    /// However many of a service are to stay and of whatever template they are: together they are no more than it says.
+    fn check_limit(&mut self, cluster: &Cluster, task: &Task) {
+        let Some(limit) = task.generation.spec.task.max_per_node else { return };
+        let is_beside = |other: &&Arc<Task>| {
+            other.node == task.node && !other.state.is_final() && other.id != task.id
+        };
+        let beside = cluster.tasks_of(&task.service).filter(is_beside).count();
+        self.truth.expect(beside < limit as usize, || {
+            format!("{} is one of {} on its node, and may be one of {limit}", task.id, beside + 1)
+        });
+    }
+
+    /// A task is spread among those of its template that are to stay, and among no others.
+    fn check_neighbours(&mut self, cluster: &Cluster, (task, first): (&Task, &NodeVerdict)) {
+        let is_neighbour = |other: &&Arc<Task>| {
+            other.generation.template == task.generation.template
+                && other.id != task.id
+                && other.is_wanted()
+                && !other.state.is_final()
+                && !cluster.is_leaving(other)
+        };
+        let neighbours = || cluster.tasks_of(&task.service).filter(is_neighbour);
+        let on_node = neighbours().filter(|other| other.booked_on() == Some(&first.node)).count();
+        let zone_of = |node| cluster.nodes().get(node).map(|node| &node.zone);
+        let zone = zone_of(&first.node);
+        let in_zone = neighbours()
+            .filter(|other| other.booked_on().is_some_and(|node| zone_of(node) == zone));
+        let counted = (in_zone.count(), on_node);
+        let (id, score) = (&task.id, first.score);
+        self.truth.expect(counted == (score.in_zone, score.on_node), || {
+            format!("{id} has so many neighbours in its zone and on its node: {counted:?}; it was placed by {score:?}")
+        });
     }
 
     /// What was heard is heard before anything is placed.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::budget::{Amount, Budget};
 use model::id::{ServiceId, Slot};
 use model::node::{Availability, DrainPhase};
-use model::service::Service;
+use model::service::{Service, ServicePhase};
 use model::spec::Mode;
 use model::task::{DesiredState, StopCause, Task};
 
@@ -102,6 +102,7 @@ fn judge(cluster: &Cluster, service: &Service, task: &Task, cause: StopCause) ->
 
 fn wanted(cluster: &Cluster, service: &Service) -> Vec<Slot> {
     match service.target.spec.mode {
+        _ if service.phase == ServicePhase::Removing => Vec::new(),
         Mode::Replicated { replicas } => (1..=replicas).map(Slot::Replica).collect(),
         Mode::Once => vec![Slot::Replica(1)],
         Mode::Job(_) => Vec::new(),

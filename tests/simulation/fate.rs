@@ -138,8 +138,11 @@ impl World {
             13..=15 => Event::Steer { service, steering: self.some_steering() },
             11 | 12 => {
                 let seconds = [0, 20, 120, 900][self.chance.below(4) as usize];
-                let (node, cause) = (self.some_node(), DrainCause::Operator);
-                Event::Drain { node, within: Duration::from_secs(seconds), cause }
+                let (one, other) = (self.some_node(), self.some_node());
+                let both = self.chance.percent(30) && one != other;
+                let nodes = if both { vec![one, other] } else { vec![one] };
+                let (within, cause) = (Duration::from_secs(seconds), DrainCause::Operator);
+                Event::Drain { nodes, within, cause }
             }
             _ => {
                 let closes = self.chance.percent(50);
@@ -225,7 +228,8 @@ impl World {
     pub(crate) fn evacuation(&mut self) {
         let (node, within) = (self.some_node(), Duration::from_secs(900));
         let cause = DrainCause::Operator;
-        self.coordinator.inbox.push(Event::Drain { node: node.clone(), within, cause });
+        let nodes = vec![node.clone()];
+        self.coordinator.inbox.push(Event::Drain { nodes, within, cause });
         self.turn_within(Duration::from_millis(50));
         let end = self.now + within;
         let mut drain = None;

@@ -15,8 +15,9 @@ use crate::coordinator_core::cluster::Change;
 
 use super::World;
 
-/// More tasks than a job here has at once, and remembers of its runs.
-const REMEMBERED: usize = 100;
+/// More tasks than a job here has at once, and remembers of its runs: ten runs at once, on seven machines, with six that have
+/// ended in each slot; and ten of each run that is over.
+const REMEMBERED: usize = 600;
 
 /// What was committed of jobs in one store.
 #[derive(Debug, Default)]

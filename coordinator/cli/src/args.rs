@@ -255,8 +255,12 @@ pub(crate) struct NodeNamed {
     after_help = "Examples:\n  wharf drain --plan i-0abc\n  wharf drain i-0abc --deadline 30m\n  wharf uncordon i-0abc   (calls it off: what has not left stays)"
 )]
 pub(crate) struct Drain {
-    /// Its id, or the beginning of it.
-    pub(crate) node: String,
+    /// Their ids, or the beginning of each. Nothing moves from one of them to another.
+    #[arg(required_unless_present = "where_met")]
+    pub(crate) nodes: Vec<String>,
+    /// All nodes that meet this, written as for `deploy.placement.constraints`: 'node.zone == a and node.pool == web'.
+    #[arg(long = "where", value_name = "CONSTRAINT", conflicts_with = "nodes")]
+    pub(crate) where_met: Option<model::constraint::Constraint>,
     /// What is left by then is stopped, whatever its services can spare: 90s, 15m, 1h, at most a week.
     #[arg(long, default_value = "15m", value_parser = some_duration)]
     pub(crate) deadline: std::time::Duration,

@@ -138,6 +138,11 @@ pub(crate) fn ahead(millis: u64) -> String {
     format!("in {}", span(millis.saturating_sub(now) / 1_000))
 }
 
+/// How long, from its beginning to its end.
+pub(crate) fn lasting(millis: u64) -> String {
+    span(millis.div_ceil(1_000))
+}
+
 fn span(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds}s"),

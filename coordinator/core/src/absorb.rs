@@ -36,7 +36,7 @@ pub(crate) fn absorb(draft: &mut Draft<'_>, event: &Event) -> Reply {
         Event::SetAvailability { node, availability } => {
             set_availability(draft, node, *availability)
         }
-        Event::Drain { node, within, cause } => drain(draft, node, *within, *cause),
+        Event::Drain { nodes, within, cause } => drain(draft, nodes, *within, *cause),
         Event::Rebalance => {
             draft.cluster.round.begin_at_once(draft.now);
             Ok(Reply::Noted)
@@ -295,17 +295,23 @@ fn living(draft: &Draft<'_>, id: &NodeId) -> Result<Arc<Node>, Refusal> {
     }
 }
 
-/// Closes a node and has its tasks leave. Of two deadlines the earlier holds: whoever asked first counts on it.
+/// Closes nodes and has their tasks leave, all of them at once, so that nothing goes from one to the next. Of two deadlines the
+/// earlier holds: whoever asked first counts on it.
 fn drain(
     draft: &mut Draft<'_>,
-    id: &NodeId,
+    ids: &[NodeId],
     within: Duration,
     cause: DrainCause,
 ) -> Result<Reply, Refusal> {
-    let node = living(draft, id)?;
     if within > DRAIN_LIMIT {
         return Err(Refusal::LongDrain(within));
     }
+    let nodes: Result<Vec<Arc<Node>>, Refusal> = ids.iter().map(|id| living(draft, id)).collect();
+    nodes?.iter().for_each(|node| empty(draft, node, (within, cause)));
+    Ok(Reply::Noted)
+}
+
+fn empty(draft: &mut Draft<'_>, node: &Arc<Node>, (within, cause): (Duration, DrainCause)) {
     let (since, deadline) = (draft.now, draft.now + within);
     let drain = match node.drain {
         None => Drain { cause, since, deadline, phase: DrainPhase::Moving },
@@ -316,12 +322,11 @@ fn drain(
     };
     if node.drain != Some(drain) {
         let (availability, drain) = (Availability::Cordoned, Some(drain));
-        draft.write(Change::PutNode(Arc::new(Node { availability, drain, ..(*node).clone() })));
+        draft.write(Change::PutNode(Arc::new(Node { availability, drain, ..(**node).clone() })));
         touch_nodes(draft);
-        let leaving: Vec<Arc<Task>> = draft.cluster.tasks_on(id).cloned().collect();
+        let leaving: Vec<Arc<Task>> = draft.cluster.tasks_on(&node.id).cloned().collect();
         leaving.iter().for_each(|task| draft.touch_slot(&task.service, &task.slot));
     }
-    Ok(Reply::Noted)
 }
 
 /// There are other nodes than before, or others are open: that concerns what has a place on each, and what waits for one.

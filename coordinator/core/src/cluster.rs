@@ -5,8 +5,10 @@ mod class;
 mod heard;
 mod leaving;
 mod ledger;
+mod load;
 mod mix;
 mod promised;
+mod roster;
 mod spread;
 mod suiting;
 
@@ -29,12 +31,14 @@ use self::by_name::{ByName, ByNode};
 use self::class::Classes;
 pub(crate) use self::class::{Class, Rank};
 use self::leaving::Round;
-pub(crate) use self::ledger::Ledger;
+pub(crate) use self::ledger::{Door, Ledger};
+pub use self::load::Load;
 use self::mix::Demand;
 pub(crate) use self::mix::Mix;
 pub use self::mix::Packing;
 use self::promised::Priorities;
-pub(crate) use self::spread::Spread;
+use self::roster::Roster;
+pub(crate) use self::spread::{Line, Presence, Spot, Spread};
 use self::suiting::Suiting;
 use crate::event::EngineState;
 
@@ -94,20 +98,14 @@ pub struct Sighting {
     pub has_told_all: bool,
 }
 
-/// The tasks of each slot of a service, oldest first.
-type Slots = BTreeMap<Slot, Vec<Arc<Task>>>;
-
-/// The same order before and after a restart.
-fn age(task: &Task) -> (Timestamp, &TaskId) {
-    (task.created_at, &task.id)
-}
-
 /// Says whether the two are entered into the books in the same way: mostly only what was seen has changed.
 fn is_booked_alike(before: &Task, after: &Task) -> bool {
     before.booked_on() == after.booked_on()
         && before.node.is_some() == after.node.is_some()
         && before.state.is_final() == after.state.is_final()
         && before.is_missed() == after.is_missed()
+        && before.desired == after.desired
+        && before.moving_since == after.moving_since
         && Arc::ptr_eq(&before.generation, &after.generation)
 }
 
@@ -148,15 +146,15 @@ pub struct Cluster {
     tasks: BTreeMap<TaskId, Arc<Task>>,
     nodes: BTreeMap<NodeId, Arc<Node>>,
     next_task: u64,
-    slots: ByName<ServiceId, Slots>,
+    /// Of services that have tasks.
+    rosters: ByName<ServiceId, Roster>,
     /// Services that have a place on each node.
     globals: BTreeSet<ServiceId>,
     /// Which services wait for each.
     dependents: BTreeMap<ServiceId, BTreeSet<ServiceId>>,
     ledgers: ByNode<Ledger>,
-    /// Where the ledger of each node is.
-    numbers: BTreeMap<NodeId, usize>,
-    spreads: ByName<ServiceId, Spread>,
+    /// The numbers of all nodes that have joined, in the order of their ids.
+    joined: Vec<usize>,
     classes: Classes,
     suiting: Suiting,
     demand: Demand,
@@ -279,11 +277,9 @@ impl Cluster {
             }
         }
         self.neighbours.entry(node.engine.clone()).or_default().insert(node.id.clone());
-        let number = self.ledgers.number(&node.id);
-        self.numbers.insert(node.id.clone(), number);
-        self.ledgers.entry(&node.id).into_iter().for_each(|ledger| ledger.join(node));
+        let number = self.number_of(&node.id);
+        self.join(number, node);
         self.suiting.forget();
-        self.move_counts(node);
         if node.is_draining() {
             self.draining.insert(node.id.clone());
         } else {
@@ -304,21 +300,37 @@ impl Cluster {
         })
     }
 
-    /// The node may be in another zone than before, or have joined only after its tasks were read from the store.
-    fn move_counts(&mut self, node: &Node) {
+    /// Takes over what the node says of itself. Its tasks count differently once it is in another zone than before or is being
+    /// emptied, and when it has joined only after they were read from the store.
+    fn join(&mut self, number: usize, node: &Arc<Node>) {
         let zone = self.zone_number(&node.zone);
-        let Some(ledger) = self.ledgers.get_mut(&node.id).filter(|one| one.zone != Some(zone))
-        else {
-            return;
-        };
-        let from = ledger.zone.replace(zone);
-        let tasks = ledger.tasks.iter().chain(&ledger.promised);
-        let tasks = tasks.filter_map(|id| self.tasks.get(id));
-        for task in tasks.filter(|task| Spread::place(task).is_some()) {
-            let spread = self.spreads.entry(task.service.clone());
-            from.into_iter().for_each(|zone| spread.take_from_zone(zone));
-            spread.add_to_zone(zone);
+        if self.numbered(number).is_none() {
+            let is_before =
+                |other: &usize| self.numbered(*other).is_some_and(|other| other.id < node.id);
+            self.joined.insert(self.joined.partition_point(is_before), number);
         }
+        let Some(ledger) = self.ledgers.at_mut(number) else { return };
+        if (ledger.zone, ledger.is_emptied) == (Some(zone), node.is_draining()) {
+            return ledger.join(node, zone);
+        }
+        let booked = ledger.tasks.iter().chain(&ledger.promised);
+        let tasks = booked.filter_map(|id| self.tasks.get(id));
+        let counted: Vec<_> = tasks.map(|task| (task, ledger.spot(task))).collect();
+        ledger.join(node, zone);
+        for (task, then) in counted {
+            if let Some((then, now)) = then.zip(ledger.spot(task)) {
+                let spread = &mut self.rosters.entry(task.service.clone()).spread;
+                spread.take(then);
+                spread.add(now);
+            }
+        }
+    }
+
+    /// Where the ledger of a node is, made when there is none.
+    fn number_of(&mut self, node: &NodeId) -> usize {
+        let number = self.ledgers.number(node);
+        self.ledgers.at_mut(number).into_iter().for_each(|ledger| ledger.number = number);
+        number
     }
 
     fn put_task(&mut self, task: &Arc<Task>) {
@@ -326,20 +338,13 @@ impl Cluster {
         if before.as_deref().is_none_or(|before| !is_booked_alike(before, task)) {
             before.iter().for_each(|before| self.take_back(before));
             self.book(task);
+        } else {
+            self.rosters.entry(task.service.clone()).put(task);
         }
         if task.moving_since.is_some() && task.is_wanted() && !task.state.is_final() {
             self.moving.insert(task.id.clone());
         } else {
             self.moving.remove(&task.id);
-        }
-        let slots = self.slots.entry(task.service.clone());
-        let of_slot = slots.entry(task.slot.clone()).or_default();
-        match of_slot.iter_mut().find(|known| known.id == task.id) {
-            Some(known) => *known = Arc::clone(task),
-            None => {
-                let is_older = |known: &Arc<Task>| age(known) < age(task);
-                of_slot.insert(of_slot.partition_point(is_older), Arc::clone(task));
-            }
         }
     }
 
@@ -347,28 +352,24 @@ impl Cluster {
         let Some(task) = self.tasks.remove(id) else { return };
         self.take_back(&task);
         self.moving.remove(id);
-        let Some(slots) = self.slots.get_mut(&task.service) else { return };
-        if let Some(of_slot) = slots.get_mut(&task.slot) {
-            of_slot.retain(|known| known.id != *id);
-            if of_slot.is_empty() {
-                slots.remove(&task.slot);
-            }
-        }
-        if slots.is_empty() {
-            self.slots.remove(&task.service);
+        let Some(roster) = self.rosters.get_mut(&task.service) else { return };
+        roster.remove(&task);
+        if roster.is_empty() {
+            self.rosters.remove(&task.service);
         }
     }
 
     /// Enters what the task takes up into all books.
-    fn book(&mut self, task: &Task) {
+    fn book(&mut self, task: &Arc<Task>) {
         // When the store is read the node joins after its tasks.
-        let Some(number) = task.booked_on().map(|node| self.ledgers.number(node)) else { return };
+        let number = task.booked_on().map(|node| self.number_of(node));
+        let roster = self.rosters.entry(task.service.clone());
+        roster.put(task);
+        let Some(number) = number else { return };
         let Some(ledger) = self.ledgers.at_mut(number) else { return };
         ledger.add(task);
         self.classes.mark(number);
-        if let Some(node) = Spread::place(task) {
-            self.spreads.entry(task.service.clone()).add(node, ledger.zone);
-        }
+        ledger.spot(task).into_iter().for_each(|spot| roster.spread.add(spot));
     }
 
     /// Takes back what was entered for the task as it was.
@@ -379,24 +380,31 @@ impl Cluster {
         let Some(ledger) = self.ledgers.at_mut(number) else { return };
         ledger.take(task);
         self.classes.mark(number);
-        if let Some(node) = Spread::place(task)
-            && let Some(spread) = self.spreads.get_mut(&task.service)
+        if let Some(spot) = ledger.spot(task)
+            && let Some(roster) = self.rosters.get_mut(&task.service)
         {
-            spread.take(node, ledger.zone);
-            if spread.is_empty() {
-                self.spreads.remove(&task.service);
-            }
+            roster.spread.take(spot);
         }
     }
 
     /// Where the tasks of a service are.
     pub(crate) fn spread(&self, service: &ServiceId) -> Option<&Spread> {
-        self.spreads.get(service)
+        self.rosters.get(service).map(|roster| &roster.spread).filter(|spread| spread.total() > 0)
+    }
+
+    /// Where a task counts, if it does.
+    pub(crate) fn spot(&self, task: &Task) -> Option<Spot> {
+        self.ledger(task.booked_on()?)?.spot(task)
     }
 
     /// The number of a zone, if a node was ever there.
     pub(crate) fn zone(&self, name: &str) -> Option<usize> {
         self.zones.iter().position(|known| known == name)
+    }
+
+    /// How many zones there are or were.
+    pub(crate) const fn zone_count(&self) -> usize {
+        self.zones.len()
     }
 
     /// Says of each node, in the order of their ids, whether it meets these constraints.
@@ -431,6 +439,11 @@ impl Cluster {
         self.demand.mix()
     }
 
+    /// Says whether any node has an image of the task, as far as anybody has said.
+    pub(crate) fn has_image_of(&self, spec: &TaskSpec) -> bool {
+        spec.containers.iter().any(|one| self.holders.contains_key(one.image.digest()))
+    }
+
     /// How many different images of the task no node has, as far as anybody has said.
     pub(crate) fn images_nowhere(&self, spec: &TaskSpec) -> usize {
         let digests: BTreeSet<&Digest> =
@@ -449,15 +462,12 @@ impl Cluster {
 
     /// All nodes in the order of their ids, each with what is known of it besides.
     pub(crate) fn nodes_with_ledgers(&self) -> impl Iterator<Item = (&Arc<Node>, &Ledger)> {
-        // Both are in the same order.
-        let ledgers = self.numbers.values().map(|number| self.ledgers.at(*number));
-        self.nodes.values().zip(ledgers).filter_map(|(node, ledger)| Some((node, ledger?)))
+        self.ledgers().filter_map(|(_, ledger)| Some((ledger.node.as_ref()?, ledger)))
     }
 
     /// The ledgers of all nodes in the order of their ids, each with its number.
     pub(crate) fn ledgers(&self) -> impl Iterator<Item = (usize, &Ledger)> {
-        let numbers = self.numbers.values();
-        numbers.filter_map(|number| Some((*number, self.ledgers.at(*number)?)))
+        self.joined.iter().filter_map(|number| Some((*number, self.ledgers.at(*number)?)))
     }
 
     /// The node of this number and what is known of it besides.
@@ -506,8 +516,7 @@ impl Cluster {
         &self,
         service: &ServiceId,
     ) -> impl Iterator<Item = (&Slot, &[Arc<Task>])> {
-        let slots = self.slots.get(service).into_iter().flatten();
-        slots.map(|(slot, tasks)| (slot, tasks.as_slice()))
+        self.rosters.get(service).into_iter().flat_map(Roster::slots)
     }
 
     /// The same of one run of a job.
@@ -521,8 +530,7 @@ impl Cluster {
 
     /// The tasks of one slot, oldest first.
     pub(crate) fn tasks_in(&self, service: &ServiceId, slot: &Slot) -> &[Arc<Task>] {
-        let tasks = self.slots.get(service).and_then(|slots| slots.get(slot));
-        tasks.map_or(&[], Vec::as_slice)
+        self.rosters.get(service).map_or(&[], |roster| roster.tasks_in(slot))
     }
 
     /// The tasks of a service by slot, and those of a slot oldest first.

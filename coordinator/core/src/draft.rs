@@ -25,7 +25,7 @@ pub(crate) struct Draft<'a> {
     pub(crate) reach: BTreeMap<ServiceId, BTreeSet<Slot>>,
     /// Tasks that were made and are not written yet: reconcile leaves them to place, so that most are written once and not
     /// twice. There is room for them.
-    pub(crate) made: Vec<Task>,
+    pub(crate) made: Vec<Arc<Task>>,
     /// Images that nodes are to have before what runs there is stopped.
     pub(crate) fetches: BTreeMap<NodeId, BTreeSet<Image>>,
     changes: Vec<Change>,
@@ -37,6 +37,11 @@ impl<'a> Draft<'a> {
         let (admitted, reach, notes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (made, changes, fetches) = (Vec::new(), Vec::new(), BTreeMap::new());
         Self { cluster, now, admitted, reach, made, fetches, changes, notes }
+    }
+
+    /// How many changes were made so far.
+    pub(crate) const fn written(&self) -> usize {
+        self.changes.len()
     }
 
     /// How many more changes fit into this step.

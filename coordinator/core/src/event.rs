@@ -62,10 +62,10 @@ pub enum Event {
         /// What it shall be. To be dead is proven, not asked for: see [`Event::Died`].
         availability: Availability,
     },
-    /// A node is to be emptied. That is undone by opening the node.
+    /// Nodes are to be emptied. That is undone by opening them.
     Drain {
-        /// Which.
-        node: NodeId,
+        /// Which: all of them are closed before anything moves.
+        nodes: Vec<NodeId>,
         /// How long it waits for what the services do not allow: at most [`model::node::DRAIN_LIMIT`].
         within: Duration,
         /// Who wants it.

@@ -10,7 +10,7 @@ use model::node::Availability;
 use model::resources::Resources;
 use model::task::{DesiredState, Task, TaskState};
 
-use crate::cluster::{Cluster, Spread};
+use crate::cluster::{Cluster, Line, Spread};
 
 /// Names everything about the cluster that must not be. Empty is good.
 #[must_use]
@@ -58,26 +58,65 @@ fn ledgers_add_up(cluster: &Cluster, broken: &mut Vec<String>) {
 /// What is counted as tasks come and go is where they are.
 fn spreads_add_up(cluster: &Cluster, broken: &mut Vec<String>) {
     for id in cluster.services().keys() {
-        let mut on_nodes: BTreeMap<&NodeId, usize> = BTreeMap::new();
-        let mut in_zones: BTreeMap<&str, usize> = BTreeMap::new();
-        let live = |task: &&Arc<Task>| !task.state.is_final() && !task.is_missed();
-        for node in cluster.tasks_of(id).filter(live).filter_map(|task| task.booked_on()) {
+        let none = Spread::default();
+        let spread = cluster.spread(id).unwrap_or(&none);
+        let is_there = |task: &&Arc<Task>| {
+            task.booked_on().is_some() && !task.state.is_final() && !task.is_missed()
+        };
+        let present = Census::of(cluster, cluster.tasks_of(id).filter(is_there));
+        let stays = |task: &&Arc<Task>| {
+            is_there(task) && task.desired == DesiredState::Run && !cluster.is_leaving(task)
+        };
+        let staying = || cluster.tasks_of(id).filter(stays);
+        let templates: BTreeSet<u64> = staying().map(|task| task.generation.template).collect();
+        let is_counted = |template: &u64| {
+            let of_line = staying().filter(|task| task.generation.template == *template);
+            let line = spread.line(*template);
+            line.is_some_and(|line| Census::of(cluster, of_line).is_counted_by(cluster, line))
+        };
+        let number =
+            |node: &NodeId| cluster.ledger(node).map_or(usize::MAX, |ledger| ledger.number);
+        let is_present = |(node, count): (&&NodeId, &usize)| spread.present(number(node)) == *count;
+        if !present.on_nodes.iter().all(is_present)
+            || spread.total() != present.total()
+            || !templates.iter().all(is_counted)
+        {
+            broken.push(format!("the tasks of {id} are not counted where they are"));
+        }
+    }
+}
+
+/// How many of some tasks each node and each zone has.
+struct Census<'a> {
+    on_nodes: BTreeMap<&'a NodeId, usize>,
+    in_zones: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> Census<'a> {
+    fn of(cluster: &'a Cluster, tasks: impl Iterator<Item = &'a Arc<Task>>) -> Self {
+        let (mut on_nodes, mut in_zones) = (BTreeMap::new(), BTreeMap::new());
+        for node in tasks.filter_map(|task| task.booked_on()) {
             *on_nodes.entry(node).or_default() += 1;
             let zone = cluster.nodes().get(node).map(|node| node.zone.as_str());
             zone.into_iter().for_each(|zone| *in_zones.entry(zone).or_default() += 1);
         }
-        let none = Spread::default();
-        let spread = cluster.spread(id).unwrap_or(&none);
-        let is_same = |(node, count): (&NodeId, &usize)| spread.on_node(node) == *count;
-        let is_zone = |(zone, count): (&&str, &usize)| {
-            cluster.zone(zone).map_or(0, |zone| spread.in_zone(zone)) == *count
+        Self { on_nodes, in_zones }
+    }
+
+    fn total(&self) -> usize {
+        self.on_nodes.values().sum()
+    }
+
+    fn is_counted_by(&self, cluster: &Cluster, line: &Line) -> bool {
+        let is_node = |(node, count): (&&NodeId, &usize)| {
+            cluster.ledger(node).is_some_and(|ledger| line.on_node(ledger.number) == *count)
         };
-        if !on_nodes.iter().map(|(node, count)| (*node, count)).all(is_same)
-            || !in_zones.iter().all(is_zone)
-            || spread.total() != on_nodes.values().sum::<usize>()
-        {
-            broken.push(format!("the tasks of {id} are not counted where they are"));
-        }
+        let is_zone = |(zone, count): (&&str, &usize)| {
+            cluster.zone(zone).map_or(0, |zone| line.in_zone(zone)) == *count
+        };
+        line.total() == self.total()
+            && self.on_nodes.iter().all(is_node)
+            && self.in_zones.iter().all(is_zone)
     }
 }
 

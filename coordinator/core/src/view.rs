@@ -17,7 +17,7 @@ use crate::plan::place::{self, filter};
 use crate::plan::slot::{self, Progress};
 use crate::plan::{budget, depend, fetch, job, leaving, rollout};
 
-pub use crate::cluster::Packing;
+pub use crate::cluster::{Load, Packing};
 pub use crate::plan::budget::Short;
 pub use crate::plan::leaving::Wait;
 pub use crate::plan::place::Score;

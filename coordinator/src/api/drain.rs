@@ -16,21 +16,30 @@ pub(crate) async fn drain(
     shared: &Shared,
     request: &wire::DrainRequest,
 ) -> Result<wire::DrainResponse, Status> {
-    let node: NodeId =
-        request.node.parse().map_err(|error| Status::invalid_argument(format!("{error}")))?;
+    let nodes = request.nodes.iter().map(|node| node.parse());
+    let nodes: Vec<NodeId> = nodes
+        .collect::<Result<_, _>>()
+        .map_err(|error| Status::invalid_argument(format!("{error}")))?;
+    if nodes.is_empty() {
+        return Err(Status::invalid_argument("no node is named that is to be emptied"));
+    }
     let within = request.within_ms.map_or(DRAIN_USUALLY, Duration::from_millis);
     if request.dry_run {
-        return plan(shared, &node, within);
+        return plan(shared, &nodes, within);
     }
-    let event = Event::Drain { node, within, cause: DrainCause::Operator };
+    let event = Event::Drain { nodes, within, cause: DrainCause::Operator };
     accepted(shared.door.ask(event).await)?;
     Ok(wire::DrainResponse::default())
 }
 
-fn plan(shared: &Shared, node: &NodeId, within: Duration) -> Result<wire::DrainResponse, Status> {
+fn plan(
+    shared: &Shared,
+    nodes: &[NodeId],
+    within: Duration,
+) -> Result<wire::DrainResponse, Status> {
     let now = shared.clock.now();
     let cluster = shared.published.read().cluster.clone();
-    match foresee::drain(&cluster, node, within, now) {
+    match foresee::drain(&cluster, nodes, within, now) {
         Ok(tasks) => Ok(wire::DrainResponse { tasks: tasks.iter().map(leave).collect() }),
         Err(refusal) => {
             accepted(Ok(Reply::Refused(refusal))).map(|_| wire::DrainResponse::default())
@@ -63,5 +72,7 @@ fn leave(leave: &Leave) -> wire::PlannedLeave {
         to: leave.to.as_ref().map(ToString::to_string),
         note: leave.forced.as_ref().map(ToString::to_string).unwrap_or_default(),
         forced: leave.forced.is_some(),
+        from: leave.from.to_string(),
+        after_ms: leave.after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
     }
 }

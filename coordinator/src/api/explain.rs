@@ -211,13 +211,13 @@ fn verdict_to_wire(task: &Task, verdict: NodeVerdict) -> wire::NodeVerdict {
     let fits = verdict.refusals.is_empty();
     let is_packed = task.generation.spec.strategy == Strategy::Binpack;
     let terms = || {
-        let held = (score.memory_bytes >> 20, score.cpu_millis);
-        let mut terms = vec![format!("{} of the service in its zone", score.in_zone)];
+        let held = (score.load.memory_mib(), score.load.cpu_millis());
+        let mut terms = vec![format!("{} of the service stay in its zone", score.in_zone)];
         if is_packed {
             terms.extend(packing(score.packing));
         }
         terms.extend([
-            format!("{} of the service on it", score.on_node),
+            format!("{} of the service stay on it", score.on_node),
             format!("{} images to fetch", score.images_missing),
             format!("{} MiB and {} millicores held", held.0, held.1),
         ]);
@@ -233,11 +233,11 @@ fn verdict_to_wire(task: &Task, verdict: NodeVerdict) -> wire::NodeVerdict {
             in_zone: count(score.in_zone),
             on_node: count(score.on_node),
             images_missing: count(score.images_missing),
-            memory_bytes: score.memory_bytes,
-            cpu_millis: score.cpu_millis,
+            memory_bytes: score.load.memory_mib() << 20,
+            cpu_millis: score.load.cpu_millis(),
             packing: is_packed.then_some(wire::Packing {
                 stranded_millionths: score.packing.stranded(),
-                left_millionths: score.packing.left,
+                left_millionths: score.packing.left(),
             }),
         }),
     }
@@ -253,7 +253,7 @@ fn packing(packing: Packing) -> [String; 2] {
         more if more > 0 => format!("{} more stranded there", percent(more.unsigned_abs())),
         less => format!("{} less stranded there", percent(less.unsigned_abs())),
     };
-    [stranded, format!("{} left there", percent(packing.left))]
+    [stranded, format!("{} left there", percent(packing.left()))]
 }
 
 /// The least that would help the first tasks that wait.

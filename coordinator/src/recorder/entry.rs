@@ -119,8 +119,8 @@ fn to_wire(event: &Event, now: Timestamp) -> Wire {
             let availability = availability.into();
             Wire::Availability(wire::FlightAvailability { node: node.to_string(), availability })
         }
-        Event::Drain { node, within, cause } => Wire::Drain(wire::FlightDrain {
-            node: node.to_string(),
+        Event::Drain { nodes, within, cause } => Wire::Drain(wire::FlightDrain {
+            nodes: nodes.iter().map(ToString::to_string).collect(),
             within_ms: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
             cause: drain_cause_to_wire(*cause).into(),
         }),
@@ -190,7 +190,7 @@ pub(super) fn from_wire(from: &wire::FlightEvent) -> anyhow::Result<Event> {
             Event::SetAvailability { node: set.node.parse()?, availability }
         }
         Wire::Drain(drain) => Event::Drain {
-            node: drain.node.parse()?,
+            nodes: drain.nodes.iter().map(|node| node.parse()).collect::<Result<_, _>>()?,
             within: Duration::from_millis(drain.within_ms),
             cause: drain_cause_from_wire(drain.cause())?,
         },

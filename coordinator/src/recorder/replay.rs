@@ -164,8 +164,9 @@ fn brief(event: &Event) -> String {
         Event::SetAvailability { node, availability } => {
             format!("node {node} shall be {availability:?}").to_lowercase()
         }
-        Event::Drain { node, within, .. } => {
-            format!("node {node} is to be emptied within {} s", within.as_secs())
+        Event::Drain { nodes, within, .. } => {
+            let nodes: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+            format!("{} are to be emptied within {} s", nodes.join(", "), within.as_secs())
         }
         Event::Heard { node, .. } => format!("node {node} lives"),
         Event::Reported { node, tasks, .. } => {

@@ -1,8 +1,10 @@
-//! Empties a node, and tells how it goes.
+//! Empties nodes, and tells how it goes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use model::node::Availability;
+use proto::convert::node_from_wire;
 use proto::wire;
 use serde_json::json;
 
@@ -24,48 +26,81 @@ pub(crate) async fn drain(
     arguments: &Drain,
 ) -> anyhow::Result<Exit> {
     let within = if arguments.force { Duration::ZERO } else { arguments.deadline };
-    let node = change::node_id(client, &arguments.node).await?;
+    let nodes = meant(client, arguments).await?;
     let request = wire::DrainRequest {
-        node: node.clone(),
+        nodes: nodes.clone(),
         within_ms: Some(u64::try_from(within.as_millis()).unwrap_or(u64::MAX)),
         dry_run: arguments.plan,
     };
     let answer = client.control.clone().drain(unary(request)).await;
     let answer = answer.map_err(|status| from_status(&status))?.into_inner();
     if arguments.plan {
-        return show(client, global, (&node, &answer.tasks)).await;
+        return show(client, global, (&nodes, &answer.tasks)).await;
     }
     if arguments.detach {
         return Ok(Exit::Done);
     }
-    wait(client, &node, arguments.timeout.unwrap_or(within + MORE)).await
+    let end = Instant::now() + arguments.timeout.unwrap_or(within + MORE);
+    wait(client, &nodes, end).await
+}
+
+/// The ids of the nodes that are meant.
+async fn meant(client: &Client, arguments: &Drain) -> anyhow::Result<Vec<String>> {
+    let mut ids = BTreeSet::new();
+    for name in &arguments.nodes {
+        ids.insert(change::node_id(client, name).await?);
+    }
+    let Some(constraint) = &arguments.where_met else { return Ok(ids.into_iter().collect()) };
+    for view in client.nodes().await? {
+        let Some(Ok(node)) = view.node.as_ref().map(node_from_wire) else { continue };
+        // Which images a node has is not said of it here.
+        if node.availability != Availability::Dead && constraint.is_met(&node, None) {
+            ids.insert(node.id.to_string());
+        }
+    }
+    if ids.is_empty() {
+        let message = format!("no node meets `{constraint}`");
+        return Err(Failure::error(Exit::Error, message, "`wharf node ls -o wide` shows them"));
+    }
+    Ok(ids.into_iter().collect())
 }
 
 /// Prints what would become of each task.
 async fn show(
     client: &Client,
     global: &Global,
-    (node, tasks): (&str, &[wire::PlannedLeave]),
+    (nodes, tasks): (&[String], &[wire::PlannedLeave]),
 ) -> anyhow::Result<Exit> {
     let row = |leave: &wire::PlannedLeave| {
         let when = if leave.forced { "is stopped at the deadline: " } else { "" };
         let to = leave.to.clone().unwrap_or_else(|| "-".to_owned());
         Row {
             id: leave.task.clone(),
-            cells: vec![leave.task.clone(), to, format!("{when}{}", leave.note)],
+            cells: vec![
+                leave.task.clone(),
+                leave.from.clone(),
+                to,
+                leave.after_ms.map_or_else(|| "-".to_owned(), output::lasting),
+                format!("{when}{}", leave.note),
+            ],
             json: json!({
                 "task": leave.task,
+                "from": leave.from,
                 "to": leave.to,
+                "after_ms": leave.after_ms,
                 "forced": leave.forced,
                 "note": leave.note,
             }),
         }
     };
     let rows = tasks.iter().map(row).collect();
-    let listing = Listing { head: vec!["TASK", "TO", "NOTE"], wide: 3, rows };
+    let listing = Listing { head: vec!["TASK", "FROM", "TO", "AFTER", "NOTE"], wide: 5, rows };
     output::print(listing, global.format(), &global.filters)?;
-    let is_empty = look(client, node).await?.state() == wire::NodeState::Drained;
-    Ok(if is_empty && tasks.is_empty() { Exit::Done } else { Exit::Changes })
+    let mut is_done = tasks.is_empty();
+    for node in nodes {
+        is_done &= look(client, node).await?.state() == wire::NodeState::Drained;
+    }
+    Ok(if is_done { Exit::Done } else { Exit::Changes })
 }
 
 async fn look(client: &Client, id: &str) -> anyhow::Result<wire::NodeView> {
@@ -75,9 +110,26 @@ async fn look(client: &Client, id: &str) -> anyhow::Result<wire::NodeView> {
     found.ok_or_else(|| Failure::error(Exit::Error, format!("node {id} is not there any more"), ""))
 }
 
+/// Waits until the nodes are empty, one after the other: they are emptied together.
+async fn wait(client: &Client, nodes: &[String], end: Instant) -> anyhow::Result<Exit> {
+    for node in nodes {
+        if let Waited::Interrupted = wait_for(client, node, end).await? {
+            let nodes: Vec<_> = nodes.iter().map(|node| clean(node)).collect();
+            println!("it goes on without you: `wharf drain {}` shows how", nodes.join(" "));
+            break;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// How the wait for one node came to its end.
+enum Waited {
+    Empty,
+    Interrupted,
+}
+
 /// Waits until the node is empty, and prints what each task waits for whenever that changes.
-async fn wait(client: &Client, id: &str, timeout: Duration) -> anyhow::Result<Exit> {
-    let end = Instant::now() + timeout;
+async fn wait_for(client: &Client, id: &str, end: Instant) -> anyhow::Result<Waited> {
     let mut told = BTreeMap::new();
     loop {
         let view = look(client, id).await?;
@@ -88,7 +140,7 @@ async fn wait(client: &Client, id: &str, timeout: Duration) -> anyhow::Result<Ex
         tell(&mut told, &drain.left);
         if node.drain.is_some_and(|drain| drain.phase() == wire::DrainPhase::Drained) {
             println!("{} is drained", clean(id));
-            return Ok(Exit::Done);
+            return Ok(Waited::Empty);
         }
         if Instant::now() >= end {
             return Err(late(id, &drain));
@@ -97,8 +149,7 @@ async fn wait(client: &Client, id: &str, timeout: Duration) -> anyhow::Result<Ex
             () = tokio::time::sleep(LOOK) => {}
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted?;
-                println!("it goes on without you: `wharf drain {}` shows how", clean(id));
-                return Ok(Exit::Done);
+                return Ok(Waited::Interrupted);
             }
         }
     }

@@ -100,10 +100,4 @@ impl<V: Default> ByNode<V> {
         self.values.push(V::default());
         self.values.len() - 1
     }
-
-    /// The node's value; made when there is none.
-    pub(crate) fn entry(&mut self, node: &NodeId) -> Option<&mut V> {
-        let number = self.number(node);
-        self.values.get_mut(number)
-    }
 }

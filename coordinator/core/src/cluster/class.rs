@@ -14,6 +14,7 @@ use model::spec::{ServiceSpec, Strategy};
 
 use super::Ledger;
 use super::by_name::ByNode;
+use super::load::Load;
 use super::mix::{Mix, Packing};
 
 /// So many nodes stand in classes, each once in every class: some 130 bytes for each.
@@ -29,8 +30,7 @@ const CHANGES: (usize, usize) = (4, 1 << 16);
 pub(crate) struct Rank {
     /// Nothing where tasks are spread.
     pub(crate) packing: Packing,
-    pub(crate) memory_bytes: u64,
-    pub(crate) cpu_millis: u64,
+    pub(crate) load: Load,
     pub(crate) node: NodeId,
     /// See [`super::Cluster::numbered`].
     pub(crate) number: usize,
@@ -214,9 +214,8 @@ impl Class {
                 reservation.fits(&free).then(|| mix.packing(&free, reservation))?
             }
         };
-        let (memory_bytes, cpu_millis) = (ledger.held.memory_bytes, ledger.held.cpu_millis);
-        let node = node.id.clone();
-        Some((ledger.zone?, Rank { packing, memory_bytes, cpu_millis, node, number }))
+        let (load, node) = (Load::of(&ledger.held), node.id.clone());
+        Some((ledger.zone?, Rank { packing, load, node, number }))
     }
 
     fn stand(&mut self, number: usize, ledger: Option<&Ledger>) {

@@ -12,6 +12,19 @@ use model::spec::{HostPort, TaskSpec};
 use model::task::Task;
 
 use super::Sighting;
+use super::spread::{Presence, Spot};
+
+/// Which new tasks a node takes, as far as its own record says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Door {
+    /// None.
+    #[default]
+    Closed,
+    /// Those of services that run on every node: it has joined lately.
+    Preparing,
+    /// All.
+    Open,
+}
 
 /// What tasks take up on a node, and what was heard of it.
 #[derive(Debug, Clone, Default)]
@@ -22,14 +35,17 @@ pub(crate) struct Ledger {
     pub(crate) capacity: Resources,
     /// Whether it said that it has less than its tasks hold: a machine that was made smaller. It takes nothing until they fit.
     pub(crate) is_shrunk: bool,
-    /// Whether the node is open for new tasks.
-    pub(crate) is_open: bool,
-    /// Whether it takes only what runs on every node, so far.
-    pub(crate) is_preparing: bool,
+    /// Whom the node takes.
+    pub(crate) door: Door,
+    /// Whether it is being emptied: its tasks leave.
+    pub(crate) is_emptied: bool,
+    /// Where the ledger is found: see [`Cluster::seat`](super::Cluster::seat).
+    pub(crate) number: usize,
     /// The number of the node's zone, once it has joined: two nodes of one zone have the same.
     pub(crate) zone: Option<usize>,
-    /// The tasks that were placed there, also those that are over.
-    pub(crate) tasks: BTreeSet<TaskId>,
+    /// The tasks that were placed there by id, also those that are over. They come in this order and are few: a set would
+    /// be larger, and slower to write.
+    pub(crate) tasks: Vec<TaskId>,
     /// Tasks for which room is being made there.
     pub(crate) promised: BTreeSet<TaskId>,
     /// Those that are missed.
@@ -46,12 +62,28 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     /// Takes over what the node says of itself.
-    pub(super) fn join(&mut self, node: &Arc<Node>) {
+    pub(super) fn join(&mut self, node: &Arc<Node>, zone: usize) {
         self.node = Some(Arc::clone(node));
+        self.zone = Some(zone);
+        self.is_emptied = node.is_draining();
         self.capacity = node.capacity;
         self.is_shrunk = !self.held.fits(&self.capacity);
-        self.is_open = node.availability == Availability::Active;
-        self.is_preparing = node.preparing_until.is_some();
+        self.door = match (node.availability, node.preparing_until) {
+            (Availability::Active, None) => Door::Open,
+            (Availability::Active, Some(_)) => Door::Preparing,
+            (Availability::Cordoned | Availability::Dead, _) => Door::Closed,
+        };
+    }
+
+    /// Where a task that is booked there counts, and how. One that is over or missed does not.
+    pub(crate) fn spot(&self, task: &Task) -> Option<Spot> {
+        let is_there = task.booked_on().is_some() && !task.state.is_final() && !task.is_missed();
+        // What only waits for room there does not leave with the others.
+        let leaves = task.moving_since.is_some() || self.is_emptied && task.node.is_some();
+        let stays = task.is_wanted() && !leaves;
+        let presence =
+            if stays { Presence::Stays(task.generation.template) } else { Presence::Leaves };
+        is_there.then_some(Spot { node: self.number, zone: self.zone, presence })
     }
 
     /// What tasks do not hold.
@@ -61,8 +93,16 @@ impl Ledger {
 
     /// Books a task that is placed there, or for which room is being made there.
     pub(super) fn add(&mut self, task: &Task) {
-        let book = if task.node.is_some() { &mut self.tasks } else { &mut self.promised };
-        book.insert(task.id.clone());
+        if task.node.is_some() {
+            let is_older = |known: &TaskId| *known < task.id;
+            let at = match self.tasks.last() {
+                Some(last) if !is_older(last) => self.tasks.partition_point(is_older),
+                Some(_) | None => self.tasks.len(),
+            };
+            self.tasks.insert(at, task.id.clone());
+        } else {
+            self.promised.insert(task.id.clone());
+        }
         if task.is_missed() {
             self.missed.insert(task.id.clone());
         }
@@ -75,7 +115,9 @@ impl Ledger {
 
     /// Takes back what was booked for the task as it was.
     pub(super) fn take(&mut self, task: &Task) {
-        self.tasks.remove(&task.id);
+        self.tasks.binary_search(&task.id).into_iter().for_each(|at| {
+            self.tasks.remove(at);
+        });
         self.promised.remove(&task.id);
         self.missed.remove(&task.id);
         if !task.state.is_final() {

@@ -24,30 +24,38 @@ const KINDS: usize = 32;
 /// So much of what is free does not count as much as one that is stranded. Without it tasks would nibble at empty nodes, which
 /// large tasks need whole; with much more of it a node would be filled up whatever is stranded there. Tried on the fleets
 /// of `wharf-bench packing`: from 1/30 to 1/15 the mix comes out alike, and the GPUs of the trace between 0.95 and 0.98.
-const LEFT: u64 = 20;
+const LEFT: u32 = 20;
 
 /// What a node would be left with if it took a task, in millionths of an average node. Less is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Packing {
-    /// What is more stranded, and a part of what would be free.
-    cost: i64,
-    /// What would be free there.
-    pub left: u64,
+    /// What is more stranded, and a part of what would be free. No node is as large as two thousand average ones.
+    cost: i32,
+    left: u32,
 }
 
 impl Packing {
     fn new(stranded: i64, left: u64) -> Self {
-        Self { cost: stranded.saturating_add(Self::part_of(left)), left }
+        let left = u32::try_from(left).unwrap_or(u32::MAX);
+        let cost = stranded.saturating_add(Self::part_of(left));
+        let most = if cost < 0 { i32::MIN } else { i32::MAX };
+        Self { cost: i32::try_from(cost).unwrap_or(most), left }
     }
 
-    fn part_of(left: u64) -> i64 {
-        i64::try_from(left / LEFT).unwrap_or(i64::MAX)
+    fn part_of(left: u32) -> i64 {
+        i64::from(left / LEFT)
+    }
+
+    /// What would be free there.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        u64::from(self.left)
     }
 
     /// How much more of the node nobody could use; less than nothing where the task uses what was stranded.
     #[must_use]
     pub fn stranded(&self) -> i64 {
-        self.cost.saturating_sub(Self::part_of(self.left))
+        i64::from(self.cost) - Self::part_of(self.left)
     }
 }
 

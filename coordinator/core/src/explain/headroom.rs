@@ -33,7 +33,7 @@ pub fn headroom(cluster: &Cluster, service: &Service, now: Timestamp) -> Option<
         if filter::refusal(cluster, (&task, counts), (node, ledger), now).is_some() {
             continue;
         }
-        let held = u64::try_from(counts.on_node(&node.id)).unwrap_or(u64::MAX);
+        let held = u64::try_from(counts.present(ledger.number)).unwrap_or(u64::MAX);
         let limit = spec.max_per_node.map(|limit| u64::from(limit).saturating_sub(held));
         let ports = has_ports.then_some(1);
         let bounds = ledger.free().holds(&reservation).into_iter().chain(limit).chain(ports);

@@ -13,7 +13,7 @@ use model::spec::Mode;
 use model::task::{StopCause, Task};
 use model::time::Timestamp;
 
-use crate::cluster::{Cluster, Spread};
+use crate::cluster::{Cluster, Line};
 use crate::draft::Draft;
 use crate::plan::{leaving, place, slot};
 
@@ -102,7 +102,7 @@ fn may_move(cluster: &Cluster, service: &Service) -> bool {
 
 /// The task that has the most others of its service in its zone, and then on its node; the newest of those.
 fn most_crowded(cluster: &Cluster, service: &Service, now: Timestamp) -> Option<Arc<Task>> {
-    let spread = cluster.spread(&service.id)?;
+    let line = cluster.spread(&service.id)?.line(service.target.template)?;
     let is_settled = |task: &Task| {
         slot::is_current(task, service)
             && slot::settles_at(task, service).is_some_and(|at| at <= now)
@@ -113,14 +113,13 @@ fn most_crowded(cluster: &Cluster, service: &Service, now: Timestamp) -> Option<
         beside.filter(|other| !other.state.is_final()).count() == 1
     };
     let tasks = cluster.tasks_of(&service.id).filter(|task| is_settled(task) && is_alone(task));
-    let crowd = |task: &&Arc<Task>| (crowd(cluster, spread, task), task.id.clone());
+    let crowd = |task: &&Arc<Task>| (crowd(cluster, line, task), task.id.clone());
     tasks.max_by_key(crowd).cloned()
 }
 
-fn crowd(cluster: &Cluster, spread: &Spread, task: &Task) -> (usize, usize) {
-    let Some(node) = &task.node else { return (0, 0) };
-    let zone = cluster.ledger(node).and_then(|ledger| ledger.zone);
-    (zone.map_or(0, |zone| spread.in_zone(zone)), spread.on_node(node))
+fn crowd(cluster: &Cluster, line: &Line, task: &Task) -> (usize, usize) {
+    let Some(spot) = cluster.spot(task) else { return (0, 0) };
+    (spot.zone.map_or(0, |zone| line.in_zone(zone)), line.on_node(spot.node))
 }
 
 /// When the first of the moves that go on has gone on for too long.

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use model::id::TaskId;
 use model::service::Service;
 use model::spec::Mode;
 use model::task::Task;
@@ -40,7 +41,7 @@ pub(crate) fn ask(
     task: &Task,
     purpose: Purpose,
 ) -> Result<(), Short> {
-    if !costs(cluster, service, task) {
+    if !costs(cluster, service, (task, &[])) {
         return Ok(());
     }
     let short = balance(cluster, service, purpose);
@@ -72,9 +73,15 @@ fn least(service: &Service, wanted: usize, purpose: Purpose) -> usize {
     service.target.spec.budget.least(wanted).unwrap_or(usual)
 }
 
-/// Says whether the service has less without the task: it serves, in a slot that is wanted, and alone.
-pub(crate) fn costs(cluster: &Cluster, service: &Service, task: &Task) -> bool {
-    let is_other = |other: &&Arc<Task>| other.id != task.id && serves(other);
+/// Says whether the service has less without the task: it serves, in a slot that is wanted, and alone, once these others of
+/// the service are gone.
+pub(crate) fn costs(
+    cluster: &Cluster,
+    service: &Service,
+    (task, gone): (&Task, &[&TaskId]),
+) -> bool {
+    let is_other =
+        |other: &&Arc<Task>| other.id != task.id && serves(other) && !gone.contains(&&other.id);
     serves(task)
         && slot::wants(cluster, service, &task.slot)
         && !cluster.tasks_in(&service.id, &task.slot).iter().any(|other| is_other(&other))

@@ -18,7 +18,7 @@ use model::time::Timestamp;
 pub(crate) use self::count::Counts;
 use self::field::Field;
 use self::filter::{Refusal, Seat, refusal};
-use crate::cluster::{Cluster, Packing};
+use crate::cluster::{Change, Cluster, Load, Packing};
 use crate::draft::Draft;
 use crate::plan::Scope;
 use crate::plan::budget::{Purpose, ask};
@@ -32,8 +32,8 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
     // For a few tasks it is not worth it to look at every node.
     let how = if waiting.len() + made.len() <= FEW { How::Walk } else { How::Survey };
     let mut search = Search::default();
-    let mut overdue_at = None;
-    for task in waiting {
+    let (mut overdue_at, written) = (None, draft.written());
+    for mut task in waiting {
         // Those that were made have to be written.
         if draft.room() <= made.len() {
             scope.put_off(draft, id);
@@ -42,38 +42,36 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
         if let Some(node) = place(draft, &mut search, (&task, how)) {
             overdue_at = overdue_at.into_iter().chain([overdue(draft.now, &task)]).min();
             draft.give_back(&task, Some(&node));
-            draft.put_task(placed((*task).clone(), node, draft.now));
+            put_on(&mut task, node, draft.now);
+            draft.write(Change::PutTask(task));
         } else {
             preempt::make_room(draft, &mut search.rooms, (&task, made.len()));
         }
     }
-    for task in made {
-        match place(draft, &mut search, (&task, how)) {
-            Some(node) => {
-                overdue_at = overdue_at.into_iter().chain([overdue(draft.now, &task)]).min();
-                draft.put_task(placed(task, node, draft.now));
-            }
-            None => {
-                // Once it is written room can be made for it.
-                if draft.cluster.has_below(draft.cluster.priority(id)) {
-                    draft.touch_slot(id, &task.slot);
-                }
-                draft.put_task(task);
-            }
+    for mut task in made {
+        if let Some(node) = place(draft, &mut search, (&task, how)) {
+            overdue_at = overdue_at.into_iter().chain([overdue(draft.now, &task)]).min();
+            put_on(&mut task, node, draft.now);
+        } else if draft.cluster.has_below(draft.cluster.priority(id)) {
+            // Once it is written room can be made for it.
+            draft.touch_slot(id, &task.slot);
         }
+        draft.write(Change::PutTask(task));
+    }
+    // Where one is now another may not go that was promised the same node (simulation, seed 1880).
+    if draft.cluster.has_classes() && draft.written() > written {
+        let promised = draft.cluster.tasks_of(id).find(|task| task.room_on.is_some());
+        promised.is_some().then(|| draft.touch(id));
     }
     // From now on they are expected to come up in time, also when their node is never heard again (simulation, seed 5569).
     overdue_at.into_iter().for_each(|at| draft.wake(id, at));
 }
 
-fn placed(task: Task, node: NodeId, now: Timestamp) -> Task {
-    Task {
-        node: Some(node),
-        room_on: None,
-        clock_since: Some(now),
-        state: TaskState::Assigned,
-        ..task
-    }
+/// Gives the task its node. Nobody else knows yet of one that was just made, so that it is not copied.
+fn put_on(task: &mut Arc<Task>, node: NodeId, now: Timestamp) {
+    let task = Arc::make_mut(task);
+    (task.node, task.clock_since, task.state) = (Some(node), Some(now), TaskState::Assigned);
+    task.room_on = None;
 }
 
 /// When a task that is placed now should serve.
@@ -159,8 +157,7 @@ impl Search {
             debug_assert!(is_first_of_all(cluster, (task, found.as_ref()), now));
             return found.ok_or_else(|| self.note.insert(explain(cluster, task, now)).clone());
         }
-        let spec = &task.generation.spec.task;
-        let found = self.field.as_mut().and_then(|field| field.take(cluster, spec));
+        let found = self.field.as_mut().and_then(|field| field.take(cluster, task));
         found.ok_or_else(|| self.note.get_or_insert_with(|| explain(cluster, task, now)).clone())
     }
 }
@@ -176,7 +173,7 @@ fn is_first_of_all(
         let seats = cluster.nodes_with_ledgers();
         let suits: Vec<bool> =
             seats.map(|(node, ledger)| ledger.meets(node, &spec.constraints)).collect();
-        Field::survey(cluster, (task, &suits), now).take(cluster, spec)
+        Field::survey(cluster, (task, &suits), now).take(cluster, task)
     };
     cluster.nodes().len() > 16 || survey().as_ref() == found
 }
@@ -270,18 +267,16 @@ fn explain(cluster: &Cluster, task: &Task, now: Timestamp) -> String {
 /// decides where they are spread; where they are packed it only tells apart nodes that are equally good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Score {
-    /// Tasks of the service in the zone of the node: what fails together is spread first.
+    /// Tasks of the service that stay in the zone of the node, of the same template: what fails together is spread first.
     pub in_zone: usize,
     /// What the node would be left with; nothing where tasks are spread.
     pub packing: Packing,
-    /// Tasks of the service on the node.
+    /// Tasks of the service that stay on the node, of the same template.
     pub on_node: usize,
     /// Images that the node would have to fetch first.
     pub images_missing: usize,
-    /// Bytes of memory that tasks hold there.
-    pub memory_bytes: u64,
-    /// Thousandths of a core that tasks hold there.
-    pub cpu_millis: u64,
+    /// What tasks hold there.
+    pub load: Load,
 }
 
 /// The score of a node for a task, as if the task had no node.
@@ -303,9 +298,8 @@ pub(crate) fn score(
     Score {
         in_zone: ledger.zone.map_or(0, |zone| counts.in_zone(zone)),
         packing,
-        on_node: counts.on_node(&node.id),
+        on_node: counts.on_node(ledger.number),
         images_missing: ledger.images_missing(spec),
-        memory_bytes: held.memory_bytes,
-        cpu_millis: held.cpu_millis,
+        load: Load::of(&held),
     }
 }

@@ -95,11 +95,11 @@ pub(super) fn make(draft: &mut Draft<'_>, slots: Vec<Empty>) {
         0 => first_number(draft.now),
         next => next,
     };
-    let numbered: Vec<_> = (first..).zip(slots).collect();
-    if let Some((last, _)) = numbered.last() {
-        draft.write(Change::PutNextTask(last + 1));
+    if !slots.is_empty() {
+        draft.write(Change::PutNextTask(first + slots.len() as u64));
     }
-    numbered.into_iter().for_each(|(number, empty)| create(draft, empty, number));
+    draft.made.reserve(slots.len());
+    (first..).zip(slots).for_each(|(number, empty)| create(draft, empty, number));
 }
 
 /// Where a new store begins to count: at the milliseconds since 2026. Agents may still run tasks of a store that was
@@ -117,6 +117,10 @@ fn wants_task(
     slot: &Slot,
     tasks: &[Arc<Task>],
 ) -> Option<Arc<Generation>> {
+    if tasks.is_empty() {
+        let is_free = depend::is_free(draft.cluster, service);
+        return is_free.then(|| Arc::clone(next_generation(draft, service, (slot, tasks))));
+    }
     let tasks = &returning::reunite(draft, service, tasks)[..];
     let ended = tasks.iter().filter(|task| task.state.is_final());
     ended.for_each(|task| draft.stop(task, StopCause::Ended));
@@ -148,11 +152,8 @@ fn wants_task(
         return None;
     }
     if old.is_empty() {
-        let is_shut = |reach: &BTreeSet<Slot>| {
-            if reach.contains(slot) { Reach::Target } else { Reach::AsItWas }
-        };
-        let reach = draft.reach.get(&service.id).map_or(Reach::Target, is_shut);
-        return next(draft, slot::generation(service, tasks, reach));
+        let generation = next_generation(draft, service, (slot, tasks));
+        return next(draft, generation);
     }
     let is_admitted = draft.admitted.get(&service.id).is_some_and(|slots| slots.contains(slot));
     let runs = old.iter().any(|task| task.desired == DesiredState::Run);
@@ -168,6 +169,19 @@ fn wants_task(
     let spared: Vec<_> = old.iter().filter(may).collect();
     spared.iter().for_each(|task| draft.stop(task, StopCause::Update));
     None
+}
+
+/// The generation of which a new task of the slot is to be.
+fn next_generation<'a>(
+    draft: &Draft<'_>,
+    service: &'a Service,
+    (slot, tasks): (&Slot, &[Arc<Task>]),
+) -> &'a Arc<Generation> {
+    let is_shut = |reach: &BTreeSet<Slot>| {
+        if reach.contains(slot) { Reach::Target } else { Reach::AsItWas }
+    };
+    let reach = draft.reach.get(&service.id).map_or(Reach::Target, is_shut);
+    slot::generation(service, tasks, reach)
 }
 
 /// Of the tasks that wait for their successor one is enough: the first that serves, or else the first. Rollouts that
@@ -231,7 +245,7 @@ fn not_before(tasks: &[&Arc<Task>]) -> Timestamp {
 
 fn create(draft: &mut Draft<'_>, (slot, generation, failures): Empty, number: u64) {
     let task = pending((slot, generation), (number, draft.now));
-    draft.made.push(Task { failures, ..task });
+    draft.made.push(Arc::new(Task { failures, ..task }));
 }
 
 /// A task of this generation that waits for a node.

@@ -1,26 +1,26 @@
 //! Where the other tasks of a service are, from the point of view of one of them.
 
-use model::id::NodeId;
 use model::task::Task;
 
-use crate::cluster::{Cluster, Spread};
+use crate::cluster::{Cluster, Line, Presence, Spot, Spread};
 
 /// How many tasks of its service, itself not counted, each node and each zone has.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Counts<'a> {
     spread: Option<&'a Spread>,
+    /// Those that are of its template and are to stay: it is spread among them.
+    line: Option<&'a Line>,
     /// Where the task itself counts.
-    own: Option<(&'a NodeId, Option<usize>)>,
+    own: Option<Spot>,
 }
 
 impl<'a> Counts<'a> {
     /// Counts the tasks beside this one.
-    pub(crate) fn beside(cluster: &'a Cluster, task: &'a Task) -> Self {
+    pub(crate) fn beside(cluster: &'a Cluster, task: &Task) -> Self {
+        let spread = cluster.spread(&task.service);
+        let line = spread.and_then(|spread| spread.line(task.generation.template));
         let is_known = cluster.tasks().contains_key(&task.id);
-        let own = Spread::place(task)
-            .filter(|_| is_known)
-            .map(|node| (node, cluster.ledger(node).and_then(|ledger| ledger.zone)));
-        Self { spread: cluster.spread(&task.service), own }
+        Self { spread, line, own: cluster.spot(task).filter(|_| is_known) }
     }
 
     /// Says whether there are any at all.
@@ -28,13 +28,28 @@ impl<'a> Counts<'a> {
         self.spread.is_some()
     }
 
-    pub(crate) fn on_node(&self, node: &NodeId) -> usize {
-        let own = usize::from(self.own.is_some_and(|(own, _)| own == node));
-        self.spread.map_or(0, |spread| spread.on_node(node)).saturating_sub(own)
+    /// Those that the task is spread among, on the node of this number.
+    pub(crate) fn on_node(&self, node: usize) -> usize {
+        let own = self.own_in_line().is_some_and(|own| own.node == node);
+        self.line.map_or(0, |line| line.on_node(node)).saturating_sub(usize::from(own))
     }
 
+    /// Those that the task is spread among, in the zone of this number.
     pub(crate) fn in_zone(&self, zone: usize) -> usize {
-        let own = usize::from(self.own.is_some_and(|(_, own)| own == Some(zone)));
-        self.spread.map_or(0, |spread| spread.in_zone(zone)).saturating_sub(own)
+        let own = self.own_in_line().is_some_and(|own| own.zone == Some(zone));
+        self.line.map_or(0, |line| line.in_zone(zone)).saturating_sub(usize::from(own))
+    }
+
+    /// All that are on the node of this number, whatever they are and however long they stay.
+    pub(crate) fn present(&self, node: usize) -> usize {
+        let own = self.own.is_some_and(|own| own.node == node);
+        self.spread.map_or(0, |spread| spread.present(node)).saturating_sub(usize::from(own))
+    }
+
+    fn own_in_line(&self) -> Option<Spot> {
+        self.own.filter(|own| match own.presence {
+            Presence::Stays(_) => true,
+            Presence::Leaves => false,
+        })
     }
 }

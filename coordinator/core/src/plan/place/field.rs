@@ -5,8 +5,8 @@
 //! too: what services ask for does not change in between, so that a node's score depends on that node alone.
 
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
-use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
 use model::id::NodeId;
@@ -18,33 +18,32 @@ use model::time::Timestamp;
 
 use super::count::Counts;
 use super::filter;
-use crate::cluster::{Cluster, Ledger, Mix, Packing};
+use crate::cluster::{Cluster, Door, Ledger, Load, Mix, Packing};
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Field {
+    asked: Asked,
+    zones: Vec<Zone>,
+    /// The best candidate of each zone that has one.
+    best: BinaryHeap<Reverse<Best>>,
+}
+
+/// What the tasks have in common.
+#[derive(Debug)]
+struct Asked {
     reservation: Resources,
     /// What services ask for, where tasks are packed.
     mix: Option<Arc<Mix>>,
     /// Whether a task needs ports of the host.
     has_ports: bool,
     /// The most tasks of the service on one node.
-    limit: usize,
-    nodes: Vec<Open>,
-    zones: Vec<Zone>,
-    /// The best candidate of each zone that has one.
-    best: BTreeSet<Best>,
+    limit: Option<usize>,
+    /// How many images each node would have to fetch, when no node has any of them.
+    images_missing: Option<u32>,
 }
 
-/// A node that can take a task.
 #[derive(Debug)]
-struct Open {
-    /// See [`Cluster::numbered`].
-    number: usize,
-    free: Resources,
-}
-
-#[derive(Debug, Default)]
 struct Zone {
     count: usize,
     candidates: BinaryHeap<Reverse<Candidate>>,
@@ -55,11 +54,13 @@ struct Zone {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
     packing: Packing,
-    on_node: u32,
-    images_missing: u32,
-    memory_bytes: u64,
-    cpu_millis: u64,
-    index: usize,
+    /// Tasks on the node, and of equal ones images that it would have to fetch: see [`pair`].
+    on_node_and_images: u64,
+    load: Load,
+    /// Where the node is in the order of ids.
+    index: u32,
+    /// See [`Cluster::seat`].
+    number: u32,
 }
 
 /// The candidate of a zone that counts so many tasks: the first of all is the node to take.
@@ -77,79 +78,102 @@ impl Field {
         (task, suits): (&Task, &[bool]),
         now: Timestamp,
     ) -> Self {
-        let spec = &task.generation.spec.task;
+        let (asked, spec) = (Asked::by(cluster, task), &task.generation.spec.task);
         let counts = Counts::beside(cluster, task);
-        let mut field = Self {
+        // Zones are alike as a rule.
+        let share = suits.len() / cluster.zone_count().max(1);
+        // By the number of the zone.
+        let mut zones: Vec<Vec<Candidate>> = Vec::new();
+        for (index, ((number, ledger), suits)) in cluster.ledgers().zip(suits).enumerate() {
+            let Some(zone) = ledger.zone.filter(|_| *suits) else { continue };
+            if !asked.reservation.fits(&ledger.free())
+                || filter::closed(ledger, now).is_some()
+                || ledger.door != Door::Open
+                || asked.has_ports && is_taken(cluster, number, spec)
+            {
+                continue;
+            }
+            let present = if counts.is_any() { counts.present(number) } else { 0 };
+            if asked.limit.is_some_and(|limit| present >= limit) {
+                continue;
+            }
+            if zones.len() <= zone {
+                zones.resize_with(zone + 1, || Vec::with_capacity(share));
+            }
+            let on_node = if present > 0 { few(counts.on_node(number)) } else { 0 };
+            let missing = || few(ledger.images_missing(spec));
+            let images_missing = asked.images_missing.unwrap_or_else(missing);
+            let candidate = Candidate {
+                packing: asked.packing(&ledger.free()),
+                on_node_and_images: pair(on_node, images_missing),
+                load: Load::of(&ledger.held),
+                index: few(index),
+                number: few(number),
+            };
+            zones.get_mut(zone).into_iter().for_each(|candidates| candidates.push(candidate));
+        }
+        let zones = zones.into_iter().enumerate().map(|(zone, candidates)| Zone {
+            count: counts.in_zone(zone),
+            candidates: candidates.into_iter().map(Reverse).collect(),
+        });
+        let zones: Vec<Zone> = zones.collect();
+        let best = zones.iter().enumerate().filter_map(|(index, zone)| zone.best(index));
+        let best = best.map(Reverse).collect();
+        Self { asked, zones, best }
+    }
+
+    /// The best node for one more task, if there is one. The task has to be written before the next is asked for.
+    pub(super) fn take(&mut self, cluster: &Cluster, task: &Task) -> Option<NodeId> {
+        loop {
+            let mut best = self.best.peek_mut()?;
+            let Reverse(Best { candidate, zone: index, .. }) = *best;
+            let zone = self.zones.get_mut(index)?;
+            let mut first = zone.candidates.peek_mut()?;
+            let number = candidate.number as usize;
+            let (node, ledger) = cluster.seat(number)?;
+            // A task of this generation may have taken the port on another node of the engine.
+            let is_taken =
+                self.asked.has_ports && is_taken(cluster, number, &task.generation.spec.task);
+            let again = self.asked.again(cluster, task, (candidate, ledger));
+            match again.filter(|_| !is_taken) {
+                Some(again) => {
+                    *first = Reverse(again);
+                    drop(first);
+                }
+                None => {
+                    PeekMut::pop(first);
+                }
+            }
+            zone.count += usize::from(!is_taken);
+            match zone.best(index) {
+                Some(next) => {
+                    *best = Reverse(next);
+                    drop(best);
+                }
+                None => {
+                    PeekMut::pop(best);
+                }
+            }
+            if !is_taken {
+                return Some(node.id.clone());
+            }
+        }
+    }
+}
+
+impl Asked {
+    fn by(cluster: &Cluster, task: &Task) -> Self {
+        let spec = &task.generation.spec.task;
+        let nobody_has_any = !cluster.has_image_of(spec);
+        Self {
             reservation: spec.reservation(),
             mix: match task.generation.spec.strategy {
                 Strategy::Spread => None,
                 Strategy::Binpack => Some(Arc::clone(cluster.mix())),
             },
             has_ports: spec.fixed_ports().next().is_some(),
-            limit: spec.max_per_node.map_or(usize::MAX, |limit| limit as usize),
-            nodes: Vec::new(),
-            zones: Vec::new(),
-            best: BTreeSet::new(),
-        };
-        let mut candidates: Vec<Vec<Reverse<Candidate>>> = Vec::new();
-        // Where the zone of each number is in the field.
-        let mut zones: Vec<Option<usize>> = Vec::new();
-        let is_counted = counts.is_any();
-        for ((number, ledger), suits) in cluster.ledgers().zip(suits) {
-            let free = ledger.free();
-            if !suits
-                || !field.reservation.fits(&free)
-                || filter::closed(ledger, now).is_some()
-                || ledger.is_preparing
-                || field.has_ports && is_taken(cluster, number, spec)
-            {
-                continue;
-            }
-            let on_node = match &ledger.node {
-                Some(node) if is_counted => counts.on_node(&node.id),
-                Some(_) | None => 0,
-            };
-            if on_node >= field.limit {
-                continue;
-            }
-            let Some(in_zone) = ledger.zone else { continue };
-            if zones.len() <= in_zone {
-                zones.resize(in_zone + 1, None);
-            }
-            let zone = zones.get(in_zone).copied().flatten().unwrap_or(field.zones.len());
-            if zone == field.zones.len() {
-                let count = counts.in_zone(in_zone);
-                field.zones.push(Zone { count, candidates: BinaryHeap::new() });
-                candidates.push(Vec::new());
-                zones.get_mut(in_zone).into_iter().for_each(|known| *known = Some(zone));
-            }
-            let candidate = field.candidate((ledger, &free), on_node, spec);
-            field.nodes.push(Open { number, free });
-            if let Some(of_zone) = candidates.get_mut(zone) {
-                of_zone.push(Reverse(candidate));
-            }
-        }
-        for (index, (zone, candidates)) in field.zones.iter_mut().zip(candidates).enumerate() {
-            zone.candidates = candidates.into();
-            field.best.extend(zone.best(index));
-        }
-        field
-    }
-
-    /// What is to be said of the node that is added next.
-    fn candidate(
-        &self,
-        (ledger, free): (&Ledger, &Resources),
-        on_node: usize,
-        spec: &TaskSpec,
-    ) -> Candidate {
-        Candidate {
-            packing: self.packing(free),
-            on_node: few(on_node),
-            images_missing: few(ledger.images_missing(spec)),
-            memory_bytes: ledger.held.memory_bytes,
-            cpu_millis: ledger.held.cpu_millis,
-            index: self.nodes.len(),
+            limit: spec.max_per_node.map(|limit| limit as usize),
+            images_missing: nobody_has_any.then(|| few(Ledger::default().images_missing(spec))),
         }
     }
 
@@ -158,38 +182,22 @@ impl Field {
         self.mix.as_ref().map_or_else(Packing::default, |mix| mix.packing(free, &self.reservation))
     }
 
-    /// The best node for one more task, if there is one: it counts as taken from then on.
-    pub(super) fn take(&mut self, cluster: &Cluster, spec: &TaskSpec) -> Option<NodeId> {
-        loop {
-            let Best { candidate, zone: index, .. } = self.best.pop_first()?;
-            let zone = self.zones.get_mut(index)?;
-            let mut first = zone.candidates.peek_mut()?;
-            let open = self.nodes.get_mut(candidate.index)?;
-            // A task of this generation may have taken the port on another node of the engine.
-            let is_taken = self.has_ports && is_taken(cluster, open.number, spec);
-            open.free = open.free.minus(&self.reservation);
-            let on_node = candidate.on_node + 1;
-            if !is_taken && self.reservation.fits(&open.free) && (on_node as usize) < self.limit {
-                let mix = self.mix.as_ref();
-                let packing = mix.map(|mix| mix.packing(&open.free, &self.reservation));
-                let Resources { cpu_millis, memory_bytes, .. } = self.reservation;
-                *first = Reverse(Candidate {
-                    packing: packing.unwrap_or_default(),
-                    on_node,
-                    memory_bytes: candidate.memory_bytes.saturating_add(memory_bytes),
-                    cpu_millis: candidate.cpu_millis.saturating_add(cpu_millis),
-                    ..candidate
-                });
-                drop(first);
-            } else {
-                PeekMut::pop(first);
-            }
-            zone.count += usize::from(!is_taken);
-            self.best.extend(zone.best(index));
-            if !is_taken {
-                return cluster.numbered(open.number).map(|node| node.id.clone());
-            }
-        }
+    /// How good the node will be for the next task, once it has taken this one; nothing if it can not take another.
+    fn again(
+        &self,
+        cluster: &Cluster,
+        task: &Task,
+        (candidate, ledger): (Candidate, &Ledger),
+    ) -> Option<Candidate> {
+        let free = ledger.free().minus(&self.reservation);
+        let present = || Counts::beside(cluster, task).present(candidate.number as usize) + 1;
+        let may = self.reservation.fits(&free) && self.limit.is_none_or(|limit| present() < limit);
+        may.then(|| Candidate {
+            packing: self.packing(&free),
+            on_node_and_images: candidate.on_node_and_images + pair(1, 0),
+            load: Load::of(&(ledger.held + self.reservation)),
+            ..candidate
+        })
     }
 }
 
@@ -200,7 +208,12 @@ impl Zone {
     }
 }
 
-/// A count of tasks or images, which are few: there are not more tasks than numbers.
+/// Two terms in one number, the first of which decides: to compare candidates is most of the work.
+const fn pair(first: u32, second: u32) -> u64 {
+    (first as u64) << 32 | second as u64
+}
+
+/// A count of tasks, images or nodes, which are few: there are not more of them than numbers.
 fn few(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -10,7 +10,7 @@ use model::task::Task;
 use model::time::Timestamp;
 
 use super::count::Counts;
-use crate::cluster::{Cluster, Ledger};
+use crate::cluster::{Cluster, Door, Ledger};
 use crate::event::EngineState;
 
 /// Why a node does not take a task, in the order in which it is asked.
@@ -52,7 +52,7 @@ pub(crate) type Seat<'a> = (&'a Node, &'a Ledger);
 
 /// Why the node takes no task at all, if it takes none.
 pub(super) fn closed(ledger: &Ledger, now: Timestamp) -> Option<Refusal> {
-    if !ledger.is_open {
+    if ledger.door == Door::Closed {
         return Some(Refusal::Closed);
     }
     let Some(seen) = ledger.seen.filter(|seen| seen.is_recent(now)) else {
@@ -85,7 +85,7 @@ pub(crate) fn refusals<'a>(
 ) -> impl Iterator<Item = Refusal> + 'a {
     let spec = &task.generation.spec.task;
     let closed = once_with(move || closed(ledger, now)).flatten();
-    let is_early = ledger.is_preparing && task.generation.spec.mode != Mode::Global;
+    let is_early = ledger.door == Door::Preparing && task.generation.spec.mode != Mode::Global;
     let is_other = task.slot.node().is_some_and(|own| *own != node.id);
     let unmet = ledger.unmet(node, &spec.constraints);
     let unmet = unmet.map(|constraint| Refusal::Constraint(constraint.to_string()));
@@ -95,7 +95,8 @@ pub(crate) fn refusals<'a>(
     });
     let ports = spec.fixed_ports().filter(|port| is_taken(cluster, node, port, Some(task)));
     let ports = ports.map(|port| Refusal::Port(port.number));
-    let limit = spec.max_per_node.filter(move |limit| counts.on_node(&node.id) >= *limit as usize);
+    let limit =
+        spec.max_per_node.filter(move |limit| counts.present(ledger.number) >= *limit as usize);
     closed
         .chain(is_early.then_some(Refusal::Preparing))
         .chain(is_other.then_some(Refusal::OtherSlot))

@@ -41,9 +41,8 @@ fn first_of(
     let mut best: Option<(Score, NodeId)> = None;
     for rank in ranks {
         // No node from here on can be better than this, and of equal ones the first is taken.
-        let Rank { packing, memory_bytes, cpu_millis, .. } = *rank;
-        let bound =
-            Score { in_zone: 0, packing, on_node: 0, images_missing, memory_bytes, cpu_millis };
+        let Rank { packing, load, .. } = *rank;
+        let bound = Score { in_zone: 0, packing, on_node: 0, images_missing, load };
         if best.as_ref().is_some_and(|(score, _)| *score <= bound) {
             break;
         }

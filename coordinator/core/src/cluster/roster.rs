@@ -1,0 +1,126 @@
+//! The tasks of a service: those of each slot, and where all of them are.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+use model::id::{Slot, TaskId};
+use model::task::Task;
+use model::time::Timestamp;
+
+use super::spread::Spread;
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Roster {
+    /// By their numbers: most slots there are, and numbers are found much faster than slots.
+    replicas: BTreeMap<u32, Crew>,
+    others: BTreeMap<Slot, Crew>,
+    pub(super) spread: Spread,
+}
+
+/// The tasks of one slot, oldest first. Mostly it is one; several are two at the least.
+#[derive(Debug, Clone)]
+enum Crew {
+    One(Arc<Task>),
+    Several(Vec<Arc<Task>>),
+}
+
+/// The same order before and after a restart.
+fn age(task: &Task) -> (Timestamp, &TaskId) {
+    (task.created_at, &task.id)
+}
+
+impl Crew {
+    fn tasks(&self) -> &[Arc<Task>] {
+        match self {
+            Self::One(task) => std::slice::from_ref(task),
+            Self::Several(tasks) => tasks,
+        }
+    }
+
+    fn put(&mut self, task: &Arc<Task>) {
+        let tasks = match self {
+            Self::One(known) if known.id == task.id => return *known = Arc::clone(task),
+            Self::One(known) => {
+                *self = Self::Several(vec![Arc::clone(known)]);
+                return self.put(task);
+            }
+            Self::Several(tasks) => tasks,
+        };
+        match tasks.iter_mut().find(|known| known.id == task.id) {
+            Some(known) => *known = Arc::clone(task),
+            None => {
+                let is_older = |known: &Arc<Task>| age(known) < age(task);
+                tasks.insert(tasks.partition_point(is_older), Arc::clone(task));
+            }
+        }
+    }
+}
+
+impl Roster {
+    /// Adds a task to its slot, or replaces it there.
+    pub(super) fn put(&mut self, task: &Arc<Task>) {
+        match &task.slot {
+            Slot::Replica(number) => put(self.replicas.entry(*number), task),
+            slot @ (Slot::Node(_) | Slot::RunReplica { .. } | Slot::RunNode { .. }) => {
+                put(self.others.entry(slot.clone()), task);
+            }
+        }
+    }
+
+    /// Takes a task out of its slot.
+    pub(super) fn remove(&mut self, task: &Task) {
+        match &task.slot {
+            Slot::Replica(number) => remove(self.replicas.entry(*number), task),
+            slot @ (Slot::Node(_) | Slot::RunReplica { .. } | Slot::RunNode { .. }) => {
+                remove(self.others.entry(slot.clone()), task);
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.replicas.is_empty() && self.others.is_empty()
+    }
+
+    /// The slots that have tasks, in their order, and the tasks of each, oldest first.
+    pub(super) fn slots(&self) -> impl Iterator<Item = (&Slot, &[Arc<Task>])> {
+        let crews = self.replicas.values().chain(self.others.values()).map(Crew::tasks);
+        crews.filter_map(|tasks| Some((&tasks.first()?.slot, tasks)))
+    }
+
+    /// The tasks of one slot, oldest first.
+    pub(super) fn tasks_in(&self, slot: &Slot) -> &[Arc<Task>] {
+        let crew = match slot {
+            Slot::Replica(number) => self.replicas.get(number),
+            Slot::Node(_) | Slot::RunReplica { .. } | Slot::RunNode { .. } => self.others.get(slot),
+        };
+        crew.map_or(&[], Crew::tasks)
+    }
+}
+
+fn put<K: Ord>(entry: Entry<'_, K, Crew>, task: &Arc<Task>) {
+    match entry {
+        Entry::Occupied(mut crew) => crew.get_mut().put(task),
+        Entry::Vacant(slot) => {
+            slot.insert(Crew::One(Arc::clone(task)));
+        }
+    }
+}
+
+fn remove<K: Ord>(entry: Entry<'_, K, Crew>, task: &Task) {
+    let Entry::Occupied(mut entry) = entry else { return };
+    let crew = entry.get_mut();
+    match crew {
+        Crew::One(known) if known.id == task.id => {
+            entry.remove();
+        }
+        Crew::One(_) => {}
+        Crew::Several(tasks) => {
+            tasks.retain(|known| known.id != task.id);
+            if let [last] = tasks.as_slice() {
+                *crew = Crew::One(Arc::clone(last));
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! A world where everything that is asked for succeeds, after the time that it took others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::id::{NodeId, TaskId};
+use model::image::Image;
+use model::task::{DesiredState, Health, Task, TaskState};
+use model::time::Timestamp;
+
+use crate::cluster::{Change, Cluster, Sighting};
+use crate::event::{EngineState, Event, Refusal, Reply, Report};
+use crate::step;
+
+/// How long a task takes to start of which no other tells.
+const START: Duration = Duration::from_secs(5);
+
+/// So many tasks of a service are asked how long they took.
+const OTHERS: usize = 100;
+
+/// How long a task takes to stop. What needs its whole grace is an exception, and nothing tells beforehand.
+const STOP: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub(super) struct World {
+    pub(super) cluster: Cluster,
+    pub(super) now: Timestamp,
+    /// When what each of these tasks was told has come about.
+    pending: BTreeMap<TaskId, (Timestamp, DesiredState)>,
+    /// Tasks that may have something to do.
+    open: BTreeSet<TaskId>,
+    /// When tasks have ended.
+    ended: BTreeMap<TaskId, Timestamp>,
+    wake_at: Option<Timestamp>,
+    fetches: BTreeMap<NodeId, BTreeSet<Image>>,
+    /// Those that are heard now, and go on being heard.
+    heard: BTreeMap<NodeId, Sighting>,
+}
+
+impl World {
+    pub(super) fn new(cluster: &Cluster, now: Timestamp) -> Self {
+        let mut cluster = cluster.clone();
+        // Nobody stores what comes of it.
+        cluster.bound(usize::MAX);
+        let heard = cluster.nodes().values().filter(|node| cluster.takes_work(node, now));
+        let heard = heard.filter_map(|node| Some((node.id.clone(), cluster.sighting(&node.id)?)));
+        let (heard, fetches) = (heard.collect(), BTreeMap::new());
+        let open = cluster.tasks().keys().cloned().collect();
+        let (pending, ended) = (BTreeMap::new(), BTreeMap::new());
+        Self { heard, now, pending, open, ended, wake_at: None, fetches, cluster }
+    }
+
+    pub(super) fn turn(&mut self, events: &[Event]) -> Result<(), Refusal> {
+        for (node, seen) in &self.heard {
+            self.cluster.saw(node, Sighting { at: self.now, ..*seen });
+        }
+        let done = step(&mut self.cluster, events, self.now);
+        self.wake_at = done.wake_at;
+        self.open.extend(done.changes.iter().filter_map(|change| match change {
+            Change::PutTask(task) => Some(task.id.clone()),
+            Change::PutService(_)
+            | Change::RemoveService(_)
+            | Change::RemoveTask(_)
+            | Change::PutNode(_)
+            | Change::PutNextTask(_) => None,
+        }));
+        self.fetches = done.fetches;
+        let refused = |reply| match reply {
+            Reply::Refused(refusal) => Some(refusal),
+            Reply::Noted | Reply::Accepted { .. } | Reply::Run { .. } | Reply::Deployed(_) => None,
+        };
+        done.replies.into_iter().find_map(refused).map_or(Ok(()), Err)
+    }
+
+    /// What was to run by now runs, and what was to stop by now has stopped.
+    pub(super) fn succeed(&mut self) -> Vec<Event> {
+        let open = std::mem::take(&mut self.open);
+        let open: Vec<(TaskId, DesiredState)> =
+            open.iter().filter_map(|id| Some((id.clone(), self.asked_of(id)?))).collect();
+        let mut reports = Vec::new();
+        for (id, desired) in open {
+            let known = self.pending.get(&id).filter(|(_, asked)| *asked == desired);
+            let at = known.map_or_else(|| self.now + self.takes(&id), |(at, _)| *at);
+            if at <= self.now {
+                self.pending.remove(&id);
+                reports.extend(self.report(&id));
+            } else {
+                self.pending.insert(id.clone(), (at, desired));
+                self.open.insert(id);
+            }
+        }
+        reports.extend(self.fetched());
+        reports
+    }
+
+    /// What the task was told, if it has not done it and its node can be asked.
+    fn asked_of(&self, id: &TaskId) -> Option<DesiredState> {
+        let task = self.cluster.tasks().get(id)?;
+        let is_heard = task.node.as_ref().is_some_and(|node| self.is_heard(node));
+        (is_heard && outcome(task, self.now).is_some()).then_some(task.desired)
+    }
+
+    /// How long the task will take to do what it was told.
+    fn takes(&self, id: &TaskId) -> Duration {
+        let Some(task) = self.cluster.tasks().get(id) else { return STOP };
+        let DesiredState::Run = task.desired else { return STOP };
+        let took = |task: &Arc<Task>| {
+            let first = task.clock_since.filter(|_| task.restarts == 0)?;
+            Some(task.state.serving_since()?.since(first))
+        };
+        // The middle one of those that began before us.
+        let others = self.cluster.tasks_of(&task.service).take(OTHERS);
+        let mut seen: Vec<Duration> = others.filter_map(took).collect();
+        seen.sort_unstable();
+        seen.get(seen.len() / 2).copied().unwrap_or(START)
+    }
+
+    fn report(&mut self, id: &TaskId) -> Option<Event> {
+        let task = self.cluster.tasks().get(id)?;
+        let state = outcome(task, self.now)?;
+        if state.is_final() {
+            self.ended.insert(id.clone(), self.now);
+        }
+        let (restarts, note, containers) = (task.restarts, String::new(), Vec::new());
+        let report = Report { task: id.clone(), state, restarts, note, containers };
+        Some(Event::Reported { node: task.node.clone()?, tasks: vec![report], is_complete: false })
+    }
+
+    /// What nodes were asked to fetch is there.
+    fn fetched(&self) -> impl Iterator<Item = Event> {
+        self.fetches.iter().map(|(node, images)| {
+            let there = self.cluster.images(node).map(|there| (**there).clone());
+            let mut digests = there.unwrap_or_default();
+            digests.extend(images.iter().map(|image| image.digest().clone()));
+            Event::Images { node: node.clone(), digests }
+        })
+    }
+
+    fn is_heard(&self, node: &NodeId) -> bool {
+        let is_ready = |seen: &Sighting| seen.engine == EngineState::Ready;
+        self.heard.get(node).is_some_and(is_ready)
+    }
+
+    /// Goes on to when time alone changes something. Gives false when that never happens.
+    pub(super) fn sleep(&mut self) -> bool {
+        let done = self.pending.values().map(|(at, _)| *at);
+        let next = done.chain(self.wake_at).filter(|at| *at > self.now).min();
+        self.now = next.unwrap_or(self.now);
+        next.is_some()
+    }
+
+    pub(super) fn deadline(&self, node: &NodeId) -> Option<Timestamp> {
+        self.cluster.nodes().get(node)?.drain.map(|drain| drain.deadline)
+    }
+
+    /// Where the task that has taken the place of this one is.
+    pub(super) fn heir(&self, task: &Task) -> Option<NodeId> {
+        let beside = self.cluster.tasks_of(&task.service);
+        let mut heirs = beside.filter(|other| other.slot == task.slot && other.is_wanted());
+        heirs.find(|heir| heir.id != task.id && !heir.state.is_final())?.node.clone()
+    }
+
+    /// When a task has ended, if it has.
+    pub(super) fn ended_at(&self, id: &TaskId) -> Option<Timestamp> {
+        self.ended.get(id).copied()
+    }
+}
+
+/// What becomes of the task if all goes well, unless it is done.
+fn outcome(task: &Task, now: Timestamp) -> Option<TaskState> {
+    let serves = TaskState::Running { since: now, health: Health::Healthy };
+    match (task.desired, &task.state) {
+        (DesiredState::Stop { .. }, state) if !state.is_final() => Some(TaskState::Completed),
+        (DesiredState::Run, TaskState::Assigned | TaskState::Fetching | TaskState::Preparing) => {
+            Some(serves)
+        }
+        (DesiredState::Run, TaskState::Running { health: Health::Starting, .. }) => Some(serves),
+        (DesiredState::Run | DesiredState::Stop { .. }, _) => None,
+    }
+}
