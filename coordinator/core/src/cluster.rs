@@ -35,7 +35,7 @@ pub use self::load::Load;
 use self::mix::Demand;
 pub(crate) use self::mix::Mix;
 pub use self::mix::Packing;
-use self::roster::Roster;
+pub(crate) use self::roster::Roster;
 pub(crate) use self::spread::{Line, Presence, Spot, Spread};
 use self::suiting::Suiting;
 use crate::event::EngineState;
@@ -510,6 +510,11 @@ impl Cluster {
         run: u64,
     ) -> impl Iterator<Item = (&Slot, &[Arc<Task>])> {
         self.slots_of(service).filter(move |(slot, _)| slot.run() == Some(run))
+    }
+
+    /// The tasks of a service, if it has any: for whoever asks about many of its slots.
+    pub(crate) fn roster(&self, service: &ServiceId) -> Option<&Roster> {
+        self.rosters.get(service)
     }
 
     /// The tasks of one slot, oldest first.

@@ -12,7 +12,7 @@ use super::spread::Spread;
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Roster {
+pub(crate) struct Roster {
     /// By their numbers: most slots there are, and numbers are found much faster than slots.
     replicas: BTreeMap<u32, Crew>,
     others: BTreeMap<Slot, Crew>,
@@ -90,7 +90,7 @@ impl Roster {
     }
 
     /// The tasks of one slot, oldest first.
-    pub(super) fn tasks_in(&self, slot: &Slot) -> &[Arc<Task>] {
+    pub(crate) fn tasks_in(&self, slot: &Slot) -> &[Arc<Task>] {
         let crew = match slot {
             Slot::Replica(number) => self.replicas.get(number),
             Slot::Node(_) | Slot::RunReplica { .. } | Slot::RunNode { .. } => self.others.get(slot),

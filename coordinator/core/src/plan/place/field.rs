@@ -4,7 +4,7 @@
 //! has taken one. To put k tasks on n nodes takes n + k log n steps and not n times k. Where tasks are packed that holds
 //! too: what services ask for does not change in between, so that a node's score depends on that node alone.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ struct Zone {
 
 /// The score of a node apart from its zone, term by term as in [`super::Score`], and which node it is. The zone's part is
 /// the same for all of a zone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Candidate {
     packing: Packing,
     /// Tasks on the node, and of equal ones images that it would have to fetch: see [`pair`].
@@ -61,6 +61,30 @@ struct Candidate {
     index: u32,
     /// See [`Cluster::seat`].
     number: u32,
+}
+
+impl Candidate {
+    /// All terms in two numbers. Most of the work of a survey is to compare, and so it takes a few instructions.
+    const fn key(&self) -> (u128, u128) {
+        let before = (self.packing.order() as u128) << 64 | self.on_node_and_images as u128;
+        (before, (self.load.order() as u128) << 64 | pair(self.index, self.number) as u128)
+    }
+}
+
+impl Ord for Candidate {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for Candidate {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+
+    fn le(&self, other: &Self) -> bool {
+        self.key() <= other.key()
+    }
 }
 
 /// The candidate of a zone that counts so many tasks: the first of all is the node to take.
