@@ -454,6 +454,11 @@ impl Cluster {
         self.joined.iter().filter_map(|number| Some((*number, self.ledgers.at(*number)?)))
     }
 
+    /// What is known of the node of this number.
+    pub(crate) fn numbered_ledger(&self, number: usize) -> Option<&Ledger> {
+        self.ledgers.at(number)
+    }
+
     /// The node of this number and what is known of it besides.
     pub(crate) fn seat(&self, number: usize) -> Option<(&Node, &Ledger)> {
         let ledger = self.ledgers.at(number)?;

@@ -59,7 +59,7 @@ struct Candidate {
     load: Load,
     /// Where the node is in the order of ids.
     index: u32,
-    /// See [`Cluster::seat`].
+    /// See [`Cluster::numbered_ledger`].
     number: u32,
 }
 
@@ -153,7 +153,7 @@ impl Field {
             let zone = self.zones.get_mut(index)?;
             let mut first = zone.candidates.peek_mut()?;
             let number = candidate.number as usize;
-            let (node, ledger) = cluster.seat(number)?;
+            let ledger = cluster.numbered_ledger(number)?;
             // A task of this generation may have taken the port on another node of the engine.
             let is_taken =
                 self.asked.has_ports && is_taken(cluster, number, &task.generation.spec.task);
@@ -178,7 +178,7 @@ impl Field {
                 }
             }
             if !is_taken {
-                return Some(node.id.clone());
+                return ledger.id.clone();
             }
         }
     }
