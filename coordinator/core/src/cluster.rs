@@ -10,6 +10,7 @@ mod mix;
 mod roster;
 mod spread;
 mod suiting;
+mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub use self::mix::Packing;
 pub(crate) use self::roster::Roster;
 pub(crate) use self::spread::{Line, Presence, Spot, Spread};
 use self::suiting::Suiting;
+pub use self::tasks::Tasks;
 use crate::event::EngineState;
 
 /// A node that was silent for so long gets no new tasks: three heartbeats of 10 s.
@@ -140,7 +142,7 @@ impl Sighting {
 #[derive(Debug, Clone, Default)]
 pub struct Cluster {
     services: BTreeMap<ServiceId, Arc<Service>>,
-    tasks: BTreeMap<TaskId, Arc<Task>>,
+    tasks: Tasks,
     nodes: BTreeMap<NodeId, Arc<Node>>,
     next_task: u64,
     /// Of services that have tasks.
@@ -318,7 +320,7 @@ impl Cluster {
     }
 
     fn put_task(&mut self, task: &Arc<Task>) {
-        let before = self.tasks.insert(task.id.clone(), Arc::clone(task));
+        let before = self.tasks.put(task);
         if before.as_deref().is_none_or(|before| !is_booked_alike(before, task)) {
             before.iter().for_each(|before| self.take_back(before));
             self.book(task);
@@ -484,7 +486,7 @@ impl Cluster {
 
     /// All tasks by id, those that ended lately among them.
     #[must_use]
-    pub const fn tasks(&self) -> &BTreeMap<TaskId, Arc<Task>> {
+    pub const fn tasks(&self) -> &Tasks {
         &self.tasks
     }
 
