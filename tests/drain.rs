@@ -16,7 +16,7 @@ use coordinator_core::view::{self, NodeState, Wait};
 use coordinator_core::{foresee, step};
 use model::budget::{Amount, Budget};
 use model::node::{Availability, DRAIN_LIMIT, DrainCause, DrainPhase};
-use model::spec::{Mode, ServiceSpec};
+use model::spec::{Mode, ServiceSpec, UpdateOrder};
 use model::task::{DesiredState, Health, StopCause, Task, TaskState};
 
 use story::{Story, id, specs};
@@ -42,7 +42,7 @@ fn deploy(story: &mut Story, name: &str, replicas: u32, change: impl FnOnce(&mut
     let mut spec = specs::spec_of(&name.parse().unwrap(), 0, replicas);
     spec.budget = Budget::Usual;
     change(&mut spec);
-    story.hear(&[Event::Deploy { specs: vec![spec], remove: Vec::new() }]);
+    story.hear(&[Event::Deploy { specs: vec![spec], remove: Vec::new(), expect: Vec::new() }]);
     for _ in 0..replicas + 2 {
         story.start_all();
         story.pass(10, &ALL);
@@ -132,7 +132,7 @@ fn what_can_not_run_twice_leaves_as_its_service_can_spare_it() {
     // The operator has another thought: that is what the task has waited for.
     let mut spec = specs::spec_of(&"shop/db".parse().unwrap(), 0, 2);
     spec.budget = Budget::MinAvailable(Amount::Percent(50));
-    story.hear(&[Event::Deploy { specs: vec![spec], remove: Vec::new() }]);
+    story.hear(&[Event::Deploy { specs: vec![spec], remove: Vec::new(), expect: Vec::new() }]);
     assert_eq!(live(&mut story, 4), 1);
     assert_eq!(state(&story, "a"), NodeState::Drained);
     assert_eq!(story.wanted_on("c"), 1);
@@ -158,7 +158,7 @@ fn of_several_only_as_many_leave_at_once_as_can_be_spared() {
     let mut story = Story::new(&TWO);
     let many = |spec: &mut ServiceSpec| {
         spec.task.containers[0].ports.clear();
-        spec.update.order = model::spec::UpdateOrder::StopFirst;
+        spec.update.order = UpdateOrder::StopFirst;
         spec.budget = Budget::MaxUnavailable(Amount::Count(1));
     };
     deploy(&mut story, "shop/db", 6, many);
@@ -372,7 +372,7 @@ fn a_rollout_that_stops_first_asks_what_can_be_spared() {
     deploy(&mut story, "shop/db", 3, all);
     let mut spec = specs::spec_of(&"shop/db".parse().unwrap(), 1, 3);
     all(&mut spec);
-    story.hear(&[Event::Deploy { specs: vec![spec], remove: Vec::new() }]);
+    story.hear(&[Event::Deploy { specs: vec![spec], remove: Vec::new(), expect: Vec::new() }]);
     assert_eq!(serving(&story.cluster), 2, "parallelism allows three and the budget one");
     let service = story.cluster.services()[&"shop/db".parse().unwrap()].clone();
     let short = view::withheld(&story.cluster, &service, story.now);
@@ -389,7 +389,10 @@ fn rollout_and_drain_do_not_take_at_the_same_time_what_only_one_may() {
     deploy(&mut story, "shop/db", 3, most);
     let mut spec = specs::spec_of(&"shop/db".parse().unwrap(), 1, 3);
     most(&mut spec);
-    story.hear(&[Event::Deploy { specs: vec![spec], remove: Vec::new() }, drain("a")]);
+    story.hear(&[
+        Event::Deploy { specs: vec![spec], remove: Vec::new(), expect: Vec::new() },
+        drain("a"),
+    ]);
     assert_eq!(serving(&story.cluster), 2);
     let mut least = 3;
     for _ in 0..10 {
@@ -431,6 +434,26 @@ fn what_would_happen_is_what_happens() {
     }
     let nobody = foresee::drain(&story.cluster, &[id("x")], within, story.now);
     assert_eq!(nobody, Err(Refusal::NoNode(id("x"))));
+}
+
+/// Ten seconds until a task of the service ran, then its time to settle and a second to stop: as before, and as foretold.
+#[test]
+fn how_long_it_would_take_is_known_from_how_long_it_took() {
+    let mut story = Story::new(&[("a", "z"), ("b", "z"), ("c", "z")]);
+    let mut spec = specs::spec_of(&"mail/front".parse().unwrap(), 0, 4);
+    (spec.budget, spec.update.monitor) = (Budget::Usual, Duration::from_secs(20));
+    spec.update.order = UpdateOrder::StartFirst;
+    story.hear(&[Event::Deploy { specs: vec![spec], remove: Vec::new(), expect: Vec::new() }]);
+    story.pass(10, &ALL);
+    story.start_all();
+    story.pass(60, &ALL);
+    let nodes = [id("a"), id("b")];
+    let plan = foresee::drain(&story.cluster, &nodes, Duration::from_secs(900), story.now).unwrap();
+    assert_eq!(plan.len(), on(&story, "a").len() + on(&story, "b").len());
+    for leave in &plan {
+        assert_eq!(leave.after, Some(Duration::from_secs(31)), "{leave:?}");
+        assert_eq!(leave.to, Some(id("c")), "nothing goes to what is emptied too: {leave:?}");
+    }
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn asks(service: &str, constraints: &[&str]) -> ServiceSpec {
 }
 
 fn deploy(story: &mut Story, spec: ServiceSpec) {
-    story.hear(&[Event::Deploy { specs: vec![spec], remove: Vec::new() }]);
+    story.hear(&[Event::Deploy { specs: vec![spec], remove: Vec::new(), expect: Vec::new() }]);
 }
 
 fn join(story: &mut Story, node: Node) {

@@ -242,13 +242,13 @@ fn what_depends_on_a_job_waits_for_the_run_of_its_present_template() {
         tasks.filter(of).count()
     };
     let both = |image| vec![spec(image, TERMS), waiting(image)];
-    story.hear(&[Event::Deploy { specs: both(0), remove: Vec::new() }]);
+    story.hear(&[Event::Deploy { specs: both(0), remove: Vec::new(), expect: Vec::new() }]);
     assert_eq!(front(&story, 0), 0);
     complete_all(&mut story);
     assert_eq!(front(&story, 0), 1);
     story.start_all();
     story.pass(10, &ALL);
-    story.hear(&[Event::Deploy { specs: both(1), remove: Vec::new() }]);
+    story.hear(&[Event::Deploy { specs: both(1), remove: Vec::new(), expect: Vec::new() }]);
     assert_eq!(front(&story, 1), 0, "what the last one did is not enough");
     complete_all(&mut story);
     assert_eq!(front(&story, 1), 1);

@@ -103,7 +103,7 @@ fn joined(nodes: impl IntoIterator<Item = Node>) -> Story {
 }
 
 fn deploy(story: &mut Story, specs: Vec<ServiceSpec>) {
-    story.hear(&[Event::Deploy { specs, remove: Vec::new() }]);
+    story.hear(&[Event::Deploy { specs, remove: Vec::new(), expect: Vec::new() }]);
 }
 
 #[test]
@@ -204,7 +204,11 @@ fn few_tasks_and_many_find_the_node_that_is_first_of_all() {
         let before = story.cluster.clone();
         let remove = (number > 20 && number % 6 == 0)
             .then(|| format!("lab/s{}", number - 20).parse().unwrap());
-        let event = Event::Deploy { specs: vec![spec], remove: remove.into_iter().collect() };
+        let event = Event::Deploy {
+            specs: vec![spec],
+            remove: remove.into_iter().collect(),
+            expect: Vec::new(),
+        };
         let Step { changes, .. } = step(&mut story.cluster, &[event], story.now);
         placed += each_is_first_of_all(&before, &changes, &story);
     }

@@ -24,7 +24,7 @@ fn spec(name: &str, after: &[&str]) -> ServiceSpec {
 }
 
 fn deploy(story: &mut Story, specs: Vec<ServiceSpec>) -> Reply {
-    let event = Event::Deploy { specs, remove: Vec::new() };
+    let event = Event::Deploy { specs, remove: Vec::new(), expect: Vec::new() };
     step(&mut story.cluster, &[event], story.now).replies.remove(0)
 }
 
@@ -59,4 +59,40 @@ fn what_waits_for_something_that_is_not_there_is_refused() {
     assert!(matches!(refused, Reply::Refused(Refusal::NoDependency { .. })), "{refused:?}");
     let twice = deploy(&mut story, vec![spec("a", &[]), spec("a", &[])]);
     assert!(matches!(twice, Reply::Refused(Refusal::NamedTwice(_))), "{twice:?}");
+}
+
+#[test]
+fn what_somebody_has_planned_is_refused_when_somebody_else_was_faster() {
+    let mut story = Story::new(&[]);
+    let with = |image: u32| ServiceSpec {
+        task: specs::spec_of(&"chain/a".parse().unwrap(), image, 1).task,
+        ..spec("a", &[])
+    };
+    let id: ServiceId = "chain/a".parse().unwrap();
+    let mut deploy = |image: u32, expected: u64| {
+        let (specs, expect) = (vec![with(image), spec("b", &[])], vec![(id.clone(), expected)]);
+        let event = Event::Deploy { specs, remove: Vec::new(), expect };
+        step(&mut story.cluster, &[event], story.now).replies.remove(0)
+    };
+    let numbers = |reply: Reply| match reply {
+        Reply::Deployed(numbers) => numbers.into_iter().map(|(_, number)| number).collect(),
+        _ => Vec::new(),
+    };
+    let overtaken = |expected, would_be| {
+        let service: ServiceId = "chain/a".parse().unwrap();
+        Reply::Refused(Refusal::Overtaken { service, expected, would_be: Some(would_be) })
+    };
+    assert_eq!(deploy(1, 2), overtaken(2, 1), "it is not there yet");
+    assert_eq!(numbers(deploy(1, 1)), [1, 1]);
+    assert_eq!(numbers(deploy(1, 1)), [1, 1], "it is as it was planned to be");
+    assert_eq!(numbers(deploy(2, 2)), [2, 1]);
+    assert_eq!(deploy(3, 2), overtaken(2, 3), "planned beside the one before, which was faster");
+    assert_eq!(deploy(1, 1), overtaken(1, 3), "what was there is not there any more");
+    let unnamed = Event::Deploy {
+        specs: vec![spec("b", &[])],
+        remove: Vec::new(),
+        expect: vec![("chain/a".parse().unwrap(), 2)],
+    };
+    let refused = step(&mut story.cluster, &[unnamed], story.now).replies.remove(0);
+    assert!(matches!(refused, Reply::Refused(Refusal::Overtaken { would_be: None, .. })));
 }

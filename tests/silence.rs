@@ -90,7 +90,7 @@ fn what_waits_for_a_returning_node_hears_that_nothing_is_missed_there_any_more()
     story.pass(10, &["a", "b", "c"]);
     story.report_all("a", false);
     let probe = story::specs::spec_of(&"ops/probe".parse().unwrap(), 0, 0);
-    story.hear(&[Event::Deploy { specs: vec![probe], remove: Vec::new() }]);
+    story.hear(&[Event::Deploy { specs: vec![probe], remove: Vec::new(), expect: Vec::new() }]);
     assert_eq!(story.wanted_on("a"), 0, "it is returning");
     story.hear(&[Event::Scale { service: "mail/front".parse().unwrap(), replicas: 0 }]);
     assert_eq!(story.wanted_on("a"), 1);
@@ -112,7 +112,7 @@ fn an_operator_who_removes_a_service_is_the_cause_from_then_on() {
 fn what_is_replaced_by_a_newer_generation_meanwhile_does_not_come_back() {
     let mut story = given_up();
     let spec = story::specs::spec_of(&"mail/front".parse().unwrap(), 1, 3);
-    story.hear(&[Event::Deploy { specs: vec![spec], remove: Vec::new() }]);
+    story.hear(&[Event::Deploy { specs: vec![spec], remove: Vec::new(), expect: Vec::new() }]);
     story.pass(10, &["a", "b", "c"]);
     story.report_all("a", true);
     let told: Vec<_> =

@@ -48,7 +48,7 @@ impl Story {
     /// Deploys a service and has all its tasks run.
     pub(crate) fn run(&mut self, service: &str, replicas: u32) {
         let spec = specs::spec_of(&service.parse().unwrap(), 0, replicas);
-        self.hear(&[Event::Deploy { specs: vec![spec], remove: Vec::new() }]);
+        self.hear(&[Event::Deploy { specs: vec![spec], remove: Vec::new(), expect: Vec::new() }]);
         self.start_all();
     }
 

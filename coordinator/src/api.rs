@@ -38,6 +38,7 @@ pub(crate) fn invalid(error: &Invalid) -> Status {
 fn refused(refusal: &Refusal) -> Status {
     let message = refusal.to_string();
     match refusal {
+        Refusal::Overtaken { .. } => Status::aborted(refusal.to_string()),
         Refusal::NoService(_) | Refusal::NoNode(_) | Refusal::NoGeneration(..) => {
             Status::not_found(message)
         }

@@ -43,7 +43,11 @@ pub(crate) fn scheduled(text: &str, overlap: Overlap, catch_up: CatchUp) -> Serv
 pub(crate) const WITHIN: Duration = Duration::from_secs(24 * 3_600);
 
 pub(crate) fn deploy(story: &mut Story, spec: &ServiceSpec) {
-    story.hear(&[Event::Deploy { specs: vec![spec.clone()], remove: Vec::new() }]);
+    story.hear(&[Event::Deploy {
+        specs: vec![spec.clone()],
+        remove: Vec::new(),
+        expect: Vec::new(),
+    }]);
 }
 
 pub(crate) fn service(story: &Story) -> Arc<Service> {

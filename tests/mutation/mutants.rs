@@ -30,6 +30,7 @@ const WORKLOAD: &str = "agent/core/src/workload.rs";
 const UNIT: &str = "agent/core/src/unit.rs";
 const ABSORB: &str = "coordinator/core/src/absorb.rs";
 const RECONCILE: &str = "coordinator/core/src/plan/reconcile.rs";
+const PLAN: &str = "coordinator/core/src/plan.rs";
 const PLACE: &str = "coordinator/core/src/plan/place.rs";
 const COUNT: &str = "coordinator/core/src/plan/place/count.rs";
 const FILTER: &str = "coordinator/core/src/plan/place/filter.rs";
@@ -152,9 +153,9 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     bug(
         "the count of tasks is not written",
         RECONCILE,
-        "draft.write(Change::PutNextTask(last + 1));",
-        "if PLANTED { draft.cluster.apply(&Change::PutNextTask(last + 1)); } else { \
-         draft.write(Change::PutNextTask(last + 1)); }",
+        "draft.write(Change::PutNextTask(first + slots.len() as u64));",
+        "if PLANTED { draft.cluster.apply(&Change::PutNextTask(first + slots.len() as u64)); } else { \
+         draft.write(Change::PutNextTask(first + slots.len() as u64)); }",
     ),
     bug(
         "a new store counts from nothing",
@@ -195,8 +196,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     bug(
         "a full node takes more",
         FIELD,
-        "|| !field.reservation.fits(&free)",
-        "|| !PLANTED && !field.reservation.fits(&free)",
+        "if !asked.reservation.fits(&ledger.free())",
+        "if !PLANTED && !asked.reservation.fits(&ledger.free())",
     ),
     bug(
         "a port is given twice",
@@ -207,8 +208,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     bug(
         "one node takes all tasks of a generation, however many",
         FIELD,
-        "!is_taken && self.reservation.fits(&open.free) &&",
-        "!is_taken && (PLANTED || self.reservation.fits(&open.free)) &&",
+        "let may = self.reservation.fits(&free) &&",
+        "let may = (PLANTED || self.reservation.fits(&free)) &&",
     ),
     bug(
         "the emptiest node is not found",
@@ -219,8 +220,26 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     bug(
         "a node that was packed is not judged again",
         FIELD,
-        "packing: packing.unwrap_or_default(),",
-        "packing: if PLANTED { candidate.packing } else { packing.unwrap_or_default() },",
+        "packing: self.packing(&free),",
+        "packing: if PLANTED { candidate.packing } else { self.packing(&free) },",
+    ),
+    bug(
+        "a node that was taken is not taken again",
+        FIELD,
+        "zone.again.extend(again.",
+        "zone.again.extend(again.filter(|_| !PLANTED).",
+    ),
+    bug(
+        "whoever was there before is as good as new",
+        FIELD,
+        "fresh.sort_by_key(Candidate::terms);",
+        "if !PLANTED { fresh.sort_by_key(Candidate::terms); }",
+    ),
+    bug(
+        "a step that is full forgets who was due",
+        PLAN,
+        "// It is due still.\n            Self::All => {}",
+        "Self::All => if PLANTED { draft.cluster.due.remove(service); }",
     ),
     bug(
         "packed and spread are the same",
@@ -249,8 +268,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     bug(
         "a task that ended still counts where it was",
         LEDGER,
-        "task.node.is_some() && !task.state.is_final() &&",
-        "task.node.is_some() && (PLANTED || !task.state.is_final()) &&",
+        "task.booked_on().is_some() && !task.state.is_final() &&",
+        "task.booked_on().is_some() && (PLANTED || !task.state.is_final()) &&",
     ),
     bug(
         "what was told to stop counts among what stays",

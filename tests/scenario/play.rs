@@ -85,7 +85,11 @@ impl Play {
             ("node", [name, settings @ ..]) => self.join(name, &script::settings(settings)),
             ("deploy", [name, settings @ ..]) => {
                 let spec = script::spec(&name.parse().unwrap(), &script::settings(settings));
-                self.hear(&[Event::Deploy { specs: vec![spec], remove: Vec::new() }]);
+                self.hear(&[Event::Deploy {
+                    specs: vec![spec],
+                    remove: Vec::new(),
+                    expect: Vec::new(),
+                }]);
             }
             ("scale", [name, replicas]) => {
                 let (service, replicas) = (service(name), replicas.parse().unwrap());
@@ -109,7 +113,11 @@ impl Play {
                 let settings = script::settings(settings);
                 let spec = script::job(&name.parse().unwrap(), &settings);
                 self.takes = settings.get("takes").map_or(REACTION, |text| script::duration(text));
-                self.hear(&[Event::Deploy { specs: vec![spec], remove: Vec::new() }]);
+                self.hear(&[Event::Deploy {
+                    specs: vec![spec],
+                    remove: Vec::new(),
+                    expect: Vec::new(),
+                }]);
             }
             ("run", [word, name]) => {
                 let (service, order) = (service(name), script::order(word));

@@ -33,7 +33,7 @@ impl World {
         self.check_placed(before);
         self.check_first(before, done);
         let cluster = &self.coordinator.cluster;
-        for (id, task) in cluster.tasks() {
+        for (id, task) in cluster.tasks().iter() {
             let was = before.tasks().get(id).map_or(&DesiredState::Run, |task| &task.desired);
             if task.desired != *was && !is_stop_justified(cluster, before, task) {
                 let beside = before.tasks_of(&task.service).filter(|other| other.slot == task.slot);

@@ -128,7 +128,7 @@ impl World {
                 self.images += 1;
                 let replicas = self.some_replicas();
                 let spec = spec_of(&service, self.images, replicas);
-                Event::Deploy { specs: vec![spec], remove: Vec::new() }
+                Event::Deploy { specs: vec![spec], remove: Vec::new(), expect: Vec::new() }
             }
             4 | 5 => Event::Scale { service, replicas: self.some_replicas() },
             6 => Event::Rollback { service, to: None },

@@ -19,10 +19,10 @@ mod specs;
 mod steering;
 mod truth;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use model::id::{NodeId, ServiceId};
+use model::id::{NodeId, ServiceId, TaskId};
 use model::node::{Availability, Node};
 use model::resources::Resources;
 use model::rollout::Steering;
@@ -154,6 +154,9 @@ impl World {
             self.evacuation();
             self.come_to_rest();
         }
+        if self.chance.percent(4) {
+            self.rest();
+        }
         let (seed, when) = (self.seed, self.now.since(BEGINNING).as_secs());
         let broken = self.truth.broken.take();
         broken.map_or(Ok(()), |broken| Err(format!("SEED={seed} at {when} s: {broken}")))
@@ -174,6 +177,26 @@ impl World {
             }
             self.live_until(self.now + WATCH);
         }
+    }
+
+    /// With nothing to do nothing is done: nobody changes places for ever. What nodes that came have set going has its time first.
+    fn rest(&mut self) {
+        self.live_until(self.now + Duration::from_secs(900));
+        let before = self.lasting();
+        self.live_until(self.now + Duration::from_secs(3_600));
+        let (after, is_sound) = (self.lasting(), self.truth.broken.is_none());
+        self.truth.expect(!is_sound || before == after, || {
+            let (gone, come) = (before.difference(&after), after.difference(&before));
+            let (gone, come): (Vec<_>, Vec<_>) = (gone.collect(), come.collect());
+            format!("in an hour in which nothing happened {gone:?} gave way to {come:?}")
+        });
+    }
+
+    /// The tasks that do not run to their end.
+    fn lasting(&self) -> BTreeSet<TaskId> {
+        let tasks = self.coordinator.cluster.tasks().values();
+        let lasting = tasks.filter(|task| !task.generation.spec.mode.runs_to_end());
+        lasting.map(|task| task.id.clone()).collect()
     }
 
     pub(crate) fn after(&mut self, wait: Duration, what: Happening) {
@@ -271,7 +294,11 @@ impl World {
             SERVICES.map(|name| spec_of(&name.parse().expect("each is PROJECT/SERVICE"), 0, 2));
         let specs = specs.to_vec();
         let ids: Vec<ServiceId> = specs.iter().map(|spec| spec.id.clone()).collect();
-        self.coordinator.inbox.push(Event::Deploy { specs, remove: Vec::new() });
+        self.coordinator.inbox.push(Event::Deploy {
+            specs,
+            remove: Vec::new(),
+            expect: Vec::new(),
+        });
         // What stands still since somebody paused it, or waits to be promoted, is refused elsewhere.
         for steering in [Steering::Resume, Steering::Promote] {
             let steer = |service: &ServiceId| Event::Steer { service: service.clone(), steering };

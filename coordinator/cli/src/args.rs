@@ -162,6 +162,9 @@ pub(crate) struct Deploy {
     /// Answers yes to every question.
     #[arg(short, long)]
     pub(crate) yes: bool,
+    /// Does nothing unless these become the targets, as `wharf plan` has printed: when somebody else was faster it is refused.
+    #[arg(long, value_name = "SERVICE=GENERATION", value_delimiter = ',', value_parser = expectation)]
+    pub(crate) expect: Vec<(String, u64)>,
 }
 
 #[derive(Debug, Args)]
@@ -460,6 +463,12 @@ fn scaled(text: &str) -> Result<(String, u32), String> {
 }
 
 /// `90s`, `10m`, `1h30m`, or a number of seconds.
+fn expectation(text: &str) -> Result<(String, u64), String> {
+    let read = text.split_once('=').and_then(|(name, number)| Some((name, number.parse().ok()?)));
+    let (name, number) = read.ok_or("write SERVICE=GENERATION, as in web=4")?;
+    Ok((name.to_owned(), number))
+}
+
 fn duration(text: &str) -> Result<std::time::Duration, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(std::time::Duration::from_secs(seconds));

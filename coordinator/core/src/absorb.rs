@@ -25,7 +25,7 @@ use crate::request::{self, check_replicas, check_stays};
 
 pub(crate) fn absorb(draft: &mut Draft<'_>, event: &Event) -> Reply {
     let heard = match event {
-        Event::Deploy { specs, remove: gone } => deploy(draft, specs, gone),
+        Event::Deploy { specs, remove: gone, expect } => deploy(draft, (specs, gone), expect),
         Event::Restart(service) => restart(draft, service),
         Event::Job { service, order } => job::order::take(draft, service, *order),
         Event::Scale { service, replicas } => scale(draft, service, *replicas),
@@ -80,10 +80,18 @@ fn see_images(draft: &mut Draft<'_>, node: &NodeId, digests: &BTreeSet<Digest>) 
 
 fn deploy(
     draft: &mut Draft<'_>,
-    specs: &[ServiceSpec],
-    gone: &[ServiceId],
+    (specs, gone): (&[ServiceSpec], &[ServiceId]),
+    expect: &[(ServiceId, u64)],
 ) -> Result<Reply, Refusal> {
     request::check(draft.cluster, specs, gone)?;
+    for (service, expected) in expect {
+        let spec = specs.iter().find(|spec| spec.id == *service);
+        let would_be = spec.map(|spec| would_be(draft, spec));
+        if would_be != Some(*expected) {
+            let (service, expected) = (service.clone(), *expected);
+            return Err(Refusal::Overtaken { service, expected, would_be });
+        }
+    }
     for id in gone {
         remove(draft, id)?;
     }
@@ -96,13 +104,28 @@ fn accept(draft: &mut Draft<'_>, spec: &ServiceSpec) -> u64 {
     let Some(service) = draft.cluster.services().get(&spec.id).cloned() else {
         return create(draft, spec);
     };
+    match anew(&service, spec) {
+        Some(spec) => target(draft, &service, spec, Origin::Deployed),
+        None => service.target.number,
+    }
+}
+
+/// The number of the generation that the spec would be the target as.
+fn would_be(draft: &Draft<'_>, spec: &ServiceSpec) -> u64 {
+    match draft.cluster.services().get(&spec.id) {
+        Some(service) if anew(service, spec).is_some() => service.target.number + 1,
+        Some(service) => service.target.number,
+        None => 1,
+    }
+}
+
+/// What would be the new target of the service, unless the spec is its target already.
+fn anew(service: &Service, spec: &ServiceSpec) -> Option<ServiceSpec> {
     let mut spec = spec.clone();
     // Not the file's to say: an operator who asked for a restart does not get another one by deploying again.
     spec.task.restarts_asked = service.target.spec.task.restarts_asked;
-    if service.target.spec == spec && !matches!(service.phase, ServicePhase::Halted { .. }) {
-        return service.target.number;
-    }
-    target(draft, &service, spec, Origin::Deployed)
+    let is_halted = matches!(service.phase, ServicePhase::Halted { .. });
+    (service.target.spec != spec || is_halted).then_some(spec)
 }
 
 fn restart(draft: &mut Draft<'_>, id: &ServiceId) -> Result<Reply, Refusal> {

@@ -11,6 +11,7 @@ mod promised;
 mod roster;
 mod spread;
 mod suiting;
+mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,9 +38,10 @@ use self::mix::Demand;
 pub(crate) use self::mix::Mix;
 pub use self::mix::Packing;
 use self::promised::Priorities;
-use self::roster::Roster;
+pub(crate) use self::roster::Roster;
 pub(crate) use self::spread::{Line, Presence, Spot, Spread};
 use self::suiting::Suiting;
+pub use self::tasks::Tasks;
 use crate::event::EngineState;
 
 /// A node that was silent for so long gets no new tasks: three heartbeats of 10 s.
@@ -143,7 +145,7 @@ impl Sighting {
 #[derive(Debug, Clone, Default)]
 pub struct Cluster {
     services: BTreeMap<ServiceId, Arc<Service>>,
-    tasks: BTreeMap<TaskId, Arc<Task>>,
+    tasks: Tasks,
     nodes: BTreeMap<NodeId, Arc<Node>>,
     next_task: u64,
     /// Of services that have tasks.
@@ -334,7 +336,7 @@ impl Cluster {
     }
 
     fn put_task(&mut self, task: &Arc<Task>) {
-        let before = self.tasks.insert(task.id.clone(), Arc::clone(task));
+        let before = self.tasks.put(task);
         if before.as_deref().is_none_or(|before| !is_booked_alike(before, task)) {
             before.iter().for_each(|before| self.take_back(before));
             self.book(task);
@@ -470,6 +472,11 @@ impl Cluster {
         self.joined.iter().filter_map(|number| Some((*number, self.ledgers.at(*number)?)))
     }
 
+    /// What is known of the node of this number.
+    pub(crate) fn numbered_ledger(&self, number: usize) -> Option<&Ledger> {
+        self.ledgers.at(number)
+    }
+
     /// The node of this number and what is known of it besides.
     pub(crate) fn seat(&self, number: usize) -> Option<(&Node, &Ledger)> {
         let ledger = self.ledgers.at(number)?;
@@ -495,7 +502,7 @@ impl Cluster {
 
     /// All tasks by id, those that ended lately among them.
     #[must_use]
-    pub const fn tasks(&self) -> &BTreeMap<TaskId, Arc<Task>> {
+    pub const fn tasks(&self) -> &Tasks {
         &self.tasks
     }
 
@@ -526,6 +533,11 @@ impl Cluster {
         run: u64,
     ) -> impl Iterator<Item = (&Slot, &[Arc<Task>])> {
         self.slots_of(service).filter(move |(slot, _)| slot.run() == Some(run))
+    }
+
+    /// The tasks of a service, if it has any: for whoever asks about many of its slots.
+    pub(crate) fn roster(&self, service: &ServiceId) -> Option<&Roster> {
+        self.rosters.get(service)
     }
 
     /// The tasks of one slot, oldest first.

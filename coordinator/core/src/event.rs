@@ -20,6 +20,9 @@ pub enum Event {
         specs: Vec<ServiceSpec>,
         /// What should not run any more.
         remove: Vec<ServiceId>,
+        /// Which generation the target of each of these would be then, by a plan that the operator has seen: if somebody else
+        /// was faster nothing is done.
+        expect: Vec<(ServiceId, u64)>,
     },
     /// An operator wants new tasks of the same spec.
     Restart(ServiceId),
@@ -165,6 +168,15 @@ pub enum Refusal {
     NoService(ServiceId),
     /// The service is being removed; deploy it again once it is gone.
     Removing(ServiceId),
+    /// The target would be another generation than an operator expects who has seen a plan: somebody was faster.
+    Overtaken {
+        /// Of which service.
+        service: ServiceId,
+        /// By the plan.
+        expected: u64,
+        /// By what is there now; none when the request does not name the service.
+        would_be: Option<u64>,
+    },
     /// Only a replicated service has a number of replicas.
     NotReplicated(ServiceId),
     /// More than [`model::spec::REPLICAS_LIMIT`].
@@ -213,6 +225,13 @@ impl fmt::Display for Refusal {
         match self {
             Self::NoService(id) => write!(f, "there is no service {id}"),
             Self::Removing(id) => write!(f, "{id} is being removed: try again once it is gone"),
+            Self::Overtaken { service, expected, would_be: Some(now) } => write!(
+                f,
+                "{service} would be generation {now}, and the plan said {expected}: something has changed since, so plan again"
+            ),
+            Self::Overtaken { service, would_be: None, .. } => {
+                write!(f, "{service} is expected to change and is not in the request")
+            }
             Self::NotReplicated(id) => {
                 write!(f, "{id} has no number of replicas: its mode is not replicated")
             }

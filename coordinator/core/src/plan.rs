@@ -19,7 +19,7 @@ pub(crate) mod rollout;
 pub(crate) mod slot;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::id::{ServiceId, Slot};
@@ -60,6 +60,15 @@ impl Scope {
         self.slots(cluster, service).flatten()
     }
 
+    /// Leaves to the next step what this one has not begun with.
+    fn stay(&self, draft: &mut Draft<'_>, service: &ServiceId) {
+        match self {
+            // It is due still.
+            Self::All => {}
+            Self::Slots(_) => self.put_off(draft, service),
+        }
+    }
+
     /// Leaves what did not fit into this step to the next.
     pub(crate) fn put_off(&self, draft: &mut Draft<'_>, service: &ServiceId) {
         match self {
@@ -79,14 +88,17 @@ pub(crate) fn plan(draft: &mut Draft<'_>) {
     for _ in 0..ROUNDS {
         drain::pass(draft);
         preparing::pass(draft);
-        let due = take_due(draft);
+        let due = all_due(draft);
         if due.is_empty() {
             return;
         }
         for (service, scope) in &due {
             if draft.is_full() {
-                scope.put_off(draft, service);
+                scope.stay(draft, service);
                 continue;
+            }
+            if matches!(scope, Scope::All) {
+                draft.cluster.due.remove(service);
             }
             if let Some(service) = job::find(draft.cluster, service) {
                 job::pass(draft, &service);
@@ -103,23 +115,23 @@ pub(crate) fn plan(draft: &mut Draft<'_>) {
     }
 }
 
-/// The services whose time has come, in the order in which they are given room: what matters more first, and of equals what
-/// can only be on this node or that.
-fn take_due(draft: &mut Draft<'_>) -> Vec<(ServiceId, Scope)> {
+/// What is to be planned now, in the order in which services are given room: what matters more first, of equals what can only
+/// be on this node or that, and then by id. Services stay due until their turn comes: most of a thousand that are deployed
+/// at once find the step full.
+fn all_due(draft: &mut Draft<'_>) -> Vec<(ServiceId, Scope)> {
     let now = draft.now;
-    let due = draft.cluster.due.iter().filter(|(_, at)| **at <= now);
-    let due: Vec<ServiceId> = due.map(|(id, _)| id.clone()).collect();
-    let slots = std::mem::take(&mut draft.cluster.touched).into_iter();
-    let mut scopes: BTreeMap<ServiceId, Scope> =
-        slots.map(|(id, slots)| (id, Scope::Slots(slots))).collect();
-    for id in due {
-        draft.cluster.due.remove(&id);
-        scopes.insert(id, Scope::All);
-    }
-    let mut scopes: Vec<_> = scopes.into_iter().collect();
+    let touched = std::mem::take(&mut draft.cluster.touched).into_iter();
     let cluster = &*draft.cluster;
-    scopes.sort_by_cached_key(|(id, _)| {
-        (Reverse(cluster.priority(id)), !cluster.globals().contains(id))
-    });
+    let is_due = |id: &ServiceId| cluster.due.get(id).is_some_and(|at| *at <= now);
+    let slots = touched.filter(|(id, _)| !is_due(id)).map(|(id, slots)| (id, Scope::Slots(slots)));
+    let all = cluster.due.iter().filter(|(_, at)| **at <= now);
+    let all = all.map(|(id, _)| (id.clone(), Scope::All));
+    let mut scopes: Vec<(ServiceId, Scope)> = all.chain(slots).collect();
+    scopes.sort_by(|(one, _), (other, _)| one.cmp(other));
+    if cluster.has_classes() || !cluster.globals().is_empty() {
+        scopes.sort_by_cached_key(|(id, _)| {
+            (Reverse(cluster.priority(id)), !cluster.globals().contains(id))
+        });
+    }
     scopes
 }

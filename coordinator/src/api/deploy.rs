@@ -39,7 +39,8 @@ pub(crate) async fn deploy(
         if request.prune { (unnamed, Vec::new()) } else { (Vec::new(), unnamed) };
     let mut services = plan(shared, &specs, &remove)?;
     if !request.dry_run {
-        let event = Event::Deploy { specs, remove };
+        let expect = expectations(&request.project, &request.expect)?;
+        let event = Event::Deploy { specs, remove, expect };
         let numbers = match accepted(shared.door.ask(event).await)? {
             Reply::Deployed(numbers) => numbers,
             Reply::Noted | Reply::Accepted { .. } | Reply::Run { .. } | Reply::Refused(_) => {
@@ -52,6 +53,17 @@ pub(crate) async fn deploy(
     }
     let unnamed = unnamed.iter().map(|id| id.name.to_string()).collect();
     Ok(wire::DeployResponse { services, unnamed })
+}
+
+fn expectations(
+    project: &str,
+    expect: &[wire::Expectation],
+) -> Result<Vec<(ServiceId, u64)>, Status> {
+    let read = |one: &wire::Expectation| {
+        let (project, name) = (project.to_owned(), one.service.clone());
+        Ok((service_id(Some(wire::ServiceRef { project, name }))?, one.generation))
+    };
+    expect.iter().map(read).collect()
 }
 
 pub(crate) async fn remove(
@@ -75,7 +87,9 @@ pub(crate) async fn remove(
         .iter()
         .map(|id| wire::ServiceRef { project: id.project.to_string(), name: id.name.to_string() });
     let services = services.collect();
-    accepted(shared.door.ask(Event::Deploy { specs: Vec::new(), remove: ids }).await)?;
+    accepted(
+        shared.door.ask(Event::Deploy { specs: Vec::new(), remove: ids, expect: Vec::new() }).await,
+    )?;
     Ok(wire::RemoveResponse { services })
 }
 
@@ -163,7 +177,8 @@ fn plan(
     specs: &[ServiceSpec],
     remove: &[ServiceId],
 ) -> Result<Vec<wire::PlannedService>, Status> {
-    let event = Event::Deploy { specs: specs.to_vec(), remove: remove.to_vec() };
+    let event =
+        Event::Deploy { specs: specs.to_vec(), remove: remove.to_vec(), expect: Vec::new() };
     let foreseen = foresee(shared, event)?;
     let planned = specs.iter().map(|spec| planned(&foreseen, &spec.id));
     let removed = remove.iter().map(|id| wire::PlannedService {

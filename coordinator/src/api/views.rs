@@ -122,7 +122,7 @@ pub(crate) fn tasks(
             && (request.service.is_empty() || task.service.name.as_str() == request.service)
             && (request.all || !task.state.is_final())
     };
-    let meant = pages::rest(state.cluster.tasks(), after).filter(is_meant);
+    let meant = state.cluster.tasks().range(after.as_ref()).filter(is_meant);
     let (tasks, next) =
         pages::page(meant.map(|task| (task.id.to_string(), task_view(&state, task, now))));
     Ok(wire::ListTasksResponse { tasks, next })

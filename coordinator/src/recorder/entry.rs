@@ -87,10 +87,17 @@ fn service_from_wire(from: &wire::FlightService) -> anyhow::Result<ServiceId> {
 
 fn to_wire(event: &Event, now: Timestamp) -> Wire {
     match event {
-        Event::Deploy { specs, remove } => Wire::Deploy(wire::FlightDeploy {
-            specs: specs.iter().map(spec_to_wire).collect(),
-            remove: remove.iter().map(service_to_wire).collect(),
-        }),
+        Event::Deploy { specs, remove, expect } => {
+            let expect = expect.iter().map(|(service, generation)| wire::FlightExpect {
+                service: Some(service_to_wire(service)),
+                generation: *generation,
+            });
+            Wire::Deploy(wire::FlightDeploy {
+                specs: specs.iter().map(spec_to_wire).collect(),
+                remove: remove.iter().map(service_to_wire).collect(),
+                expect: expect.collect(),
+            })
+        }
         Event::Restart(service) => Wire::Restart(service_to_wire(service)),
         Event::Job { service, order } => Wire::Job(wire::FlightJob {
             service: Some(service_to_wire(service)),
@@ -162,6 +169,11 @@ pub(super) fn from_wire(from: &wire::FlightEvent) -> anyhow::Result<Event> {
         Wire::Deploy(deploy) => Event::Deploy {
             specs: deploy.specs.iter().map(spec_from_wire).collect::<Result<_, _>>()?,
             remove: deploy.remove.iter().map(service_from_wire).collect::<anyhow::Result<_>>()?,
+            expect: deploy
+                .expect
+                .iter()
+                .map(|one| Ok((named(&one.service)?, one.generation)))
+                .collect::<anyhow::Result<_>>()?,
         },
         Wire::Restart(service) => Event::Restart(service_from_wire(service)?),
         Wire::Job(job) => {

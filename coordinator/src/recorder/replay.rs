@@ -145,7 +145,7 @@ fn tell(
 
 fn brief(event: &Event) -> String {
     match event {
-        Event::Deploy { specs, remove } => {
+        Event::Deploy { specs, remove, .. } => {
             let put = specs.iter().map(|spec| spec.id.to_string());
             let gone = remove.iter().map(|id| format!("without {id}"));
             format!("deploy {}", put.chain(gone).collect::<Vec<_>>().join(", "))

@@ -245,6 +245,12 @@ impl TaskId {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// The number at its end, which decides about the order of ids first; 0 when there is none.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
 }
 
 /// Two names, a slot with a node in it, two numbers and what is between them.

@@ -104,7 +104,7 @@ impl World {
 
     fn deploy(&mut self, services: u32, replicas: u32) -> Duration {
         let specs = (0..services).map(|number| spec(number, replicas)).collect();
-        self.hear(&[Event::Deploy { specs, remove: Vec::new() }])
+        self.hear(&[Event::Deploy { specs, remove: Vec::new(), expect: Vec::new() }])
     }
 
     fn placed(&self) -> usize {

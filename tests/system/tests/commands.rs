@@ -45,6 +45,18 @@ fn a_plan_says_what_a_deployment_does_and_changes_nothing() {
     // Values may be secrets: only names are shown.
     assert!(plan.out.contains("environment.COLOUR"), "{}", plan.out);
     assert!(!plan.out.contains("green") && !plan.out.contains("blue"), "{}", plan.out);
+
+    let exactly = plan.out.lines().find_map(|line| line.split_once("--expect ")).unwrap().1;
+    assert_eq!(exactly, "app=2");
+    let _faster = cluster.wharf(&["restart", "lab/app"]).good();
+    let late = cluster.wharf(&["deploy", "-y", &file, "--expect", exactly]);
+    assert_eq!(late.code, 1, "{}", late.err);
+    assert!(
+        late.err.contains("lab/app would be generation 3, and the plan said 2"),
+        "{}",
+        late.err
+    );
+    let _done = cluster.wharf(&["deploy", "-y", &file, "--expect", "app=3"]).good();
 }
 
 #[test]

@@ -96,6 +96,11 @@ fn a_drain_that_can_not_go_on_says_why_until_it_is_called_off_or_forced() {
 #[test]
 fn what_can_not_be_drained_is_refused() {
     let cluster = Cluster::start();
+    let said = cluster.wharf(&["drain", "--where", "node.zone == nowhere"]);
+    assert_eq!(said.code, 1, "{}", said.err);
+    assert!(said.err.contains("no node meets `node.zone == nowhere`"), "{}", said.err);
+    let said = cluster.wharf(&["drain", "n1", "--where", "node.id == n1"]);
+    assert_eq!(said.code, 64, "one of the two is enough: {}", said.err);
     let said = cluster.wharf(&["drain", "n9"]);
     assert_eq!(said.code, 1, "{}", said.out);
     assert!(said.err.contains("n9"), "{}", said.err);

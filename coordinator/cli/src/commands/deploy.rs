@@ -67,6 +67,7 @@ pub(crate) fn request(project: &Project) -> wire::DeployRequest {
         dry_run: false,
         prune: false,
         project: project.name.to_string(),
+        expect: Vec::new(),
     }
 }
 
@@ -94,6 +95,7 @@ pub(crate) async fn plan(client: &Client, global: &Global, files: &Files) -> any
     let exit = show_plan(global, &answer.services)?;
     if matches!(global.format(), Format::Table | Format::Wide) {
         unnamed(&answer);
+        expectation(&answer);
     }
     Ok(exit)
 }
@@ -121,6 +123,13 @@ pub(crate) async fn deploy(
     let project = read(&arguments.files)?;
     have_images(global, &project).await?;
     let mut request = request(&project);
+    let expect = arguments.expect.iter();
+    request.expect = expect
+        .map(|(service, generation)| wire::Expectation {
+            service: service.clone(),
+            generation: *generation,
+        })
+        .collect();
     if arguments.files.prune {
         let dry = wire::DeployRequest { dry_run: true, prune: true, ..request.clone() };
         let planned = client.deploy(dry).await?;
@@ -166,6 +175,25 @@ async fn have_images(global: &Global, project: &Project) -> anyhow::Result<()> {
         first.image
     );
     Err(Failure::error(Exit::Error, message, hint))
+}
+
+/// Says how to deploy what was planned and nothing else.
+fn expectation(answer: &wire::DeployResponse) {
+    let stays = |service: &&wire::PlannedService| match service.action() {
+        wire::PlannedAction::Create
+        | wire::PlannedAction::Replace
+        | wire::PlannedAction::Adjust
+        | wire::PlannedAction::None => true,
+        wire::PlannedAction::Remove | wire::PlannedAction::Unspecified => false,
+    };
+    let expected = answer.services.iter().filter(stays);
+    let expected = expected.map(|one| format!("{}={}", clean(&one.name), one.generation));
+    let expected: Vec<String> = expected.collect();
+    if answer.services.iter().any(|one| one.action() != wire::PlannedAction::None)
+        && !expected.is_empty()
+    {
+        println!("this and nothing else: wharf deploy --expect {}", expected.join(","));
+    }
 }
 
 fn unnamed(answer: &wire::DeployResponse) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::constraint::Constraint;
-use model::id::TaskId;
+use model::id::{NodeId, TaskId};
 use model::image::Digest;
 use model::node::{Availability, Node};
 use model::resources::Resources;
@@ -31,6 +31,8 @@ pub(crate) enum Door {
 pub(crate) struct Ledger {
     /// The node, once it has joined.
     pub(crate) node: Option<Arc<Node>>,
+    /// Its id. Here too, because whoever puts a task there needs nothing else of it.
+    pub(crate) id: Option<NodeId>,
     /// What tasks may hold there, as the node says: here too, because whoever surveys all nodes reads nothing else.
     pub(crate) capacity: Resources,
     /// Whether it said that it has less than its tasks hold: a machine that was made smaller. It takes nothing until they fit.
@@ -46,6 +48,8 @@ pub(crate) struct Ledger {
     /// The tasks that were placed there by id, also those that are over. They come in this order and are few: a set would
     /// be larger, and slower to write.
     pub(crate) tasks: Vec<TaskId>,
+    /// The highest number of a task that was ever placed there: what is newer comes last, without a look at the others.
+    newest: u64,
     /// Tasks for which room is being made there.
     pub(crate) promised: BTreeSet<TaskId>,
     /// Those that are missed.
@@ -63,7 +67,7 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Takes over what the node says of itself.
     pub(super) fn join(&mut self, node: &Arc<Node>, zone: usize) {
-        self.node = Some(Arc::clone(node));
+        (self.node, self.id) = (Some(Arc::clone(node)), Some(node.id.clone()));
         self.zone = Some(zone);
         self.is_emptied = node.is_draining();
         self.capacity = node.capacity;
@@ -93,15 +97,14 @@ impl Ledger {
 
     /// Books a task that is placed there, or for which room is being made there.
     pub(super) fn add(&mut self, task: &Task) {
-        if task.node.is_some() {
-            let is_older = |known: &TaskId| *known < task.id;
-            let at = match self.tasks.last() {
-                Some(last) if !is_older(last) => self.tasks.partition_point(is_older),
-                Some(_) | None => self.tasks.len(),
-            };
-            self.tasks.insert(at, task.id.clone());
-        } else {
+        if task.node.is_none() {
             self.promised.insert(task.id.clone());
+        } else if task.id.number() > self.newest {
+            self.newest = task.id.number();
+            self.tasks.push(task.id.clone());
+        } else {
+            let at = self.tasks.partition_point(|known| *known < task.id);
+            self.tasks.insert(at, task.id.clone());
         }
         if task.is_missed() {
             self.missed.insert(task.id.clone());

@@ -17,6 +17,11 @@ impl Load {
         Self(part(held.memory_bytes >> 20) << 32 | part(held.cpu_millis))
     }
 
+    /// The number that decides.
+    pub(crate) const fn order(self) -> u64 {
+        self.0
+    }
+
     /// Whole MiB of memory.
     #[must_use]
     pub const fn memory_mib(self) -> u64 {

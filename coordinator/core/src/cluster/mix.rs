@@ -46,6 +46,11 @@ impl Packing {
         i64::from(left / LEFT)
     }
 
+    /// One number in the same order.
+    pub(crate) const fn order(self) -> u64 {
+        ((self.cost.cast_unsigned() ^ (1 << 31)) as u64) << 32 | self.left as u64
+    }
+
     /// What would be free there.
     #[must_use]
     pub fn left(&self) -> u64 {

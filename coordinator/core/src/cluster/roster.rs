@@ -12,7 +12,7 @@ use super::spread::Spread;
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Roster {
+pub(crate) struct Roster {
     /// By their numbers: most slots there are, and numbers are found much faster than slots.
     replicas: BTreeMap<u32, Crew>,
     others: BTreeMap<Slot, Crew>,
@@ -23,7 +23,7 @@ pub(super) struct Roster {
 #[derive(Debug, Clone)]
 enum Crew {
     One(Arc<Task>),
-    Several(Vec<Arc<Task>>),
+    Several(Box<[Arc<Task>]>),
 }
 
 /// The same order before and after a restart.
@@ -39,22 +39,21 @@ impl Crew {
         }
     }
 
-    fn put(&mut self, task: &Arc<Task>) {
-        let tasks = match self {
-            Self::One(known) if known.id == task.id => return *known = Arc::clone(task),
-            Self::One(known) => {
-                *self = Self::Several(vec![Arc::clone(known)]);
-                return self.put(task);
-            }
+    fn tasks_mut(&mut self) -> &mut [Arc<Task>] {
+        match self {
+            Self::One(task) => std::slice::from_mut(task),
             Self::Several(tasks) => tasks,
-        };
-        match tasks.iter_mut().find(|known| known.id == task.id) {
-            Some(known) => *known = Arc::clone(task),
-            None => {
-                let is_older = |known: &Arc<Task>| age(known) < age(task);
-                tasks.insert(tasks.partition_point(is_older), Arc::clone(task));
-            }
         }
+    }
+
+    fn put(&mut self, task: &Arc<Task>) {
+        if let Some(known) = self.tasks_mut().iter_mut().find(|known| known.id == task.id) {
+            return *known = Arc::clone(task);
+        }
+        let mut tasks = self.tasks().to_vec();
+        let is_older = |known: &Arc<Task>| age(known) < age(task);
+        tasks.insert(tasks.partition_point(is_older), Arc::clone(task));
+        *self = Self::Several(tasks.into());
     }
 }
 
@@ -90,7 +89,7 @@ impl Roster {
     }
 
     /// The tasks of one slot, oldest first.
-    pub(super) fn tasks_in(&self, slot: &Slot) -> &[Arc<Task>] {
+    pub(crate) fn tasks_in(&self, slot: &Slot) -> &[Arc<Task>] {
         let crew = match slot {
             Slot::Replica(number) => self.replicas.get(number),
             Slot::Node(_) | Slot::RunReplica { .. } | Slot::RunNode { .. } => self.others.get(slot),
@@ -117,10 +116,11 @@ fn remove<K: Ord>(entry: Entry<'_, K, Crew>, task: &Task) {
         }
         Crew::One(_) => {}
         Crew::Several(tasks) => {
-            tasks.retain(|known| known.id != task.id);
-            if let [last] = tasks.as_slice() {
-                *crew = Crew::One(Arc::clone(last));
-            }
+            let others = tasks.iter().filter(|known| known.id != task.id).cloned();
+            *crew = match others.collect::<Vec<_>>().as_slice() {
+                [last] => Crew::One(Arc::clone(last)),
+                others => Crew::Several(others.into()),
+            };
         }
     }
 }

@@ -46,7 +46,7 @@ impl World {
         let heard = cluster.nodes().values().filter(|node| cluster.takes_work(node, now));
         let heard = heard.filter_map(|node| Some((node.id.clone(), cluster.sighting(&node.id)?)));
         let (heard, fetches) = (heard.collect(), BTreeMap::new());
-        let open = cluster.tasks().keys().cloned().collect();
+        let open = cluster.tasks().values().map(|task| task.id.clone()).collect();
         let (pending, ended) = (BTreeMap::new(), BTreeMap::new());
         Self { heard, now, pending, open, ended, wake_at: None, fetches, cluster }
     }

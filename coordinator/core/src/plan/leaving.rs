@@ -138,11 +138,16 @@ fn wait_of_current(cluster: &Cluster, (service, task): (&Service, &Task), now: T
     }
 }
 
+/// Of the tasks of a slot that are to leave the one that waits for the next: one that serves, or else the oldest.
+pub(crate) fn kept<'a>(leaving: &[&'a Arc<Task>]) -> Option<&'a Arc<Task>> {
+    let serves = |task: &&&Arc<Task>| task.state.serving_since().is_some();
+    leaving.iter().find(serves).or(leaving.first()).copied()
+}
+
 /// Does what can be done for the tasks of a slot that are to leave, while none of the slot stays. Says whether another is
 /// to be made.
 pub(crate) fn wants_next(draft: &mut Draft<'_>, service: &Service, leaving: &[&Arc<Task>]) -> bool {
-    let serves = |task: &&&Arc<Task>| task.state.serving_since().is_some();
-    let Some(keep) = leaving.iter().find(serves).or(leaving.first()) else { return false };
+    let Some(keep) = kept(leaving) else { return false };
     // One is enough to wait for the next: this happens when nodes are emptied one after the other.
     let others = leaving.iter().filter(|task| task.id != keep.id);
     for task in others {

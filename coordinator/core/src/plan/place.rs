@@ -39,6 +39,7 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
             scope.put_off(draft, id);
             break;
         }
+        let is_bound = task.slot.node().is_some();
         if let Some(node) = place(draft, &mut search, (&task, how)) {
             overdue_at = overdue_at.into_iter().chain([overdue(draft.now, &task)]).min();
             draft.give_back(&task, Some(&node));
@@ -46,6 +47,9 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
             draft.write(Change::PutTask(task));
         } else {
             preempt::make_room(draft, &mut search.rooms, (&task, made.len()));
+        }
+        if is_bound {
+            search.forget();
         }
     }
     for mut task in made {
@@ -55,6 +59,9 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
         } else if draft.cluster.has_below(draft.cluster.priority(id)) {
             // Once it is written room can be made for it.
             draft.touch_slot(id, &task.slot);
+        }
+        if task.slot.node().is_some() {
+            search.forget();
         }
         draft.write(Change::PutTask(task));
     }
@@ -131,6 +138,12 @@ struct Search {
 }
 
 impl Search {
+    /// A task was dealt with that is bound to a node. What it takes there was found without a look at what is known of the
+    /// others, so that nothing is known any more (simulation, seed 327).
+    fn forget(&mut self) {
+        (self.of, self.field, self.note) = (None, None, None);
+    }
+
     /// The best node for the task, or what all of them say against it.
     fn find(
         &mut self,

@@ -31,20 +31,12 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
         returning::dismiss(draft, &task, StopCause::Operator);
     }
     let mut empty = Vec::new();
-    for slot in wanted {
+    for (slot, tasks) in unsettled(draft, &service, wanted) {
         // One more is written with the first task that is made.
         if draft.room() <= empty.len() + 1 {
             scope.put_off(draft, id);
             break;
         }
-        let tasks = draft.cluster.tasks_in(id, &slot);
-        let only = settled(tasks, &service).filter(|only| !draft.cluster.is_leaving(only));
-        if let Some(only) = only {
-            let settles_at = slot::settles_at(only, &service).filter(|at| *at > draft.now);
-            settles_at.into_iter().for_each(|at| draft.wake(id, at));
-            continue;
-        }
-        let tasks = tasks.to_vec();
         if let Some(generation) = wants_task(draft, &service, &slot, &tasks) {
             empty.push((slot, generation));
         }
@@ -71,6 +63,28 @@ fn sort(draft: &Draft<'_>, service: &Service, scope: &Scope) -> (Vec<Slot>, Vec<
             (wanted, unwanted.cloned().collect())
         }
     }
+}
+
+/// Those of the slots about which there is something to decide, and the tasks of each.
+fn unsettled(
+    draft: &mut Draft<'_>,
+    service: &Service,
+    wanted: Vec<Slot>,
+) -> Vec<(Slot, Vec<Arc<Task>>)> {
+    let (mut unsettled, mut settles_at) = (Vec::with_capacity(wanted.len()), None);
+    let roster = draft.cluster.roster(&service.id);
+    for slot in wanted {
+        let tasks = roster.map_or(&[][..], |roster| roster.tasks_in(&slot));
+        match settled(tasks, service).filter(|only| !draft.cluster.is_leaving(only)) {
+            Some(only) => {
+                let at = slot::settles_at(only, service).filter(|at| *at > draft.now);
+                settles_at = settles_at.into_iter().chain(at).min();
+            }
+            None => unsettled.push((slot, tasks.to_vec())),
+        }
+    }
+    settles_at.into_iter().for_each(|at| draft.wake(&service.id, at));
+    unsettled
 }
 
 /// The task of a slot about which there is nothing to decide: the only one, of the target, and on a node.
@@ -143,7 +157,7 @@ fn wants_task(
         }
         return None;
     }
-    if let Some(keep) = leaving.first() {
+    if let Some(keep) = leaving::kept(&leaving) {
         replace_when_settled(draft, service, keep, (&old, StopCause::Update));
         let wants_next = leaving::wants_next(draft, service, &leaving);
         return if wants_next { next(draft, &service.target) } else { None };

@@ -68,8 +68,10 @@ fn roll(draft: &mut Draft<'_>, service: &Service, (rollout, going_since): (&Roll
         return;
     }
     let (mut moving, mut old, mut done) = (0, Vec::new(), Vec::new());
+    let roster = draft.cluster.roster(&service.id);
     for slot in &open {
-        match slot::progress(draft.cluster.tasks_in(&service.id, slot), service, draft.now) {
+        let tasks = roster.map_or(&[][..], |roster| roster.tasks_in(slot));
+        match slot::progress(tasks, service, draft.now) {
             Progress::Old => old.push(slot.clone()),
             Progress::Moving => moving += 1,
             Progress::Done => done.push(slot),

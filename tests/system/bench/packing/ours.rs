@@ -33,7 +33,7 @@ pub(crate) fn place(fleet: &Fleet, strategy: Strategy) -> Packed {
     let specs: Vec<_> =
         specs.map(|(number, asked)| spec(&usual, number, *asked, strategy)).collect();
     for specs in specs.chunks(AT_ONCE) {
-        let event = Event::Deploy { specs: specs.to_vec(), remove: Vec::new() };
+        let event = Event::Deploy { specs: specs.to_vec(), remove: Vec::new(), expect: Vec::new() };
         let began = Instant::now();
         step(&mut cluster, &[event], BEGINNING);
         packed.took += began.elapsed();
@@ -56,7 +56,7 @@ pub(crate) fn place_services(fleet: &Fleet, replicas: u32, strategy: Strategy) -
     let tasks = fleet.tasks.iter().take(AT_ONCE).enumerate();
     let specs = tasks.map(|(number, asked)| spec(&usual, number, *asked, strategy)).collect();
     let began = Instant::now();
-    hear(&mut cluster, &[Event::Deploy { specs, remove: Vec::new() }]);
+    hear(&mut cluster, &[Event::Deploy { specs, remove: Vec::new(), expect: Vec::new() }]);
     let took = began.elapsed();
     let placed = cluster.tasks().values().filter(|task| task.node.is_some()).count();
     assert_eq!(placed, AT_ONCE * replicas as usize, "there is room for all");

@@ -4,10 +4,11 @@
 //! has taken one. To put k tasks on n nodes takes n + k log n steps and not n times k. Where tasks are packed that holds
 //! too: what services ask for does not change in between, so that a node's score depends on that node alone.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::sync::Arc;
+use std::vec::IntoIter;
 
 use model::id::NodeId;
 use model::node::Node;
@@ -46,12 +47,15 @@ struct Asked {
 #[derive(Debug)]
 struct Zone {
     count: usize,
-    candidates: BinaryHeap<Reverse<Candidate>>,
+    /// Nodes that have not been taken yet, the best one first.
+    fresh: IntoIter<Candidate>,
+    /// Those that were taken and can be taken again.
+    again: BinaryHeap<Reverse<Candidate>>,
 }
 
 /// The score of a node apart from its zone, term by term as in [`super::Score`], and which node it is. The zone's part is
 /// the same for all of a zone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Candidate {
     packing: Packing,
     /// Tasks on the node, and of equal ones images that it would have to fetch: see [`pair`].
@@ -59,8 +63,33 @@ struct Candidate {
     load: Load,
     /// Where the node is in the order of ids.
     index: u32,
-    /// See [`Cluster::seat`].
+    /// See [`Cluster::numbered_ledger`].
     number: u32,
+}
+
+impl Candidate {
+    /// All terms apart from the name of the node, in two numbers: most of the work of a survey is to compare.
+    const fn terms(&self) -> (u128, u64) {
+        let before = (self.packing.order() as u128) << 64 | self.on_node_and_images as u128;
+        (before, self.load.order())
+    }
+
+    const fn key(&self) -> (u128, u64, u64) {
+        let (before, load) = self.terms();
+        (before, load, pair(self.index, self.number))
+    }
+}
+
+impl Ord for Candidate {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for Candidate {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// The candidate of a zone that counts so many tasks: the first of all is the node to take.
@@ -110,11 +139,12 @@ impl Field {
                 index: few(index),
                 number: few(number),
             };
-            zones.get_mut(zone).into_iter().for_each(|candidates| candidates.push(candidate));
+            zones.get_mut(zone).into_iter().for_each(|fresh| fresh.push(candidate));
         }
-        let zones = zones.into_iter().enumerate().map(|(zone, candidates)| Zone {
-            count: counts.in_zone(zone),
-            candidates: candidates.into_iter().map(Reverse).collect(),
+        let zones = zones.into_iter().enumerate().map(|(zone, mut fresh)| {
+            // They are in the order of ids already. Many are equal apart from that, which makes it short.
+            fresh.sort_by_key(Candidate::terms);
+            Zone { count: counts.in_zone(zone), fresh: fresh.into_iter(), again: BinaryHeap::new() }
         });
         let zones: Vec<Zone> = zones.collect();
         let best = zones.iter().enumerate().filter_map(|(index, zone)| zone.best(index));
@@ -128,22 +158,14 @@ impl Field {
             let mut best = self.best.peek_mut()?;
             let Reverse(Best { candidate, zone: index, .. }) = *best;
             let zone = self.zones.get_mut(index)?;
-            let mut first = zone.candidates.peek_mut()?;
             let number = candidate.number as usize;
-            let (node, ledger) = cluster.seat(number)?;
+            let ledger = cluster.numbered_ledger(number)?;
             // A task of this generation may have taken the port on another node of the engine.
             let is_taken =
                 self.asked.has_ports && is_taken(cluster, number, &task.generation.spec.task);
             let again = self.asked.again(cluster, task, (candidate, ledger));
-            match again.filter(|_| !is_taken) {
-                Some(again) => {
-                    *first = Reverse(again);
-                    drop(first);
-                }
-                None => {
-                    PeekMut::pop(first);
-                }
-            }
+            zone.take(candidate);
+            zone.again.extend(again.filter(|_| !is_taken).map(Reverse));
             zone.count += usize::from(!is_taken);
             match zone.best(index) {
                 Some(next) => {
@@ -155,7 +177,7 @@ impl Field {
                 }
             }
             if !is_taken {
-                return Some(node.id.clone());
+                return ledger.id.clone();
             }
         }
     }
@@ -203,8 +225,18 @@ impl Asked {
 
 impl Zone {
     fn best(&self, index: usize) -> Option<Best> {
-        let Reverse(candidate) = *self.candidates.peek()?;
-        Some(Best { in_zone: self.count, candidate, zone: index })
+        let again = self.again.peek().map(|Reverse(candidate)| candidate);
+        let candidate = self.fresh.as_slice().first().into_iter().chain(again).min()?;
+        Some(Best { in_zone: self.count, candidate: *candidate, zone: index })
+    }
+
+    /// Takes out the best candidate.
+    fn take(&mut self, best: Candidate) {
+        if self.fresh.as_slice().first() == Some(&best) {
+            self.fresh.next();
+        } else {
+            self.again.pop();
+        }
     }
 }
 
