@@ -193,8 +193,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     bug(
         "a full node takes more",
         FIELD,
-        "if !asked.reservation.fits(&ledger.free())",
-        "if !PLANTED && !asked.reservation.fits(&ledger.free())",
+        "if !asked.reservation.fits(&free)",
+        "if !PLANTED && !asked.reservation.fits(&free)",
     ),
     bug(
         "a port is given twice",
