@@ -196,8 +196,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     bug(
         "a full node takes more",
         FIELD,
-        "if !asked.reservation.fits(&ledger.free())",
-        "if !PLANTED && !asked.reservation.fits(&ledger.free())",
+        "if !asked.reservation.fits(&free)",
+        "if !PLANTED && !asked.reservation.fits(&free)",
     ),
     bug(
         "a port is given twice",
@@ -342,6 +342,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         BUDGET,
         "if short.serving > short.least {",
         "if PLANTED || short.serving > short.least {",
+    ),
+    bug(
+        "what failed on a node is tried there again",
+        WALK,
+        "counts.failed_on().collect();",
+        "counts.failed_on().filter(|_| !PLANTED).collect();",
     ),
     bug(
         "equals throw each other out",

@@ -389,16 +389,6 @@ impl Cluster {
         }
     }
 
-    /// Where the tasks of a service are.
-    pub(crate) fn spread(&self, service: &ServiceId) -> Option<&Spread> {
-        self.rosters.get(service).map(|roster| &roster.spread).filter(|spread| spread.total() > 0)
-    }
-
-    /// Where a task counts, if it does.
-    pub(crate) fn spot(&self, task: &Task) -> Option<Spot> {
-        self.ledger(task.booked_on()?)?.spot(task)
-    }
-
     /// The number of a zone, if a node was ever there.
     pub(crate) fn zone(&self, name: &str) -> Option<usize> {
         self.zones.iter().position(|known| known == name)
@@ -516,38 +506,6 @@ impl Cluster {
     #[must_use]
     pub const fn next_task(&self) -> u64 {
         self.next_task
-    }
-
-    /// The slots of a service that have tasks, and the tasks of each, oldest first.
-    pub(crate) fn slots_of(
-        &self,
-        service: &ServiceId,
-    ) -> impl Iterator<Item = (&Slot, &[Arc<Task>])> {
-        self.rosters.get(service).into_iter().flat_map(Roster::slots)
-    }
-
-    /// The same of one run of a job.
-    pub(crate) fn slots_of_run(
-        &self,
-        service: &ServiceId,
-        run: u64,
-    ) -> impl Iterator<Item = (&Slot, &[Arc<Task>])> {
-        self.slots_of(service).filter(move |(slot, _)| slot.run() == Some(run))
-    }
-
-    /// The tasks of a service, if it has any: for whoever asks about many of its slots.
-    pub(crate) fn roster(&self, service: &ServiceId) -> Option<&Roster> {
-        self.rosters.get(service)
-    }
-
-    /// The tasks of one slot, oldest first.
-    pub(crate) fn tasks_in(&self, service: &ServiceId, slot: &Slot) -> &[Arc<Task>] {
-        self.rosters.get(service).map_or(&[], |roster| roster.tasks_in(slot))
-    }
-
-    /// The tasks of a service by slot, and those of a slot oldest first.
-    pub fn tasks_of(&self, service: &ServiceId) -> impl Iterator<Item = &Arc<Task>> {
-        self.slots_of(service).flat_map(|(_, tasks)| tasks)
     }
 
     /// The services that have a place on each node that they may use.

@@ -212,7 +212,10 @@ fn verdict_to_wire(task: &Task, verdict: NodeVerdict) -> wire::NodeVerdict {
     let is_packed = task.generation.spec.strategy == Strategy::Binpack;
     let terms = || {
         let held = (score.load.memory_mib(), score.load.cpu_millis());
-        let mut terms = vec![format!("{} of the service stay in its zone", score.in_zone)];
+        let failed = "a task of the slot has failed there by no fault of its own";
+        let mut terms: Vec<String> =
+            score.has_failed.then(|| failed.to_owned()).into_iter().collect();
+        terms.push(format!("{} of the service stay in its zone", score.in_zone));
         if is_packed {
             terms.extend(packing(score.packing));
         }
@@ -230,6 +233,7 @@ fn verdict_to_wire(task: &Task, verdict: NodeVerdict) -> wire::NodeVerdict {
         fits,
         reasons: if fits { terms() } else { verdict.refusals },
         score: Some(wire::Score {
+            has_failed: score.has_failed,
             in_zone: count(score.in_zone),
             on_node: count(score.on_node),
             images_missing: count(score.images_missing),

@@ -80,6 +80,7 @@ fn node_document(verdict: &wire::NodeVerdict) -> Value {
         "placed": verdict.placed,
         "reasons": verdict.reasons,
         "score": {
+            "has_failed": score.has_failed,
             "in_zone": score.in_zone,
             "packing": packing,
             "on_node": score.on_node,

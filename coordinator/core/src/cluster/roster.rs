@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use model::id::{Slot, TaskId};
+use model::id::{ServiceId, Slot, TaskId};
 use model::task::Task;
 use model::time::Timestamp;
 
-use super::spread::Spread;
+use super::Cluster;
+use super::spread::{Spot, Spread};
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
@@ -88,6 +89,13 @@ impl Roster {
         crews.filter_map(|tasks| Some((&tasks.first()?.slot, tasks)))
     }
 
+    /// Those slots that belong to runs.
+    pub(super) fn slots_of_runs(&self) -> impl Iterator<Item = (&Slot, &[Arc<Task>])> {
+        // They come last in the order of slots.
+        let first = Slot::RunReplica { run: 0, number: 0 };
+        self.others.range(first..).map(|(slot, crew)| (slot, crew.tasks()))
+    }
+
     /// The tasks of one slot, oldest first.
     pub(crate) fn tasks_in(&self, slot: &Slot) -> &[Arc<Task>] {
         let crew = match slot {
@@ -122,5 +130,57 @@ fn remove<K: Ord>(entry: Entry<'_, K, Crew>, task: &Task) {
                 others => Crew::Several(others.into()),
             };
         }
+    }
+}
+
+impl Cluster {
+    /// The slots of a service that have tasks, and the tasks of each, oldest first.
+    pub(crate) fn slots_of(
+        &self,
+        service: &ServiceId,
+    ) -> impl Iterator<Item = (&Slot, &[Arc<Task>])> {
+        self.rosters.get(service).into_iter().flat_map(Roster::slots)
+    }
+
+    /// The same of all runs of a job.
+    pub(crate) fn slots_of_runs(
+        &self,
+        service: &ServiceId,
+    ) -> impl Iterator<Item = (&Slot, &[Arc<Task>])> {
+        self.rosters.get(service).into_iter().flat_map(Roster::slots_of_runs)
+    }
+
+    /// The same of one run of a job.
+    pub(crate) fn slots_of_run(
+        &self,
+        service: &ServiceId,
+        run: u64,
+    ) -> impl Iterator<Item = (&Slot, &[Arc<Task>])> {
+        self.slots_of_runs(service).filter(move |(slot, _)| slot.run() == Some(run))
+    }
+
+    /// The tasks of a service, if it has any: for whoever asks about many of its slots.
+    pub(crate) fn roster(&self, service: &ServiceId) -> Option<&Roster> {
+        self.rosters.get(service)
+    }
+
+    /// The tasks of one slot, oldest first.
+    pub(crate) fn tasks_in(&self, service: &ServiceId, slot: &Slot) -> &[Arc<Task>] {
+        self.rosters.get(service).map_or(&[], |roster| roster.tasks_in(slot))
+    }
+
+    /// The tasks of a service by slot, and those of a slot oldest first.
+    pub fn tasks_of(&self, service: &ServiceId) -> impl Iterator<Item = &Arc<Task>> {
+        self.slots_of(service).flat_map(|(_, tasks)| tasks)
+    }
+
+    /// Where the tasks of a service are.
+    pub(crate) fn spread(&self, service: &ServiceId) -> Option<&Spread> {
+        self.rosters.get(service).map(|roster| &roster.spread).filter(|spread| spread.total() > 0)
+    }
+
+    /// Where a task counts, if it does.
+    pub(crate) fn spot(&self, task: &Task) -> Option<Spot> {
+        self.ledger(task.booked_on()?)?.spot(task)
     }
 }

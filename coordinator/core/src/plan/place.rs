@@ -5,7 +5,7 @@ mod field;
 pub(crate) mod filter;
 mod walk;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::id::{NodeId, ServiceId, Slot};
@@ -31,6 +31,10 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
     let made = std::mem::take(&mut draft.made);
     // For a few tasks it is not worth it to look at every node.
     let how = if waiting.len() + made.len() <= FEW { How::Walk } else { How::Survey };
+    let tasks = scope.tasks(draft.cluster, id);
+    let failed: BTreeSet<Slot> = tasks.filter(has_failed).map(|task| task.slot.clone()).collect();
+    // What failed on a node before looks for another, by itself.
+    let how = |task: &Task| if failed.contains(&task.slot) { How::Walk } else { how };
     let mut search = Search::default();
     let (mut overdue_at, written) = (None, draft.written());
     for mut task in waiting {
@@ -39,8 +43,11 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
             scope.put_off(draft, id);
             break;
         }
-        let is_bound = task.slot.node().is_some();
-        if let Some(node) = place(draft, &mut search, (&task, how)) {
+        let is_apart = is_apart(&task, &failed);
+        if is_apart {
+            search.forget();
+        }
+        if let Some(node) = place(draft, &mut search, (&task, how(&task))) {
             overdue_at = overdue_at.into_iter().chain([overdue(draft.now, &task)]).min();
             draft.give_back(&task, Some(&node));
             put_on(&mut task, node, draft.now);
@@ -48,19 +55,23 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
         } else {
             preempt::make_room(draft, &mut search.rooms, (&task, made.len()));
         }
-        if is_bound {
+        if is_apart {
             search.forget();
         }
     }
     for mut task in made {
-        if let Some(node) = place(draft, &mut search, (&task, how)) {
+        let is_apart = is_apart(&task, &failed);
+        if is_apart {
+            search.forget();
+        }
+        if let Some(node) = place(draft, &mut search, (&task, how(&task))) {
             overdue_at = overdue_at.into_iter().chain([overdue(draft.now, &task)]).min();
             put_on(&mut task, node, draft.now);
         } else if draft.cluster.has_below(draft.cluster.priority(id)) {
             // Once it is written room can be made for it.
             draft.touch_slot(id, &task.slot);
         }
-        if task.slot.node().is_some() {
+        if is_apart {
             search.forget();
         }
         draft.write(Change::PutTask(task));
@@ -72,6 +83,15 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
     }
     // From now on they are expected to come up in time, also when their node is never heard again (simulation, seed 5569).
     overdue_at.into_iter().for_each(|at| draft.wake(id, at));
+}
+
+/// Says whether a node is found for the task without what is known of them for the others.
+fn is_apart(task: &Task, failed: &BTreeSet<Slot>) -> bool {
+    task.slot.node().is_some() || failed.contains(&task.slot)
+}
+
+fn has_failed(task: &&Arc<Task>) -> bool {
+    matches!(task.state, TaskState::Failed { .. })
 }
 
 /// Gives the task its node. Nobody else knows yet of one that was just made, so that it is not copied.
@@ -167,7 +187,9 @@ impl Search {
         }
         if how == How::Walk {
             let found = walk::first(cluster, task, now);
-            debug_assert!(is_first_of_all(cluster, (task, found.as_ref()), now));
+            // A survey is for tasks of which none has failed anywhere.
+            let has_failed = || Counts::beside(cluster, task).failed_on().next().is_some();
+            debug_assert!(has_failed() || is_first_of_all(cluster, (task, found.as_ref()), now));
             return found.ok_or_else(|| self.note.insert(explain(cluster, task, now)).clone());
         }
         let found = self.field.as_mut().and_then(|field| field.take(cluster, task));
@@ -280,6 +302,9 @@ fn explain(cluster: &Cluster, task: &Task, now: Timestamp) -> String {
 /// decides where they are spread; where they are packed it only tells apart nodes that are equally good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Score {
+    /// Whether a task of the same slot has failed there because the node or its engine could not run it, or got no image: it may
+    /// be the node, so others are tried first.
+    pub has_failed: bool,
     /// Tasks of the service that stay in the zone of the node, of the same template: what fails together is spread first.
     pub in_zone: usize,
     /// What the node would be left with; nothing where tasks are spread.
@@ -309,6 +334,7 @@ pub(crate) fn score(
         }
     };
     Score {
+        has_failed: counts.failed_on().any(|failed| *failed == node.id),
         in_zone: ledger.zone.map_or(0, |zone| counts.in_zone(zone)),
         packing,
         on_node: counts.on_node(ledger.number),

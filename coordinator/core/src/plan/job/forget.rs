@@ -19,7 +19,10 @@ const REMEMBERED: usize = 10;
 pub(in crate::plan) fn forgotten(cluster: &Cluster, service: &Service) -> Vec<TaskId> {
     let is_job = terms(service.target.spec.mode).is_some();
     let mut over: BTreeMap<Option<u64>, Vec<&Arc<Task>>> = BTreeMap::new();
-    for (slot, tasks) in cluster.slots_of(&service.id) {
+    // Of what is no job only runs from before are asked about: it may have very many slots.
+    let of_runs = (!is_job).then(|| cluster.slots_of_runs(&service.id)).into_iter().flatten();
+    let all = is_job.then(|| cluster.slots_of(&service.id)).into_iter().flatten();
+    for (slot, tasks) in of_runs.chain(all) {
         let is_needed = match slot.run() {
             Some(number) => service.runs.active(number).is_some_and(|run| !is_done(slot, run)),
             None => !is_job,

@@ -1,6 +1,9 @@
 //! Where the other tasks of a service are, from the point of view of one of them.
 
-use model::task::Task;
+use std::sync::Arc;
+
+use model::id::NodeId;
+use model::task::{FailureKind, Task, TaskState};
 
 use crate::cluster::{Cluster, Line, Presence, Spot, Spread};
 
@@ -12,6 +15,8 @@ pub(crate) struct Counts<'a> {
     line: Option<&'a Line>,
     /// Where the task itself counts.
     own: Option<Spot>,
+    /// The tasks of its slot.
+    slot: &'a [Arc<Task>],
 }
 
 impl<'a> Counts<'a> {
@@ -20,7 +25,24 @@ impl<'a> Counts<'a> {
         let spread = cluster.spread(&task.service);
         let line = spread.and_then(|spread| spread.line(task.generation.template));
         let is_known = cluster.tasks().contains_key(&task.id);
-        Self { spread, line, own: cluster.spot(task).filter(|_| is_known) }
+        let slot = cluster.tasks_in(&task.service, &task.slot);
+        Self { spread, line, own: cluster.spot(task).filter(|_| is_known), slot }
+    }
+
+    /// The nodes on which a task of the slot has failed by no fault of its own: see [`Score::has_failed`](super::Score).
+    pub(crate) fn failed_on(&self) -> impl Iterator<Item = &'a NodeId> + use<'a> {
+        let is_of_host = |task: &&Arc<Task>| match &task.state {
+            TaskState::Failed { kind: FailureKind::Host | FailureKind::Image, .. } => true,
+            TaskState::Failed { kind: FailureKind::Application, .. }
+            | TaskState::Pending
+            | TaskState::Assigned
+            | TaskState::Fetching
+            | TaskState::Preparing
+            | TaskState::Running { .. }
+            | TaskState::Completed
+            | TaskState::Lost => false,
+        };
+        self.slot.iter().filter(is_of_host).filter_map(|task| task.node.as_ref())
     }
 
     /// Says whether there are any at all.

@@ -115,7 +115,8 @@ impl Field {
         let mut zones: Vec<Vec<Candidate>> = Vec::new();
         for (index, ((number, ledger), suits)) in cluster.ledgers().zip(suits).enumerate() {
             let Some(zone) = ledger.zone.filter(|_| *suits) else { continue };
-            if !asked.reservation.fits(&ledger.free())
+            let free = ledger.free();
+            if !asked.reservation.fits(&free)
                 || filter::closed(ledger, now).is_some()
                 || ledger.door != Door::Open
                 || asked.has_ports && is_taken(cluster, number, spec)
@@ -133,7 +134,7 @@ impl Field {
             let missing = || few(ledger.images_missing(spec));
             let images_missing = asked.images_missing.unwrap_or_else(missing);
             let candidate = Candidate {
-                packing: asked.packing(&ledger.free()),
+                packing: asked.packing(&free),
                 on_node_and_images: pair(on_node, images_missing),
                 load: Load::of(&ledger.held),
                 index: few(index),

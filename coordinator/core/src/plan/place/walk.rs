@@ -16,15 +16,29 @@ use crate::cluster::{Cluster, Rank};
 
 /// The best node. The class of the task has to be in order: see [`Cluster::refresh_class`].
 pub(super) fn first(cluster: &Cluster, task: &Task, now: Timestamp) -> Option<NodeId> {
-    let class = cluster.class(&task.generation.spec)?;
     let counts = Counts::beside(cluster, task);
+    let failed: Vec<&NodeId> = counts.failed_on().collect();
+    let others =
+        (!failed.is_empty()).then(|| first_but(cluster, (task, counts), &failed, now)).flatten();
+    others.or_else(|| first_but(cluster, (task, counts), &[], now))
+}
+
+/// The best node apart from some.
+fn first_but(
+    cluster: &Cluster,
+    (task, counts): (&Task, Counts<'_>),
+    skipped: &[&NodeId],
+    now: Timestamp,
+) -> Option<NodeId> {
+    let class = cluster.class(&task.generation.spec)?;
     let zones = class.zones().map(|(zone, ranks)| (counts.in_zone(zone), ranks));
     let mut zones: Vec<_> = zones.collect();
     zones.sort_by_key(|(count, _)| *count);
     let alike = zones.chunk_by(|(one, _), (other, _)| one == other);
     let best = |zones: &[(usize, &BTreeSet<Rank>)]| {
-        let best =
-            zones.iter().filter_map(|(_, ranks)| first_of(cluster, (task, counts), ranks, now));
+        let best = zones
+            .iter()
+            .filter_map(|(_, ranks)| first_of(cluster, (task, counts), (ranks, skipped), now));
         best.min()
     };
     alike.into_iter().find_map(best).map(|(_, node)| node)
@@ -34,21 +48,23 @@ pub(super) fn first(cluster: &Cluster, task: &Task, now: Timestamp) -> Option<No
 fn first_of(
     cluster: &Cluster,
     (task, counts): (&Task, Counts<'_>),
-    ranks: &BTreeSet<Rank>,
+    (ranks, skipped): (&BTreeSet<Rank>, &[&NodeId]),
     now: Timestamp,
 ) -> Option<(Score, NodeId)> {
     let images_missing = cluster.images_nowhere(&task.generation.spec.task);
     let mut best: Option<(Score, NodeId)> = None;
-    for rank in ranks {
+    for rank in ranks.iter().filter(|rank| !skipped.contains(&&rank.node)) {
         // No node from here on can be better than this, and of equal ones the first is taken.
         let Rank { packing, load, .. } = *rank;
-        let bound = Score { in_zone: 0, packing, on_node: 0, images_missing, load };
+        let bound =
+            Score { has_failed: false, in_zone: 0, packing, on_node: 0, images_missing, load };
         if best.as_ref().is_some_and(|(score, _)| *score <= bound) {
             break;
         }
         let Some(seat) = cluster.seat(rank.number) else { continue };
         if refusal(cluster, (task, counts), seat, now).is_none() {
-            let score = Score { in_zone: 0, ..score(cluster, (task, counts), seat) };
+            let score = score(cluster, (task, counts), seat);
+            let score = Score { has_failed: false, in_zone: 0, ..score };
             let found = (score, rank.node.clone());
             best = Some(best.map_or(found.clone(), |best| best.min(found)));
         }
