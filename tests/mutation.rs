@@ -22,8 +22,8 @@ use std::thread;
 use mutants::MUTANTS;
 use world::flaw::{FLAWS, Flaw};
 
-/// A bug that lives through so many seeds is not caught. At worst a minute on two cores, for one bug.
-const SEEDS: u64 = 1_500;
+/// A bug that lives through so many seeds is not caught. At worst two minutes on two cores, for one bug.
+const SEEDS: u64 = 4_000;
 
 thread_local! {
     /// The number of the bug that is planted; 0 for none.

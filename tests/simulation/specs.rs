@@ -135,7 +135,7 @@ fn limit(id: &ServiceId, image: u32) -> Option<u32> {
 /// Some generations are packed and some spread, so that the same tasks are met in either order.
 fn strategy(id: &ServiceId, image: u32) -> Strategy {
     match (id.name.as_str(), image % 6) {
-        ("front", 1 | 3 | 5) | ("web", 2 | 5) => Strategy::Binpack,
+        ("front", 1 | 3 | 5) | ("web", 2 | 5) | ("db", 0 | 3 | 4) => Strategy::Binpack,
         _ => Strategy::Spread,
     }
 }
