@@ -13,13 +13,14 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("agent-core", &["model"]),
     ("coordinator-core", &["model"]),
     ("proto", &["model"]),
-    ("agent", &["model", "agent-core", "proto"]),
+    ("trust", &["model"]),
+    ("agent", &["model", "agent-core", "proto", "trust"]),
     ("heap", &[]),
-    ("coordinator", &["model", "coordinator-core", "proto", "heap"]),
-    ("cli", &["model", "proto", "agent", "coordinator"]),
+    ("coordinator", &["model", "coordinator-core", "proto", "trust", "heap"]),
+    ("cli", &["model", "proto", "trust", "agent", "coordinator"]),
     ("tests", &["model", "agent-core", "coordinator-core"]),
     // The core of the coordinator for the benchmark of its decisions alone.
-    ("system-tests", &["model", "proto", "coordinator-core"]),
+    ("system-tests", &["model", "proto", "trust", "coordinator-core"]),
 ];
 
 #[test]

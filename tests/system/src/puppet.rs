@@ -1,6 +1,5 @@
 //! An agent without an engine: it says to a coordinator what a test or a benchmark tells it to say.
 
-use proto::transport::{Dial, Security};
 use proto::wire;
 use proto::wire::agent_message::Message as Up;
 use proto::wire::coordinator_message::Message as Down;
@@ -9,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
+use trust::transport::Dial;
 
 /// One session.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct Puppet {
 /// When the address is malformed.
 #[must_use]
 pub fn channel(address: &str) -> Channel {
-    let dial = Dial { address: address.to_owned(), security: Security::default() };
+    let dial = Dial::Plaintext { address: address.to_owned() };
     dial.channel().unwrap()
 }
 
