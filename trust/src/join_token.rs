@@ -116,9 +116,9 @@ mod tests {
 
     #[test]
     fn a_token_is_read_as_it_was_written() {
-        let token = token();
+        let (token, other) = (token(), token());
         assert_eq!(format!(" {}\n", *token.expose()).parse(), Ok(token.clone()));
-        assert_ne!(super::tests::token(), token, "each is another");
+        assert_ne!(other, token, "each is another");
     }
 
     #[test]

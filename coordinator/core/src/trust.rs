@@ -225,8 +225,15 @@ impl Ledger {
             return Err(Refusal::TokenOfAnother(token.id.clone(), join.node.clone()));
         }
         match &token.used {
-            // The answer was lost, on the way or because somebody was killed: it is given again.
-            Some(used) if used.node == join.node && used.key == join.key => {}
+            // The answer was lost, on the way or because somebody was killed: it is given again, but not to a node that
+            // was revoked since.
+            Some(used) if used.node == join.node && used.key == join.key => {
+                if let Some(Admission { standing: Standing::Revoked { at }, .. }) =
+                    self.admissions.get(&join.node)
+                {
+                    return Err(Refusal::Denied(Denial::Revoked(join.node.clone(), *at)));
+                }
+            }
             Some(used) => {
                 return Err(Refusal::TokenUsed(token.id.clone(), used.node.clone(), used.at));
             }
@@ -304,3 +311,6 @@ impl Ledger {
         Ok(vec![Change::PutOperator(operator.clone())])
     }
 }
+
+#[cfg(test)]
+mod tests;
