@@ -43,7 +43,7 @@ pub enum Asked {
         /// Which node.
         node: NodeId,
         /// The certificate that it shows.
-        shown: Serial,
+        shown: Issued,
         /// What it would be given.
         issued: Issued,
     },
@@ -52,7 +52,7 @@ pub enum Asked {
         /// Which node.
         node: NodeId,
         /// The certificate.
-        serial: Serial,
+        shown: Issued,
     },
     /// That a node is not let in any more.
     Revoke(NodeId),
@@ -138,28 +138,31 @@ impl Ledger {
         self.admissions.get(node).map(|admission| &admission.grant)
     }
 
-    /// Says whether a node that shows this certificate is let in.
+    /// Says whether a node that shows this certificate is let in. One that ends later than all that we know of was signed
+    /// after the store that we have was copied: it is genuine, and is let in when the store is restored. That it was
+    /// revoked since, a store of that time does not know.
     ///
     /// # Errors
     /// Says why not.
-    pub fn admits(&self, node: &NodeId, shown: &Serial) -> Result<(), Denial> {
+    pub fn admits(&self, node: &NodeId, shown: &Issued) -> Result<(), Denial> {
         match self.admissions.get(node).map(|admission| &admission.standing) {
             None => Err(Denial::UnknownNode(node.clone())),
             Some(Standing::Revoked { at }) => Err(Denial::Revoked(node.clone(), *at)),
             Some(Standing::Admitted { current, next }) => {
-                let is_known = current.serial == *shown
-                    || next.as_ref().is_some_and(|next| next.serial == *shown);
-                if is_known { Ok(()) } else { Err(Denial::Superseded(node.clone())) }
+                let known = || next.iter().chain([current]);
+                let is_known = known().any(|one| one.serial == shown.serial);
+                let is_later = known().all(|one| one.expires_at < shown.expires_at);
+                if is_known || is_later { Ok(()) } else { Err(Denial::Superseded(node.clone())) }
             }
         }
     }
 
-    /// Says whether this certificate would be used for the first time.
+    /// Says whether this certificate, with which the node is let in, is used for the first time.
     #[must_use]
-    pub fn is_next(&self, node: &NodeId, shown: &Serial) -> bool {
+    pub fn is_next(&self, node: &NodeId, shown: &Issued) -> bool {
         match self.admissions.get(node).map(|admission| &admission.standing) {
-            Some(Standing::Admitted { next: Some(next), .. }) => next.serial == *shown,
-            Some(Standing::Admitted { next: None, .. } | Standing::Revoked { .. }) | None => false,
+            Some(Standing::Admitted { current, .. }) => current.serial != shown.serial,
+            Some(Standing::Revoked { .. }) | None => false,
         }
     }
 
@@ -186,7 +189,7 @@ impl Ledger {
             },
             Asked::Join(join) => self.join(join, now),
             Asked::Renew { node, shown, issued } => self.renew(node, shown, issued),
-            Asked::Shown { node, serial } => Ok(self.shown(node, serial)),
+            Asked::Shown { node, shown } => Ok(self.shown(node, shown)),
             Asked::Revoke(node) => self.revoke(node, now),
             Asked::AddOperator(operator) => self.add_operator(operator, now),
             Asked::RemoveOperator(name) => match self.operators.get(name) {
@@ -256,34 +259,27 @@ impl Ledger {
     fn renew(
         &self,
         node: &NodeId,
-        shown: &Serial,
+        shown: &Issued,
         issued: &Issued,
     ) -> Result<Vec<Change>, Refusal> {
         self.admits(node, shown).map_err(Refusal::Denied)?;
         // What it shows is what it has: one that it was given before and never used does not count any more.
-        let changed = self.admissions.get(node).and_then(|admission| match &admission.standing {
-            Standing::Admitted { current, next } => {
-                let shown = next.iter().chain([current]).find(|one| one.serial == *shown)?;
-                let standing =
-                    Standing::Admitted { current: shown.clone(), next: Some(issued.clone()) };
-                Some(Change::PutAdmission(Admission { standing, ..admission.clone() }))
-            }
-            Standing::Revoked { .. } => None,
-        });
-        Ok(changed.into_iter().collect())
+        let standing = Standing::Admitted { current: shown.clone(), next: Some(issued.clone()) };
+        Ok(self.stands(node, standing))
     }
 
     /// The new certificate is in use: the old one does not count any more.
-    fn shown(&self, node: &NodeId, serial: &Serial) -> Vec<Change> {
+    fn shown(&self, node: &NodeId, shown: &Issued) -> Vec<Change> {
+        if self.admits(node, shown).is_err() || !self.is_next(node, shown) {
+            return Vec::new();
+        }
+        self.stands(node, Standing::Admitted { current: shown.clone(), next: None })
+    }
+
+    fn stands(&self, node: &NodeId, standing: Standing) -> Vec<Change> {
         let admission = self.admissions.get(node);
-        let promoted = admission.and_then(|admission| match &admission.standing {
-            Standing::Admitted { next: Some(next), .. } if next.serial == *serial => {
-                let standing = Standing::Admitted { current: next.clone(), next: None };
-                Some(Change::PutAdmission(Admission { standing, ..admission.clone() }))
-            }
-            Standing::Admitted { .. } | Standing::Revoked { .. } => None,
-        });
-        promoted.into_iter().collect()
+        let changed = admission.map(|admission| Admission { standing, ..admission.clone() });
+        changed.map(Change::PutAdmission).into_iter().collect()
     }
 
     fn revoke(&self, node: &NodeId, now: Timestamp) -> Result<Vec<Change>, Refusal> {

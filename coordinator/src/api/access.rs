@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use coordinator_core::trust::{Denial, Ledger};
-use model::id::{NodeId, OperatorName, Serial, ServiceId};
-use model::trust::Role;
+use model::id::{NodeId, OperatorName, ServiceId};
+use model::trust::{Issued, Role};
 use tonic::body::Body;
 use tonic::codegen::http;
 use tonic::{Request, Status};
@@ -81,7 +81,7 @@ pub(crate) enum Caller {
     /// Somebody who wants to join.
     Stranger,
     /// A node, known by this certificate.
-    Node(NodeId, Serial),
+    Node(NodeId, Issued),
     /// An operator, and what they may do.
     Operator(OperatorName, Role),
     /// Root of the coordinator's machine.
@@ -102,8 +102,10 @@ impl Caller {
             Who::Unprotected => Ok(Self::Unprotected),
             Who::Certified(certificate) => match &certificate.name {
                 Name::Node(node) => {
-                    ledger.admits(node, &certificate.serial)?;
-                    Ok(Self::Node(node.clone(), certificate.serial.clone()))
+                    let (serial, expires_at) = (certificate.serial.clone(), certificate.not_after);
+                    let shown = Issued { serial, expires_at };
+                    ledger.admits(node, &shown)?;
+                    Ok(Self::Node(node.clone(), shown))
                 }
                 Name::Operator(name) => {
                     let role = ledger.role(name, &certificate.serial)?;

@@ -89,11 +89,11 @@ impl wire::dispatcher_server::Dispatcher for Dispatcher {
 impl Dispatcher {
     /// A certificate that a node shows for the first time takes the place of the one before.
     async fn shown(&self, caller: &Caller) -> Result<(), Status> {
-        let Caller::Node(node, serial) = caller else { return Ok(()) };
-        if !self.shared.ledgers.read().is_next(node, serial) {
+        let Caller::Node(node, shown) = caller else { return Ok(()) };
+        if !self.shared.ledgers.read().is_next(node, shown) {
             return Ok(());
         }
-        let shown = Asked::Shown { node: node.clone(), serial: serial.clone() };
+        let shown = Asked::Shown { node: node.clone(), shown: shown.clone() };
         let decided = self.shared.door.trust(shown).await.map_err(|error| status(&error))?;
         decided.map_err(|refusal| refused(&refusal))
     }

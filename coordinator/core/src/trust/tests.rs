@@ -43,7 +43,7 @@ impl Desk {
     }
 
     fn admits(&self, node: &str, serial: &str) -> bool {
-        self.0.admits(&node.parse().unwrap(), &serial.parse().unwrap()).is_ok()
+        self.0.admits(&node.parse().unwrap(), &issued(serial)).is_ok()
     }
 
     fn with_node() -> Self {
@@ -125,16 +125,13 @@ fn the_old_certificate_holds_until_the_new_one_is_used() {
     let node: NodeId = "n1".parse().unwrap();
     let renew = |shown: &str, serial: &str| Asked::Renew {
         node: "n1".parse().unwrap(),
-        shown: shown.parse().unwrap(),
+        shown: issued(shown),
         issued: issued(serial),
     };
-    let shown = |serial: &str| Asked::Shown {
-        node: "n1".parse().unwrap(),
-        serial: serial.parse().unwrap(),
-    };
+    let shown = |serial: &str| Asked::Shown { node: "n1".parse().unwrap(), shown: issued(serial) };
     desk.ask(&renew("a1", "a2")).unwrap();
     assert!(desk.admits("n1", "a1") && desk.admits("n1", "a2"), "both hold");
-    assert!(desk.0.is_next(&node, &"a2".parse().unwrap()));
+    assert!(desk.0.is_next(&node, &issued("a2")));
     // The answer was lost: asked again, what was lost counts for nothing.
     desk.ask(&renew("a1", "a3")).unwrap();
     assert!(desk.admits("n1", "a1") && !desk.admits("n1", "a2") && desk.admits("n1", "a3"));
@@ -156,13 +153,35 @@ fn who_is_revoked_is_out_and_can_not_renew() {
     let node: NodeId = "n1".parse().unwrap();
     desk.ask(&Asked::Revoke(node.clone())).unwrap();
     assert!(!desk.admits("n1", "a1"));
-    let renew =
-        Asked::Renew { node: node.clone(), shown: "a1".parse().unwrap(), issued: issued("a2") };
+    let renew = Asked::Renew { node: node.clone(), shown: issued("a1"), issued: issued("a2") };
     assert!(matches!(desk.ask(&renew), Err(Refusal::Denied(Denial::Revoked(..)))));
     // Nor with what it has joined by.
     let same = desk.ask(&join(1, "n1", 100, "a3"));
     assert!(matches!(same, Err(Refusal::Denied(Denial::Revoked(..)))), "{same:?}");
     assert!(!desk.admits("n1", "a3"));
+}
+
+/// A store that was restored does not know what was signed since, and nobody has to join anew for that.
+#[test]
+fn a_certificate_that_was_signed_after_the_store_was_copied_still_lets_its_node_in() {
+    let mut desk = Desk::with_node();
+    let node: NodeId = "n1".parse().unwrap();
+    let copied = desk.0.clone();
+    let later = |serial: &str| Issued { expires_at: NOW + 48 * HOUR, ..issued(serial) };
+    let renew = Asked::Renew { node: node.clone(), shown: issued("a1"), issued: later("a2") };
+    desk.ask(&renew).unwrap();
+    let mut restored = Desk(copied);
+    let shown = Asked::Shown { node: node.clone(), shown: later("a2") };
+    restored.ask(&shown).unwrap();
+    assert_eq!(restored.0.admits(&node, &later("a2")), Ok(()));
+    assert!(!restored.admits("n1", "a1"), "and takes the place of the one that the store knew");
+    // What ends no later than what is known was signed before it.
+    assert!(restored.0.admits(&node, &later("a3")).is_err());
+    // Nor does any certificate help a node that is revoked, or one that the store has never heard of.
+    restored.ask(&Asked::Revoke(node.clone())).unwrap();
+    let last = Issued { expires_at: NOW + 480 * HOUR, ..issued("a4") };
+    assert!(restored.0.admits(&node, &last).is_err());
+    assert!(restored.0.admits(&"n9".parse().unwrap(), &last).is_err());
 }
 
 #[test]

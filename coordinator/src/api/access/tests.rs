@@ -1,14 +1,13 @@
 //! The table, against the descriptors and against what is meant.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use coordinator_core::trust::{Asked, Join, Ledger};
-use model::id::{NodeId, OperatorName, Serial, ServiceId};
+use model::id::Serial;
 use model::time::Timestamp;
-use model::trust::{Fingerprint, Grant, Issued, Operator, Role, Token};
+use model::trust::{Fingerprint, Grant, Operator, Token};
 use prost::Message;
-use trust::{Certificate, Name, Peer, Who};
+use trust::Certificate;
 
 use super::*;
 
