@@ -10,6 +10,8 @@ use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 use trust::transport::Dial;
 
+use crate::Cluster;
+
 /// One session.
 #[derive(Debug)]
 pub struct Puppet {
@@ -17,7 +19,16 @@ pub struct Puppet {
     incoming: Streaming<wire::CoordinatorMessage>,
 }
 
-/// A connection to a coordinator on this machine, made when it is first used.
+/// A connection to the coordinator of a cluster as root of its machine, made when it is first used.
+///
+/// # Panics
+/// When there can be none.
+#[must_use]
+pub fn local(cluster: &Cluster) -> Channel {
+    Dial::Local { path: cluster.administrators() }.channel().unwrap()
+}
+
+/// A connection to a coordinator on this machine that protects nothing, made when it is first used.
 ///
 /// # Panics
 /// When the address is malformed.

@@ -148,8 +148,8 @@ fn a_store_that_is_damaged_is_refused_and_kept_as_it_is() {
 #[test]
 fn a_second_coordinator_on_the_same_store_ends_at_once() {
     let cluster = Cluster::with(Options { nodes: 0, ..Options::default() });
-    let mut second = Command::new(built("wharf-coordinator"));
-    second.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(cluster.data_dir());
+    let mut second = cluster.coordinator_command();
+    second.args(["--listen", "127.0.0.1:0"]);
     let said = Said::by(&mut second, "");
     assert_eq!(said.code, 1);
     assert!(said.err.contains("another") && said.err.contains("wharf"), "{}", said.err);
