@@ -26,6 +26,8 @@ pub struct Options {
     pub agent: Option<PathBuf>,
     /// What the agents are told beyond where everything is.
     pub agent_arguments: &'static [&'static str],
+    /// What the coordinator is told beyond where everything is.
+    pub coordinator_arguments: &'static [&'static str],
     /// What protects its connections.
     pub protection: Protection,
 }
@@ -43,8 +45,14 @@ pub enum Protection {
 impl Default for Options {
     fn default() -> Self {
         let agent_arguments = &["--prefer-local-images"];
-        let protection = Protection::default();
-        Self { nodes: 2, socket: None, agent: None, agent_arguments, protection }
+        Self {
+            nodes: 2,
+            socket: None,
+            agent: None,
+            agent_arguments,
+            coordinator_arguments: &[],
+            protection: Protection::default(),
+        }
     }
 }
 
@@ -63,6 +71,7 @@ pub struct Cluster {
     socket: Option<PathBuf>,
     agent: Option<PathBuf>,
     agent_arguments: &'static [&'static str],
+    coordinator_arguments: &'static [&'static str],
     protection: Protection,
     coordinator: Option<Program>,
     agents: BTreeMap<String, Program>,
@@ -101,6 +110,7 @@ impl Cluster {
             socket: options.socket,
             agent: options.agent,
             agent_arguments: options.agent_arguments,
+            coordinator_arguments: options.coordinator_arguments,
             protection: options.protection,
             coordinator: None,
             agents: BTreeMap::new(),
@@ -141,6 +151,7 @@ impl Cluster {
                 command.arg("--ca-passphrase-file").arg(passphrase)
             }
         };
+        command.args(self.coordinator_arguments);
         command
     }
 
