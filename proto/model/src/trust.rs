@@ -244,7 +244,8 @@ impl FromStr for ServiceGlob {
     type Err = NoGlob;
 
     fn from_str(text: &str) -> Result<Self, NoGlob> {
-        let wrong = || NoGlob(text.to_owned());
+        // As much of it as could be one.
+        let wrong = || NoGlob(text.chars().take(128).collect());
         let (project, name) = text.split_once('/').ok_or_else(wrong)?;
         let is_fine = |part: &str| {
             let is_known =

@@ -25,7 +25,7 @@ fn grant_from_wire(from: Option<&wire::Grant>, path: &str) -> Valid<Grant> {
     let texts = from.labels.iter().flat_map(|(key, value)| [key, value]).chain(&from.pool);
     for text in texts {
         if text.len() > TEXT_LIMIT || text.chars().any(char::is_control) {
-            return wrong(format!("{text:?} is longer than {TEXT_LIMIT} bytes, or not plain text"));
+            return wrong(format!("a text is longer than {TEXT_LIMIT} bytes, or not plain"));
         }
     }
     if from.labels.keys().chain(&from.pool).any(String::is_empty) {
