@@ -1,8 +1,10 @@
 //! The house rules that a compiler does not know: what each file opens with, how long it may be, who may import whom.
 #![allow(clippy::unwrap_used, reason = "a test that can not read the tree has failed")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Past this a file has a second subject.
 const LINES_LIMIT: usize = 600;
@@ -65,6 +67,23 @@ fn packages_import_only_what_their_layer_may() {
             let may = !is_ours || allowed.contains(&word);
             assert!(may, "{}: `{line}` crosses the layers", path.display());
         }
+    }
+}
+
+/// A second provider in the tree makes rustls refuse to choose at run time, and two libraries have the faults of both.
+#[test]
+fn one_library_does_the_cryptography_of_connections() {
+    let mut tree = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    tree.args(["tree", "--workspace", "--locked", "--offline", "--edges", "all"]);
+    tree.args(["--prefix", "none", "--format", "{p}"]).current_dir(root());
+    let said = tree.output().unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let said = String::from_utf8(said.stdout).unwrap();
+    let packages: BTreeSet<&str> =
+        said.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(packages.contains("rustls") && packages.contains("aws-lc-rs"), "{packages:?}");
+    for other in ["ring", "openssl", "openssl-sys", "native-tls", "boring"] {
+        assert!(!packages.contains(other), "{other} is in the tree: cargo tree --invert {other}");
     }
 }
 

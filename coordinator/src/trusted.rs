@@ -113,3 +113,6 @@ fn with_port(host: &str, port: u16) -> String {
     let is_ipv6 = host.parse::<std::net::Ipv6Addr>().is_ok();
     if is_ipv6 { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
+
+#[cfg(test)]
+mod tests;

@@ -183,6 +183,73 @@ pub fn span(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::Name;
+
+    fn at(seconds: u64) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000 + seconds))
+    }
+
+    fn said(error: rustls::Error, shown: Option<&Certificate>, now: UnixTime) -> DialError {
+        let error = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+        explain(&error, "wharf.test:7421", shown, timestamp(now))
+    }
+
+    fn shown() -> Certificate {
+        Certificate {
+            cluster: "c1".parse().unwrap(),
+            name: Name::Node("n1".parse().unwrap()),
+            serial: "1".parse().unwrap(),
+            not_before: timestamp(at(0)),
+            not_after: timestamp(at(86_400)),
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_is_named_with_by_how_much() {
+        let time = at(0);
+        let behind = CertificateError::NotValidYetContext { time, not_before: at(5_400) };
+        let said_behind = said(behind.into(), None, time);
+        assert!(said_behind.message.contains("at least 1 h 30 min behind"), "{said_behind:?}");
+        assert!(said_behind.hint.contains("timedatectl"), "{said_behind:?}");
+        let ahead = CertificateError::ExpiredContext { time: at(90_000), not_after: at(0) };
+        let said_ahead = said(ahead.into(), None, at(90_000));
+        assert!(said_ahead.message.contains("1 d 1 h ahead"), "{said_ahead:?}");
+    }
+
+    #[test]
+    fn of_a_refusal_it_is_said_whose_clock_is_doubted() {
+        let expired = || rustls::Error::AlertReceived(AlertDescription::CertificateExpired);
+        let ours = said(expired(), Some(&shown()), at(86_400));
+        assert!(ours.is_denied && ours.message.contains("node n1 has expired at"), "{ours:?}");
+        // It holds here: the other clock is past its nearer end.
+        let theirs = said(expired(), Some(&shown()), at(86_400 - 7_200));
+        assert!(theirs.message.contains("differ by at least 2 h"), "{theirs:?}");
+        let theirs = said(expired(), Some(&shown()), at(600));
+        assert!(theirs.message.contains("differ by at least 10 min"), "{theirs:?}");
+    }
+
+    #[test]
+    fn every_reason_that_an_operator_can_do_something_about_has_a_hint() {
+        let reasons = [
+            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer),
+            rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure),
+            rustls::Error::InvalidCertificate(CertificateError::NotValidForName),
+            rustls::Error::AlertReceived(AlertDescription::UnknownCA),
+            rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType),
+        ];
+        for reason in reasons {
+            let said = said(reason, Some(&shown()), at(0));
+            assert!(said.message.contains("wharf.test:7421") && !said.hint.is_empty(), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_wrapped_by_others_is_found() {
+        let dial = said(CertificateError::UnknownIssuer.into(), None, at(0));
+        let wrapped = std::io::Error::other(dial.clone());
+        assert_eq!(find(&wrapped), Some(&dial));
+        assert_eq!(find(&tonic::Status::from_error(Box::new(dial.clone()))), Some(&dial));
+    }
 
     #[test]
     fn spans_are_said_as_people_say_them() {
