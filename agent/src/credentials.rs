@@ -30,6 +30,8 @@ use crate::run::Security;
 const IDENTITY: &str = "identity.pem";
 /// The key that a join is under way with: after an answer that was lost the same key is shown again.
 const JOIN_KEY: &str = "join-key.pem";
+/// The digest of the token that this node has joined by: it opens nothing more.
+const JOINED_BY: &str = "joined-by";
 /// Where a token is looked for when none is named.
 pub const JOIN_TOKEN: &str = "join-token";
 /// A certificate is renewed somewhere between these shares of its life, so that a fleet does not do it at once.
@@ -139,6 +141,11 @@ impl Credentials {
         self.is_rejected = true;
     }
 
+    /// The coordinator has let us in, by what we have.
+    pub(crate) fn accept(&mut self) {
+        self.is_rejected = false;
+    }
+
     /// How the coordinator is to be dialled. A node without a certificate that holds joins first.
     ///
     /// # Errors
@@ -154,8 +161,8 @@ impl Credentials {
         if let (Some(identity), false) = (holds, self.is_rejected) {
             return Ok(Dial::Tls { address, client: Client::mutual(identity)? });
         }
-        match self.token(&tokens)? {
-            Some(token) => self.join(&token).await?,
+        match self.token(&tokens)?.filter(|token| !self.has_joined_by(token)) {
+            Some(token) => self.join(&token).await.map_err(|problem| self.expired(problem))?,
             // What it says then is more than what can be said here.
             None if holds.is_some() => {}
             None => return Err(self.no_way_in(&tokens)),
@@ -178,10 +185,31 @@ impl Credentials {
                 ),
             ),
             None => Problem::new(
-                format!("node {node} has no certificate, and there is no join token in {file}"),
+                format!(
+                    "node {node} has no certificate, and there is no join token in {file} that it has not used"
+                ),
                 "`wharf token create` makes one",
             ),
         }
+    }
+
+    /// What is in the way of joining anew is half of it when a certificate has ended.
+    fn expired(&self, problem: Problem) -> Problem {
+        match self.identity.as_ref().filter(|identity| identity.is_expired(trust::now())) {
+            None => problem,
+            Some(identity) => Problem::new(
+                format!(
+                    "the certificate of node {} has expired at {}, and it can not join anew: {}",
+                    self.node, identity.about.not_after, problem.message
+                ),
+                problem.hint,
+            ),
+        }
+    }
+
+    fn has_joined_by(&self, token: &JoinToken) -> bool {
+        let kept = std::fs::read_to_string(self.directory.join(JOINED_BY));
+        kept.is_ok_and(|kept| kept == JoinToken::digest(token.secret()).to_string())
     }
 
     fn token_file(&self, tokens: &TokenSource) -> PathBuf {
@@ -241,7 +269,11 @@ impl Credentials {
             return Err(Problem::new(why, ""));
         }
         self.keep(key, answer)?;
-        // It is used, and nobody should take it for one that is not.
+        let digest = JoinToken::digest(token.secret()).to_string();
+        if let Err(error) = std::fs::write(self.directory.join(JOINED_BY), digest) {
+            tracing::warn!(%error, "it is not kept which token was used");
+        }
+        // Nobody should take it for one that is not used.
         for used in [&path, &self.directory.join(JOIN_TOKEN)] {
             if let Err(error) = std::fs::remove_file(used)
                 && error.kind() != std::io::ErrorKind::NotFound

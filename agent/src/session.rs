@@ -114,6 +114,7 @@ async fn converse(
         }
     });
     let mut incoming = opened.map_err(|status| Problem::of(&status))?.into_inner();
+    credentials.accept();
     let gone = |_| Problem::of(&tonic::Status::cancelled("the agent is stopping"));
     heard.send(Heard::Connected(link, Box::new(hello))).await.map_err(gone)?;
     let mut renewal = std::pin::pin!(credentials.renewal(channel));

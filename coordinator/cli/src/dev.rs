@@ -198,7 +198,13 @@ impl Cluster {
             let hint = "another `wharf dev` may be running: stop it, or choose --listen 127.0.0.1:0 and --data-dir";
             Failure::error(Exit::Error, format!("{error:#}"), hint)
         })?;
-        let (id, address) = (coordinator.cluster().clone(), coordinator.address()?.to_string());
+        let id = coordinator.cluster().clone();
+        // On every address of the machine it is dialled on its own.
+        let mut address = coordinator.address()?;
+        if address.ip().is_unspecified() {
+            address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        let address = address.to_string();
         let (stop, stopped) = oneshot::channel();
         let parts = vec![(stop, tokio::spawn(coordinator.serve(stopped)))];
         let administrator = Client::at(&Dial::Local { path: data.join(SOCKET) })?;

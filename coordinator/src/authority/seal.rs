@@ -58,12 +58,11 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// The one that systemd has handed to this process, if it has.
+    /// Where systemd has put what it hands to this process, if it hands over anything.
     #[must_use]
     pub fn handed_over() -> Option<Self> {
         let folder = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)?;
-        let file = folder.join(CREDENTIAL);
-        file.exists().then_some(Self { file })
+        Some(Self { file: folder.join(CREDENTIAL) })
     }
 }
 

@@ -120,6 +120,34 @@ fn a_certificate_says_what_the_coordinator_decided_and_nothing_of_the_request() 
 }
 
 #[test]
+fn t14_no_bytes_make_the_reader_of_certificates_panic() {
+    let secret = file("bytes", &"k".repeat(32));
+    let sealer = Credential { file: secret.clone() };
+    let (authority, _) = Authority::create(&cluster(), &sealer, now()).unwrap();
+    fs::remove_file(secret).unwrap();
+    let key = requested(&Key::generate().unwrap().request().unwrap()).unwrap();
+    let name = Name::Node("i-1".parse().unwrap());
+    let until = (now(), now() + Duration::from_secs(60));
+    let signed = authority.sign(&name, &key, &Authority::next_serial(), until).unwrap();
+    let (mut refused, mut read) = (0, 0);
+    for place in 0..signed.len() {
+        assert!(Certificate::read(&signed[..place]).is_err(), "cut at {place}");
+        for bit in 0..8 {
+            let mut changed = signed.clone();
+            changed[place] ^= 1 << bit;
+            // Whether it is genuine is for who verifies it; here only that it is read or not.
+            match Certificate::read(&changed) {
+                Ok(_) => read += 1,
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(refused > 100 && read > 100, "{refused} refused, {read} read");
+    assert!(Certificate::read(&[&signed[..], &[0]].concat()).is_err(), "something follows it");
+    assert!(Certificate::read(authority.certificate()).is_err(), "an authority is nobody");
+}
+
+#[test]
 fn serial_numbers_are_written_as_they_are_read() {
     for text in ["1", "0f", "40ff00", "7fffffffffffffffffffffffffffffff"] {
         let serial: Serial = text.trim_start_matches('0').parse().unwrap();

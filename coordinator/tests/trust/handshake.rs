@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use proto::wire;
 use proto::wire::control_client::ControlClient;
+use proto::wire::enrolment_client::EnrolmentClient;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use trust::incoming::{HANDSHAKE_TIMEOUT, HANDSHAKES};
+use tonic::Code;
+use trust::incoming::{HANDSHAKE_TIMEOUT, HANDSHAKES, STRANGERS};
 use trust::key::Key;
 use trust::tls::Client;
 use trust::{Bundle, DialError};
 
-use crate::world::{Session, World, machine};
+use crate::world::{SOON, Session, World, machine};
 
 /// The first word of a client that speaks TLS 1.2 and nothing newer.
 fn hello_of_tls_1_2() -> Vec<u8> {
@@ -70,6 +72,39 @@ async fn t12_whoever_says_nothing_is_shown_out_and_keeps_nobody_out() {
         let closed = tokio::time::timeout(HANDSHAKE_TIMEOUT * 2, stream.read_to_end(&mut rest));
         assert!(closed.await.is_ok(), "it is still open");
     }
+}
+
+#[tokio::test]
+async fn t12_strangers_are_bounded_and_keep_out_nobody_who_is_known() {
+    let world = World::start().await;
+    let bundle = world.node("n1").await;
+    let authority = world.token().await.authority;
+    let mut strangers = Vec::new();
+    let knock = || {
+        let channel = world.dial(Client::pinned(authority).unwrap());
+        async move {
+            let mut client = EnrolmentClient::new(channel);
+            let answer = client.renew(wire::RenewRequest::default()).await;
+            (client, answer.unwrap_err().code())
+        }
+    };
+    for number in 0..STRANGERS {
+        let (client, code) = knock().await;
+        assert_eq!(code, Code::PermissionDenied, "stranger {number} is answered");
+        strangers.push(client);
+    }
+    let (_one_more, code) = knock().await;
+    assert_ne!(code, Code::PermissionDenied, "one more is not");
+    let session = Session::open(world.channel(&bundle), machine("n1")).await;
+    assert!(session.is_ok(), "{:?}", session.err());
+    // Room is made by those who go.
+    strangers.clear();
+    let came = async {
+        while knock().await.1 != Code::PermissionDenied {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(SOON, came).await.expect("there is room again");
 }
 
 async fn refused(world: &World, bundle: &Bundle) -> DialError {

@@ -93,7 +93,8 @@ impl Node {
         machine.done(&edit);
         machine.done(&format!("grep -qx {configured} /etc/wharf/coordinator.env"));
         // Comes back only when the coordinator has told systemd that it is ready.
-        machine.done(&format!("systemctl enable --now {COORDINATOR}"));
+        let log = format!("journalctl --no-pager --lines 40 --unit {COORDINATOR}");
+        machine.done(&format!("systemctl enable --now {COORDINATOR} || {{ {log}; false; }}"));
         machine.unit_is(COORDINATOR, "active");
         // Root of the machine makes the first operator, who is whoever this test is.
         let socket = "unix:/var/lib/wharf/coordinator/admin.sock";
@@ -126,7 +127,8 @@ impl Node {
             let is_ready = nodes[0]["state"] == "ready" && nodes[0]["id"] == "one";
             if is_ready { Ok(()) } else { Err(format!("{nodes} {}", machine.log(AGENT))) }
         });
-        let left = "stat --format '%U %a %n' /var/lib/wharf/agent/*.pem /var/lib/wharf/agent/join*";
+        let left =
+            "stat --format '%U %a %n' /var/lib/wharf/agent/*.pem /var/lib/wharf/agent/join-*";
         let kept = machine.done(&format!("{left} 2>&1 || true"));
         assert!(kept.starts_with("wharf-agent 600 /var/lib/wharf/agent/identity.pem"), "{kept}");
         assert!(kept.contains("cannot stat"), "the token is used and gone: {kept}");

@@ -307,8 +307,12 @@ services:
     let file = cluster.scratch.write("stuck.yaml", &stuck).display().to_string();
     let _detached = cluster.wharf(&["deploy", "-y", "--detach", &file]).good();
     until("all of them pull", SOON, || {
-        let preparing = cluster.tasks().iter().filter(|task| task["state"] == "preparing").count();
-        if preparing == 80 { Ok(()) } else { Err(preparing.to_string()) }
+        let fetching = cluster.tasks().iter().filter(|task| task["state"] == "fetching").count();
+        if fetching == 80 {
+            Ok(())
+        } else {
+            Err(format!("{fetching} {:?}", cluster.tasks().last()))
+        }
     });
     let _removed = cluster.wharf(&["rm", "-y", "lab/app"]).good();
     assert!(cluster.running().is_empty());
