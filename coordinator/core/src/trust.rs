@@ -28,6 +28,11 @@ pub const LONGEST_TOKEN: Duration = Duration::from_secs(7 * 86_400);
 pub const LONGEST_OPERATOR: Duration = Duration::from_secs(366 * 86_400);
 /// So long a token that opens nothing any more is shown, so that an operator sees what became of it.
 const REMEMBERED: Duration = Duration::from_secs(86_400);
+/// So long after its last certificate has ended, or after it was revoked, nobody else gets a node's name with just any
+/// token. Machines come and go, and a store that remembered all of them would only grow.
+const NODE_REMEMBERED: Duration = Duration::from_secs(90 * 86_400);
+/// So many are forgotten at a time.
+const FORGOTTEN_AT_ONCE: usize = 100;
 
 /// Something that is asked for.
 #[derive(Debug, Clone)]
@@ -84,6 +89,8 @@ pub enum Change {
     RemoveToken(TokenId),
     /// A node is let in, or not.
     PutAdmission(Admission),
+    /// Nothing is known of a node any more.
+    RemoveAdmission(NodeId),
     /// An operator is as it says.
     PutOperator(Operator),
     /// There is no such operator.
@@ -115,6 +122,7 @@ impl Ledger {
             Change::PutAdmission(admission) => {
                 self.admissions.insert(admission.node.clone(), admission);
             }
+            Change::RemoveAdmission(node) => drop(self.admissions.remove(&node)),
             Change::PutOperator(operator) => {
                 self.operators.insert(operator.name.clone(), operator);
             }
@@ -250,10 +258,27 @@ impl Ledger {
         let (node, grant) = (join.node.clone(), token.grant.clone());
         let at = token.used.as_ref().map_or(now, |used| used.at);
         let used = Some(Use { node: node.clone(), key: join.key, at });
-        Ok(vec![
-            Change::PutToken(Token { used, ..token.clone() }),
-            Change::PutAdmission(Admission { node, grant, standing }),
-        ])
+        let forgotten = self.forgotten(now).filter(|forgotten| **forgotten != node).cloned();
+        let forgotten: Vec<Change> = forgotten.map(Change::RemoveAdmission).collect();
+        let admission = Admission { node, grant, standing };
+        let changes =
+            [Change::PutToken(Token { used, ..token.clone() }), Change::PutAdmission(admission)];
+        Ok(forgotten.into_iter().chain(changes).collect())
+    }
+
+    /// Nodes that have not been here for so long that they will not be again.
+    fn forgotten(&self, now: Timestamp) -> impl Iterator<Item = &NodeId> {
+        let is_over = move |admission: &&Admission| {
+            let ended = match &admission.standing {
+                Standing::Admitted { current, next } => {
+                    next.as_ref().map_or(current.expires_at, |next| next.expires_at)
+                }
+                Standing::Revoked { at } => *at,
+            };
+            now.since(ended) > NODE_REMEMBERED
+        };
+        let over = self.admissions.values().filter(is_over).map(|admission| &admission.node);
+        over.take(FORGOTTEN_AT_ONCE)
     }
 
     fn renew(

@@ -94,6 +94,7 @@ pub fn trust_to_record(change: &trust::Change) -> Record {
             let value = admission_to_wire(admission).encode_to_vec();
             record(Kind::Admission, admission.node.to_string(), Some(value))
         }
+        Change::RemoveAdmission(node) => record(Kind::Admission, node.to_string(), None),
         Change::PutOperator(operator) => {
             let value = operator_to_wire(operator).encode_to_vec();
             record(Kind::Operator, operator.name.to_string(), Some(value))

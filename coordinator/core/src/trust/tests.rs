@@ -228,6 +228,25 @@ fn an_operator_is_known_by_one_certificate_and_is_not_replaced_by_adding_one() {
 }
 
 #[test]
+fn machines_that_will_not_be_back_are_forgotten_and_those_that_may_are_not() {
+    let mut desk = Desk::with_node();
+    let (month, n2) = (30 * 24 * HOUR, "n2".parse().unwrap());
+    desk.ask(&Asked::CreateToken(token(2, None))).unwrap();
+    desk.ask(&join(2, "n2", 101, "b1")).unwrap();
+    desk.ask_at(&Asked::Revoke(n2), NOW + 2 * month).unwrap();
+    let mut come = |number: u8, now: Timestamp| {
+        let token = Token { expires_at: now + HOUR, ..token(number, None) };
+        desk.ask_at(&Asked::CreateToken(token), now).unwrap();
+        desk.ask_at(&join(number, &format!("m{number}"), number, "c1"), now).unwrap();
+        desk.0.admissions.keys().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(come(10, NOW + 3 * month), ["m10", "n1", "n2"]);
+    // All certificates of these tests end a day after NOW.
+    assert_eq!(come(11, NOW + 3 * month + 25 * HOUR), ["m11", "n2"]);
+    assert_eq!(come(12, NOW + 5 * month + HOUR), ["m12"]);
+}
+
+#[test]
 fn what_is_stored_rebuilds_it() {
     let mut desk = Desk::default();
     let mut stored = Vec::new();
