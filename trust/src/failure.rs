@@ -58,7 +58,7 @@ pub fn explain(
             is_denied: false,
         },
         None => DialError {
-            message: format!("{address} can not be reached: {error}"),
+            message: format!("the coordinator at {address} does not answer: {error}"),
             hint: String::new(),
             is_denied: false,
         },

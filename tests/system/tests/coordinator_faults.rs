@@ -113,7 +113,7 @@ fn r3_a_coordinator_that_has_forgotten_everything_stops_nothing() {
     // One complaint must not hide the next, which is about something else.
     until("the agent misses its coordinator", SOON, || {
         let log = log();
-        if log.contains("can not be reached") { Ok(()) } else { Err(log) }
+        if log.contains("does not answer") { Ok(()) } else { Err(log) }
     });
     cluster.start_coordinator();
     let refused = until("the agents say that this is another cluster", SOON, || {
