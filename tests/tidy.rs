@@ -70,6 +70,25 @@ fn packages_import_only_what_their_layer_may() {
     }
 }
 
+/// A promise whose test has another name by now is one that nobody looks after.
+#[test]
+fn every_test_that_a_promise_of_security_names_is_there() {
+    let page = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let (_, promises) = page.split_once("## Threats").unwrap();
+    let (promises, _) = promises.split_once("## What is not promised").unwrap();
+    let is_test = |word: &&str| word.matches('_').count() > 2 && !word.contains('/');
+    let named: BTreeSet<&str> = promises.split('`').skip(1).step_by(2).filter(is_test).collect();
+    assert!(named.len() > 20, "only {named:?}");
+    let sources = sources();
+    for test in named {
+        let declared = format!("fn {test}(");
+        let is_there = sources.iter().any(|(_, text)| text.contains(&declared));
+        assert!(is_there, "SECURITY.md promises {test}, which is no test");
+    }
+    let rows = promises.lines().filter(|line| line.starts_with("| T"));
+    assert!(rows.clone().count() > 5 && rows.clone().all(|row| row.matches("_").count() > 2));
+}
+
 /// A second provider in the tree makes rustls refuse to choose at run time, and two libraries have the faults of both.
 #[test]
 fn one_library_does_the_cryptography_of_connections() {

@@ -31,6 +31,8 @@ const REMEMBERED: Duration = Duration::from_secs(86_400);
 /// So long after its last certificate has ended, or after it was revoked, nobody else gets a node's name with just any
 /// token. Machines come and go, and a store that remembered all of them would only grow.
 const NODE_REMEMBERED: Duration = Duration::from_secs(90 * 86_400);
+/// A node that asks for one certificate after the other would have the store do nothing else.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
 /// So many are forgotten at a time.
 const FORGOTTEN_AT_ONCE: usize = 100;
 
@@ -288,6 +290,12 @@ impl Ledger {
         issued: &Issued,
     ) -> Result<Vec<Change>, Refusal> {
         self.admits(node, shown).map_err(Refusal::Denied)?;
+        let standing = self.admissions.get(node).map(|admission| &admission.standing);
+        if let Some(Standing::Admitted { next: Some(next), .. }) = standing
+            && issued.expires_at.since(next.expires_at) < RENEWAL_PAUSE
+        {
+            return Err(Refusal::TooSoon(node.clone()));
+        }
         // What it shows is what it has: one that it was given before and never used does not count any more.
         let standing = Standing::Admitted { current: shown.clone(), next: Some(issued.clone()) };
         Ok(self.stands(node, standing))

@@ -131,6 +131,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
             Status::not_found(message),
             "`wharf node ls` shows nodes; one without a certificate has nothing that could be revoked",
         ),
+        Refusal::TooSoon(_) => Status::resource_exhausted(message),
         Refusal::TokenLife(_) | Refusal::OperatorLife(_) => Status::invalid_argument(message),
         Refusal::TooManyTokens => hinted(
             Status::resource_exhausted(message),

@@ -61,6 +61,8 @@ pub enum Refusal {
     NoNode(NodeId),
     /// Who asks is not let in.
     Denied(Denial),
+    /// It was given a certificate a moment ago.
+    TooSoon(NodeId),
     /// A certificate has to hold for some time, and not too long.
     OperatorLife(Duration),
     /// There is one of that name.
@@ -98,6 +100,9 @@ impl fmt::Display for Refusal {
             Self::NoToken(id) => write!(f, "there is no join token {id}"),
             Self::NoNode(node) => write!(f, "no node {node} has joined"),
             Self::Denied(denial) => denial.fmt(f),
+            Self::TooSoon(node) => {
+                write!(f, "node {node} was given another certificate a moment ago")
+            }
             Self::OperatorLife(asked) => write!(
                 f,
                 "the certificate of an operator holds for some time, and {} days at most: not for {asked:?}",

@@ -10,8 +10,11 @@ fn digest(of: u8) -> Fingerprint {
     Fingerprint::new([of; 32])
 }
 
+/// Signed some seconds after NOW: as many as twice the last digit of the serial number.
 fn issued(serial: &str) -> Issued {
-    Issued { serial: serial.parse().unwrap(), expires_at: NOW + 24 * HOUR }
+    let digit = serial.chars().last().and_then(|last| last.to_digit(16)).unwrap();
+    let expires_at = NOW + 24 * HOUR + Duration::from_secs(2 * u64::from(digit));
+    Issued { serial: serial.parse().unwrap(), expires_at }
 }
 
 fn token(of: u8, node: Option<&str>) -> Token {
@@ -145,6 +148,20 @@ fn the_old_certificate_holds_until_the_new_one_is_used() {
     desk.ask(&renew("a3", "a4")).unwrap();
     desk.ask(&renew("a4", "a5")).unwrap();
     assert!(!desk.admits("n1", "a3") && desk.admits("n1", "a4") && desk.admits("n1", "a5"));
+}
+
+#[test]
+fn t12_a_node_that_renews_without_end_is_told_to_wait() {
+    let mut desk = Desk::with_node();
+    let renew = |after: Duration| Asked::Renew {
+        node: "n1".parse().unwrap(),
+        shown: issued("a1"),
+        issued: Issued { expires_at: NOW + 25 * HOUR + after, ..issued("a2") },
+    };
+    desk.ask(&renew(Duration::ZERO)).unwrap();
+    let soon = desk.ask(&renew(RENEWAL_PAUSE / 2));
+    assert!(matches!(soon, Err(Refusal::TooSoon(_))), "{soon:?}");
+    desk.ask(&renew(RENEWAL_PAUSE)).unwrap();
 }
 
 #[test]
