@@ -6,7 +6,13 @@ use std::path::PathBuf;
 use prost::Message;
 
 fn main() {
-    let files = ["v1/objects.proto", "v1/dispatcher.proto", "v1/control.proto", "v1/flight.proto"];
+    let files = [
+        "v1/objects.proto",
+        "v1/dispatcher.proto",
+        "v1/control.proto",
+        "v1/flight.proto",
+        "v1/trust.proto",
+    ];
     println!("cargo:rerun-if-changed=v1");
     let descriptors = protox::compile(files, ["."]).unwrap_or_else(|error| panic!("{error:?}"));
     let out = PathBuf::from(std::env::var("OUT_DIR").unwrap());

@@ -1,8 +1,10 @@
 //! The house rules that a compiler does not know: what each file opens with, how long it may be, who may import whom.
 #![allow(clippy::unwrap_used, reason = "a test that can not read the tree has failed")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Past this a file has a second subject.
 const LINES_LIMIT: usize = 600;
@@ -13,13 +15,14 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("agent-core", &["model"]),
     ("coordinator-core", &["model"]),
     ("proto", &["model"]),
-    ("agent", &["model", "agent-core", "proto"]),
+    ("trust", &["model"]),
+    ("agent", &["model", "agent-core", "proto", "trust"]),
     ("heap", &[]),
-    ("coordinator", &["model", "coordinator-core", "proto", "heap"]),
-    ("cli", &["model", "proto", "agent", "coordinator"]),
+    ("coordinator", &["model", "coordinator-core", "proto", "trust", "heap"]),
+    ("cli", &["model", "proto", "trust", "agent", "coordinator"]),
     ("tests", &["model", "agent-core", "coordinator-core"]),
     // The core of the coordinator for the benchmark of its decisions alone.
-    ("system-tests", &["model", "proto", "coordinator-core"]),
+    ("system-tests", &["model", "proto", "trust", "coordinator-core"]),
 ];
 
 #[test]
@@ -64,6 +67,42 @@ fn packages_import_only_what_their_layer_may() {
             let may = !is_ours || allowed.contains(&word);
             assert!(may, "{}: `{line}` crosses the layers", path.display());
         }
+    }
+}
+
+/// A promise whose test has another name by now is one that nobody looks after.
+#[test]
+fn every_test_that_a_promise_of_security_names_is_there() {
+    let page = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let (_, promises) = page.split_once("## Threats").unwrap();
+    let (promises, _) = promises.split_once("## What is not promised").unwrap();
+    let is_test = |word: &&str| word.matches('_').count() > 2 && !word.contains('/');
+    let named: BTreeSet<&str> = promises.split('`').skip(1).step_by(2).filter(is_test).collect();
+    assert!(named.len() > 20, "only {named:?}");
+    let sources = sources();
+    for test in named {
+        let declared = format!("fn {test}(");
+        let is_there = sources.iter().any(|(_, text)| text.contains(&declared));
+        assert!(is_there, "SECURITY.md promises {test}, which is no test");
+    }
+    let rows = promises.lines().filter(|line| line.starts_with("| T"));
+    assert!(rows.clone().count() > 5 && rows.clone().all(|row| row.matches("_").count() > 2));
+}
+
+/// A second provider in the tree makes rustls refuse to choose at run time, and two libraries have the faults of both.
+#[test]
+fn one_library_does_the_cryptography_of_connections() {
+    let mut tree = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    tree.args(["tree", "--workspace", "--locked", "--offline", "--edges", "all"]);
+    tree.args(["--prefix", "none", "--format", "{p}"]).current_dir(root());
+    let said = tree.output().unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let said = String::from_utf8(said.stdout).unwrap();
+    let packages: BTreeSet<&str> =
+        said.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(packages.contains("rustls") && packages.contains("aws-lc-rs"), "{packages:?}");
+    for other in ["ring", "openssl", "openssl-sys", "native-tls", "boring"] {
+        assert!(!packages.contains(other), "{other} is in the tree: cargo tree --invert {other}");
     }
 }
 

@@ -9,6 +9,7 @@
 //! Only [`run`] knows all of them. It decides nothing: what is done is what the core says.
 
 mod clock;
+mod credentials;
 mod engine;
 mod housekeeping;
 mod identity;
@@ -21,4 +22,5 @@ pub mod runtime;
 mod session;
 
 pub use agent_core::garbage::Limits;
-pub use run::{Config, Origin, run};
+pub use credentials::{JOIN_TOKEN, TokenSource};
+pub use run::{Config, Origin, Security, run};

@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use agent::{Config, Limits, Origin, run};
+use agent::{Config, Limits, Origin, Security, TokenSource, run};
 use anyhow::Context;
 use clap::Parser;
 use clap::builder::NonEmptyStringValueParser;
 use model::id::NodeId;
 use model::resources::GPUS_LIMIT;
-use proto::transport::{Dial, Security};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use trust::JoinToken;
 
 /// Keeps the containers of this node running and reports what it sees.
 #[derive(Debug, Parser)]
@@ -35,11 +35,19 @@ struct Arguments {
     /// The name of this node; made up at the first start and kept when it is not given.
     #[arg(long, env = "WHARF_NODE")]
     node: Option<NodeId>,
+    /// A file with the token by which this node joins, - for standard input; join-token in the state directory when it is
+    /// not given. Once it has joined none is needed.
+    #[arg(long, env = "WHARF_JOIN_TOKEN_FILE")]
+    join_token_file: Option<PathBuf>,
+    /// Neither encrypts nor shows who this is: for development and measuring, to a coordinator that does the same on this
+    /// machine.
+    #[arg(long, env = "WHARF_PLAINTEXT", conflicts_with = "join_token_file")]
+    plaintext: bool,
     /// The failure domain of this node.
     #[arg(long, env = "WHARF_ZONE", default_value = "")]
     zone: String,
-    /// The Auto Scaling group that launched this node.
-    #[arg(long, env = "WHARF_POOL", value_parser = NonEmptyStringValueParser::new())]
+    /// The Auto Scaling group that launched this node. Only with --plaintext: otherwise the join token says it.
+    #[arg(long, env = "WHARF_POOL", requires = "plaintext", value_parser = NonEmptyStringValueParser::new())]
     pool: Option<String>,
     /// The machine image that this node has booted.
     #[arg(long, env = "WHARF_AMI", value_parser = NonEmptyStringValueParser::new())]
@@ -50,8 +58,9 @@ struct Arguments {
     /// GPUs that tasks can be given; all that NVIDIA's driver lists when it is not given.
     #[arg(long, env = "WHARF_GPUS", value_parser = clap::value_parser!(u64).range(0..=GPUS_LIMIT))]
     gpus: Option<u64>,
-    /// A label that constraints can ask for, KEY=VALUE. May be given several times.
-    #[arg(long = "label", value_parser = label)]
+    /// A label that constraints can ask for, KEY=VALUE. May be given several times. Only with --plaintext: otherwise the join
+    /// token says them.
+    #[arg(long = "label", value_parser = label, requires = "plaintext")]
     labels: Vec<(String, String)>,
     /// Looks for tags on the engine before it asks a registry.
     #[arg(long)]
@@ -68,6 +77,26 @@ struct Arguments {
 fn label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("a label has the form KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
+}
+
+/// The token in the environment. It is never an argument, which everybody on the machine could read.
+const JOIN_TOKEN: &str = "WHARF_JOIN_TOKEN";
+
+fn security(arguments: &Arguments) -> anyhow::Result<Security> {
+    if arguments.plaintext {
+        return Ok(Security::Plaintext);
+    }
+    let given = match &arguments.join_token_file {
+        Some(file) if file.as_os_str() == "-" => {
+            let text = std::io::read_to_string(std::io::stdin());
+            Some(text.context("the join token can not be read from standard input")?)
+        }
+        Some(_) => None,
+        None => std::env::var(JOIN_TOKEN).ok().filter(|text| !text.is_empty()),
+    };
+    let given = given.map(|text| text.parse::<JoinToken>()).transpose()?;
+    let file = arguments.join_token_file.clone().filter(|_| given.is_none());
+    Ok(Security::Tls(TokenSource { given, file }))
 }
 
 fn main() -> ExitCode {
@@ -88,9 +117,11 @@ fn main() -> ExitCode {
 }
 
 fn start(arguments: Arguments) -> anyhow::Result<()> {
+    let security = security(&arguments)?;
     let labels: BTreeMap<String, String> = arguments.labels.into_iter().collect();
     let config = Config {
-        coordinator: Dial { address: arguments.coordinator, security: Security::default() },
+        coordinator: arguments.coordinator,
+        security,
         state: arguments.state_dir,
         socket: arguments.docker_socket,
         docker_config: arguments.docker_config,

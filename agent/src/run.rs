@@ -19,13 +19,14 @@ use model::image::Image;
 use model::resources::Resources;
 use model::time::Timestamp;
 use proto::convert::assignments_from_wire;
-use proto::transport::Dial;
 use proto::wire;
 use proto::wire::agent_message::Message as Up;
 use proto::wire::coordinator_message::Message as Down;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use trust::transport::{Dial, check_address};
 
 use crate::clock::Clock;
+use crate::credentials::{Credentials, TokenSource};
 use crate::housekeeping::Housekeeping;
 use crate::journal::{self, Journal};
 use crate::leaving::Leaving;
@@ -48,6 +49,8 @@ const PROBES: usize = 64;
 const OTHERS: usize = 32;
 /// Things that wait for the loop.
 const QUEUE: usize = 1_024;
+/// Clocks that are further apart are worth a word: certificates bear an hour.
+const CLOCKS_APART: Duration = Duration::from_secs(60);
 /// Until the coordinator says how often.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
@@ -62,11 +65,22 @@ pub struct Origin {
     pub instance_type: Option<String>,
 }
 
+/// What protects the way to the coordinator.
+#[derive(Debug, Clone)]
+pub enum Security {
+    /// TLS, and a certificate that this node joins for.
+    Tls(TokenSource),
+    /// Nothing: only on one machine.
+    Plaintext,
+}
+
 /// What an agent is told at its start.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The coordinator.
-    pub coordinator: Dial,
+    /// The coordinator, `HOST:PORT`.
+    pub coordinator: String,
+    /// What protects the way to it.
+    pub security: Security,
     /// Journal and identity.
     pub state: PathBuf,
     /// The engine.
@@ -166,6 +180,10 @@ fn notify(state: sd_notify::NotifyState<'_>) {
 /// # Errors
 /// When the state directory can not be used, or the coordinator's address is malformed.
 pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<()> {
+    check_address(&config.coordinator)?;
+    if let Security::Plaintext = config.security {
+        drop(Dial::Plaintext { address: config.coordinator.clone() }.channel()?);
+    }
     std::fs::create_dir_all(&config.state)
         .with_context(|| format!("can not make the state directory {}", config.state.display()))?;
     let node = identity::node_id(&config.state, config.node.clone())?;
@@ -176,7 +194,8 @@ pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<
     let (inputs, mut incoming) = mpsc::channel(QUEUE);
     let (engine_heard, mut engine_incoming) = mpsc::channel(QUEUE);
     let (session_heard, mut session_incoming) = mpsc::channel(QUEUE);
-    let dial = config.coordinator.clone();
+    let reaching = (config.coordinator.as_str(), &config.security);
+    let credentials = Credentials::load(&config.state, &node, cluster.as_ref(), reaching);
     let housekeeping = Housekeeping::load(&config.state);
     let mut agent = Agent {
         config,
@@ -212,10 +231,10 @@ pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<
     agent.watch_engine();
     let hello = Arc::clone(&agent.hello);
     let hello = move || hello.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let linking = tokio::spawn(session::keep(dial, hello, session_heard));
+    let linking = tokio::spawn(session::keep(credentials, hello, session_heard));
     let looping = agent.turn(&mut incoming, &mut engine_incoming, &mut session_incoming);
     tokio::select! {
-        linked = linking => linked.context("the link was interrupted")?,
+        linked = linking => linked.context("the link was interrupted"),
         () = looping => Ok(()),
         _ = stop => Ok(()),
     }
@@ -415,6 +434,7 @@ impl Agent {
             }
         }
         self.heartbeat = Duration::from_millis(welcome.heartbeat_ms.clamp(100, 60_000));
+        compare_clocks(welcome.now_ms);
         self.introduce();
         self.introduce_again();
         self.watch_engine();
@@ -523,6 +543,20 @@ impl Agent {
             gpus: self.config.gpus,
         };
         tokio::spawn(engine::watch(settings, self.engine_heard.clone()));
+    }
+}
+
+/// Says when the clocks are so far apart that certificates may not hold on one of the two machines. An older coordinator
+/// does not say its time.
+fn compare_clocks(theirs_ms: u64) {
+    let (ours, theirs) = (trust::now(), Timestamp::from_millis(theirs_ms));
+    let (ahead, behind) = (ours.since(theirs), theirs.since(ours));
+    let (apart, way) = if ahead > behind { (ahead, "ahead of") } else { (behind, "behind") };
+    if theirs_ms > 0 && apart > CLOCKS_APART {
+        tracing::warn!(
+            "the clock of this machine is {} {way} the coordinator's: set it, best with NTP, before certificates do not hold",
+            trust::failure::span(apart)
+        );
     }
 }
 

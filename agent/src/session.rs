@@ -1,10 +1,8 @@
 //! The conversation with the coordinator: dials, introduces itself, and carries messages both ways until the link breaks.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use proto::MESSAGE_LIMIT;
-use proto::transport::Dial;
 use proto::wire;
 use proto::wire::agent_message::Message as Up;
 use proto::wire::coordinator_message::Message as Down;
@@ -12,6 +10,9 @@ use proto::wire::dispatcher_client::DispatcherClient;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
+use trust::digest::fraction;
+
+use crate::credentials::{Credentials, Problem, is_rejection};
 
 /// Messages that wait to be sent. More means that the link does not carry them: it is cut, and all is said anew.
 const OUTBOX: usize = 256;
@@ -50,73 +51,86 @@ impl Link {
 
 /// Keeps a link up for as long as somebody listens. `hello` is asked for each time anew.
 pub(crate) async fn keep(
-    dial: Dial,
+    mut credentials: Credentials,
     hello: impl Fn() -> wire::Hello + Send,
     heard: mpsc::Sender<Heard>,
-) -> anyhow::Result<()> {
-    let channel = dial.channel()?;
-    let client = DispatcherClient::new(channel)
-        .max_decoding_message_size(MESSAGE_LIMIT)
-        .max_encoding_message_size(MESSAGE_LIMIT);
-    let random = RandomState::new();
+) {
     let mut failures = 0_u32;
     // Said when it changes: "connection refused" may well be followed by what an operator has to know.
-    let mut complaint = String::new();
+    let mut complaint = None;
     while !heard.is_closed() {
-        match converse(client.clone(), hello(), &heard).await {
-            Ok(()) => {
+        let problem = match dial(&mut credentials).await {
+            Ok(channel) => converse(&mut credentials, channel, hello(), &heard).await.err(),
+            Err(problem) => Some(problem),
+        };
+        match problem {
+            None => {
                 failures = 0;
-                complaint.clear();
+                complaint = None;
             }
-            Err(status) => {
+            Some(problem) => {
                 failures = failures.saturating_add(1);
-                if complaint != status.message() {
-                    status.message().clone_into(&mut complaint);
+                if complaint.as_ref() != Some(&problem) {
+                    let (why, hint) = (&problem.message, &problem.hint);
                     tracing::warn!(
-                        address = dial.address,
-                        why = complaint,
-                        "the coordinator can not be reached; what runs goes on, and it is tried again"
+                        why,
+                        hint,
+                        "no conversation with the coordinator; what runs goes on, and it is tried again"
                     );
+                    complaint = Some(problem);
                 }
             }
         }
         let longest =
             FIRST_WAIT.saturating_mul(2_u32.saturating_pow(failures.min(10))).min(LONGEST_WAIT);
-        let drawn = random.hash_one((failures, std::time::Instant::now())) % 1_000;
-        tokio::time::sleep(longest.mul_f64(drawn as f64 / 1_000.0)).await;
+        tokio::time::sleep(longest.mul_f64(fraction())).await;
     }
-    Ok(())
+}
+
+/// A connection of its own for each conversation: a certificate that is new is shown in it.
+async fn dial(credentials: &mut Credentials) -> Result<Channel, Problem> {
+    let dial = credentials.dial().await?;
+    dial.channel().map_err(|error| anyhow::Error::from(error).into())
 }
 
 async fn converse(
-    mut client: DispatcherClient<Channel>,
+    credentials: &mut Credentials,
+    channel: Channel,
     hello: wire::Hello,
     heard: &mpsc::Sender<Heard>,
-) -> Result<(), tonic::Status> {
+) -> Result<(), Problem> {
+    let mut client = DispatcherClient::new(channel.clone())
+        .max_decoding_message_size(MESSAGE_LIMIT)
+        .max_encoding_message_size(MESSAGE_LIMIT);
     let (outbox, messages) = mpsc::channel(OUTBOX);
     let link = Link { outbox, client: client.clone() };
     link.say(Up::Hello(hello.clone()));
     let opened = client.session(ReceiverStream::new(messages));
     let opened = tokio::time::timeout(WELCOME_TIMEOUT, opened).await;
-    let late = |_| tonic::Status::deadline_exceeded("it does not answer");
-    let mut incoming = opened.map_err(late)??.into_inner();
-    let gone = |_| tonic::Status::cancelled("the agent is stopping");
+    let late = |_| Problem::of(&tonic::Status::deadline_exceeded("it does not answer"));
+    let opened = opened.map_err(late)?.inspect_err(|status| {
+        if is_rejection(status) {
+            credentials.reject();
+        }
+    });
+    let mut incoming = opened.map_err(|status| Problem::of(&status))?.into_inner();
+    credentials.accept();
+    let gone = |_| Problem::of(&tonic::Status::cancelled("the agent is stopping"));
     heard.send(Heard::Connected(link, Box::new(hello))).await.map_err(gone)?;
+    let mut renewal = std::pin::pin!(credentials.renewal(channel));
     loop {
         let message = tokio::select! {
-            message = incoming.message() => message,
+            message = incoming.message() => message.ok().flatten(),
+            // The next conversation shows the new certificate, and only then the old one does not count any more.
+            () = &mut renewal => None,
             () = heard.closed() => return Ok(()),
         };
-        match message {
-            Ok(Some(message)) => {
-                if let Some(message) = message.message {
-                    heard.send(Heard::Message(message)).await.map_err(gone)?;
-                }
-            }
-            Ok(None) | Err(_) => {
-                heard.send(Heard::Lost).await.map_err(gone)?;
-                return Ok(());
-            }
+        let Some(message) = message else {
+            heard.send(Heard::Lost).await.map_err(gone)?;
+            return Ok(());
+        };
+        if let Some(message) = message.message {
+            heard.send(Heard::Message(message)).await.map_err(gone)?;
         }
     }
 }

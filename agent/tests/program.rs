@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -21,11 +22,37 @@ fn folder(name: &str) -> String {
 }
 
 #[test]
-fn a_coordinator_that_is_not_on_this_machine_is_refused_while_nothing_is_encrypted() {
+fn a_coordinator_that_is_not_on_this_machine_is_refused_where_nothing_is_encrypted() {
     let state = folder("far");
-    let said = complaint(&agent(&["--coordinator", "10.0.0.1:7421", "--state-dir", &state]));
+    let far = ["--plaintext", "--coordinator", "10.0.0.1:7421", "--state-dir", &state];
+    let said = complaint(&agent(&far));
     assert!(said.contains("10.0.0.1:7421") && said.contains("loopback"), "{said}");
-    fs::remove_dir_all(state).unwrap();
+    assert!(!Path::new(&state).exists(), "an agent that can not dial has kept something");
+}
+
+#[test]
+fn an_address_that_is_none_is_named() {
+    for wrong in ["nowhere", "host:", ":1", "ho st:1", "host:99999"] {
+        let state = folder("malformed");
+        let said = complaint(&agent(&["--coordinator", wrong, "--state-dir", &state]));
+        assert!(said.contains(wrong), "{said}");
+    }
+}
+
+#[test]
+fn t13_a_token_that_is_none_is_refused_and_not_repeated() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wharf-agent"));
+    command.env("WHARF_JOIN_TOKEN", "wharf1.hunter2").args(["--state-dir", &folder("token")]);
+    let said = complaint(&command.output().unwrap());
+    assert!(said.contains("not whole") && !said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn a_token_is_no_argument_and_labels_are_its_to_give() {
+    for wrong in [&["--join-token", "x"][..], &["--label", "a=b"], &["--pool", "web"]] {
+        let said = complaint(&agent(wrong));
+        assert!(said.starts_with("error: "), "{said}");
+    }
 }
 
 #[test]

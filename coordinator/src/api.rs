@@ -1,16 +1,19 @@
 //! What others may say to the coordinator. It sends events and reads what is published; it decides nothing.
 
+pub(crate) mod access;
 pub(crate) mod control;
 mod deploy;
 mod differences;
 pub(crate) mod dispatcher;
 mod drain;
+pub(crate) mod enrolment;
 mod explain;
 mod job;
 mod pages;
 mod relay;
 mod resolve;
 mod rollout;
+pub(crate) mod trust;
 mod views;
 
 use coordinator_core::event::{Refusal, Reply};

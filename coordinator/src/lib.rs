@@ -8,43 +8,55 @@
 //! Everything but [`run`] only sends events and reads what is published.
 
 mod api;
+mod authority;
 mod clock;
 mod job_order;
+mod ledgers;
 mod published;
 mod recorder;
 mod run;
+mod serve;
 mod sessions;
 pub mod store;
+mod trusted;
+
+pub use authority::seal;
+pub use serve::SOCKET;
 
 pub use recorder::replay;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use coordinator_core::cluster::Cluster;
-use proto::transport::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, Listen};
-use proto::wire::control_server::ControlServer;
-use proto::wire::dispatcher_server::DispatcherServer;
-use proto::{DESCRIPTORS, MESSAGE_LIMIT};
-use tokio::net::{TcpListener, TcpStream};
+use coordinator_core::trust::Ledger;
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
+use tonic::Status;
+use trust::transport::Plaintext;
 
-use crate::api::control::Control;
-use crate::api::dispatcher::Dispatcher;
+use crate::authority::seal::Sealer;
 use crate::clock::Clock;
+use crate::ledgers::Ledgers;
 use crate::published::Published;
 use crate::recorder::Recorder;
 use crate::run::Door;
 use crate::sessions::Sessions;
 use crate::store::sqlite::Sqlite;
 use crate::store::{Identity, Store};
+use crate::trusted::Trusted;
 
+/// The certificate of a node holds for so long unless it is said otherwise.
+pub const NODE_LIFE: Duration = Duration::from_secs(86_400);
+/// The shortest life of a node's certificate: to renew takes a moment, and clocks differ.
+pub const SHORTEST_NODE_LIFE: Duration = Duration::from_secs(10);
+/// The longest: what was stolen is worth something for so long.
+pub const LONGEST_NODE_LIFE: Duration = Duration::from_secs(30 * 86_400);
 /// So often it is looked whether agents have left in numbers.
-const HEAP_LOOK: std::time::Duration = std::time::Duration::from_secs(5);
+const HEAP_LOOK: Duration = Duration::from_secs(5);
 /// So many sessions are worth walking the heap for: some MiB.
 const MANY_LEFT: usize = 100;
 
@@ -52,9 +64,44 @@ const MANY_LEFT: usize = 100;
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where agents and operators reach it. Port 0 is any free one.
-    pub listen: Listen,
+    pub listen: SocketAddr,
     /// Where the store is.
     pub data: PathBuf,
+    /// What protects its connections.
+    pub security: Security,
+}
+
+/// What protects the connections of a coordinator.
+#[derive(Debug, Clone)]
+pub enum Security {
+    /// TLS, and certificates of its own authority.
+    Tls(Tls),
+    /// Nothing, which is allowed on loopback only: whoever is on this machine may do everything.
+    Plaintext,
+}
+
+/// What the authority needs.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// What its key is sealed with.
+    pub sealer: Arc<dyn Sealer>,
+    /// Hosts by which the coordinator is dialled, besides those of its listener and of this machine.
+    pub names: Vec<String>,
+    /// The certificate of a node holds for so long.
+    pub node_life: Duration,
+}
+
+impl Tls {
+    fn check(&self) -> anyhow::Result<()> {
+        if let Some(wrong) = self.names.iter().find(|name| !trusted::is_host(name)) {
+            anyhow::bail!("{wrong:?} is neither an IP address nor a DNS name");
+        }
+        anyhow::ensure!(
+            (SHORTEST_NODE_LIFE..=LONGEST_NODE_LIFE).contains(&self.node_life),
+            "the certificate of a node holds for {SHORTEST_NODE_LIFE:?} at least and {LONGEST_NODE_LIFE:?} at most"
+        );
+        Ok(())
+    }
 }
 
 /// What every request needs.
@@ -66,12 +113,28 @@ pub(crate) struct Shared {
     pub(crate) identity: Identity,
     pub(crate) store: String,
     pub(crate) clock: Clock,
+    pub(crate) ledgers: Arc<Ledgers>,
+    /// None where nothing is protected.
+    pub(crate) trusted: Option<Trusted>,
+}
+
+impl Shared {
+    /// What lets others in.
+    ///
+    /// # Errors
+    /// When nothing is protected: then there is no authority.
+    pub(crate) fn trusted(&self) -> Result<&Trusted, Status> {
+        let why =
+            "this coordinator listens without encryption, and lets in whoever is on its machine";
+        self.trusted.as_ref().ok_or_else(|| Status::failed_precondition(why))
+    }
 }
 
 /// A coordinator that has its store and its port, and answers once it runs.
 #[derive(Debug)]
 pub struct Coordinator {
     listener: TcpListener,
+    data: PathBuf,
     shared: Arc<Shared>,
     turning: std::thread::JoinHandle<()>,
     /// Tells when the loop has ended, however it did.
@@ -84,17 +147,26 @@ impl Coordinator {
     /// # Errors
     /// When either is not to be had.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
-        config.listen.check()?;
-        let address = config.listen.address;
+        let address = config.listen;
+        match &config.security {
+            Security::Plaintext => drop(Plaintext::on(address)?),
+            Security::Tls(tls) => tls.check()?,
+        }
         let listener = TcpListener::bind(address).await;
         let listener = listener.with_context(|| format!("can not listen on {address}"))?;
-        let data = config.data.clone();
+        let address = listener.local_addr().context("the listener has no address")?;
+        let (data, security) = (config.data.clone(), config.security.clone());
         let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
             let mut store = Sqlite::open(&data)?;
-            let stored = store.load()?;
-            Ok((store, stored))
+            let (stored, ledger) = (store.load()?, Ledger::load(&store.load_trust()?));
+            let trusted = match &security {
+                Security::Plaintext => None,
+                Security::Tls(tls) => Some(Trusted::open(&mut store, tls, address)?),
+            };
+            Ok((store, stored, ledger, trusted))
         });
-        let (store, stored) = opened.await.context("opening the store was interrupted")??;
+        let opened = opened.await.context("opening the store was interrupted")?;
+        let (store, stored, ledger, trusted) = opened?;
         let clock = Clock::start();
         let mut cluster = Cluster::load(&stored, clock.now());
         cluster.bound(store.max_changes());
@@ -105,6 +177,7 @@ impl Coordinator {
         let (identity, described) = (store.identity().clone(), store.describe());
         let published = Arc::new(Published::new(cluster.clone()));
         let sessions = Arc::new(Sessions::default());
+        let ledgers = Arc::new(Ledgers::new(ledger));
         let (door, turning) = run::new(run::Parts {
             cluster,
             store: Box::new(store),
@@ -112,6 +185,7 @@ impl Coordinator {
             sessions: Arc::clone(&sessions),
             clock,
             recorder: Recorder::new(&config.data, identity.clone()),
+            ledgers: Arc::clone(&ledgers),
         });
         let (turns, ended) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new().name("run".to_owned());
@@ -121,15 +195,17 @@ impl Coordinator {
             turning.run();
         });
         let turning = turning.context("can not start a thread")?;
-        let shared = Shared { door, published, sessions, identity, store: described, clock };
-        Ok(Self { listener, shared: Arc::new(shared), turning, ended })
+        let store = described;
+        let shared = Shared { door, published, sessions, identity, store, clock, ledgers, trusted };
+        let data = config.data.clone();
+        Ok(Self { listener, data, shared: Arc::new(shared), turning, ended })
     }
 
     /// Where it listens.
     ///
     /// # Errors
     /// When the system does not say.
-    pub fn address(&self) -> anyhow::Result<std::net::SocketAddr> {
+    pub fn address(&self) -> anyhow::Result<SocketAddr> {
         self.listener.local_addr().context("the listener has no address")
     }
 
@@ -144,37 +220,17 @@ impl Coordinator {
     /// # Errors
     /// When the server fails.
     pub async fn serve(self, stop: oneshot::Receiver<()>) -> anyhow::Result<()> {
-        let Self { listener, shared, turning, ended } = self;
-        let (health, health_service) = tonic_health::server::health_reporter();
-        health.set_serving::<ControlServer<Control>>().await;
-        health.set_serving::<DispatcherServer<Dispatcher>>().await;
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(DESCRIPTORS)
-            .build_v1()
-            .context("the descriptors are not sound")?;
-        let control = ControlServer::new(Control { shared: Arc::clone(&shared) })
-            .max_decoding_message_size(MESSAGE_LIMIT)
-            .max_encoding_message_size(MESSAGE_LIMIT);
-        let dispatcher = DispatcherServer::new(Dispatcher { shared: Arc::clone(&shared) })
-            .max_decoding_message_size(MESSAGE_LIMIT)
-            .max_encoding_message_size(MESSAGE_LIMIT);
+        let Self { listener, data, shared, turning, ended } = self;
         let sessions = Arc::clone(&shared);
         let stopped = async move {
             // A sender that is gone asks for the same.
             drop(stop.await);
             sessions.sessions.close_all();
         };
-        let served = Server::builder()
-            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-            .add_service(health_service)
-            .add_service(reflection)
-            .add_service(control)
-            .add_service(dispatcher)
-            .serve_with_incoming(TcpListenerStream::new(listener).map(at_once));
+        let served = serve::serve(Arc::clone(&shared), listener, &data);
         // Streams that follow something never end by themselves: they are cut.
         let served = tokio::select! {
-            served = served => served.context("the server failed"),
+            served = served => served,
             () = stopped => Ok(()),
             () = give_memory_back(&shared.sessions) => Ok(()),
             // Without its loop it would answer and do nothing: it is better started again.
@@ -187,16 +243,6 @@ impl Coordinator {
             .context("the loop was interrupted")?
             .map_err(|_| anyhow::anyhow!("the loop panicked"))
     }
-}
-
-/// Has what is written sent at once. Otherwise the system holds a small message back until the one before is
-/// acknowledged, which the other side does 40 ms later: an agent would be told everything so much too late.
-fn at_once(accepted: std::io::Result<TcpStream>) -> std::io::Result<TcpStream> {
-    let stream = accepted?;
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection sends when it likes");
-    }
-    Ok(stream)
 }
 
 /// Looks for agents that have left in numbers, and gives back to the system what they held. Never ends.

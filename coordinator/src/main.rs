@@ -4,10 +4,12 @@ use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use coordinator::{Config, Coordinator};
-use proto::transport::{Listen, Security};
+use coordinator::seal::{CREDENTIAL, Credential, Passphrase, Sealer};
+use coordinator::{Config, Coordinator, NODE_LIFE, SOCKET, Security, Tls};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -23,6 +25,37 @@ struct Arguments {
     /// Where its store is.
     #[arg(long, env = "WHARF_DATA_DIR", default_value = "/var/lib/wharf/coordinator")]
     data_dir: PathBuf,
+    /// A host by which agents and operators dial it, a name or an IP address, besides that of --listen. May be given several
+    /// times.
+    #[arg(long = "name", env = "WHARF_NAMES", value_delimiter = ',')]
+    names: Vec<String>,
+    /// A file with the passphrase that seals the key of the cluster's authority; not needed where systemd hands over a
+    /// secret.
+    #[arg(long, env = "WHARF_CA_PASSPHRASE_FILE")]
+    ca_passphrase_file: Option<PathBuf>,
+    /// The certificate of a node holds for so long, in seconds.
+    #[arg(long, env = "WHARF_NODE_CERTIFICATE_SECONDS", default_value_t = NODE_LIFE.as_secs())]
+    node_certificate_seconds: u64,
+    /// Neither encrypts nor asks who anybody is: for development and measuring, on the loopback address only.
+    #[arg(long, env = "WHARF_PLAINTEXT", conflicts_with_all = ["names", "ca_passphrase_file"])]
+    plaintext: bool,
+}
+
+impl Arguments {
+    fn security(&self) -> anyhow::Result<Security> {
+        if self.plaintext {
+            return Ok(Security::Plaintext);
+        }
+        let sealer: Arc<dyn Sealer> = match (&self.ca_passphrase_file, Credential::handed_over()) {
+            (Some(file), _) => Arc::new(Passphrase { file: file.clone() }),
+            (None, Some(credential)) => Arc::new(credential),
+            (None, None) => anyhow::bail!(
+                "there is no secret to seal the key of the cluster's authority with\nhint: let systemd hand one over (LoadCredential={CREDENTIAL}:FILE), or give --ca-passphrase-file; see docs/install.md"
+            ),
+        };
+        let node_life = Duration::from_secs(self.node_certificate_seconds);
+        Ok(Security::Tls(Tls { sealer, names: self.names.clone(), node_life }))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -61,9 +94,15 @@ fn ended(ran: anyhow::Result<()>) -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let listen = Listen { address: arguments.listen, security: Security::default() };
-    let coordinator = Coordinator::start(&Config { listen, data: arguments.data_dir }).await?;
-    tracing::info!(address = %coordinator.address()?, cluster = %coordinator.cluster(), "ready");
+    let security = arguments.security()?;
+    if matches!(security, Security::Plaintext) {
+        tracing::warn!("nothing is encrypted, and whoever is on this machine may do everything");
+    }
+    let socket = arguments.data_dir.join(SOCKET);
+    let config = Config { listen: arguments.listen, data: arguments.data_dir, security };
+    let coordinator = Coordinator::start(&config).await?;
+    let (address, cluster) = (coordinator.address()?, coordinator.cluster());
+    tracing::info!(%address, %cluster, administrators = %socket.display(), "ready");
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
         tracing::debug!(%error, "systemd was not told");
     }

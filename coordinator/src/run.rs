@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use coordinator_core::cluster::{Cluster, Sighting};
 use coordinator_core::event::{Event, Reply};
+use coordinator_core::trust::{Asked, Ledger, Refusal};
 use coordinator_core::{Step, invariant, step, view};
 use model::id::NodeId;
 use model::time::Timestamp;
@@ -15,6 +16,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
+use crate::ledgers::Ledgers;
 use crate::published::Published;
 use crate::recorder::Recorder;
 use crate::sessions::Sessions;
@@ -52,9 +54,24 @@ struct Heard {
     reply: Option<oneshot::Sender<Result<Reply, RunError>>>,
 }
 
+/// Somebody asks about who is let in, and waits for the answer.
+struct AskedTrust {
+    asked: Asked,
+    reply: oneshot::Sender<Result<Result<(), Refusal>, RunError>>,
+}
+
 enum Input {
     Heard(Box<Heard>),
+    Trust(Box<AskedTrust>),
     Stop,
+}
+
+/// What is done in one turn.
+#[derive(Default)]
+struct Batch {
+    heard: Vec<Heard>,
+    trust: Vec<AskedTrust>,
+    stops: bool,
 }
 
 /// Where events are brought.
@@ -67,6 +84,7 @@ impl std::fmt::Debug for Input {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Heard(_) => "Heard",
+            Self::Trust(_) => "Trust",
             Self::Stop => "Stop",
         })
     }
@@ -92,11 +110,26 @@ impl Door {
     }
 
     fn send(&self, heard: Heard) -> Result<(), RunError> {
-        match self.inputs.try_send(Input::Heard(Box::new(heard))) {
+        self.push(Input::Heard(Box::new(heard)))
+    }
+
+    fn push(&self, input: Input) -> Result<(), RunError> {
+        match self.inputs.try_send(input) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(_)) => Err(RunError::Busy),
             Err(TrySendError::Disconnected(_)) => Err(RunError::Stopped),
         }
+    }
+
+    /// Asks about who is let in, and waits until what follows is committed.
+    ///
+    /// # Errors
+    /// When it was not decided; then nothing was changed.
+    pub(crate) async fn trust(&self, asked: Asked) -> Result<Result<(), Refusal>, RunError> {
+        let (reply, receiver) = oneshot::channel();
+        let asked = Box::new(AskedTrust { asked, reply });
+        self.push(Input::Trust(asked))?;
+        receiver.await.unwrap_or(Err(RunError::Stopped))
     }
 
     /// Ends the loop after what it has heard by now.
@@ -115,6 +148,8 @@ pub(crate) struct Loop {
     sessions: Arc<Sessions>,
     clock: Clock,
     recorder: Recorder,
+    ledger: Ledger,
+    ledgers: Arc<Ledgers>,
     wake_at: Option<Timestamp>,
     checked: Instant,
     /// What did not fit into the last step: heard first in the next.
@@ -130,6 +165,7 @@ pub(crate) struct Parts {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) clock: Clock,
     pub(crate) recorder: Recorder,
+    pub(crate) ledgers: Arc<Ledgers>,
 }
 
 impl std::fmt::Debug for Loop {
@@ -140,7 +176,8 @@ impl std::fmt::Debug for Loop {
 
 /// Makes a loop and the door to it.
 pub(crate) fn new(parts: Parts) -> (Door, Loop) {
-    let Parts { cluster, store, published, sessions, clock, recorder } = parts;
+    let Parts { cluster, store, published, sessions, clock, recorder, ledgers } = parts;
+    let ledger = ledgers.read().clone();
     let (sender, inputs) = sync_channel(QUEUE);
     let wake_at = Some(clock.now());
     let checked = Instant::now();
@@ -153,6 +190,8 @@ pub(crate) fn new(parts: Parts) -> (Door, Loop) {
         sessions,
         clock,
         recorder,
+        ledger,
+        ledgers,
         wake_at,
         checked,
         unheard,
@@ -177,19 +216,21 @@ impl Loop {
                 self.published.forgive(self.clock.now());
                 self.recorder.begin_anew();
             }
-            let mut batch = std::mem::take(&mut self.unheard);
-            let mut stops = false;
+            let heard = std::mem::take(&mut self.unheard);
+            let mut batch = Batch { heard, ..Batch::default() };
             match first {
-                Ok(input) => stops = push(&mut batch, input),
+                Ok(input) => batch.push(input),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            while !stops && batch.len() < BATCH {
+            while !batch.is_full() {
                 let Ok(input) = self.inputs.try_recv() else { break };
-                stops = push(&mut batch, input);
+                batch.push(input);
             }
-            self.turn(batch);
-            if stops {
+            // Who is let in first: what others are told next may depend on it.
+            self.turn_trust(batch.trust);
+            self.turn(batch.heard);
+            if batch.stops {
                 return;
             }
         }
@@ -230,6 +271,36 @@ impl Loop {
         }
         self.sessions.notify(&told);
         self.sessions.fetch(&done.fetches);
+    }
+
+    /// Decides about who is let in, one after the other, and answers when all of it is committed.
+    fn turn_trust(&mut self, asked: Vec<AskedTrust>) {
+        if asked.is_empty() {
+            return;
+        }
+        let (mut changes, mut answers) = (Vec::new(), Vec::new());
+        for AskedTrust { asked, reply } in asked {
+            // Certificates hold by the time of the world, which others may set.
+            let decided = self.ledger.decide(&asked, trust::now());
+            let decided = decided.map(|decided| {
+                decided.iter().for_each(|change| self.ledger.apply(change));
+                changes.extend(decided);
+            });
+            answers.push((reply, decided));
+        }
+        let committed = if changes.is_empty() { Ok(()) } else { self.store.commit_trust(&changes) };
+        match committed {
+            Ok(()) => self.ledgers.apply(&changes),
+            Err(_) => self.ledger = self.ledgers.read().clone(),
+        }
+        let committed = committed.map_err(|error| {
+            tracing::error!(%error, "the store did not take who is let in");
+            RunError::Store(Arc::new(error))
+        });
+        for (reply, decided) in answers {
+            // Who asked may have gone; what was asked is done all the same.
+            drop(reply.send(committed.clone().map(|()| decided)));
+        }
     }
 
     fn commit(&mut self, done: &Step) -> Result<(), StoreError> {
@@ -303,13 +374,17 @@ impl Loop {
     }
 }
 
-fn push(batch: &mut Vec<Heard>, input: Input) -> bool {
-    match input {
-        Input::Heard(heard) => {
-            batch.push(*heard);
-            false
+impl Batch {
+    fn push(&mut self, input: Input) {
+        match input {
+            Input::Heard(heard) => self.heard.push(*heard),
+            Input::Trust(asked) => self.trust.push(*asked),
+            Input::Stop => self.stops = true,
         }
-        Input::Stop => true,
+    }
+
+    fn is_full(&self) -> bool {
+        self.stops || self.heard.len() + self.trust.len() >= BATCH
     }
 }
 

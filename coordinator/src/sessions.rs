@@ -29,8 +29,9 @@ struct Inner {
     agents: HashMap<NodeId, Arc<Agent>>,
     /// What each node's agent said last about use, kept after it left.
     usage: HashMap<NodeId, wire::Heartbeat>,
-    relays: HashMap<u64, oneshot::Sender<Relay>>,
-    resolving: HashMap<u64, oneshot::Sender<wire::Resolved>>,
+    /// By number: the node that was asked, and who waits.
+    relays: HashMap<u64, (NodeId, oneshot::Sender<Relay>)>,
+    resolving: HashMap<u64, (NodeId, oneshot::Sender<wire::Resolved>)>,
     last_number: u64,
     /// Sessions that have ended since somebody asked.
     left: usize,
@@ -168,23 +169,31 @@ impl Sessions {
         self.inner().usage.get(node).cloned()
     }
 
-    /// A number that nobody guesses, under which an agent is to open a stream.
-    pub(crate) fn expect_relay(&self) -> (u64, oneshot::Receiver<Relay>) {
+    /// A number that nobody guesses, under which the agent of this node is to open a stream.
+    pub(crate) fn expect_relay(&self, node: &NodeId) -> (u64, oneshot::Receiver<Relay>) {
         let (sender, receiver) = oneshot::channel();
         let mut inner = self.inner();
         inner.last_number += 1;
         let number = self.random.hash_one(inner.last_number) | 1;
-        inner.relays.insert(number, sender);
+        inner.relays.insert(number, (node.clone(), sender));
         (number, receiver)
     }
 
-    /// Hands over a stream that an agent opened. False when nobody waits for it.
+    /// Hands over a stream that an agent opened. None when nobody waits for it, or another node was asked.
     pub(crate) fn open_relay(
         &self,
         number: u64,
         up: Streaming<wire::RelayUp>,
+        is_asked: impl FnOnce(&NodeId) -> bool,
     ) -> Option<ReceiverStream<Result<wire::RelayDown, Status>>> {
-        let waiting = self.inner().relays.remove(&number)?;
+        let waiting = {
+            let mut inner = self.inner();
+            // Somebody else who guesses the number takes it from nobody.
+            if !is_asked(&inner.relays.get(&number)?.0) {
+                return None;
+            }
+            inner.relays.remove(&number)?.1
+        };
         let (down, receiver) = mpsc::channel(RELAY_QUEUE);
         waiting.send(Relay { up, down }).ok()?;
         Some(ReceiverStream::new(receiver))
@@ -195,20 +204,26 @@ impl Sessions {
         self.inner().relays.remove(&number);
     }
 
-    /// A number under which an agent is to answer what a reference means.
-    pub(crate) fn expect_resolved(&self) -> (u64, oneshot::Receiver<wire::Resolved>) {
+    /// A number under which the agent of this node is to answer what a reference means.
+    pub(crate) fn expect_resolved(
+        &self,
+        node: &NodeId,
+    ) -> (u64, oneshot::Receiver<wire::Resolved>) {
         let (sender, receiver) = oneshot::channel();
         let mut inner = self.inner();
         inner.last_number += 1;
         let number = inner.last_number;
-        inner.resolving.insert(number, sender);
+        inner.resolving.insert(number, (node.clone(), sender));
         (number, receiver)
     }
 
-    /// Hands over what an agent found out.
-    pub(crate) fn resolved(&self, resolved: wire::Resolved) {
-        let waiting = self.inner().resolving.remove(&resolved.request);
-        if let Some(waiting) = waiting {
+    /// Hands over what the agent of a node found out. What another node was asked is not its to answer: it would say which
+    /// image runs.
+    pub(crate) fn resolved(&self, node: &NodeId, resolved: wire::Resolved) {
+        let mut inner = self.inner();
+        let is_asked =
+            inner.resolving.get(&resolved.request).is_some_and(|(asked, _)| asked == node);
+        if is_asked && let Some((_, waiting)) = inner.resolving.remove(&resolved.request) {
             // Who asked may have given up.
             drop(waiting.send(resolved));
         }

@@ -4,7 +4,9 @@ pub mod record;
 pub mod sqlite;
 
 use coordinator_core::cluster::{Change, MAX_CHANGES};
+use coordinator_core::trust;
 use model::id::ClusterId;
+use proto::wire;
 use thiserror::Error;
 
 /// What the store says about itself.
@@ -80,6 +82,30 @@ pub trait Store: Send {
     /// # Errors
     /// When they were not written.
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// Everything that was committed about who is let in, as changes that rebuild it.
+    ///
+    /// # Errors
+    /// When a record can not be read.
+    fn load_trust(&mut self) -> Result<Vec<trust::Change>, StoreError>;
+
+    /// Writes all of the changes about who is let in, or none; as [`Store::commit`] does.
+    ///
+    /// # Errors
+    /// When they were not written.
+    fn commit_trust(&mut self, changes: &[trust::Change]) -> Result<(), StoreError>;
+
+    /// The authority of the cluster, if it has one.
+    ///
+    /// # Errors
+    /// When the record can not be read.
+    fn authority(&mut self) -> Result<Option<wire::Authority>, StoreError>;
+
+    /// Keeps the authority of the cluster, once and for all.
+    ///
+    /// # Errors
+    /// When it was not written.
+    fn keep_authority(&mut self, authority: &wire::Authority) -> Result<(), StoreError>;
 
     /// How many changes a commit should have at most, so that it takes no longer than others can wait.
     fn max_changes(&self) -> usize {

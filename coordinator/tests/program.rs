@@ -21,15 +21,46 @@ fn folder(name: &str) -> PathBuf {
 }
 
 #[test]
-fn an_address_that_others_reach_is_refused_while_nothing_is_encrypted() {
+fn an_address_that_others_reach_is_refused_where_nothing_is_encrypted() {
     let data = folder("far").display().to_string();
-    let said = complaint(&coordinator(&["--listen", "0.0.0.0:0", "--data-dir", &data]));
+    let plain = ["--plaintext", "--listen", "0.0.0.0:0", "--data-dir", &data];
+    let said = complaint(&coordinator(&plain));
     assert!(said.contains("0.0.0.0:0") && said.contains("loopback"), "{said}");
 }
 
 #[test]
+fn without_a_secret_to_seal_the_authority_with_it_does_not_start() {
+    let data = folder("unsealed");
+    let (at, file) = (data.display().to_string(), data.join("absent").display().to_string());
+    let said = complaint(&coordinator(&["--listen", "127.0.0.1:0", "--data-dir", &at]));
+    assert!(said.contains("--ca-passphrase-file") && said.contains("hint:"), "{said}");
+    let wrong = ["--ca-passphrase-file", &file, "--listen", "127.0.0.1:0", "--data-dir", &at];
+    let said = complaint(&coordinator(&wrong));
+    assert!(said.contains(&file), "{said}");
+    fs::remove_dir_all(data).unwrap();
+}
+
+#[test]
+fn hosts_and_lives_that_make_no_sense_are_named() {
+    let data = folder("names").display().to_string();
+    let start =
+        ["--ca-passphrase-file", "/dev/null", "--listen", "127.0.0.1:0", "--data-dir", &data];
+    let said = complaint(&coordinator(&[&start[..], &["--name", "no host"]].concat()));
+    assert!(said.contains("no host"), "{said}");
+    let life = ["--node-certificate-seconds", "1"];
+    let said = complaint(&coordinator(&[&start[..], &life].concat()));
+    assert!(said.contains("holds for"), "{said}");
+}
+
+#[test]
 fn a_data_directory_that_can_not_be_made_is_named() {
-    let said = complaint(&coordinator(&["--listen", "127.0.0.1:0", "--data-dir", "/proc/nowhere"]));
+    let said = complaint(&coordinator(&[
+        "--plaintext",
+        "--listen",
+        "127.0.0.1:0",
+        "--data-dir",
+        "/proc/nowhere",
+    ]));
     assert!(said.contains("/proc/nowhere"), "{said}");
 }
 
@@ -38,8 +69,13 @@ fn a_port_that_is_taken_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let data = folder("taken");
-    let said =
-        complaint(&coordinator(&["--listen", &address, "--data-dir", &data.display().to_string()]));
+    let said = complaint(&coordinator(&[
+        "--plaintext",
+        "--listen",
+        &address,
+        "--data-dir",
+        &data.display().to_string(),
+    ]));
     assert!(said.contains(&address), "{said}");
     assert!(!data.exists(), "a coordinator that can not listen has made a store");
 }
@@ -54,6 +90,7 @@ fn a_store_of_a_later_version_is_refused_and_left_as_it_is() {
     drop(later);
     let before = fs::read(&path).unwrap();
     let said = complaint(&coordinator(&[
+        "--plaintext",
         "--listen",
         "127.0.0.1:0",
         "--data-dir",
@@ -81,7 +118,7 @@ fn systemd_is_told_that_it_is_ready_and_that_it_still_turns() {
     let listener = UnixDatagram::bind(&socket).unwrap();
     listener.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut program = Command::new(env!("CARGO_BIN_EXE_wharf-coordinator"))
-        .args(["--listen", "127.0.0.1:0", "--data-dir"])
+        .args(["--plaintext", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(&data)
         .env("NOTIFY_SOCKET", &socket)
         .stderr(Stdio::null())

@@ -10,6 +10,7 @@ mod rollout;
 mod spec;
 mod status;
 mod task;
+mod trust;
 
 use std::str::FromStr;
 
@@ -31,6 +32,10 @@ pub use status::{
     node_from_wire, node_to_wire, state_from_wire, state_to_wire,
 };
 pub use task::{task_spec_from_wire, task_spec_to_wire};
+pub use trust::{
+    admission_from_wire, admission_to_wire, operator_from_wire, operator_to_wire, role_from_wire,
+    token_from_wire, token_to_wire,
+};
 
 /// Why a message is not a valid value: where in it, and what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

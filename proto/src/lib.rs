@@ -7,7 +7,6 @@
 //! Absent: servers and clients themselves. What they say, and over what, is all that is here.
 
 pub mod convert;
-pub mod transport;
 
 /// The generated messages and services.
 #[allow(

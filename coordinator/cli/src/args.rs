@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::output::Format;
 
+pub(crate) mod trust;
+
 /// Runs Docker containers on a fleet of machines.
 #[derive(Debug, Parser)]
 #[command(name = "wharf", version, propagate_version = true, disable_help_subcommand = true)]
@@ -19,12 +21,15 @@ pub(crate) struct Arguments {
 /// What every command understands.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// The coordinator, HOST:PORT.
+    /// The coordinator, HOST:PORT, or unix:FILE for its socket on this machine.
     #[arg(long, global = true, env = "WHARF_ADDR", hide_env_values = true)]
     pub(crate) addr: Option<String>,
     /// The context to use instead of the selected one.
     #[arg(long, global = true, env = "WHARF_CONTEXT", hide_env_values = true)]
     pub(crate) context: Option<String>,
+    /// Neither encrypts nor shows who this is: for development, to a coordinator that does the same on this machine.
+    #[arg(long, global = true, env = "WHARF_PLAINTEXT", hide = true)]
+    pub(crate) plaintext: bool,
     /// How answers are printed.
     #[arg(short, long, global = true, value_enum, default_value = "table")]
     pub(crate) output: Format,
@@ -102,7 +107,13 @@ pub(crate) enum Command {
     Status,
     /// Shows the versions of this program and of the coordinator.
     Version,
-    /// Coordinators by name.
+    /// Tokens by which nodes join.
+    #[command(subcommand)]
+    Token(trust::Token),
+    /// Who may do what.
+    #[command(subcommand)]
+    Operator(trust::Operator),
+    /// Coordinators by name, and who we are to them.
     #[command(subcommand)]
     Context(Context),
     /// Prints the completions of a shell.
@@ -242,6 +253,13 @@ pub(crate) enum Node {
     Forget {
         node: String,
         /// Confirms that nothing runs there any more.
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Lets a node in no more: its certificates count for nothing, and its connection is cut. What runs there goes on.
+    Revoke {
+        node: String,
+        /// Answers yes to every question.
         #[arg(short, long)]
         yes: bool,
     },
@@ -444,13 +462,20 @@ pub(crate) enum Context {
     Ls,
     /// Writes a context and selects it.
     Add { name: String, addr: String },
+    /// Takes over the context that an administrator has made, and selects it.
+    Import {
+        file: PathBuf,
+        /// Under this name instead of its own.
+        #[arg(long)]
+        name: Option<String>,
+    },
     /// Selects a context.
     Use { name: String },
     /// Forgets a context.
     Rm { name: String },
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("has the form KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
 }
@@ -462,14 +487,14 @@ fn scaled(text: &str) -> Result<(String, u32), String> {
     Ok((service.to_owned(), replicas))
 }
 
-/// `90s`, `10m`, `1h30m`, or a number of seconds.
 fn expectation(text: &str) -> Result<(String, u64), String> {
     let read = text.split_once('=').and_then(|(name, number)| Some((name, number.parse().ok()?)));
     let (name, number) = read.ok_or("write SERVICE=GENERATION, as in web=4")?;
     Ok((name.to_owned(), number))
 }
 
-fn duration(text: &str) -> Result<std::time::Duration, String> {
+/// `90s`, `10m`, `1h30m`, or a number of seconds.
+pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(std::time::Duration::from_secs(seconds));
     }

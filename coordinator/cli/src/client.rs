@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use proto::MESSAGE_LIMIT;
-use proto::transport::{Dial, Security};
 use proto::wire;
 use proto::wire::control_client::ControlClient;
+use proto::wire::trust_client::TrustClient;
 use tonic::Request;
 use tonic::transport::Channel;
+use trust::transport::Dial;
 
 use crate::args::Global;
 use crate::context;
@@ -16,25 +17,25 @@ use crate::exit::from_status;
 /// A call that answers once does so within this time: a deployment may have to ask a registry.
 const UNARY: Duration = Duration::from_secs(60);
 
-/// The coordinator's control service.
+/// The coordinator's services for operators and administrators.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     pub(crate) control: ControlClient<Channel>,
+    pub(crate) trust: TrustClient<Channel>,
 }
 
 impl Client {
     /// Finds out where the coordinator is. It is dialled by the first call.
     pub(crate) fn new(global: &Global) -> anyhow::Result<Self> {
-        let address = context::address(global.addr.as_deref(), global.context.as_deref())?;
-        Self::at(address)
+        Self::at(&context::choose(global)?.dial)
     }
 
-    pub(crate) fn at(address: String) -> anyhow::Result<Self> {
-        let channel = Dial { address, security: Security::default() }.channel()?;
-        let control = ControlClient::new(channel)
+    pub(crate) fn at(dial: &Dial) -> anyhow::Result<Self> {
+        let channel = dial.channel()?;
+        let control = ControlClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_LIMIT)
             .max_encoding_message_size(MESSAGE_LIMIT);
-        Ok(Self { control })
+        Ok(Self { control, trust: TrustClient::new(channel) })
     }
 
     pub(crate) async fn services(&self, project: &str) -> anyhow::Result<Vec<wire::ServiceView>> {

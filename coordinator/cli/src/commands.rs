@@ -13,6 +13,7 @@ mod once;
 mod rebalance;
 mod rollout;
 mod show;
+pub(crate) mod trust;
 mod wait;
 
 pub(crate) use deploy::{request, send};
@@ -59,6 +60,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Explain(arguments) => explain::explain(&client()?, &global, &arguments.name).await,
         Command::Status => show::status(&client()?, &global).await,
         Command::Version => show::version(&global).await,
+        Command::Token(command) => trust::token(&client()?, &global, command).await,
+        Command::Operator(command) => trust::operator(&client()?, &global, command).await,
         Command::Context(command) => contexts(&global, command),
         Command::Completion { shell } => {
             clap_complete::generate(
@@ -90,7 +93,10 @@ pub(crate) async fn show_nodes_and_tasks(client: &Client, global: &Global) -> an
 fn contexts(global: &Global, command: Context) -> anyhow::Result<Exit> {
     match command {
         Context::Add { name, addr } => {
-            context::put(&name, context::Context { addr, engine: None })?;
+            context::put(&name, context::Context { addr, engine: None, identity: None })?;
+        }
+        Context::Import { file, name } => {
+            println!("{} is selected", context::import(&file, name.as_deref())?);
         }
         Context::Use { name } => context::select(&name)?,
         Context::Rm { name } => {
@@ -106,17 +112,32 @@ fn contexts(global: &Global, command: Context) -> anyhow::Result<Exit> {
                     if name == current { "*" } else { "" }.to_owned(),
                     name.clone(),
                     one.addr.clone(),
+                    whose(&one),
                 ],
-                json: serde_json::json!({ "name": name, "addr": one.addr, "current": name == current }),
+                json: serde_json::json!({
+                    "name": name,
+                    "addr": one.addr,
+                    "current": name == current,
+                    "identity": whose(&one),
+                }),
                 id: name,
             };
             let rows = config.contexts.into_iter().map(row).collect();
             output::print(
-                Listing { head: vec!["", "NAME", "ADDRESS"], wide: 3, rows },
+                Listing { head: vec!["", "NAME", "ADDRESS", "AS"], wide: 4, rows },
                 global.format(),
                 &global.filters,
             )?;
         }
     }
     Ok(Exit::Done)
+}
+
+/// Who we are in a context, and until when.
+fn whose(context: &context::Context) -> String {
+    let Some(identity) = &context.identity else { return String::new() };
+    match ::trust::Bundle::from_pem(&identity.0) {
+        Ok(bundle) => format!("{} until {}", bundle.about.name, bundle.about.not_after),
+        Err(_) => "damaged".to_owned(),
+    }
 }

@@ -5,23 +5,26 @@
 //!                  ▲
 //!                  └─ the hello example, deployed and waited for
 //! ```
+//!
+//! As anywhere else: the coordinator has an authority, agents join by tokens, and the context has a certificate.
 
 mod detach;
 mod example;
 mod state;
+mod trust;
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ::trust::transport::Dial;
 use agent::runtime::{DEFAULT_SOCKET, Docker, Settings};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use coordinator::{Config, Coordinator};
+use coordinator::{Config, Coordinator, SOCKET};
 use model::id::ClusterId;
 use model::resources::Resources;
-use proto::transport::{Dial, Listen, Security};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -189,30 +192,38 @@ impl Cluster {
         directory: &std::path::Path,
         machine: &agent::runtime::Engine,
     ) -> anyhow::Result<Self> {
-        let listen = Listen { address: start.listen, security: Security::default() };
-        let config = Config { listen, data: directory.join("coordinator") };
+        let (data, security) = (directory.join("coordinator"), trust::security(directory)?);
+        let config = Config { listen: start.listen, data: data.clone(), security };
         let coordinator = Coordinator::start(&config).await.map_err(|error| {
             let hint = "another `wharf dev` may be running: stop it, or choose --listen 127.0.0.1:0 and --data-dir";
             Failure::error(Exit::Error, format!("{error:#}"), hint)
         })?;
-        let (id, address) = (coordinator.cluster().clone(), coordinator.address()?.to_string());
-        let client = Client::at(address.clone())?;
-        let mut cluster = Self { id, address, client, parts: Vec::new() };
+        let id = coordinator.cluster().clone();
+        // On every address of the machine it is dialled on its own.
+        let mut address = coordinator.address()?;
+        if address.ip().is_unspecified() {
+            address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        let address = address.to_string();
         let (stop, stopped) = oneshot::channel();
-        cluster.parts.push((stop, tokio::spawn(coordinator.serve(stopped))));
+        let parts = vec![(stop, tokio::spawn(coordinator.serve(stopped)))];
+        let administrator = Client::at(&Dial::Local { path: data.join(SOCKET) })?;
+        let identity = trust::operator(&administrator).await?;
+        let client = Client::at(&context::dial(address.clone(), Some(&identity))?)?;
+        let mut cluster = Self { id, address, client, parts };
         for number in 1..=start.nodes {
             let (stop, stopped) = oneshot::channel();
-            let config = cluster.agent(number, start, directory, machine)?;
+            let config = cluster.agent(number, start, directory, machine).await?;
             cluster.parts.push((stop, tokio::spawn(agent::run(config, stopped))));
         }
         let addr = cluster.address.clone();
         let engine = Some(start.docker_socket.clone());
-        context::put(CONTEXT, context::Context { addr, engine })?;
+        context::put(CONTEXT, context::Context { addr, engine, identity: Some(identity) })?;
         Ok(cluster)
     }
 
     /// Each node has its share of the machine, and zones in turn.
-    fn agent(
+    async fn agent(
         &self,
         number: u32,
         start: &Start,
@@ -227,14 +238,15 @@ impl Cluster {
         };
         let zone = ["dev-a", "dev-b", "dev-c"][(number as usize - 1) % 3];
         Ok(agent::Config {
-            coordinator: Dial { address: self.address.clone(), security: Security::default() },
+            coordinator: self.address.clone(),
+            security: trust::join(&self.client, &name, zone).await?,
             state: directory.join(&name),
             socket: start.docker_socket.clone(),
             docker_config: docker_config(),
             node: Some(name.parse()?),
             zone: zone.to_owned(),
             origin: agent::Origin::default(),
-            labels: std::collections::BTreeMap::from([("zone".to_owned(), zone.to_owned())]),
+            labels: std::collections::BTreeMap::new(),
             capacity: Some(share),
             // A device can not be shared, and all nodes are on one engine.
             gpus: Some(0),
@@ -253,8 +265,9 @@ impl Cluster {
         }
         println!();
         let global = crate::args::Global {
-            addr: Some(self.address.clone()),
+            addr: None,
             context: None,
+            plaintext: false,
             output: Format::Table,
             quiet: false,
             filters: Vec::new(),

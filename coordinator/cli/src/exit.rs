@@ -68,6 +68,16 @@ impl std::error::Error for Failure {}
 /// Turns what the coordinator said into a failure. The only place where its codes are read.
 pub(crate) fn from_status(status: &tonic::Status) -> anyhow::Error {
     use tonic::Code;
+    if let Some(found) = trust::failure::find(status) {
+        let exit = if found.is_denied { Exit::Command(77) } else { Exit::Error };
+        let hint = match found.hint.as_str() {
+            "" => {
+                "is it running? `wharf dev` starts one here; `wharf context ls` shows where it is looked for"
+            }
+            hint => hint,
+        };
+        return Failure::error(exit, &found.message, hint);
+    }
     let told = status.metadata().get(proto::HINT).and_then(|hint| hint.to_str().ok());
     let (message, hint) = match status.code() {
         _ if told.is_some() => (status.message().to_owned(), told.unwrap_or_default()),

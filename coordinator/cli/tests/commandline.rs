@@ -115,16 +115,63 @@ fn contexts_are_kept_and_nobody_else_may_read_them() {
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     // The selected one is asked; a flag comes before it, and before the environment.
     let said = home.wharf(&["status"]);
-    assert_eq!(said.code, Some(1));
+    assert_eq!(said.code, Some(77), "without a certificate nobody is dialled: {said:?}");
+    assert!(
+        said.err.contains("127.0.0.1:1") && said.err.contains("wharf operator add"),
+        "{said:?}"
+    );
     assert_eq!(home.wharf(&["context", "use", "nowhere"]).code, Some(1));
     assert_eq!(home.wharf(&["context", "rm", "prod"]).code, Some(0));
     assert!(!home.wharf(&["context", "ls"]).out.contains("prod"));
 }
 
 #[test]
-fn an_address_on_another_machine_is_refused_while_nothing_is_encrypted() {
+fn nothing_unprotected_leaves_the_machine() {
     let home = Home::new("far");
-    let said = home.wharf(&["--addr", "10.0.0.1:7421", "ps"]);
+    let said = home.wharf(&["--plaintext", "--addr", "10.0.0.1:7421", "ps"]);
     assert_eq!(said.code, Some(1));
     assert!(said.err.contains("loopback"), "{}", said.err);
+    let said = home.wharf(&["--addr", "10.0.0.1:7421", "ps"]);
+    assert_eq!(said.code, Some(77));
+    assert!(said.err.contains("no certificate") && said.err.contains("hint:"), "{}", said.err);
+}
+
+#[test]
+fn a_file_with_a_key_that_others_may_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new("open");
+    let file = home.0.join("kim.toml");
+    let text = "[contexts.kim]\naddr = \"127.0.0.1:1\"\nidentity = \"a key\"\n";
+    fs::write(&file, text).unwrap();
+    fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
+    let import = ["context", "import", file.to_str().unwrap()];
+    let said = home.wharf(&import);
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.contains("others may read it") && said.err.contains("chmod 600"), "{said:?}");
+    fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+    assert_eq!(home.wharf(&import).code, Some(0));
+    // What is damaged is said without showing it.
+    let said = home.wharf(&["status"]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.contains("damaged") && !said.err.contains("a key"), "{said:?}");
+    fs::write(&file, text.replace("identity", "identitty")).unwrap();
+    let said = home.wharf(&["context", "import", file.to_str().unwrap(), "--name", "other"]);
+    assert!(!said.err.contains("a key"), "{said:?}");
+}
+
+#[test]
+fn a_context_that_is_there_is_not_taken_over_by_another() {
+    let home = Home::new("import");
+    let file = home.0.join("kim.toml");
+    fs::write(&file, "[contexts.kim]\naddr = \"127.0.0.1:1\"\n").unwrap();
+    let import = ["context", "import", file.to_str().unwrap()];
+    assert_eq!(home.wharf(&import).code, Some(0));
+    assert_eq!(home.wharf(&import).code, Some(0), "the same again changes nothing");
+    fs::write(&file, "[contexts.kim]\naddr = \"127.0.0.1:2\"\n").unwrap();
+    let said = home.wharf(&import);
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.contains("another context") && said.err.contains("--name"), "{said:?}");
+    assert_eq!(home.wharf(&[&import[..], &["--name", "kim2"]].concat()).code, Some(0));
+    let absent = home.wharf(&["context", "import", "absent.toml"]);
+    assert!(absent.err.contains("absent.toml"), "{absent:?}");
 }

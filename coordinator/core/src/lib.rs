@@ -17,6 +17,7 @@ pub mod invariant;
 pub mod narrate;
 mod plan;
 mod request;
+pub mod trust;
 pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet};

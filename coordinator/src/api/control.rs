@@ -15,6 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::Shared;
+use crate::api::access::caller;
 use crate::api::{accepted, deploy, drain, explain, job, relay, views};
 use crate::published::Happened;
 
@@ -39,15 +40,18 @@ impl wire::control_server::Control for Control {
         &self,
         request: Request<wire::DeployRequest>,
     ) -> Result<Response<wire::DeployResponse>, Status> {
-        deploy::deploy(&self.shared, request.into_inner()).await.map(Response::new)
+        let caller = caller(&request)?;
+        deploy::deploy(&self.shared, &caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn scale(
         &self,
         request: Request<wire::ScaleRequest>,
     ) -> Result<Response<wire::Accepted>, Status> {
+        let caller = caller(&request)?;
         let request = request.into_inner();
         let (service, replicas) = (service_id(request.service)?, request.replicas);
+        caller.may_change(std::slice::from_ref(&service))?;
         if request.dry_run {
             let planned = Some(deploy::plan_scale(&self.shared, &service, replicas)?);
             return Ok(Response::new(wire::Accepted { generation: 0, planned }));
@@ -59,15 +63,20 @@ impl wire::control_server::Control for Control {
         &self,
         request: Request<wire::RestartRequest>,
     ) -> Result<Response<wire::Accepted>, Status> {
-        self.change(Event::Restart(service_id(request.into_inner().service)?)).await
+        let caller = caller(&request)?;
+        let service = service_id(request.into_inner().service)?;
+        caller.may_change(std::slice::from_ref(&service))?;
+        self.change(Event::Restart(service)).await
     }
 
     async fn rollback(
         &self,
         request: Request<wire::RollbackRequest>,
     ) -> Result<Response<wire::Accepted>, Status> {
+        let caller = caller(&request)?;
         let request = request.into_inner();
         let service = service_id(request.service)?;
+        caller.may_change(std::slice::from_ref(&service))?;
         self.change(Event::Rollback { service, to: request.to }).await
     }
 
@@ -75,10 +84,12 @@ impl wire::control_server::Control for Control {
         &self,
         request: Request<wire::SteerRequest>,
     ) -> Result<Response<wire::Accepted>, Status> {
+        let caller = caller(&request)?;
         let request = request.into_inner();
         let steering = steering_from_wire(request.steering())
             .map_err(|invalid| Status::invalid_argument(invalid.to_string()))?;
         let service = service_id(request.service)?;
+        caller.may_change(std::slice::from_ref(&service))?;
         self.change(Event::Steer { service, steering }).await
     }
 
@@ -86,14 +97,16 @@ impl wire::control_server::Control for Control {
         &self,
         request: Request<wire::JobRequest>,
     ) -> Result<Response<wire::JobResponse>, Status> {
-        job::take(&self.shared, request.into_inner()).await.map(Response::new)
+        let caller = caller(&request)?;
+        job::take(&self.shared, &caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn remove(
         &self,
         request: Request<wire::RemoveRequest>,
     ) -> Result<Response<wire::RemoveResponse>, Status> {
-        deploy::remove(&self.shared, &request.into_inner()).await.map(Response::new)
+        let caller = caller(&request)?;
+        deploy::remove(&self.shared, &caller, &request.into_inner()).await.map(Response::new)
     }
 
     async fn set_availability(
@@ -188,7 +201,8 @@ impl wire::control_server::Control for Control {
         &self,
         request: Request<Streaming<wire::ExecInput>>,
     ) -> Result<Response<Self::ExecStream>, Status> {
-        relay::exec(&self.shared, request.into_inner()).await.map(Response::new)
+        let caller = caller(&request)?;
+        relay::exec(&self.shared, &caller, request.into_inner()).await.map(Response::new)
     }
 }
 

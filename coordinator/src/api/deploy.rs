@@ -17,6 +17,7 @@ use proto::wire;
 use tonic::Status;
 
 use crate::Shared;
+use crate::api::access::Caller;
 use crate::api::control::service_id;
 use crate::api::{accepted, differences, invalid, resolve};
 
@@ -25,18 +26,26 @@ const SERVICES_LIMIT: usize = 1_000;
 
 pub(crate) async fn deploy(
     shared: &Arc<Shared>,
+    caller: &Caller,
     mut request: wire::DeployRequest,
 ) -> Result<wire::DeployResponse, Status> {
     if request.services.len() > SERVICES_LIMIT {
         let why = format!("{} services of {SERVICES_LIMIT} allowed", request.services.len());
         return Err(Status::invalid_argument(why));
     }
+    // Before anybody is asked for anything on behalf of whoever calls.
+    let named = request.services.iter().map(|spec| {
+        let (project, name) = (spec.project.clone(), spec.name.clone());
+        service_id(Some(wire::ServiceRef { project, name }))
+    });
+    caller.may_change(&named.collect::<Result<Vec<_>, _>>()?)?;
     pin(shared, &mut request.services).await?;
     let specs: Result<Vec<ServiceSpec>, _> = request.services.iter().map(spec_from_wire).collect();
     let specs = specs.map_err(|error| invalid(&error))?;
     let unnamed = unnamed(shared, &specs, &request.project)?;
     let (remove, unnamed) =
         if request.prune { (unnamed, Vec::new()) } else { (Vec::new(), unnamed) };
+    caller.may_change(&remove)?;
     let mut services = plan(shared, &specs, &remove)?;
     if !request.dry_run {
         let expect = expectations(&request.project, &request.expect)?;
@@ -68,6 +77,7 @@ fn expectations(
 
 pub(crate) async fn remove(
     shared: &Shared,
+    caller: &Caller,
     request: &wire::RemoveRequest,
 ) -> Result<wire::RemoveResponse, Status> {
     let named = request.services.iter().map(|name| {
@@ -79,6 +89,7 @@ pub(crate) async fn remove(
         let all = state.cluster.services().keys();
         ids = all.filter(|id| id.project.as_str() == request.project).cloned().collect();
     }
+    caller.may_change(&ids)?;
     if ids.is_empty() {
         let why = format!("there is no project {:?} with services", request.project);
         return Err(Status::not_found(why));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator_core::event::{EngineState, Event, Report};
+use coordinator_core::trust::Asked;
 use coordinator_core::view;
 use futures_util::Stream;
 use model::id::NodeId;
@@ -17,8 +18,11 @@ use proto::wire::coordinator_message::Message as Down;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
+use trust::Peer;
 
 use crate::Shared;
+use crate::api::access::{Caller, caller};
+use crate::api::enrolment::refused;
 use crate::api::{accepted, invalid, status};
 use crate::sessions::{Agent, OUTBOX};
 
@@ -46,15 +50,18 @@ impl wire::dispatcher_server::Dispatcher for Dispatcher {
         &self,
         request: Request<Streaming<wire::AgentMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        let address = request.remote_addr().map(|address| address.to_string()).unwrap_or_default();
+        let caller = caller(&request)?;
+        let peer = request.extensions().get::<Peer>();
+        let address = peer.map(|peer| peer.address.to_string()).unwrap_or_default();
         let mut messages = request.into_inner();
         let hello = introduced(&mut messages).await?;
-        let node = check(&self.shared, &hello)?;
+        let node = check(&self.shared, &caller, &hello)?;
+        self.shown(&caller).await?;
         let (sender, receiver) = mpsc::channel(OUTBOX);
         let id = node.id.clone();
         accepted(self.shared.door.ask(Event::Joined(Box::new(node))).await)?;
         let agent = self.shared.sessions.join(&id, hello, address, sender);
-        let session = Session { shared: Arc::clone(&self.shared), node: id, agent };
+        let session = Session { shared: Arc::clone(&self.shared), node: id, caller, agent };
         tokio::spawn(session.serve(messages));
         Ok(Response::new(Box::pin(tokio_stream::StreamExt::map(ReceiverStream::new(receiver), Ok))))
     }
@@ -63,6 +70,7 @@ impl wire::dispatcher_server::Dispatcher for Dispatcher {
         &self,
         request: Request<Streaming<wire::RelayUp>>,
     ) -> Result<Response<Self::RelayStream>, Status> {
+        let caller = caller(&request)?;
         let mut up = request.into_inner();
         let first = tokio::time::timeout(HELLO_TIMEOUT, up.message()).await;
         let first =
@@ -71,9 +79,23 @@ impl wire::dispatcher_server::Dispatcher for Dispatcher {
         else {
             return Err(Status::invalid_argument("the first message names the stream"));
         };
-        let down = self.shared.sessions.open_relay(number, up);
+        let is_asked = |node: &NodeId| caller.is_node(node).is_ok();
+        let down = self.shared.sessions.open_relay(number, up, is_asked);
         let down = down.ok_or_else(|| Status::not_found("nobody waits for this stream"))?;
         Ok(Response::new(Box::pin(down)))
+    }
+}
+
+impl Dispatcher {
+    /// A certificate that a node shows for the first time takes the place of the one before.
+    async fn shown(&self, caller: &Caller) -> Result<(), Status> {
+        let Caller::Node(node, shown) = caller else { return Ok(()) };
+        if !self.shared.ledgers.read().is_next(node, shown) {
+            return Ok(());
+        }
+        let shown = Asked::Shown { node: node.clone(), shown: shown.clone() };
+        let decided = self.shared.door.trust(shown).await.map_err(|error| status(&error))?;
+        decided.map_err(|refusal| refused(&refusal))
     }
 }
 
@@ -88,8 +110,9 @@ async fn introduced(messages: &mut Streaming<wire::AgentMessage>) -> Result<wire
     }
 }
 
-/// Reads who it is. An agent of another cluster is turned away: its containers are not ours.
-fn check(shared: &Shared, hello: &wire::Hello) -> Result<Node, Status> {
+/// Reads who it is, and puts in place of what it says of itself what it was given when it joined. An agent of another
+/// cluster is turned away: its containers are not ours.
+fn check(shared: &Shared, caller: &Caller, hello: &wire::Hello) -> Result<Node, Status> {
     let ours = &shared.identity.cluster;
     if let Some(theirs) = hello.cluster.as_deref().filter(|theirs| *theirs != ours.as_str()) {
         return Err(Status::failed_precondition(format!(
@@ -99,12 +122,19 @@ fn check(shared: &Shared, hello: &wire::Hello) -> Result<Node, Status> {
     let mut node = hello.node.clone().unwrap_or_default();
     // Not the agent's to say.
     node.availability = wire::Availability::Active.into();
-    node_from_wire(&node).map_err(|error| invalid(&error))
+    if let Caller::Node(known, _) = caller {
+        let grant = shared.ledgers.read().grant(known).cloned().unwrap_or_default();
+        (node.pool, node.labels) = (grant.pool, grant.labels);
+    }
+    let node = node_from_wire(&node).map_err(|error| invalid(&error))?;
+    caller.is_node(&node.id)?;
+    Ok(node)
 }
 
 struct Session {
     shared: Arc<Shared>,
     node: NodeId,
+    caller: Caller,
     agent: Arc<Agent>,
 }
 
@@ -121,6 +151,7 @@ impl Session {
         let welcome = wire::Welcome {
             cluster: self.shared.identity.cluster.to_string(),
             heartbeat_ms: u64::try_from(HEARTBEAT.as_millis()).unwrap_or(u64::MAX),
+            now_ms: trust::now().as_millis(),
         };
         self.send(Down::Welcome(welcome)).await?;
         self.agent.stale.notify_one();
@@ -167,7 +198,7 @@ impl Session {
                 self.tell(Event::Heard { node: self.node.clone(), engine })
             }
             Some(Up::Resolved(resolved)) => {
-                self.shared.sessions.resolved(resolved);
+                self.shared.sessions.resolved(&self.node, resolved);
                 Ok(())
             }
             Some(Up::Hello(hello)) => self.introduce_again(hello).await,
@@ -184,7 +215,7 @@ impl Session {
 
     /// Takes in what an agent has found out about its node since it joined.
     async fn introduce_again(&self, hello: wire::Hello) -> Result<(), Status> {
-        let node = check(&self.shared, &hello)?;
+        let node = check(&self.shared, &self.caller, &hello)?;
         if node.id != self.node {
             return Err(Status::invalid_argument(format!(
                 "this is the session of node {}, and node {} speaks: each has its own",

@@ -10,6 +10,7 @@ use tonic::Status;
 
 use crate::Shared;
 use crate::api::accepted;
+use crate::api::access::Caller;
 use crate::api::control::service_id;
 use crate::job_order::job_order_from_wire;
 
@@ -18,11 +19,13 @@ const SILENT_LIMIT: usize = 20;
 
 pub(crate) async fn take(
     shared: &Shared,
+    caller: &Caller,
     request: wire::JobRequest,
 ) -> Result<wire::JobResponse, Status> {
     let unasked = || Status::invalid_argument("nothing is asked of the job");
     let order = job_order_from_wire(request.order()).ok_or_else(unasked)?;
     let service = service_id(request.service)?;
+    caller.may_change(std::slice::from_ref(&service))?;
     match accepted(shared.door.ask(Event::Job { service, order }).await)? {
         Reply::Run { number } => Ok(wire::JobResponse { run: number }),
         reply

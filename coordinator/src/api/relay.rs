@@ -13,6 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use crate::Shared;
+use crate::api::access::Caller;
 use crate::api::control::{Answers, service_id};
 use crate::api::views;
 use crate::sessions::Relay;
@@ -37,7 +38,7 @@ async fn open(
             "the agent of node {node} is not connected: try again when it is back"
         ))
     })?;
-    let (number, waiting) = shared.sessions.expect_relay();
+    let (number, waiting) = shared.sessions.expect_relay(node);
     let message = Down::OpenRelay(wire::OpenRelay { relay: number, kind: Some(kind) });
     let message = wire::CoordinatorMessage { message: Some(message) };
     let asked = agent.outbox.try_send(message);
@@ -198,6 +199,7 @@ async fn read_one(
 
 pub(crate) async fn exec(
     shared: &Arc<Shared>,
+    caller: &Caller,
     mut input: Streaming<wire::ExecInput>,
 ) -> Result<Answers<wire::ExecOutput>, Status> {
     let first = tokio::time::timeout(OPEN_TIMEOUT, input.message()).await;
@@ -212,6 +214,7 @@ pub(crate) async fn exec(
         let task = start.task.parse().ok().and_then(|id| state.cluster.tasks().get(&id).cloned());
         let task =
             task.ok_or_else(|| Status::not_found(format!("there is no task {}", start.task)))?;
+        caller.may_change(std::slice::from_ref(&task.service))?;
         task.node.clone().ok_or_else(|| {
             Status::failed_precondition(format!("task {} has no node yet", task.id))
         })?

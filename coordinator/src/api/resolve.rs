@@ -31,7 +31,7 @@ pub(super) async fn resolve(shared: &Shared, reference: &str) -> Result<wire::Im
     let mut failed = None;
     while asked.len() < AGENTS {
         let Some((node, agent)) = next_agent(shared, &asked).await else { break };
-        match ask(shared, &agent, reference).await {
+        match ask(shared, (&node, &agent), reference).await {
             Some(wire::resolved::Answer::Image(image)) => return Ok(image),
             Some(wire::resolved::Answer::Error(error)) => {
                 let is_certain = error.kind() != wire::ResolveErrorKind::Unavailable;
@@ -53,8 +53,12 @@ pub(super) async fn resolve(shared: &Shared, reference: &str) -> Result<wire::Im
     }))
 }
 
-async fn ask(shared: &Shared, agent: &Agent, reference: &str) -> Option<wire::resolved::Answer> {
-    let (request, answer) = shared.sessions.expect_resolved();
+async fn ask(
+    shared: &Shared,
+    (node, agent): (&NodeId, &Agent),
+    reference: &str,
+) -> Option<wire::resolved::Answer> {
+    let (request, answer) = shared.sessions.expect_resolved(node);
     let message = Down::Resolve(wire::Resolve { request, reference: reference.to_owned() });
     let asked = agent.outbox.try_send(wire::CoordinatorMessage { message: Some(message) });
     let answer = match asked {

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use coordinator_core::cluster::Change;
+use coordinator_core::trust;
 use model::id::{ServiceId, TaskId};
 use prost::Message;
 use proto::convert::{
-    node_from_wire, node_to_wire, service_from_wire, service_to_wire, task_from_wire, task_to_wire,
+    admission_from_wire, admission_to_wire, node_from_wire, node_to_wire, operator_from_wire,
+    operator_to_wire, service_from_wire, service_to_wire, task_from_wire, task_to_wire,
+    token_from_wire, token_to_wire,
 };
 use proto::wire;
 
@@ -21,7 +24,18 @@ pub enum Kind {
     Node = 3,
     /// What there is one of.
     Counters = 4,
+    /// The authority of the cluster.
+    Authority = 20,
+    /// A join token.
+    Token = 21,
+    /// A node that was let in.
+    Admission = 22,
+    /// An operator.
+    Operator = 23,
 }
+
+/// Whatever has such a number is about who is let in, and no part of the cluster.
+pub(crate) const TRUST: std::ops::RangeInclusive<i64> = 20..=29;
 
 /// One write to a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +77,54 @@ fn forgotten(kind: Kind, id: &ServiceId) -> Record {
 
 fn forgotten_task(id: &TaskId) -> Record {
     Record { kind: Kind::Task, key: id.to_string(), value: None }
+}
+
+/// Writes a change about who is let in as a record.
+#[must_use]
+pub fn trust_to_record(change: &trust::Change) -> Record {
+    use trust::Change;
+    let record = |kind, key: String, value| Record { kind, key, value };
+    match change {
+        Change::PutToken(token) => {
+            let value = token_to_wire(token).encode_to_vec();
+            record(Kind::Token, token.id.to_string(), Some(value))
+        }
+        Change::RemoveToken(id) => record(Kind::Token, id.to_string(), None),
+        Change::PutAdmission(admission) => {
+            let value = admission_to_wire(admission).encode_to_vec();
+            record(Kind::Admission, admission.node.to_string(), Some(value))
+        }
+        Change::RemoveAdmission(node) => record(Kind::Admission, node.to_string(), None),
+        Change::PutOperator(operator) => {
+            let value = operator_to_wire(operator).encode_to_vec();
+            record(Kind::Operator, operator.name.to_string(), Some(value))
+        }
+        Change::RemoveOperator(name) => record(Kind::Operator, name.to_string(), None),
+    }
+}
+
+/// Reads a record about who is let in.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn trust_from_record(kind: i64, key: &str, value: &[u8]) -> Result<trust::Change, String> {
+    use trust::Change;
+    let read = || match kind {
+        21 => {
+            let token = wire::JoinToken::decode(value).map_err(|error| error.to_string())?;
+            token_from_wire(&token).map(Change::PutToken).map_err(|error| error.to_string())
+        }
+        22 => {
+            let from = wire::Admission::decode(value).map_err(|error| error.to_string())?;
+            admission_from_wire(&from).map(Change::PutAdmission).map_err(|error| error.to_string())
+        }
+        23 => {
+            let from = wire::StoredOperator::decode(value).map_err(|error| error.to_string())?;
+            operator_from_wire(&from).map(Change::PutOperator).map_err(|error| error.to_string())
+        }
+        _ => Err("a kind of record that this version does not know".to_owned()),
+    };
+    read().map_err(|why| format!("record {kind} {key:?}: {why}"))
 }
 
 /// Reads a record that was put.

@@ -9,17 +9,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use coordinator_core::cluster::Change;
+use coordinator_core::trust;
 use model::id::ClusterId;
 use prost::Message;
 use proto::wire;
 use rusqlite::{Connection, ErrorCode, params};
 use rustix::fs::{FlockOperation, flock};
 
-use crate::store::record::{from_record, to_record};
+use crate::store::record::{
+    Kind, Record, TRUST, from_record, to_record, trust_from_record, trust_to_record,
+};
 use crate::store::{Identity, Store, StoreError};
 
 /// Counts the layouts of the file. Only ever grows.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 /// The first SQLite without the fault that could damage a WAL written by two connections.
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// A starting coordinator waits so long for one that is just ending.
@@ -54,7 +57,33 @@ impl Sqlite {
         let identity = lead(&path, &connection)?;
         Ok(Self { path, connection, identity, _lock: lock })
     }
+
+    /// The records of some kinds, in the order of kind and key.
+    fn records(&self, is_meant: impl Fn(i64) -> bool) -> Result<Vec<Stored>, StoreError> {
+        let explain = |error| explain(&self.path, &error);
+        let mut statement = self
+            .connection
+            .prepare("SELECT kind, key, value FROM objects ORDER BY kind, key")
+            .map_err(explain)?;
+        let mut rows = statement.query([]).map_err(explain)?;
+        let mut records = Vec::new();
+        while let Some(row) = rows.next().map_err(explain)? {
+            let kind: i64 = row.get(0).map_err(explain)?;
+            if is_meant(kind) {
+                let key: String = row.get(1).map_err(explain)?;
+                records.push((kind, key, row.get(2).map_err(explain)?));
+            }
+        }
+        Ok(records)
+    }
+
+    fn damaged(&self, why: String) -> StoreError {
+        StoreError::Damaged { path: self.path.display().to_string(), why }
+    }
 }
+
+/// A record as it lies in the file: kind, key and value.
+type Stored = (i64, String, Vec<u8>);
 
 fn lock(directory: &Path) -> Result<File, StoreError> {
     let path = directory.join("wharf.lock");
@@ -81,10 +110,12 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// From here on a commit survives a loss of power. The first thing that may write to the file.
+/// From here on a commit survives a loss of power, and no earlier version opens the file: it would not know each record.
+/// The first thing that may write to the file.
 fn secure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "user_version", SCHEMA)
 }
 
 /// Refuses a file that is damaged or too new, before anything is written to it.
@@ -165,25 +196,40 @@ fn new_identity() -> wire::Identity {
 
 impl Store for Sqlite {
     fn load(&mut self) -> Result<Vec<Change>, StoreError> {
-        let damaged = |why| StoreError::Damaged { path: self.path.display().to_string(), why };
-        let explain = |error| explain(&self.path, &error);
-        let mut statement = self
-            .connection
-            .prepare("SELECT kind, key, value FROM objects ORDER BY kind, key")
-            .map_err(explain)?;
-        let mut rows = statement.query([]).map_err(explain)?;
-        let mut changes = Vec::new();
-        while let Some(row) = rows.next().map_err(explain)? {
-            let kind: i64 = row.get(0).map_err(explain)?;
-            let key: String = row.get(1).map_err(explain)?;
-            let value: Vec<u8> = row.get(2).map_err(explain)?;
-            changes.push(from_record(kind, &key, &value).map_err(damaged)?);
-        }
-        Ok(changes)
+        let records = self.records(|kind| !TRUST.contains(&kind))?;
+        let changes = records.iter().map(|(kind, key, value)| from_record(*kind, key, value));
+        changes.collect::<Result<_, _>>().map_err(|why| self.damaged(why))
     }
 
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        write(&mut self.connection, changes).map_err(|error| explain(&self.path, &error))
+        write(&mut self.connection, changes.iter().map(to_record))
+            .map_err(|error| explain(&self.path, &error))
+    }
+
+    fn load_trust(&mut self) -> Result<Vec<trust::Change>, StoreError> {
+        let authority = Kind::Authority as i64;
+        let records = self.records(|kind| TRUST.contains(&kind) && kind != authority)?;
+        let changes = records.iter().map(|(kind, key, value)| trust_from_record(*kind, key, value));
+        changes.collect::<Result<_, _>>().map_err(|why| self.damaged(why))
+    }
+
+    fn commit_trust(&mut self, changes: &[trust::Change]) -> Result<(), StoreError> {
+        write(&mut self.connection, changes.iter().map(trust_to_record))
+            .map_err(|error| explain(&self.path, &error))
+    }
+
+    fn authority(&mut self) -> Result<Option<wire::Authority>, StoreError> {
+        let records = self.records(|kind| kind == Kind::Authority as i64)?;
+        let Some((_, _, value)) = records.first() else { return Ok(None) };
+        let authority = wire::Authority::decode(value.as_slice());
+        authority.map(Some).map_err(|error| self.damaged(format!("its authority: {error}")))
+    }
+
+    fn keep_authority(&mut self, authority: &wire::Authority) -> Result<(), StoreError> {
+        let value = Some(authority.encode_to_vec());
+        let record = Record { kind: Kind::Authority, key: String::new(), value };
+        write(&mut self.connection, [record].into_iter())
+            .map_err(|error| explain(&self.path, &error))
     }
 
     fn identity(&self) -> &Identity {
@@ -195,10 +241,12 @@ impl Store for Sqlite {
     }
 }
 
-fn write(connection: &mut Connection, changes: &[Change]) -> rusqlite::Result<()> {
+fn write(
+    connection: &mut Connection,
+    records: impl Iterator<Item = Record>,
+) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
-    for change in changes {
-        let record = to_record(change);
+    for record in records {
         let kind = record.kind as i64;
         match record.value {
             Some(value) => transaction

@@ -210,6 +210,39 @@ name!(
         rest: is_label,
     }
 );
+name!(
+    /// Somebody who gives orders: letters, digits, and after the first character `-`, `_`, `.`, `@`. At most 64 characters.
+    OperatorName,
+    Rule {
+        kind: "operator's name",
+        limit: 64,
+        allowed: "letters, digits, and after the first character - _ . @",
+        first: |c| c.is_ascii_alphanumeric(),
+        rest: |c| is_node(c) || c == '@',
+    }
+);
+name!(
+    /// What tells certificates of one authority apart: lower-case hexadecimal digits, at most 40 (RFC 5280, 4.1.2.2).
+    Serial,
+    Rule {
+        kind: "serial number",
+        limit: 40,
+        allowed: "0-9 and a-f",
+        first: |c| c.is_ascii_digit() || matches!(c, 'a'..='f'),
+        rest: |c| c.is_ascii_digit() || matches!(c, 'a'..='f'),
+    }
+);
+name!(
+    /// What a join token is called by where it can not be shown: the beginning of its digest.
+    TokenId,
+    Rule {
+        kind: "token's name",
+        limit: 16,
+        allowed: "0-9 and a-f",
+        first: |c| c.is_ascii_digit() || matches!(c, 'a'..='f'),
+        rest: |c| c.is_ascii_digit() || matches!(c, 'a'..='f'),
+    }
+);
 /// One run of one generation in a slot, `project.service.slot.number`: unique for ever and readable in `docker ps`.
 ///
 /// In the order in which they were made: by number, and of equal numbers, which no two tasks of a cluster have, by text.

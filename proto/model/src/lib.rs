@@ -25,3 +25,4 @@ pub mod spec;
 pub mod suggest;
 pub mod task;
 pub mod time;
+pub mod trust;

@@ -7,7 +7,7 @@ use proto::wire;
 use proto::wire::agent_message::Message as Up;
 use proto::wire::control_client::ControlClient;
 use system_tests::puppet::{self, Puppet, pinned_service};
-use system_tests::{Cluster, Options};
+use system_tests::{Cluster, Options, Protection};
 use tokio::sync::mpsc;
 
 use crate::result::{Goal, Line, print};
@@ -15,7 +15,8 @@ use crate::result::{Goal, Line, print};
 const DEADLINE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(count: u32) -> anyhow::Result<()> {
-    let cluster = Cluster::with(Options { nodes: 0, ..Options::default() });
+    let protection = Protection::None;
+    let cluster = Cluster::with(Options { nodes: 0, protection, ..Options::default() });
     let channel = puppet::channel(&cluster.address);
     let mut told = agent(channel.clone()).await?;
     let mut control = ControlClient::new(channel);

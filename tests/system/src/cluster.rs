@@ -26,12 +26,33 @@ pub struct Options {
     pub agent: Option<PathBuf>,
     /// What the agents are told beyond where everything is.
     pub agent_arguments: &'static [&'static str],
+    /// What the coordinator is told beyond where everything is.
+    pub coordinator_arguments: &'static [&'static str],
+    /// What protects its connections.
+    pub protection: Protection,
+}
+
+/// What protects the connections of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protection {
+    /// As everywhere: TLS, nodes that join by tokens, and an operator with a certificate.
+    #[default]
+    Tls,
+    /// Nothing, for tests and benchmarks of what is said and not of who says it.
+    None,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let agent_arguments = &["--prefer-local-images"];
-        Self { nodes: 2, socket: None, agent: None, agent_arguments }
+        Self {
+            nodes: 2,
+            socket: None,
+            agent: None,
+            agent_arguments,
+            coordinator_arguments: &[],
+            protection: Protection::default(),
+        }
     }
 }
 
@@ -50,6 +71,8 @@ pub struct Cluster {
     socket: Option<PathBuf>,
     agent: Option<PathBuf>,
     agent_arguments: &'static [&'static str],
+    coordinator_arguments: &'static [&'static str],
+    protection: Protection,
     coordinator: Option<Program>,
     agents: BTreeMap<String, Program>,
 }
@@ -87,10 +110,13 @@ impl Cluster {
             socket: options.socket,
             agent: options.agent,
             agent_arguments: options.agent_arguments,
+            coordinator_arguments: options.coordinator_arguments,
+            protection: options.protection,
             coordinator: None,
             agents: BTreeMap::new(),
         };
         cluster.start_coordinator();
+        cluster.become_an_operator();
         for number in 1..=options.nodes {
             cluster.start_agent(&format!("n{number}"));
         }
@@ -117,7 +143,43 @@ impl Cluster {
     pub fn coordinator_command(&self) -> Command {
         let mut command = Command::new(built("wharf-coordinator"));
         command.arg("--listen").arg(&self.address).arg("--data-dir").arg(self.data_dir());
+        match self.protection {
+            Protection::None => command.arg("--plaintext"),
+            Protection::Tls => {
+                let passphrase = self.scratch.path().join("passphrase");
+                fs::write(&passphrase, "correct horse battery").unwrap();
+                command.arg("--ca-passphrase-file").arg(passphrase)
+            }
+        };
+        command.args(self.coordinator_arguments);
         command
+    }
+
+    /// Where root of the coordinator's machine reaches it.
+    #[must_use]
+    pub fn administrators(&self) -> PathBuf {
+        self.data_dir().join("admin.sock")
+    }
+
+    /// Gives this test's operator a certificate, as the first one of a cluster is given one.
+    fn become_an_operator(&self) {
+        if self.protection == Protection::None {
+            return;
+        }
+        let file = self.scratch.path().join("operator.toml").display().to_string();
+        let add = ["operator", "add", "tester", "--role", "admin", "--out", &file];
+        let _added = self.as_root(&add).good();
+        let _taken = self.wharf(&["context", "import", &file]).good();
+    }
+
+    /// Runs the operator's command line as root of the coordinator's machine.
+    #[must_use]
+    pub fn as_root(&self, arguments: &[&str]) -> Said {
+        let mut command = self.wharf_command();
+        if self.protection == Protection::Tls {
+            command.env("WHARF_ADDR", format!("unix:{}", self.administrators().display()));
+        }
+        Said::by(command.args(arguments), "")
     }
 
     /// Starts the coordinator, and waits until it answers.
@@ -128,7 +190,7 @@ impl Cluster {
         let log = self.scratch.path().join("coordinator.log");
         self.coordinator = Some(Program::start(&mut self.coordinator_command(), &log));
         until("the coordinator answers", START_TIMEOUT, || {
-            let said = self.wharf(&["status"]);
+            let said = self.as_root(&["status"]);
             if said.code == 0 { Ok(()) } else { Err(said.err + &tail(&log)) }
         });
     }
@@ -146,13 +208,41 @@ impl Cluster {
         self.coordinator = None;
     }
 
-    /// Starts an agent under this name.
-    pub fn start_agent(&mut self, node: &str) {
+    /// The command that starts an agent under this name, which joins unless it has joined before.
+    ///
+    /// # Panics
+    /// When there is no token to be had.
+    #[must_use]
+    pub fn agent_command(&self, node: &str) -> Command {
         let program = self.agent.clone().unwrap_or_else(|| built("wharf-agent"));
         let mut command = Command::new(program);
         command.arg("--coordinator").arg(&self.address).arg("--node").arg(node);
-        command.arg("--state-dir").arg(self.state_dir(node)).args(self.agent_arguments);
-        command.arg("--zone").arg(format!("zone-{node}"));
+        command.arg("--state-dir").arg(self.state_dir(node));
+        command.arg("--zone").arg(format!("zone-{node}")).env_remove("DOCKER_CONFIG");
+        match self.protection {
+            Protection::None => drop(command.arg("--plaintext")),
+            Protection::Tls if self.has_joined(node) => {}
+            Protection::Tls => {
+                let token = self.wharf(&["token", "create", "--node", node]).good();
+                let file = self.scratch.path().join(format!("{node}.token"));
+                fs::write(&file, token).unwrap();
+                command.arg("--join-token-file").arg(file);
+            }
+        }
+        command
+    }
+
+    /// Whether what an agent has kept says that it is this node.
+    fn has_joined(&self, node: &str) -> bool {
+        let kept = trust::Bundle::load(&self.state_dir(node).join("identity.pem"));
+        let name = trust::Name::Node(node.parse().unwrap());
+        kept.ok().flatten().is_some_and(|kept| kept.about.name == name)
+    }
+
+    /// Starts an agent under this name.
+    pub fn start_agent(&mut self, node: &str) {
+        let mut command = self.agent_command(node);
+        command.args(self.agent_arguments);
         if let Some(socket) = &self.socket {
             command.arg("--docker-socket").arg(socket);
         }
@@ -191,6 +281,9 @@ impl Cluster {
         let mut command = Command::new(built("wharf"));
         command.env("WHARF_ADDR", &self.address).env("HOME", self.scratch.path());
         command.env("NO_COLOR", "1").env_remove("WHARF_CONTEXT").env_remove("XDG_CONFIG_HOME");
+        if self.protection == Protection::None {
+            command.env("WHARF_PLAINTEXT", "true");
+        }
         command
     }
 

@@ -25,7 +25,7 @@ pub mod scratch;
 pub mod terminal;
 pub mod wait;
 
-pub use cluster::{Cluster, Options};
+pub use cluster::{Cluster, Options, Protection};
 pub use docker::{Container, Docker};
 pub use engine::Engine;
 pub use machine::Machine;

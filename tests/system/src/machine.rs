@@ -83,6 +83,8 @@ impl Machine {
             let is_up = ["running", "degraded"].contains(&said.out.trim());
             if is_up { Ok(()) } else { Err(said.out + &said.err + &machine.console()) }
         });
+        // As systemd has it on a machine of its own: what it mounts for a service, its credentials, is seen by the service.
+        machine.done("mount --make-rshared /");
         machine
     }
 

@@ -1,6 +1,5 @@
 //! An agent without an engine: it says to a coordinator what a test or a benchmark tells it to say.
 
-use proto::transport::{Dial, Security};
 use proto::wire;
 use proto::wire::agent_message::Message as Up;
 use proto::wire::coordinator_message::Message as Down;
@@ -9,6 +8,9 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
+use trust::transport::Dial;
+
+use crate::Cluster;
 
 /// One session.
 #[derive(Debug)]
@@ -17,13 +19,22 @@ pub struct Puppet {
     incoming: Streaming<wire::CoordinatorMessage>,
 }
 
-/// A connection to a coordinator on this machine, made when it is first used.
+/// A connection to the coordinator of a cluster as root of its machine, made when it is first used.
+///
+/// # Panics
+/// When there can be none.
+#[must_use]
+pub fn local(cluster: &Cluster) -> Channel {
+    Dial::Local { path: cluster.administrators() }.channel().unwrap()
+}
+
+/// A connection to a coordinator on this machine that protects nothing, made when it is first used.
 ///
 /// # Panics
 /// When the address is malformed.
 #[must_use]
 pub fn channel(address: &str) -> Channel {
-    let dial = Dial { address: address.to_owned(), security: Security::default() };
+    let dial = Dial::Plaintext { address: address.to_owned() };
     dial.channel().unwrap()
 }
 

@@ -11,14 +11,16 @@ use proto::wire::agent_message::Message as Up;
 use proto::wire::control_client::ControlClient;
 use proto::wire::coordinator_message::Message as Down;
 use system_tests::puppet::{self, Puppet, pinned_service};
-use system_tests::{Cluster, Options, SOON};
+use system_tests::{Cluster, Options, Protection, SOON};
 use tokio_stream::StreamExt;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 fn alone() -> Cluster {
-    Cluster::with(Options { nodes: 0, ..Options::default() })
+    // What is said, whoever says it: who may say it is tested with the coordinator.
+    let protection = Protection::None;
+    Cluster::with(Options { nodes: 0, protection, ..Options::default() })
 }
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {

@@ -93,9 +93,16 @@ impl Node {
         machine.done(&edit);
         machine.done(&format!("grep -qx {configured} /etc/wharf/coordinator.env"));
         // Comes back only when the coordinator has told systemd that it is ready.
-        machine.done(&format!("systemctl enable --now {COORDINATOR}"));
+        let log = format!("journalctl --no-pager --lines 40 --unit {COORDINATOR}");
+        machine.done(&format!("systemctl enable --now {COORDINATOR} || {{ {log}; false; }}"));
         machine.unit_is(COORDINATOR, "active");
+        // Root of the machine makes the first operator, who is whoever this test is.
+        let socket = "unix:/var/lib/wharf/coordinator/admin.sock";
+        let file = "/root/operator.toml";
+        let add = format!("wharf --addr {socket} operator add kim --role admin --out {file}");
+        machine.done(&format!("{add}; wharf context import {file}"));
         let _answered = self.wharf("status");
+        assert_eq!(machine.done("stat --format '%U %a' /etc/wharf/authority.key"), "root 600");
         let owner = machine.done("stat --format '%U %a' /var/lib/wharf/coordinator");
         assert_eq!(owner, "wharf-coordinator 700");
         self.watchdog_is_fed(COORDINATOR);
@@ -106,12 +113,25 @@ impl Node {
         let configured = format!("WHARF_ADDR={ADDRESS}\\nWHARF_NODE=one");
         machine.done(&format!("sed -i 's/^#WHARF_ADDR=.*/{configured}/' /etc/wharf/agent.env"));
         machine.done(&format!("systemctl enable --now {AGENT}"));
+        // It waits for its token, and says so.
         machine.unit_is(AGENT, "active");
+        until("the agent says what it waits for", SOON, || {
+            let log = machine.log(AGENT);
+            if log.contains("there is no join token in") { Ok(()) } else { Err(log) }
+        });
+        let kept = "/var/lib/wharf/agent/join-token";
+        let token = format!("WHARF_ADDR={ADDRESS} wharf token create");
+        machine.done(&format!("{token} | install -o wharf-agent -m 600 /dev/stdin {kept}"));
         until("the node is ready", SOON, || {
             let nodes = self.json("node ls");
             let is_ready = nodes[0]["state"] == "ready" && nodes[0]["id"] == "one";
             if is_ready { Ok(()) } else { Err(format!("{nodes} {}", machine.log(AGENT))) }
         });
+        let left =
+            "stat --format '%U %a %n' /var/lib/wharf/agent/*.pem /var/lib/wharf/agent/join-*";
+        let kept = machine.done(&format!("{left} 2>&1 || true"));
+        assert!(kept.starts_with("wharf-agent 600 /var/lib/wharf/agent/identity.pem"), "{kept}");
+        assert!(kept.contains("cannot stat"), "the token is used and gone: {kept}");
         let user = machine.done(&format!("stat --format %U /proc/{}", self.agent()));
         assert_eq!(user, "wharf-agent");
         self.watchdog_is_fed(AGENT);
@@ -230,4 +250,4 @@ impl Node {
 const NO_STATE: &str = "ls: cannot access '/var/lib/wharf': No such file or directory";
 
 /// What is the coordinator's stays when the agent's goes.
-const LEFT: &str = "/etc/wharf:\ncoordinator.env\n\n/var/lib/wharf:\ncoordinator";
+const LEFT: &str = "/etc/wharf:\nauthority.key\ncoordinator.env\n\n/var/lib/wharf:\ncoordinator";

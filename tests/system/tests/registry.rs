@@ -9,7 +9,6 @@ use std::process::Command;
 use proto::wire;
 use proto::wire::control_client::ControlClient;
 use serde_json::Value;
-use system_tests::program::built;
 use system_tests::registry::{Login, Registry};
 use system_tests::{Cluster, Container, Options, Program, SOON, puppet, until};
 
@@ -40,10 +39,7 @@ impl Lab {
 
     /// Starts one more and waits until it takes work.
     fn start_agent(&mut self, node: &str, more: impl FnOnce(&mut Command)) {
-        let mut command = Command::new(built("wharf-agent"));
-        command.arg("--coordinator").arg(&self.cluster.address).arg("--node").arg(node);
-        command.arg("--state-dir").arg(self.cluster.state_dir(node));
-        command.arg("--zone").arg(format!("zone-{node}")).env_remove("DOCKER_CONFIG");
+        let mut command = self.cluster.agent_command(node);
         more(&mut command);
         let log = self.cluster.scratch.path().join(format!("{node}.log"));
         self.agents.push(Program::start(&mut command, &log));
@@ -257,7 +253,7 @@ fn what_can_not_run_twice_is_stopped_only_when_its_node_has_the_next_image() {
 
 /// Whose fault the failures are, as the coordinator tells programs.
 async fn failures(cluster: &Cluster) -> Vec<wire::FailureKind> {
-    let mut control = ControlClient::new(puppet::channel(&cluster.address));
+    let mut control = ControlClient::new(puppet::local(cluster));
     let request = wire::ListTasksRequest { all: true, ..Default::default() };
     let answer = control.list_tasks(request).await.unwrap().into_inner();
     let states = answer.tasks.into_iter().filter_map(|view| view.task?.state?.kind);

@@ -19,7 +19,6 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 use system_tests::docker::IMAGE;
-use system_tests::program::built;
 use system_tests::{Cluster, Container, Options, Program, SOON, Said, until};
 
 use faults::{Proxy, Strace};
@@ -283,10 +282,8 @@ services:
 
 /// The agent of `n0`, the first to be asked for anything, whose engine can be made to hang.
 fn agent_behind(cluster: &Cluster, proxy: &Proxy) -> Program {
-    let mut command = Command::new(built("wharf-agent"));
-    command.arg("--coordinator").arg(&cluster.address).args(["--node", "n0"]);
-    command.arg("--state-dir").arg(cluster.state_dir("n0")).arg("--prefer-local-images");
-    command.args(["--zone", "zone-n0"]).arg("--docker-socket").arg(proxy.socket());
+    let mut command = cluster.agent_command("n0");
+    command.arg("--prefer-local-images").arg("--docker-socket").arg(proxy.socket());
     Program::start(&mut command, &cluster.scratch.path().join("n0.log"))
 }
 
@@ -310,8 +307,12 @@ services:
     let file = cluster.scratch.write("stuck.yaml", &stuck).display().to_string();
     let _detached = cluster.wharf(&["deploy", "-y", "--detach", &file]).good();
     until("all of them pull", SOON, || {
-        let preparing = cluster.tasks().iter().filter(|task| task["state"] == "preparing").count();
-        if preparing == 80 { Ok(()) } else { Err(preparing.to_string()) }
+        let fetching = cluster.tasks().iter().filter(|task| task["state"] == "fetching").count();
+        if fetching == 80 {
+            Ok(())
+        } else {
+            Err(format!("{fetching} {:?}", cluster.tasks().last()))
+        }
     });
     let _removed = cluster.wharf(&["rm", "-y", "lab/app"]).good();
     assert!(cluster.running().is_empty());

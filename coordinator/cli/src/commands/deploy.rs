@@ -161,8 +161,7 @@ async fn have_images(global: &Global, project: &Project) -> anyhow::Result<()> {
     let Some(first) = project.builds.first() else { return Ok(()) };
     #[cfg(feature = "dev")]
     {
-        let address = context::address(global.addr.as_deref(), global.context.as_deref())?;
-        if let Some(engine) = context::engine(&address)? {
+        if let Some(engine) = context::choose(global)?.engine {
             return super::build::build(&project.builds, &engine).await;
         }
     }

@@ -208,6 +208,8 @@ pub(crate) async fn node(client: &Client, global: &Global, command: Node) -> any
             crate::terminal::confirm(&question, yes)?;
             super::change::set_availability(client, &id, wire::Availability::Dead).await
         }
+        // By its whole name: one that never came up, and is not in the list, can be revoked too.
+        Node::Revoke { node, yes } => super::trust::revoke(client, node, yes).await,
     }
 }
 

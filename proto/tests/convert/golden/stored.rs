@@ -7,11 +7,13 @@ use model::node::Node;
 use model::service::Service;
 use model::spec::TaskSpec;
 use model::task::{Task, TaskState};
+use model::trust::{Admission, Operator, Token};
 use prost::Message;
 use proto::convert::{
-    WireAssignment, assignment_from_wire, assignment_to_journal, node_from_wire, node_to_wire,
+    WireAssignment, admission_from_wire, admission_to_wire, assignment_from_wire,
+    assignment_to_journal, node_from_wire, node_to_wire, operator_from_wire, operator_to_wire,
     service_from_wire, service_to_wire, state_from_wire, state_to_wire, task_from_wire,
-    task_spec_from_wire, task_spec_to_wire, task_to_wire,
+    task_spec_from_wire, task_spec_to_wire, task_to_wire, token_from_wire, token_to_wire,
 };
 use proto::wire;
 
@@ -24,6 +26,10 @@ pub(crate) enum Stored {
     Counters(wire::Counters),
     Identity(wire::Identity),
     Journal(Journal),
+    Authority(wire::Authority),
+    Token(Token),
+    Admission(Admission),
+    Operator(Operator),
 }
 
 /// What an agent keeps, as its own core knows it.
@@ -56,6 +62,10 @@ impl Stored {
             Self::Counters(_) => "Counters",
             Self::Identity(_) => "Identity",
             Self::Journal(_) => "Journal",
+            Self::Authority(_) => "Authority",
+            Self::Token(_) => "JoinToken",
+            Self::Admission(_) => "Admission",
+            Self::Operator(_) => "StoredOperator",
         }
     }
 
@@ -68,6 +78,10 @@ impl Stored {
             Self::Counters(counters) => counters.encode_to_vec(),
             Self::Identity(identity) => identity.encode_to_vec(),
             Self::Journal(journal) => journal.write().encode_to_vec(),
+            Self::Authority(authority) => authority.encode_to_vec(),
+            Self::Token(token) => token_to_wire(token).encode_to_vec(),
+            Self::Admission(admission) => admission_to_wire(admission).encode_to_vec(),
+            Self::Operator(operator) => operator_to_wire(operator).encode_to_vec(),
         }
     }
 
@@ -82,6 +96,19 @@ impl Stored {
             "Node" => Self::Node(node_from_wire(&wire::Node::decode(bytes).unwrap()).unwrap()),
             "Counters" => Self::Counters(wire::Counters::decode(bytes).unwrap()),
             "Identity" => Self::Identity(wire::Identity::decode(bytes).unwrap()),
+            "Authority" => Self::Authority(wire::Authority::decode(bytes).unwrap()),
+            "JoinToken" => {
+                let token = wire::JoinToken::decode(bytes).unwrap();
+                Self::Token(token_from_wire(&token).unwrap())
+            }
+            "Admission" => {
+                let admission = wire::Admission::decode(bytes).unwrap();
+                Self::Admission(admission_from_wire(&admission).unwrap())
+            }
+            "StoredOperator" => {
+                let operator = wire::StoredOperator::decode(bytes).unwrap();
+                Self::Operator(operator_from_wire(&operator).unwrap())
+            }
             "Journal" => Self::Journal(Journal::read(&wire::Journal::decode(bytes).unwrap())),
             other => panic!("nothing that is stored is a {other}"),
         }

@@ -1,6 +1,7 @@
 //! What the records of 0.2.0 say: those of 0.1.0, and what can be said since.
 
 mod job;
+mod trust;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,14 +26,19 @@ pub(crate) fn records() -> super::Records {
             (name, Stored::Service(constrained(service)))
         }
         Stored::Journal(journal) => (name, Stored::Journal(balanced(job::journal(journal)))),
-        Stored::Service(_) | Stored::Task(_) | Stored::Counters(_) | Stored::Identity(_) => {
-            (name, record)
-        }
+        Stored::Service(_)
+        | Stored::Task(_)
+        | Stored::Counters(_)
+        | Stored::Identity(_)
+        | Stored::Authority(_)
+        | Stored::Token(_)
+        | Stored::Admission(_)
+        | Stored::Operator(_) => (name, record),
     };
     let known: super::Records = v0_1_0::records().into_iter().map(grown).collect();
     let added: super::Records =
         known.iter().flat_map(|(name, record)| more(name, record)).collect();
-    known.into_iter().chain(added).collect()
+    known.into_iter().chain(added).chain(trust::records()).collect()
 }
 
 /// A node whose agent knows what it runs on.
@@ -94,7 +100,11 @@ fn more(name: &str, record: &Stored) -> super::Records {
         | Stored::Task(_)
         | Stored::Counters(_)
         | Stored::Identity(_)
-        | Stored::Journal(_) => Vec::new(),
+        | Stored::Journal(_)
+        | Stored::Authority(_)
+        | Stored::Token(_)
+        | Stored::Admission(_)
+        | Stored::Operator(_) => Vec::new(),
     }
 }
 

@@ -6,18 +6,29 @@ use model::service::Service;
 use model::spec::ServiceSpec;
 use model::task::Task;
 use model::time::Timestamp;
+use model::trust::{Operator, Role};
 use prost::Message;
 use proto::convert::{
-    Invalid, WireAssignment, assignment_to_journal, assignments_from_wire, containers_from_wire,
-    containers_to_wire, node_from_wire, node_to_wire, service_from_wire, service_to_wire,
-    spec_from_wire, spec_to_wire, state_from_wire, state_to_wire, task_from_wire,
-    task_spec_to_wire, task_to_wire,
+    Invalid, WireAssignment, admission_from_wire, admission_to_wire, assignment_to_journal,
+    assignments_from_wire, containers_from_wire, containers_to_wire, node_from_wire, node_to_wire,
+    operator_from_wire, operator_to_wire, service_from_wire, service_to_wire, spec_from_wire,
+    spec_to_wire, state_from_wire, state_to_wire, task_from_wire, task_spec_to_wire, task_to_wire,
+    token_from_wire, token_to_wire,
 };
 use proto::wire;
 
 /// Every message that is read on its own.
-pub(crate) const KINDS: [&str; 6] =
-    ["ServiceSpec", "Service", "Task", "Node", "TaskReport", "Assignments"];
+pub(crate) const KINDS: [&str; 9] = [
+    "ServiceSpec",
+    "Service",
+    "Task",
+    "Node",
+    "TaskReport",
+    "Assignments",
+    "JoinToken",
+    "Admission",
+    "StoredOperator",
+];
 
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -39,6 +50,9 @@ pub(crate) fn judge(kind: &str, bytes: &[u8]) -> Outcome {
         "Node" => again(bytes, node_from_wire, node_to_wire, |node| {
             assert!(node.capacity.fits(&(node.capacity + node.capacity)));
         }),
+        "JoinToken" => again(bytes, token_from_wire, token_to_wire, |_| {}),
+        "Admission" => again(bytes, admission_from_wire, admission_to_wire, |_| {}),
+        "StoredOperator" => again(bytes, operator_from_wire, operator_to_wire, bear_operator),
         "TaskReport" => again(bytes, read_report, write_report, |_| {}),
         "Assignments" => {
             let write = |read: &Vec<WireAssignment>| write_assignments(read);
@@ -87,6 +101,11 @@ fn bear_service(service: &Service) {
 fn bear_task(task: &Task) {
     assert_eq!(task.service, task.generation.spec.id);
     bear_spec(&task.generation.spec);
+}
+
+/// Whoever is limited to services is never limited to none, which somebody could take for all.
+fn bear_operator(operator: &Operator) {
+    assert!(!matches!(&operator.role, Role::Deployer(globs) if globs.is_empty()));
 }
 
 type Report = (model::task::TaskState, Vec<model::task::ContainerStatus>);

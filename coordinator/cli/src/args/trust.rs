@@ -1,0 +1,106 @@
+//! The command line of administrators: who is let in.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::{duration, pair};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Prints a new token, once: it is kept nowhere.
+    Create(CreateToken),
+    /// Lists tokens, by the names that they go by.
+    Ls,
+    /// Takes a token back. A node that has joined by it stays.
+    Rm { token: String },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  wharf token create --pool web --label disk=ssd > join-token\n  wharf token create --node i-0abc --expires 10m   (lets that node in again)"
+)]
+pub(crate) struct CreateToken {
+    /// The pool of the node that joins by it.
+    #[arg(long)]
+    pub(crate) pool: Option<String>,
+    /// A label of the node that joins by it, KEY=VALUE. May be given several times.
+    #[arg(long = "label", value_parser = pair)]
+    pub(crate) labels: Vec<(String, String)>,
+    /// Only this node may join by it, also when it has joined before or was revoked.
+    #[arg(long)]
+    pub(crate) node: Option<String>,
+    /// How long it can be used, at most 7d.
+    #[arg(long, default_value = "1h", value_parser = life)]
+    pub(crate) expires: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Operator {
+    /// Makes somebody an operator: writes a file that they take over with `wharf context import`.
+    Add(AddOperator),
+    /// Lists operators and what they may do.
+    Ls,
+    /// Takes somebody's certificate back, and ends what they are doing.
+    Rm { name: String },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  wharf operator add kim --role admin --out kim.toml\n  wharf operator add ci --role deployer --services 'shop/*' --out ci.toml\n  sudo wharf --addr unix:/var/lib/wharf/coordinator/admin.sock operator add kim --role admin --out kim.toml   (the first one)"
+)]
+pub(crate) struct AddOperator {
+    pub(crate) name: String,
+    /// What they may do, each what the one before it may.
+    #[arg(long, value_enum)]
+    pub(crate) role: Role,
+    /// Services that a deployer may change, PROJECT/SERVICE with * for any characters. May be given several times.
+    #[arg(long)]
+    pub(crate) services: Vec<String>,
+    /// How long the certificate holds, at most 366d.
+    #[arg(long, default_value = "90d", value_parser = life)]
+    pub(crate) valid: Duration,
+    /// The file; NAME.toml when it is not given.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// Where they reach the coordinator, HOST:PORT, when it does not know that itself.
+    #[arg(long)]
+    pub(crate) at: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Role {
+    /// Looks at everything.
+    Viewer,
+    /// Also changes the services that --services names, and runs commands in them.
+    Deployer,
+    /// Also changes every service, and opens, closes and empties nodes.
+    Operator,
+    /// Also says who is let in.
+    Admin,
+}
+
+/// A duration, of which days may be given too.
+fn life(text: &str) -> Result<Duration, String> {
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok());
+    match days.and_then(|days| days.checked_mul(86_400)) {
+        Some(seconds) => Ok(Duration::from_secs(seconds)),
+        None => duration(text)
+            .map_err(|_| format!("{text:?} is not a duration: write 10m, 1h30m or 90d")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_life_is_given_in_days_too() {
+        assert_eq!(life("90d").unwrap().as_secs(), 90 * 86_400);
+        assert_eq!(life("1h").unwrap().as_secs(), 3_600);
+        for wrong in ["d", "-1d", "1.5d", "99999999999999999999d", "soon"] {
+            assert!(life(wrong).is_err(), "{wrong}");
+        }
+    }
+}

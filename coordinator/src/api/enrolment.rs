@@ -1,0 +1,145 @@
+//! Certificates for nodes. What is decided is stored first, and signed then: no certificate exists that nobody knows of.
+
+use std::sync::Arc;
+
+use coordinator_core::trust::{Asked, Join, Refusal};
+use model::id::NodeId;
+use model::time::Timestamp;
+use model::trust::Issued;
+use proto::wire;
+use tonic::{Request, Response, Status};
+use trust::key::{fingerprint, requested};
+use trust::{JoinToken, Name, Peer};
+
+use crate::Shared;
+use crate::api::access::{Caller, caller, denied};
+use crate::api::{hinted, status};
+use crate::authority::Authority;
+use crate::trusted::Trusted;
+
+/// The service by which nodes get certificates.
+#[derive(Debug, Clone)]
+pub(crate) struct Enrolment {
+    pub(crate) shared: Arc<Shared>,
+}
+
+#[tonic::async_trait]
+impl wire::enrolment_server::Enrolment for Enrolment {
+    async fn join(
+        &self,
+        request: Request<wire::JoinRequest>,
+    ) -> Result<Response<wire::JoinResponse>, Status> {
+        let from = request.extensions().get::<Peer>().map(|peer| Arc::clone(&peer.address));
+        let request = request.into_inner();
+        let trusted = self.shared.trusted()?;
+        let node: NodeId =
+            request.node.parse().map_err(|error| Status::invalid_argument(format!("{error}")))?;
+        let key = read(&request.request)?;
+        let (issued, now) = issue(trusted);
+        let token = JoinToken::digest(&request.token);
+        let join = Join { token, node: node.clone(), key: fingerprint(&key), issued };
+        let serial = join.issued.clone();
+        let decided = self.shared.door.trust(Asked::Join(join)).await;
+        if let Err(refusal) = decided.map_err(|error| status(&error))? {
+            tracing::warn!(%node, ?from, why = %refusal, "a node is not let in");
+            return Err(refused(&refusal));
+        }
+        // Whoever was this node until now is not any more.
+        trusted.connections.cut(&Name::Node(node.clone()));
+        tracing::info!(%node, ?from, serial = %serial.serial, "a node has joined");
+        self.sign(&node, &key, &serial, now)
+    }
+
+    async fn renew(
+        &self,
+        request: Request<wire::RenewRequest>,
+    ) -> Result<Response<wire::JoinResponse>, Status> {
+        let Caller::Node(node, shown) = caller(&request)? else {
+            return Err(Status::permission_denied("only a node has a certificate to renew"));
+        };
+        let trusted = self.shared.trusted()?;
+        let key = read(&request.into_inner().request)?;
+        let (issued, now) = issue(trusted);
+        let renew = Asked::Renew { node: node.clone(), shown, issued: issued.clone() };
+        let decided = self.shared.door.trust(renew).await.map_err(|error| status(&error))?;
+        decided.map_err(|refusal| refused(&refusal))?;
+        tracing::info!(%node, serial = %issued.serial, "a node has another certificate");
+        self.sign(&node, &key, &issued, now)
+    }
+}
+
+impl Enrolment {
+    fn sign(
+        &self,
+        node: &NodeId,
+        key: &rcgen::PublicKey,
+        issued: &Issued,
+        now: Timestamp,
+    ) -> Result<Response<wire::JoinResponse>, Status> {
+        let authority = &self.shared.trusted()?.authority;
+        let until = (now, issued.expires_at);
+        let signed = authority.sign(&Name::Node(node.clone()), key, &issued.serial, until);
+        let certificate = signed.map_err(|error| Status::internal(format!("{error:#}")))?;
+        Ok(Response::new(wire::JoinResponse {
+            cluster: self.shared.identity.cluster.to_string(),
+            certificate,
+            authority: authority.certificate().to_vec(),
+            now_ms: now.as_millis(),
+        }))
+    }
+}
+
+fn issue(trusted: &Trusted) -> (Issued, Timestamp) {
+    let now = trust::now();
+    (Issued { serial: Authority::next_serial(), expires_at: now + trusted.node_life }, now)
+}
+
+/// Takes the key out of a request for a certificate.
+pub(crate) fn read(request: &[u8]) -> Result<rcgen::PublicKey, Status> {
+    let invalid =
+        |error| Status::invalid_argument(format!("the request for a certificate: {error:#}"));
+    requested(request).map_err(invalid)
+}
+
+/// Why something about who is let in is not done.
+pub(crate) fn refused(refusal: &Refusal) -> Status {
+    let message = refusal.to_string();
+    match refusal {
+        Refusal::Denied(denial) => denied(denial),
+        Refusal::UnknownToken
+        | Refusal::TokenExpired(..)
+        | Refusal::TokenOfAnother(..)
+        | Refusal::TokenUsed(..) => hinted(
+            Status::unauthenticated(message),
+            "make a new one with `wharf token create` and give it to this agent",
+        ),
+        Refusal::NodeTaken(_) => hinted(
+            Status::already_exists(message),
+            "when it is this machine that joins anew, make a token for it with `wharf token create --node NAME`; otherwise give it another name",
+        ),
+        Refusal::OperatorExists(_) => hinted(
+            Status::already_exists(message),
+            "`wharf operator rm` takes them away first; their certificate then opens nothing any more",
+        ),
+        Refusal::NoToken(_) => {
+            hinted(Status::not_found(message), "`wharf token ls` shows what there is")
+        }
+        Refusal::NoOperator(_) => {
+            hinted(Status::not_found(message), "`wharf operator ls` shows who there is")
+        }
+        Refusal::NoNode(_) => hinted(
+            Status::not_found(message),
+            "`wharf node ls` shows nodes; one without a certificate has nothing that could be revoked",
+        ),
+        Refusal::TooSoon(_) => Status::resource_exhausted(message),
+        Refusal::TokenLife(_) | Refusal::OperatorLife(_) => Status::invalid_argument(message),
+        Refusal::TooManyTokens => hinted(
+            Status::resource_exhausted(message),
+            "`wharf token rm` takes away those that nobody will use",
+        ),
+        Refusal::TooManyOperators => hinted(
+            Status::resource_exhausted(message),
+            "`wharf operator rm` takes away those that nobody will be any more",
+        ),
+    }
+}

@@ -1,0 +1,147 @@
+//! Administrators: who is let in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordinator_core::trust::Asked;
+use model::id::{NodeId, OperatorName, TokenId};
+use model::trust::{Issued, Operator};
+use proto::convert::{operator_to_wire, role_from_wire, token_from_wire, token_to_wire};
+use proto::wire;
+use tonic::{Request, Response, Status};
+use trust::{JoinToken, Name};
+
+use crate::Shared;
+use crate::api::access::caller;
+use crate::api::enrolment::{read, refused};
+use crate::api::{invalid, status};
+use crate::authority::Authority;
+
+/// The service of administrators.
+#[derive(Debug, Clone)]
+pub(crate) struct Trust {
+    pub(crate) shared: Arc<Shared>,
+}
+
+fn named<T: std::str::FromStr>(text: &str) -> Result<T, Status>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| Status::invalid_argument(error.to_string()))
+}
+
+#[tonic::async_trait]
+impl wire::trust_server::Trust for Trust {
+    async fn create_token(
+        &self,
+        request: Request<wire::CreateTokenRequest>,
+    ) -> Result<Response<wire::CreateTokenResponse>, Status> {
+        let made_by = caller(&request)?.to_string();
+        let request = request.into_inner();
+        let trusted = self.shared.trusted()?;
+        let cluster = self.shared.identity.cluster.clone();
+        let token = JoinToken::draw(cluster, trusted.authority.fingerprint());
+        let digest = JoinToken::digest(token.secret());
+        let expires_at = trust::now() + Duration::from_millis(request.valid_ms);
+        let made = token_from_wire(&wire::JoinToken {
+            id: digest.token_id().to_string(),
+            digest: digest.as_bytes().to_vec(),
+            grant: Some(wire::Grant { pool: request.pool, labels: request.labels }),
+            node: request.node,
+            made_by,
+            expires_at_ms: expires_at.as_millis(),
+            used: None,
+        });
+        let made = made.map_err(|error| invalid(&error))?;
+        let id = made.id.to_string();
+        self.ask(Asked::CreateToken(made)).await?;
+        let token = token.expose().to_string();
+        let expires_at_ms = expires_at.as_millis();
+        Ok(Response::new(wire::CreateTokenResponse { token, id, expires_at_ms }))
+    }
+
+    async fn list_tokens(
+        &self,
+        _request: Request<wire::ListTokensRequest>,
+    ) -> Result<Response<wire::ListTokensResponse>, Status> {
+        let ledger = self.shared.ledgers.read();
+        let without_digest = |token| wire::JoinToken { digest: Vec::new(), ..token_to_wire(token) };
+        let tokens = ledger.tokens().map(without_digest).collect();
+        Ok(Response::new(wire::ListTokensResponse { tokens }))
+    }
+
+    async fn remove_token(
+        &self,
+        request: Request<wire::RemoveTokenRequest>,
+    ) -> Result<Response<wire::RemoveTokenResponse>, Status> {
+        let id: TokenId = named(&request.into_inner().id)?;
+        self.ask(Asked::RemoveToken(id)).await?;
+        Ok(Response::new(wire::RemoveTokenResponse {}))
+    }
+
+    async fn add_operator(
+        &self,
+        request: Request<wire::AddOperatorRequest>,
+    ) -> Result<Response<wire::AddOperatorResponse>, Status> {
+        let made_by = caller(&request)?.to_string();
+        let request = request.into_inner();
+        let trusted = self.shared.trusted()?;
+        let name: OperatorName = named(&request.name)?;
+        let role = role_from_wire(request.role(), &request.services);
+        let role = role.map_err(|error| invalid(&error))?;
+        let key = read(&request.request)?;
+        let now = trust::now();
+        let expires_at = now + Duration::from_millis(request.valid_ms);
+        let issued = Issued { serial: Authority::next_serial(), expires_at };
+        let operator = Operator { name: name.clone(), role, issued: issued.clone(), made_by };
+        self.ask(Asked::AddOperator(operator)).await?;
+        let until = (now, expires_at);
+        let signed = trusted.authority.sign(&Name::Operator(name), &key, &issued.serial, until);
+        Ok(Response::new(wire::AddOperatorResponse {
+            cluster: self.shared.identity.cluster.to_string(),
+            certificate: signed.map_err(|error| Status::internal(format!("{error:#}")))?,
+            authority: trusted.authority.certificate().to_vec(),
+            expires_at_ms: expires_at.as_millis(),
+            addresses: trusted.addresses.clone(),
+        }))
+    }
+
+    async fn list_operators(
+        &self,
+        _request: Request<wire::ListOperatorsRequest>,
+    ) -> Result<Response<wire::ListOperatorsResponse>, Status> {
+        let ledger = self.shared.ledgers.read();
+        let operators = ledger.operators().map(operator_to_wire).collect();
+        Ok(Response::new(wire::ListOperatorsResponse { operators }))
+    }
+
+    async fn remove_operator(
+        &self,
+        request: Request<wire::RemoveOperatorRequest>,
+    ) -> Result<Response<wire::RemoveOperatorResponse>, Status> {
+        let name: OperatorName = named(&request.into_inner().name)?;
+        self.ask(Asked::RemoveOperator(name.clone())).await?;
+        self.shared.trusted()?.connections.cut(&Name::Operator(name));
+        Ok(Response::new(wire::RemoveOperatorResponse {}))
+    }
+
+    async fn revoke_node(
+        &self,
+        request: Request<wire::RevokeNodeRequest>,
+    ) -> Result<Response<wire::RevokeNodeResponse>, Status> {
+        let by = caller(&request)?;
+        let node: NodeId = named(&request.into_inner().node)?;
+        self.ask(Asked::Revoke(node.clone())).await?;
+        tracing::warn!(%node, %by, "a node is revoked");
+        // Committed first: who dials again at once is turned away.
+        self.shared.trusted()?.connections.cut(&Name::Node(node));
+        Ok(Response::new(wire::RevokeNodeResponse {}))
+    }
+}
+
+impl Trust {
+    async fn ask(&self, asked: Asked) -> Result<(), Status> {
+        let decided = self.shared.door.trust(asked).await.map_err(|error| status(&error))?;
+        decided.map_err(|refusal| refused(&refusal))
+    }
+}

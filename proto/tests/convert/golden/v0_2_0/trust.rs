@@ -1,0 +1,94 @@
+//! Who is let in.
+
+use model::time::Timestamp;
+use model::trust::{Admission, Fingerprint, Grant, Issued, Operator, Role, Standing, Token, Use};
+use proto::wire;
+
+use super::super::Records;
+use super::super::stored::Stored;
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_millis(1_800_000_000_000 + seconds * 1_000)
+}
+
+fn issued(serial: &str) -> Issued {
+    Issued { serial: serial.parse().unwrap(), expires_at: at(86_400) }
+}
+
+pub(crate) fn records() -> Records {
+    let mut records = vec![
+        ("authority-passphrase", authority(wire::SealKind::Passphrase)),
+        ("authority-credential", authority(wire::SealKind::Credential)),
+    ];
+    records.extend(tokens());
+    records.extend(admissions());
+    records.extend(operators());
+    records
+}
+
+fn authority(kind: wire::SealKind) -> Stored {
+    let (memory_kib, passes) = match kind {
+        wire::SealKind::Passphrase => (19_456, 2),
+        wire::SealKind::Credential | wire::SealKind::Unspecified => (0, 0),
+    };
+    let key = wire::SealedKey {
+        kind: kind.into(),
+        salt: vec![1; 16],
+        nonce: vec![2; 24],
+        ciphertext: vec![3; 40],
+        memory_kib,
+        passes,
+    };
+    Stored::Authority(wire::Authority { certificate: vec![0x30, 4, 5], key: Some(key) })
+}
+
+fn grant() -> Grant {
+    let labels = [("disk".to_owned(), "ssd".to_owned())].into();
+    Grant { pool: Some("web".to_owned()), labels }
+}
+
+fn tokens() -> Records {
+    let digest = Fingerprint::new([0xab; 32]);
+    let open = Token {
+        id: digest.token_id(),
+        digest,
+        grant: grant(),
+        node: None,
+        made_by: "kim (admin)".to_owned(),
+        expires_at: at(3_600),
+        used: None,
+    };
+    let node = "i-0123456789abcdef0".parse().unwrap();
+    let used = Use { node, key: Fingerprint::new([0xcd; 32]), at: at(60) };
+    let named = Token { node: Some(used.node.clone()), used: Some(used), ..open.clone() };
+    vec![("token-open", Stored::Token(open)), ("token-used", Stored::Token(named))]
+}
+
+fn admissions() -> Records {
+    let (current, next) = (issued("40ab"), Some(issued("41cd")));
+    let admitted = |next| {
+        let standing = Standing::Admitted { current: current.clone(), next };
+        Admission { node: "i-0123456789abcdef0".parse().unwrap(), grant: grant(), standing }
+    };
+    let revoked = Admission { standing: Standing::Revoked { at: at(7) }, ..admitted(None) };
+    vec![
+        ("admission", Stored::Admission(admitted(None))),
+        ("admission-renewing", Stored::Admission(admitted(next))),
+        ("admission-revoked", Stored::Admission(revoked)),
+    ]
+}
+
+fn operators() -> Records {
+    let globs = ["shop/*", "mail/web-*"].map(|glob| glob.parse().unwrap()).to_vec();
+    let roles = [
+        ("operator-viewer", Role::Viewer),
+        ("operator-deployer", Role::Deployer(globs)),
+        ("operator-operator", Role::Operator),
+        ("operator-admin", Role::Admin),
+    ];
+    let record = |(name, role)| {
+        let (issued, made_by) = (issued("42ef"), "user 0".to_owned());
+        (name, Stored::Operator(Operator { name: "kim".parse().unwrap(), role, issued, made_by }))
+    };
+    roles.map(record).into()
+}
