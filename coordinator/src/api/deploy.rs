@@ -8,10 +8,10 @@ use coordinator_core::event::{Event, Reply};
 use coordinator_core::step;
 use futures_util::future::try_join_all;
 use model::constraint::{Constraint, ImageName};
-use model::id::{ServiceId, TaskId};
+use model::id::{NodeId, ServiceId, TaskId};
 use model::service::ServicePhase;
 use model::spec::ServiceSpec;
-use model::task::{DesiredState, Task, TaskState};
+use model::task::{DesiredState, StopCause, Task, TaskState};
 use proto::convert::{image_to_wire, spec_from_wire};
 use proto::wire;
 use tonic::Status;
@@ -218,6 +218,7 @@ pub(crate) fn plan_scale(
         slot: task.slot.to_string(),
         node: task.node.as_ref().map(ToString::to_string),
         note: "stops".to_owned(),
+        preempts: Vec::new(),
     });
     planned.tasks.extend(stopped);
     Ok(planned)
@@ -228,6 +229,18 @@ struct Foreseen {
     before: Cluster,
     after: Cluster,
     notes: BTreeMap<TaskId, String>,
+}
+
+impl Foreseen {
+    /// The tasks of a node that would stop for others.
+    fn gives_way(&self, node: &NodeId) -> impl Iterator<Item = String> {
+        let preempted = DesiredState::Stop { cause: StopCause::Preemption };
+        let is_news = move |task: &&Arc<Task>| {
+            let was = self.before.tasks().get(&task.id);
+            task.desired == preempted && was.is_some_and(|was| was.desired == DesiredState::Run)
+        };
+        self.after.tasks_on(node).filter(is_news).map(|task| task.id.to_string())
+    }
 }
 
 /// The step that a request would take, on a copy.
@@ -268,6 +281,7 @@ fn planned(foreseen: &Foreseen, id: &ServiceId) -> wire::PlannedService {
             | TaskState::Failed { .. }
             | TaskState::Lost => String::new(),
         },
+        preempts: task.room_on.iter().flat_map(|node| foreseen.gives_way(node)).collect(),
     });
     let differences = match (old, new) {
         (Some(old), Some(new)) => differences::between(&old.spec, &new.spec),

@@ -90,9 +90,18 @@ pub fn assignment_from_wire(from: &wire::Assignment, spec: Arc<TaskSpec>) -> Val
         service: from.service.named("assignment.service")?,
         generation: from.generation,
         spec,
-        desired: desired_from_wire(from.desired(), from.stop_cause())?,
+        desired: desired_from_wire(from.desired(), known_cause(from))?,
         is_once: from.once,
     })
+}
+
+/// A newer coordinator may stop tasks for reasons that this version has no word for. To refuse that would be to refuse all that
+/// the node should run; so it is followed, as something that nobody is known to have asked for.
+fn known_cause(from: &wire::Assignment) -> wire::StopCause {
+    match from.stop_cause() {
+        wire::StopCause::Unspecified if from.stop_cause != 0 => wire::StopCause::Duplicate,
+        cause => cause,
+    }
 }
 
 /// Writes one assignment without its spec, as a journal keeps it.

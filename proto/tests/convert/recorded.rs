@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model::task::DesiredState;
 use proto::convert::{
     assignments_from_wire, assignments_to_wire, service_from_wire, state_from_wire, task_from_wire,
 };
@@ -83,4 +84,25 @@ fn tasks_that_were_read_from_a_store_still_share_their_spec_on_the_wire() {
     let sent = assignments_to_wire(wire::Fence::default(), &tasks);
     assert_eq!((sent.specs.len(), sent.tasks.len()), (1, 100));
     assert_eq!(assignments_from_wire(&sent).unwrap().len(), 100);
+}
+
+/// A coordinator is often newer than the agents in its machine images. One word that they do not know must not cost a node
+/// everything that it should run.
+#[test]
+fn a_reason_to_stop_that_is_not_known_yet_is_followed_all_the_same() {
+    let tasks: Vec<_> =
+        (1..=2).map(|number| Arc::new(task_from_wire(&sample::task(number)).unwrap())).collect();
+    let mut sent = assignments_to_wire(wire::Fence::default(), &tasks);
+    let first = |sent: &mut wire::Assignments, cause| {
+        let assignment = sent.tasks[0].assignment.as_mut().unwrap();
+        assignment.set_desired(wire::Desired::Stop);
+        assignment.stop_cause = cause;
+    };
+    first(&mut sent, 9_999);
+    let read = assignments_from_wire(&sent).unwrap();
+    let DesiredState::Stop { cause } = read[0].desired else { panic!("{read:?}") };
+    assert!(!cause.is_intended(), "nobody is known to have asked for it");
+    assert_eq!(read[1].desired, DesiredState::Run);
+    first(&mut sent, 0);
+    assert!(assignments_from_wire(&sent).is_err(), "none at all is a mistake");
 }

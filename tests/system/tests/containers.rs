@@ -191,6 +191,9 @@ services:
         )
     };
     let _said = cluster.deploy(&file("mill", "low")).good();
+    let next = cluster.scratch.write("next.yaml", &file("shop", "high")).display().to_string();
+    let plan = cluster.wharf(&["plan", &next]);
+    assert!(plan.out.contains("lab.mill.1.") && plan.out.contains("stops for it"), "{}", plan.out);
     let _said = cluster.deploy(&file("shop", "high")).good();
     let tasks = cluster.tasks();
     let is = |service: &str, state: &str| {

@@ -216,7 +216,7 @@ const fn action(action: wire::PlannedAction) -> &'static str {
 }
 
 fn planned(service: &wire::PlannedService) -> Value {
-    let task = |task: &wire::PlannedTask| json!({ "slot": task.slot, "node": task.node, "note": task.note });
+    let task = |task: &wire::PlannedTask| json!({ "slot": task.slot, "node": task.node, "note": task.note, "preempts": task.preempts });
     json!({
         "project": service.project,
         "service": service.name,
@@ -254,5 +254,6 @@ fn describe(service: &wire::PlannedService) {
             }
             None => println!("    slot {} {}", clean(&task.slot), clean(&task.note)),
         }
+        task.preempts.iter().for_each(|stops| println!("      {} stops for it", clean(stops)));
     }
 }
