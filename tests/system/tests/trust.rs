@@ -33,9 +33,22 @@ services:
     running
 }
 
-fn serial(cluster: &Cluster, node: &str) -> Serial {
+fn certificate(cluster: &Cluster, node: &str) -> trust::Certificate {
     let path = cluster.state_dir(node).join("identity.pem");
-    trust::Bundle::load(&path).unwrap().unwrap().about.serial
+    trust::Bundle::load(&path).unwrap().unwrap().about
+}
+
+fn serial(cluster: &Cluster, node: &str) -> Serial {
+    certificate(cluster, node).serial
+}
+
+/// Waits until the certificate of a node does not hold any more.
+fn has_ended(cluster: &Cluster, node: &str) {
+    let ends = certificate(cluster, node).not_after;
+    until("the certificate has ended", SOON, || {
+        let now = trust::now();
+        if now > ends { Ok(()) } else { Err(format!("{:?} are left", ends.since(now))) }
+    });
 }
 
 fn state(cluster: &Cluster, node: &str) -> String {
@@ -101,7 +114,7 @@ fn a_certificate_that_has_ended_stops_no_container_and_the_agent_says_what_to_do
     assert_eq!(cluster.running(), before);
     // An agent that is started without one that holds does the same.
     cluster.kill_agent("n1");
-    std::thread::sleep(SHORT_LIFE + Duration::from_secs(1));
+    has_ended(&cluster, "n1");
     let_in(&cluster, "n1");
     let mut command = cluster.agent_command("n1");
     command.arg("--prefer-local-images");
