@@ -8,6 +8,10 @@ extern crate coordinator_core;
 
 #[path = "scenario/play.rs"]
 mod play;
+#[path = "scenario/pools.rs"]
+mod pools;
+#[path = "scenario/region.rs"]
+mod region;
 #[path = "scenario/script.rs"]
 mod script;
 #[path = "simulation/specs.rs"]

@@ -18,7 +18,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("trust", &["model"]),
     ("agent", &["model", "agent-core", "proto", "trust"]),
     ("heap", &[]),
-    ("coordinator", &["model", "coordinator-core", "proto", "trust", "heap"]),
+    ("cloud", &["model"]),
+    ("coordinator", &["model", "cloud", "coordinator-core", "proto", "trust", "heap"]),
     ("cli", &["model", "proto", "trust", "agent", "coordinator"]),
     ("tests", &["model", "agent-core", "coordinator-core"]),
     // The core of the coordinator for the benchmark of its decisions alone.

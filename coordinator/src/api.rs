@@ -8,6 +8,7 @@ pub(crate) mod dispatcher;
 mod drain;
 pub(crate) mod enrolment;
 mod explain;
+pub(crate) mod fleet;
 mod job;
 mod pages;
 mod relay;
@@ -16,7 +17,7 @@ mod rollout;
 pub(crate) mod trust;
 mod views;
 
-use coordinator_core::event::{Refusal, Reply};
+use coordinator_core::event::{PoolRefusal, Refusal, Reply};
 use proto::convert::Invalid;
 use tonic::Status;
 
@@ -42,11 +43,13 @@ fn refused(refusal: &Refusal) -> Status {
     let message = refusal.to_string();
     match refusal {
         Refusal::Overtaken { .. } => Status::aborted(refusal.to_string()),
-        Refusal::NoService(_) | Refusal::NoNode(_) | Refusal::NoGeneration(..) => {
-            Status::not_found(message)
-        }
+        Refusal::NoService(_)
+        | Refusal::NoNode(_)
+        | Refusal::NoGeneration(..)
+        | Refusal::Pool(PoolRefusal::None(_)) => Status::not_found(message),
         Refusal::TooManyReplicas(_)
         | Refusal::LongDrain(_)
+        | Refusal::Pool(PoolRefusal::Wait(_))
         | Refusal::DependencyCycle(_)
         | Refusal::NoDependency { .. }
         | Refusal::NamedTwice(_) => Status::invalid_argument(message),
@@ -67,6 +70,8 @@ fn refused(refusal: &Refusal) -> Status {
         | Refusal::RunsToEnd(_)
         | Refusal::NoCanary(_)
         | Refusal::CanaryMoves(_)
+        | Refusal::Pool(PoolRefusal::Waits(..))
+        | Refusal::Pool(PoolRefusal::Leaving(_))
         | Refusal::DeadNode(_) => Status::failed_precondition(message),
     }
 }

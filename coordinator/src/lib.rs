@@ -10,6 +10,7 @@
 mod api;
 mod authority;
 mod clock;
+mod fleet;
 mod job_order;
 mod ledgers;
 mod published;
@@ -31,15 +32,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use cloud::Cloud;
 use coordinator_core::cluster::Cluster;
+use coordinator_core::command::Command;
 use coordinator_core::trust::Ledger;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tonic::Status;
 use trust::transport::Plaintext;
 
 use crate::authority::seal::Sealer;
 use crate::clock::Clock;
+use crate::fleet::Fleet;
 use crate::ledgers::Ledgers;
 use crate::published::Published;
 use crate::recorder::Recorder;
@@ -69,6 +73,8 @@ pub struct Config {
     pub data: PathBuf,
     /// What protects its connections.
     pub security: Security,
+    /// The cloud whose groups are pools, if there is one.
+    pub cloud: Option<Arc<dyn Cloud>>,
 }
 
 /// What protects the connections of a coordinator.
@@ -116,6 +122,8 @@ pub(crate) struct Shared {
     pub(crate) ledgers: Arc<Ledgers>,
     /// None where nothing is protected.
     pub(crate) trusted: Option<Trusted>,
+    /// None where there is no cloud.
+    pub(crate) fleet: Option<Arc<Fleet>>,
 }
 
 impl Shared {
@@ -139,6 +147,8 @@ pub struct Coordinator {
     turning: std::thread::JoinHandle<()>,
     /// Tells when the loop has ended, however it did.
     ended: oneshot::Receiver<()>,
+    /// What the cloud is to be asked.
+    wanted: watch::Receiver<Vec<Command>>,
 }
 
 impl Coordinator {
@@ -178,7 +188,9 @@ impl Coordinator {
         let published = Arc::new(Published::new(cluster.clone()));
         let sessions = Arc::new(Sessions::default());
         let ledgers = Arc::new(Ledgers::new(ledger));
+        let (commands, wanted) = watch::channel(Vec::new());
         let (door, turning) = run::new(run::Parts {
+            commands,
             cluster,
             store: Box::new(store),
             published: Arc::clone(&published),
@@ -196,9 +208,15 @@ impl Coordinator {
         });
         let turning = turning.context("can not start a thread")?;
         let store = described;
-        let shared = Shared { door, published, sessions, identity, store, clock, ledgers, trusted };
+        let fleet = config.cloud.as_ref().map(|cloud| {
+            let (cloud, door, published) =
+                (Arc::clone(cloud), door.clone(), Arc::clone(&published));
+            Arc::new(Fleet::new(cloud, door, published, clock))
+        });
+        let shared =
+            Shared { door, published, sessions, identity, store, clock, ledgers, trusted, fleet };
         let data = config.data.clone();
-        Ok(Self { listener, data, shared: Arc::new(shared), turning, ended })
+        Ok(Self { listener, data, shared: Arc::new(shared), turning, ended, wanted })
     }
 
     /// Where it listens.
@@ -220,7 +238,7 @@ impl Coordinator {
     /// # Errors
     /// When the server fails.
     pub async fn serve(self, stop: oneshot::Receiver<()>) -> anyhow::Result<()> {
-        let Self { listener, data, shared, turning, ended } = self;
+        let Self { listener, data, shared, turning, ended, wanted } = self;
         let sessions = Arc::clone(&shared);
         let stopped = async move {
             // A sender that is gone asks for the same.
@@ -233,6 +251,7 @@ impl Coordinator {
             served = served => served,
             () = stopped => Ok(()),
             () = give_memory_back(&shared.sessions) => Ok(()),
+            () = face_cloud(shared.fleet.clone(), wanted) => Ok(()),
             // Without its loop it would answer and do nothing: it is better started again.
             _ = ended => Ok(()),
         };
@@ -242,6 +261,14 @@ impl Coordinator {
         joined
             .context("the loop was interrupted")?
             .map_err(|_| anyhow::anyhow!("the loop panicked"))
+    }
+}
+
+/// Deals with the cloud, if there is one. Never ends.
+async fn face_cloud(fleet: Option<Arc<Fleet>>, wanted: watch::Receiver<Vec<Command>>) {
+    match fleet {
+        Some(fleet) => fleet.run(wanted).await,
+        None => std::future::pending().await,
     }
 }
 

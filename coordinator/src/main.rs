@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use cloud::Cloud;
 use coordinator::seal::{CREDENTIAL, Credential, Passphrase, Sealer};
 use coordinator::{Config, Coordinator, NODE_LIFE, SOCKET, Security, Tls};
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,6 +40,16 @@ struct Arguments {
     /// Neither encrypts nor asks who anybody is: for development and measuring, on the loopback address only.
     #[arg(long, env = "WHARF_PLAINTEXT", conflicts_with_all = ["names", "ca_passphrase_file"])]
     plaintext: bool,
+    /// Manages Auto Scaling groups, with the credentials that the AWS tools of this machine would use.
+    #[arg(long, env = "WHARF_AWS")]
+    aws: bool,
+    /// The AWS region; that of the environment or of this machine when it is not given.
+    #[arg(long, env = "WHARF_AWS_REGION", requires = "aws")]
+    aws_region: Option<String>,
+    /// The URL of the SQS queue that EventBridge tells about lifecycle hooks and Spot interruptions. Without one the groups are
+    /// looked at every half minute.
+    #[arg(long, env = "WHARF_AWS_QUEUE", requires = "aws")]
+    aws_queue: Option<String>,
 }
 
 impl Arguments {
@@ -55,6 +66,26 @@ impl Arguments {
         };
         let node_life = Duration::from_secs(self.node_certificate_seconds);
         Ok(Security::Tls(Tls { sealer, names: self.names.clone(), node_life }))
+    }
+}
+
+impl Arguments {
+    async fn cloud(&self) -> anyhow::Result<Option<Arc<dyn Cloud>>> {
+        if !self.aws {
+            return Ok(None);
+        }
+        #[cfg(not(feature = "aws"))]
+        anyhow::bail!("this build knows no cloud: it was made without the feature `aws`");
+        #[cfg(feature = "aws")]
+        self.aws().await.map(Some)
+    }
+
+    #[cfg(feature = "aws")]
+    async fn aws(&self) -> anyhow::Result<Arc<dyn Cloud>> {
+        let settings =
+            cloud::Settings { region: self.aws_region.clone(), queue: self.aws_queue.clone() };
+        let aws = cloud::Aws::connect(&settings).await.map_err(anyhow::Error::msg)?;
+        Ok(Arc::new(aws))
     }
 }
 
@@ -99,7 +130,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         tracing::warn!("nothing is encrypted, and whoever is on this machine may do everything");
     }
     let socket = arguments.data_dir.join(SOCKET);
-    let config = Config { listen: arguments.listen, data: arguments.data_dir, security };
+    let cloud = arguments.cloud().await?;
+    let config = Config { listen: arguments.listen, data: arguments.data_dir, security, cloud };
     let coordinator = Coordinator::start(&config).await?;
     let (address, cluster) = (coordinator.address()?, coordinator.cluster());
     tracing::info!(%address, %cluster, administrators = %socket.display(), "ready");

@@ -5,6 +5,7 @@
 //! written it says so once and goes on later.
 
 mod entry;
+mod fleet;
 mod replay;
 
 use std::collections::BTreeMap;
@@ -178,6 +179,7 @@ const fn speaker(event: &Event) -> Option<&NodeId> {
         | Event::SetAvailability { .. }
         | Event::Drain { .. }
         | Event::Images { .. }
-        | Event::Died(_) => None,
+        | Event::Died(_)
+        | Event::Fleet(_) => None,
     }
 }

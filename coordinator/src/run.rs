@@ -7,13 +7,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::time::{Duration, Instant};
 
 use coordinator_core::cluster::{Cluster, Sighting};
+use coordinator_core::command::Command;
 use coordinator_core::event::{Event, Reply};
 use coordinator_core::trust::{Asked, Ledger, Refusal};
 use coordinator_core::{Step, invariant, step, view};
 use model::id::NodeId;
 use model::time::Timestamp;
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::clock::Clock;
 use crate::ledgers::Ledgers;
@@ -150,6 +151,7 @@ pub(crate) struct Loop {
     recorder: Recorder,
     ledger: Ledger,
     ledgers: Arc<Ledgers>,
+    commands: watch::Sender<Vec<Command>>,
     wake_at: Option<Timestamp>,
     checked: Instant,
     /// What did not fit into the last step: heard first in the next.
@@ -166,6 +168,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) recorder: Recorder,
     pub(crate) ledgers: Arc<Ledgers>,
+    /// Where what the cloud is to be asked goes.
+    pub(crate) commands: watch::Sender<Vec<Command>>,
 }
 
 impl std::fmt::Debug for Loop {
@@ -176,7 +180,7 @@ impl std::fmt::Debug for Loop {
 
 /// Makes a loop and the door to it.
 pub(crate) fn new(parts: Parts) -> (Door, Loop) {
-    let Parts { cluster, store, published, sessions, clock, recorder, ledgers } = parts;
+    let Parts { cluster, store, published, sessions, clock, recorder, ledgers, commands } = parts;
     let ledger = ledgers.read().clone();
     let (sender, inputs) = sync_channel(QUEUE);
     let wake_at = Some(clock.now());
@@ -192,6 +196,7 @@ pub(crate) fn new(parts: Parts) -> (Door, Loop) {
         recorder,
         ledger,
         ledgers,
+        commands,
         wake_at,
         checked,
         unheard,
@@ -263,6 +268,12 @@ impl Loop {
         }
         self.wake_at = done.wake_at;
         let told = self.publish(&done, &events, now);
+        // Before anybody is answered: who has heard that a request is done finds it here no more.
+        self.commands.send_if_modified(|known| {
+            let is_news = *known != done.commands;
+            known.clone_from(&done.commands);
+            is_news
+        });
         for (reply, answer) in replies.into_iter().zip(done.replies) {
             if let Some(reply) = reply {
                 // Whoever asked may have gone; what was asked is done all the same.
@@ -403,6 +414,7 @@ const fn speaker(event: &Event) -> Option<&NodeId> {
         | Event::SetAvailability { .. }
         | Event::Drain { .. }
         | Event::Images { .. }
-        | Event::Died(_) => None,
+        | Event::Died(_)
+        | Event::Fleet(_) => None,
     }
 }

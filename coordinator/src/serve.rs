@@ -9,6 +9,7 @@ use anyhow::Context;
 use proto::wire::control_server::ControlServer;
 use proto::wire::dispatcher_server::DispatcherServer;
 use proto::wire::enrolment_server::EnrolmentServer;
+use proto::wire::fleet_server::FleetServer;
 use proto::wire::trust_server::TrustServer;
 use proto::{DESCRIPTORS, MESSAGE_LIMIT};
 use tokio::net::{TcpListener, UnixListener};
@@ -23,6 +24,7 @@ use crate::api::access::Access;
 use crate::api::control::Control;
 use crate::api::dispatcher::Dispatcher;
 use crate::api::enrolment::Enrolment;
+use crate::api::fleet::Pools;
 use crate::api::trust::Trust;
 
 /// The socket of administrators, in the data directory.
@@ -121,6 +123,7 @@ async fn known(shared: &Arc<Shared>) -> anyhow::Result<Guarded> {
         .add_service(reflection)
         .add_service(control)
         .add_service(dispatcher)
+        .add_service(FleetServer::new(Pools { shared: Arc::clone(shared) }))
         .add_service(EnrolmentServer::new(Enrolment { shared: Arc::clone(shared) }))
         .add_service(TrustServer::new(Trust { shared: Arc::clone(shared) })))
 }

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator_core::cluster::{Change, Cluster};
+use coordinator_core::command::{Command, Key};
 use coordinator_core::event::{EngineState, Event, Refusal, Reply, Report};
 use coordinator_core::narrate::{Occurrence, Subject, narrate};
 use coordinator_core::{invariant, step, view};
 use model::id::{NodeId, ServiceId, TaskId};
 use model::node::{Availability, DrainCause, Node};
 use model::resources::Resources;
+use model::spec::ServiceSpec;
 use model::task::{DesiredState, FailureKind, Health, Task, TaskState};
 use model::time::Timestamp;
 
+use super::region::Region;
 use super::{script, specs};
 
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -36,12 +39,12 @@ enum Fate {
 }
 
 pub(crate) struct Play {
-    cluster: Cluster,
-    began: Timestamp,
-    now: Timestamp,
+    pub(crate) cluster: Cluster,
+    pub(crate) began: Timestamp,
+    pub(crate) now: Timestamp,
     wake_at: Option<Timestamp>,
     silent: BTreeSet<NodeId>,
-    nodes: BTreeSet<NodeId>,
+    pub(crate) nodes: BTreeSet<NodeId>,
     fates: BTreeMap<u32, Fate>,
     /// What was done with each task in the world: when it started and when it was told to stop.
     started: BTreeSet<TaskId>,
@@ -49,7 +52,10 @@ pub(crate) struct Play {
     /// What the engines have, and what they are fetching ahead.
     images: BTreeMap<NodeId, BTreeSet<u32>>,
     fetching: BTreeMap<(Timestamp, NodeId, u32), ()>,
-    told: Vec<String>,
+    pub(crate) told: Vec<String>,
+    pub(crate) region: Region,
+    /// What the cloud is asked, and has not done.
+    pub(crate) asked: BTreeMap<Key, Command>,
     /// How long the tasks of jobs take.
     takes: Duration,
     /// Seconds from midnight, of the clock on the wall, to the beginning.
@@ -72,6 +78,8 @@ impl Play {
             images: BTreeMap::new(),
             fetching: BTreeMap::new(),
             told: Vec::new(),
+            region: Region::default(),
+            asked: BTreeMap::new(),
             takes: REACTION,
             midnight: None,
         }
@@ -85,11 +93,7 @@ impl Play {
             ("node", [name, settings @ ..]) => self.join(name, &script::settings(settings)),
             ("deploy", [name, settings @ ..]) => {
                 let spec = script::spec(&name.parse().unwrap(), &script::settings(settings));
-                self.hear(&[Event::Deploy {
-                    specs: vec![spec],
-                    remove: Vec::new(),
-                    expect: Vec::new(),
-                }]);
+                self.deploy(spec);
             }
             ("scale", [name, replicas]) => {
                 let (service, replicas) = (service(name), replicas.parse().unwrap());
@@ -113,11 +117,7 @@ impl Play {
                 let settings = script::settings(settings);
                 let spec = script::job(&name.parse().unwrap(), &settings);
                 self.takes = settings.get("takes").map_or(REACTION, |text| script::duration(text));
-                self.hear(&[Event::Deploy {
-                    specs: vec![spec],
-                    remove: Vec::new(),
-                    expect: Vec::new(),
-                }]);
+                self.deploy(spec);
             }
             ("run", [word, name]) => {
                 let (service, order) = (service(name), script::order(word));
@@ -145,9 +145,17 @@ impl Play {
             ("takeover", []) => self.take_over(),
             ("wait", [text]) => self.wait(script::duration(text)),
             ("show", [name]) => self.show(&service(name)),
+            ("pool" | "launch" | "terminate" | "end" | "interrupt" | "at-risk" | "cloud", rest) => {
+                self.face_cloud(verb, rest);
+            }
             _ => panic!("`{command}` is no command"),
         }
         std::mem::take(&mut self.told)
+    }
+
+    fn deploy(&mut self, spec: ServiceSpec) {
+        let (remove, expect) = (Vec::new(), Vec::new());
+        self.hear(&[Event::Deploy { specs: vec![spec], remove, expect }]);
     }
 
     /// What waited for an image that can be pulled now goes on soon.
@@ -258,7 +266,7 @@ impl Play {
     }
 
     /// One step, and what it means to an operator.
-    fn hear(&mut self, events: &[Event]) {
+    pub(crate) fn hear(&mut self, events: &[Event]) {
         let mut known = self.cluster.clone();
         let done = step(&mut self.cluster, events, self.now);
         let broken = invariant::check(&self.cluster);
@@ -289,6 +297,9 @@ impl Play {
                 }
             }
         }
+        for command in done.commands {
+            self.asked.entry(command.key()).or_insert(command);
+        }
         for (task, why) in done.notes {
             let subject = self.cluster.tasks().get(&task).map(|task| short(task));
             let line = format!("{} {} {why}", self.clock(), subject.unwrap_or_default());
@@ -306,6 +317,7 @@ impl Play {
         let who = match &news.subject {
             Subject::Service(id) => id.to_string(),
             Subject::Node(node) => node.to_string(),
+            Subject::Pool(name) => name.clone(),
             Subject::Task(task, service) => {
                 cluster.tasks().get(task).map_or_else(|| service.to_string(), |task| short(task))
             }
@@ -315,7 +327,7 @@ impl Play {
     }
 
     /// From the beginning; or by the clock on the wall, and then with the day.
-    fn clock(&self) -> String {
+    pub(crate) fn clock(&self) -> String {
         let seconds = self.now.since(self.began).as_secs();
         if let Some(midnight) = self.midnight {
             let seconds = seconds + midnight;
@@ -376,6 +388,7 @@ impl Play {
                 self.comes(&id, state);
             }
             self.fetch();
+            self.pass_in_cloud();
             if self.wake_at.is_some_and(|at| at <= self.now) {
                 self.hear(&[]);
             }
@@ -453,7 +466,7 @@ fn short(task: &Task) -> String {
     format!("{} {} (generation {})", task.service, task.slot, task.generation.number)
 }
 
-fn id(name: &str) -> NodeId {
+pub(crate) fn id(name: &str) -> NodeId {
     name.parse().unwrap()
 }
 

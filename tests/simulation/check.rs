@@ -327,6 +327,11 @@ fn brief(change: &Change) -> String {
         Change::RemoveService(_)
         | Change::RemoveTask(_)
         | Change::PutNode(_)
+        | Change::RemoveNode(_)
+        | Change::PutPool(_)
+        | Change::RemovePool(_)
+        | Change::PutHook(_)
+        | Change::RemoveHook(_)
         | Change::PutNextTask(_) => format!("{change:?}"),
     }
 }

@@ -46,7 +46,14 @@ impl Done {
                 self.over.retain(|(of, _)| of != id);
                 None
             }
-            Change::RemoveTask(_) | Change::PutNode(_) | Change::PutNextTask(_) => None,
+            Change::RemoveTask(_)
+            | Change::PutNode(_)
+            | Change::RemoveNode(_)
+            | Change::PutPool(_)
+            | Change::RemovePool(_)
+            | Change::PutHook(_)
+            | Change::RemoveHook(_)
+            | Change::PutNextTask(_) => None,
         }
     }
 

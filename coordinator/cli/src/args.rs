@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::output::Format;
 
+pub(crate) mod pool;
 pub(crate) mod trust;
 
 /// Runs Docker containers on a fleet of machines.
@@ -107,6 +108,9 @@ pub(crate) enum Command {
     Status,
     /// Shows the versions of this program and of the coordinator.
     Version,
+    /// Auto Scaling groups whose machines are nodes.
+    #[command(subcommand)]
+    Pool(pool::Pool),
     /// Tokens by which nodes join.
     #[command(subcommand)]
     Token(trust::Token),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proto::MESSAGE_LIMIT;
 use proto::wire;
 use proto::wire::control_client::ControlClient;
+use proto::wire::fleet_client::FleetClient;
 use proto::wire::trust_client::TrustClient;
 use tonic::Request;
 use tonic::transport::Channel;
@@ -22,6 +23,7 @@ const UNARY: Duration = Duration::from_secs(60);
 pub(crate) struct Client {
     pub(crate) control: ControlClient<Channel>,
     pub(crate) trust: TrustClient<Channel>,
+    pub(crate) fleet: FleetClient<Channel>,
 }
 
 impl Client {
@@ -35,7 +37,12 @@ impl Client {
         let control = ControlClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_LIMIT)
             .max_encoding_message_size(MESSAGE_LIMIT);
-        Ok(Self { control, trust: TrustClient::new(channel) })
+        let fleet = FleetClient::new(channel.clone());
+        Ok(Self {
+            control,
+            trust: TrustClient::new(channel),
+            fleet: fleet.max_decoding_message_size(MESSAGE_LIMIT),
+        })
     }
 
     pub(crate) async fn services(&self, project: &str) -> anyhow::Result<Vec<wire::ServiceView>> {

@@ -10,6 +10,7 @@ mod explain;
 mod job;
 mod logs;
 mod once;
+mod pool;
 mod rebalance;
 mod rollout;
 mod show;
@@ -60,6 +61,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Explain(arguments) => explain::explain(&client()?, &global, &arguments.name).await,
         Command::Status => show::status(&client()?, &global).await,
         Command::Version => show::version(&global).await,
+        Command::Pool(command) => pool::pool(&client()?, &global, command).await,
         Command::Token(command) => trust::token(&client()?, &global, command).await,
         Command::Operator(command) => trust::operator(&client()?, &global, command).await,
         Command::Context(command) => contexts(&global, command),

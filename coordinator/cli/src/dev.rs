@@ -193,7 +193,7 @@ impl Cluster {
         machine: &agent::runtime::Engine,
     ) -> anyhow::Result<Self> {
         let (data, security) = (directory.join("coordinator"), trust::security(directory)?);
-        let config = Config { listen: start.listen, data: data.clone(), security };
+        let config = Config { listen: start.listen, data: data.clone(), security, cloud: None };
         let coordinator = Coordinator::start(&config).await.map_err(|error| {
             let hint = "another `wharf dev` may be running: stop it, or choose --listen 127.0.0.1:0 and --data-dir";
             Failure::error(Exit::Error, format!("{error:#}"), hint)

@@ -1,5 +1,6 @@
 //! Writes down what was heard. Decides nothing but whether a request can be taken.
 
+mod fleet;
 mod steering;
 
 use std::collections::BTreeSet;
@@ -19,7 +20,7 @@ use model::time::Timestamp;
 
 use crate::cluster::{Change, Sighting};
 use crate::draft::Draft;
-use crate::event::{EngineState, Event, Refusal, Reply, Report};
+use crate::event::{EngineState, Event, PoolRefusal, Refusal, Reply, Report};
 use crate::plan::{job, leaving, preparing};
 use crate::request::{self, check_replicas, check_stays};
 
@@ -52,6 +53,7 @@ pub(crate) fn absorb(draft: &mut Draft<'_>, event: &Event) -> Reply {
         }
         Event::Images { node, digests } => Ok(see_images(draft, node, digests)),
         Event::Died(node) => Ok(bury(draft, node)),
+        Event::Fleet(event) => fleet::absorb(draft, event),
     };
     heard.unwrap_or_else(Reply::Refused)
 }
@@ -297,6 +299,11 @@ fn set_availability(
     if availability == Availability::Dead {
         return Err(Refusal::DeadNode(id.clone()));
     }
+    if availability == Availability::Active
+        && node.drain.is_some_and(|drain| drain.cause.is_final())
+    {
+        return Err(Refusal::Pool(PoolRefusal::Leaving(id.clone())));
+    }
     if node.availability != availability {
         if node.is_draining() {
             leaving::call_back(draft, id);
@@ -338,10 +345,15 @@ fn empty(draft: &mut Draft<'_>, node: &Arc<Node>, (within, cause): (Duration, Dr
     let (since, deadline) = (draft.now, draft.now + within);
     let drain = match node.drain {
         None => Drain { cause, since, deadline, phase: DrainPhase::Moving },
-        Some(known) => match known.phase {
-            DrainPhase::Moving => Drain { deadline: known.deadline.min(deadline), ..known },
-            DrainPhase::Forced { .. } | DrainPhase::Drained { .. } => known,
-        },
+        Some(known) => {
+            let cause = cause.max(known.cause);
+            match known.phase {
+                DrainPhase::Moving => {
+                    Drain { cause, deadline: known.deadline.min(deadline), ..known }
+                }
+                DrainPhase::Forced { .. } | DrainPhase::Drained { .. } => Drain { cause, ..known },
+            }
+        }
     };
     if node.drain != Some(drain) {
         let (availability, drain) = (Availability::Cordoned, Some(drain));
@@ -384,10 +396,15 @@ fn join(draft: &mut Draft<'_>, node: &Node) -> Reply {
     let until = || preparing::has_any(draft.cluster).then(|| draft.now + preparing::PATIENCE);
     let preparing_until = known.map_or_else(until, |known| known.preparing_until);
     let node = Node { availability, drain, preparing_until, ..facts(known, node) };
+    let node = match draft.cluster.instance(&node.id) {
+        Some(instance) => fleet::told(&node, instance),
+        None => node,
+    };
     if known.is_none_or(|known| **known != node) {
         draft.write(Change::PutNode(Arc::new(node.clone())));
     }
     touch_nodes(draft);
+    fleet::joined(draft, &node.id);
     hear(draft, &node.id, EngineState::Ready)
 }
 
@@ -477,6 +494,9 @@ fn bury(draft: &mut Draft<'_>, id: &NodeId) -> Reply {
     if node.availability != Availability::Dead {
         let (availability, drain) = (Availability::Dead, None);
         let node = Node { availability, drain, preparing_until: None, ..(*node).clone() };
+        if node.pool.as_ref().is_some_and(|pool| draft.cluster.pools().contains_key(pool)) {
+            draft.cluster.fleet.dead.insert(id.clone(), draft.now);
+        }
         draft.write(Change::PutNode(Arc::new(node)));
         // A place fewer for what runs on every node, also where nothing of it ran.
         touch_nodes(draft);

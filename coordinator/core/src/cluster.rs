@@ -2,6 +2,8 @@
 
 mod by_name;
 mod class;
+mod fleet;
+mod gone;
 mod heard;
 mod leaving;
 mod ledger;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::constraint::Constraint;
+use model::fleet::{Hook, HookId, Pool};
 use model::id::{NodeId, ServiceId, Slot, TaskId};
 use model::image::Digest;
 use model::job::{Completions, Job};
@@ -31,6 +34,8 @@ use model::time::Timestamp;
 use self::by_name::{ByName, ByNode};
 use self::class::Classes;
 pub(crate) use self::class::{Class, Rank};
+pub use self::fleet::Shortage;
+pub(crate) use self::fleet::{Fleet, Try, name as hook_name};
 use self::leaving::Round;
 pub(crate) use self::ledger::{Door, Ledger};
 pub use self::load::Load;
@@ -85,6 +90,16 @@ pub enum Change {
     RemoveTask(TaskId),
     /// Adds a node or replaces it.
     PutNode(Arc<Node>),
+    /// Forgets a node that is dead, and of which no task is remembered.
+    RemoveNode(NodeId),
+    /// Adds a pool or replaces it.
+    PutPool(Arc<Pool>),
+    /// Forgets a pool, by its name.
+    RemovePool(String),
+    /// Adds a lifecycle action or replaces it.
+    PutHook(Arc<Hook>),
+    /// Forgets a lifecycle action.
+    RemoveHook(HookId),
     /// Says that all task numbers below are used, also those of services that are long forgotten.
     PutNextTask(u64),
 }
@@ -188,6 +203,7 @@ pub struct Cluster {
     preparing: BTreeSet<NodeId>,
     /// Tasks that are to move to where their service is spread better.
     moving: BTreeSet<TaskId>,
+    pub(crate) fleet: Fleet,
     /// Not stored: when to look for such.
     pub(crate) round: Round,
 }
@@ -204,6 +220,7 @@ impl Cluster {
         let sighting = Sighting { at: now, engine: EngineState::Ready, has_told_all: false };
         cluster.ledgers.values_mut().for_each(|ledger| ledger.seen = Some(sighting));
         cluster.round.begin(now);
+        cluster.find_the_dead(now);
         cluster.due = cluster.services.keys().map(|service| (service.clone(), now)).collect();
         cluster
     }
@@ -247,6 +264,11 @@ impl Cluster {
             Change::PutTask(task) => self.put_task(task),
             Change::RemoveTask(id) => self.remove_task(id),
             Change::PutNode(node) => self.put_node(node),
+            Change::RemoveNode(id) => self.remove_node(id),
+            Change::PutPool(_)
+            | Change::RemovePool(_)
+            | Change::PutHook(_)
+            | Change::RemoveHook(_) => self.fleet.apply(change),
             Change::PutNextTask(number) => self.next_task = *number,
         }
     }
@@ -287,6 +309,7 @@ impl Cluster {
         } else {
             self.draining.remove(&node.id);
         }
+        self.fleet.see_node(node);
         if node.preparing_until.is_some() {
             self.preparing.insert(node.id.clone());
         } else {
@@ -535,14 +558,7 @@ impl Cluster {
         for digest in digests.iter() {
             *self.holders.entry(digest.clone()).or_default() += 1;
         }
-        for digest in before.iter().flat_map(|before| before.iter()) {
-            if let Some(count) = self.holders.get_mut(digest) {
-                *count -= 1;
-                if *count == 0 {
-                    self.holders.remove(digest);
-                }
-            }
-        }
+        before.iter().for_each(|before| self.forget_images(before));
     }
 
     /// The images that the engine of a node has, as far as its agent has said.
@@ -557,6 +573,10 @@ impl Cluster {
         let services = self.services.values().cloned().map(Change::PutService);
         let tasks = self.tasks.values().cloned().map(Change::PutTask);
         let nodes = self.nodes.values().cloned().map(Change::PutNode);
-        services.chain(tasks).chain(nodes).chain([Change::PutNextTask(self.next_task)]).collect()
+        let pools = self.pools().values().cloned().map(Change::PutPool);
+        let hooks = self.hooks().values().cloned().map(Change::PutHook);
+        let fleet = pools.chain(hooks);
+        let counters = [Change::PutNextTask(self.next_task)];
+        services.chain(tasks).chain(nodes).chain(fleet).chain(counters).collect()
     }
 }

@@ -12,7 +12,8 @@ use model::time::Timestamp;
 
 use crate::Step;
 use crate::cluster::{Change, Cluster};
-use crate::plan::balance;
+use crate::command;
+use crate::plan::{balance, hooks};
 
 #[derive(Debug)]
 pub(crate) struct Draft<'a> {
@@ -180,8 +181,11 @@ impl<'a> Draft<'a> {
         let deadline = self.cluster.next_deadline();
         let deadline = deadline.into_iter().chain(self.cluster.next_opening()).min();
         let moves = self.cluster.round.at.into_iter().chain(balance::next_deadline(self.cluster));
-        let wake_at = due.into_iter().chain(silence).chain(deadline).chain(moves).min();
+        let fleet = command::next(self.cluster, self.now);
+        let fleet = fleet.into_iter().chain(hooks::next(self.cluster, self.now));
+        let times = due.into_iter().chain(silence).chain(deadline).chain(moves).chain(fleet);
+        let (wake_at, commands) = (times.min(), command::commands(self.cluster, self.now));
         let Self { changes, notes, fetches, .. } = self;
-        Step { changes, notes, fetches, wake_at, replies: Vec::new() }
+        Step { changes, commands, notes, fetches, wake_at, replies: Vec::new() }
     }
 }

@@ -1,5 +1,7 @@
 //! What the coordinator hears, and what it answers.
 
+mod fleet;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use model::node::{Availability, DrainCause, Node};
 use model::rollout::Steering;
 use model::spec::ServiceSpec;
 use model::task::{ContainerStatus, TaskState};
+
+pub use self::fleet::{FleetEvent, PoolRefusal};
 
 /// Something heard. Events are written down first; deciding comes after all of a batch.
 #[derive(Debug, Clone)]
@@ -101,6 +105,8 @@ pub enum Event {
     },
     /// It is proven that nothing runs on the node any more.
     Died(NodeId),
+    /// Something about machines of Auto Scaling groups.
+    Fleet(FleetEvent),
 }
 
 /// What an operator wants of a job.
@@ -218,6 +224,8 @@ pub enum Refusal {
     DependencyCycle(Vec<ServiceId>),
     /// One request names a service twice.
     NamedTwice(ServiceId),
+    /// What is asked of a pool, or of a machine of one, can not be done.
+    Pool(PoolRefusal),
 }
 
 impl fmt::Display for Refusal {
@@ -284,6 +292,7 @@ impl fmt::Display for Refusal {
                 write!(f, "services wait for each other: {}", names.join(" → "))
             }
             Self::NamedTwice(id) => write!(f, "the request has {id} twice"),
+            Self::Pool(why) => write!(f, "{why}"),
         }
     }
 }

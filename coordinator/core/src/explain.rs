@@ -2,7 +2,7 @@
 //!
 //! One look at every node answers for all tasks of a generation: they ask for the same. Nothing here is part of a step.
 
-mod growth;
+pub(crate) mod growth;
 mod headroom;
 mod remedy;
 

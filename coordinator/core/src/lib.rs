@@ -9,6 +9,7 @@
 
 mod absorb;
 pub mod cluster;
+pub mod command;
 mod draft;
 pub mod event;
 pub mod explain;
@@ -27,6 +28,7 @@ use model::image::Image;
 use model::time::Timestamp;
 
 use crate::cluster::{Change, Cluster};
+use crate::command::Command;
 use crate::draft::Draft;
 use crate::event::{Event, Reply};
 
@@ -42,6 +44,8 @@ pub struct Step {
     pub wake_at: Option<Timestamp>,
     /// Images that nodes are to fetch for tasks to come. Whoever does not hear of it is asked again by a later step.
     pub fetches: BTreeMap<NodeId, BTreeSet<Image>>,
+    /// What the cloud is to be asked. Whatever comes of it is heard as an event; until then the same follows from each step.
+    pub commands: Vec<Command>,
     /// Why tasks wait, in the operator's words.
     pub notes: BTreeMap<TaskId, String>,
 }

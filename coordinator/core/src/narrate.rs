@@ -1,8 +1,10 @@
 //! What a change means to an operator, in a sentence.
 
+mod fleet;
+
 use model::id::{NodeId, ServiceId, TaskId};
 use model::job::RunCause;
-use model::node::{Availability, Drain, DrainPhase, Node};
+use model::node::{Availability, Drain, DrainCause, DrainPhase, Node};
 use model::rollout::{Canary, Promotion, Rollout, Stage};
 use model::service::{Origin, Service, ServicePhase};
 use model::spec::Mode;
@@ -27,8 +29,10 @@ pub enum Subject {
     Service(ServiceId),
     /// A task, and whose it is.
     Task(TaskId, ServiceId),
-    /// A node.
+    /// A node, or a machine that may become one.
     Node(NodeId),
+    /// A pool, by its name.
+    Pool(String),
 }
 
 /// Says what `change` will mean to somebody who knows `before`. Not every change is worth a sentence.
@@ -58,6 +62,11 @@ pub fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
             let message = opened(before, node).or_else(news)?;
             Some(Occurrence { subject: Subject::Node(node.id.clone()), message })
         }
+        Change::PutPool(_)
+        | Change::RemovePool(_)
+        | Change::PutHook(_)
+        | Change::RemoveHook(_)
+        | Change::RemoveNode(_) => fleet::narrate(before, change),
         Change::RemoveTask(_) | Change::PutNextTask(_) => None,
     }
 }
@@ -272,7 +281,15 @@ fn drain_news(drain: Drain, node: &Node, left: usize) -> String {
     match drain.phase {
         DrainPhase::Moving => {
             let wait = drain.deadline.since(drain.since).as_secs();
-            format!("is being emptied of {left} tasks, which are stopped in {wait} s at the latest")
+            let why = match drain.cause {
+                DrainCause::Operator => "",
+                DrainCause::AtRisk => ", because the cloud may take its machine back,",
+                DrainCause::Terminating => ", because its group ends its machine,",
+                DrainCause::Interrupted => ", because the cloud takes its machine back,",
+            };
+            format!(
+                "is being emptied{why} of {left} tasks, which are stopped in {wait} s at the latest"
+            )
         }
         DrainPhase::Forced { .. } => format!(
             "still has {left} tasks at the deadline of its drain: they are stopped, whatever their services can spare"

@@ -3,10 +3,12 @@
 
 pub(crate) mod balance;
 pub(crate) mod budget;
+mod capacity;
 mod collect;
 pub(crate) mod depend;
 mod drain;
 pub(crate) mod fetch;
+pub(crate) mod hooks;
 pub(crate) mod job;
 pub(crate) mod leaving;
 mod liveness;
@@ -78,8 +80,13 @@ impl Scope {
     }
 }
 
-/// Plans every service whose time has come.
+/// Plans every service whose time has come, and then what they lack.
 pub(crate) fn plan(draft: &mut Draft<'_>) {
+    plan_services(draft);
+    capacity::pass(draft);
+}
+
+fn plan_services(draft: &mut Draft<'_>) {
     // A failed rollout changes its own target and ended tasks free room for those that wait: both touch services again.
     // Each touch follows a state that moved forward, so this ends; the bound only says so to the reader.
     const ROUNDS: usize = 8;
@@ -88,6 +95,7 @@ pub(crate) fn plan(draft: &mut Draft<'_>) {
     for _ in 0..ROUNDS {
         drain::pass(draft);
         preparing::pass(draft);
+        hooks::pass(draft);
         let due = all_due(draft);
         if due.is_empty() {
             return;

@@ -306,6 +306,11 @@ pub fn concerns(before: &Cluster, change: &Change) -> Option<NodeId> {
         Change::PutService(_)
         | Change::RemoveService(_)
         | Change::PutNode(_)
+        | Change::RemoveNode(_)
+        | Change::PutPool(_)
+        | Change::RemovePool(_)
+        | Change::PutHook(_)
+        | Change::RemoveHook(_)
         | Change::PutNextTask(_) => None,
     }
 }

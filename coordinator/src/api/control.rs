@@ -274,7 +274,7 @@ async fn follow(
 fn is_meant(happened: &Happened, request: &wire::EventsRequest) -> bool {
     let service = match &happened.occurrence.subject {
         Subject::Service(service) | Subject::Task(_, service) => Some(service),
-        Subject::Node(_) => None,
+        Subject::Node(_) | Subject::Pool(_) => None,
     };
     let project = service.map_or("", |service| service.project.as_str());
     let name = service.map_or("", |service| service.name.as_str());
@@ -287,6 +287,7 @@ fn to_wire(happened: &Happened) -> wire::Occurrence {
         Subject::Service(service) => ("service", service.to_string(), Some(service)),
         Subject::Task(task, service) => ("task", task.to_string(), Some(service)),
         Subject::Node(node) => ("node", node.to_string(), None),
+        Subject::Pool(name) => ("pool", name.clone(), None),
     };
     wire::Occurrence {
         sequence: happened.sequence,

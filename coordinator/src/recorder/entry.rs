@@ -17,6 +17,7 @@ use proto::wire;
 use proto::wire::flight_entry::Entry;
 use proto::wire::flight_event::Event as Wire;
 
+use super::fleet::{fleet_from_wire, fleet_to_wire};
 use crate::job_order::{job_order_from_wire, job_order_to_wire};
 use crate::store::Identity;
 use crate::store::record::to_record;
@@ -146,6 +147,7 @@ fn to_wire(event: &Event, now: Timestamp) -> Wire {
             digests: digests.iter().map(ToString::to_string).collect(),
         }),
         Event::Died(node) => Wire::Died(node.to_string()),
+        Event::Fleet(event) => Wire::Fleet(fleet_to_wire(event)),
     }
 }
 
@@ -221,6 +223,7 @@ pub(super) fn from_wire(from: &wire::FlightEvent) -> anyhow::Result<Event> {
             digests: images.digests.iter().map(|one| one.parse()).collect::<Result<_, _>>()?,
         },
         Wire::Died(node) => Event::Died(node.parse()?),
+        Wire::Fleet(event) => Event::Fleet(fleet_from_wire(event)?),
     })
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use coordinator_core::cluster::Cluster;
-use coordinator_core::event::{Event, Reply};
+use coordinator_core::event::{Event, FleetEvent, Reply};
 use coordinator_core::narrate::{Subject, narrate};
 use coordinator_core::{Step, invariant, step};
 use jiff::Timestamp as Clock;
@@ -132,6 +132,7 @@ fn tell(
                 Subject::Service(service) => format!("service {service}"),
                 Subject::Task(task, _) => format!("task {task}"),
                 Subject::Node(node) => format!("node {node}"),
+                Subject::Pool(name) => format!("pool {name}"),
             };
             writeln!(out, "  decided  {subject} {}", occurrence.message)?;
         }
@@ -175,6 +176,22 @@ fn brief(event: &Event) -> String {
         }
         Event::Images { node, digests } => format!("node {node} has {} images", digests.len()),
         Event::Died(node) => format!("node {node} is gone"),
+        Event::Fleet(event) => brief_of_fleet(event),
+    }
+}
+
+fn brief_of_fleet(event: &FleetEvent) -> String {
+    match event {
+        FleetEvent::PutPool { name, .. } => format!("{name} is a pool"),
+        FleetEvent::RemovePool(name) => format!("{name} is no pool any more"),
+        FleetEvent::Surveyed(survey) => format!(
+            "the cloud shows {} groups and {} machines",
+            survey.groups.len(),
+            survey.instances.len()
+        ),
+        FleetEvent::Hooked(call) => format!("{} waits for an answer about {}", call.pool, call.id),
+        FleetEvent::Noticed { node, notice } => format!("{node} has to expect {notice:?}"),
+        FleetEvent::Performed { key, outcome } => format!("the cloud on {key:?}: {outcome:?}"),
     }
 }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use coordinator_core::cluster::Change;
 use coordinator_core::trust;
-use model::id::{ServiceId, TaskId};
 use prost::Message;
 use proto::convert::{
-    admission_from_wire, admission_to_wire, node_from_wire, node_to_wire, operator_from_wire,
-    operator_to_wire, service_from_wire, service_to_wire, task_from_wire, task_to_wire,
-    token_from_wire, token_to_wire,
+    admission_from_wire, admission_to_wire, hook_from_wire, hook_to_wire, node_from_wire,
+    node_to_wire, operator_from_wire, operator_to_wire, pool_from_wire, pool_to_wire,
+    service_from_wire, service_to_wire, task_from_wire, task_to_wire, token_from_wire,
+    token_to_wire,
 };
 use proto::wire;
 
@@ -24,6 +24,10 @@ pub enum Kind {
     Node = 3,
     /// What there is one of.
     Counters = 4,
+    /// A pool.
+    Pool = 5,
+    /// A lifecycle action.
+    Hook = 6,
     /// The authority of the cluster.
     Authority = 20,
     /// A join token.
@@ -66,17 +70,22 @@ pub fn to_record(change: &Change) -> Record {
             let counters = wire::Counters { next_task: *next_task };
             put(Kind::Counters, String::new(), counters.encode_to_vec())
         }
-        Change::RemoveService(id) => forgotten(Kind::Service, id),
-        Change::RemoveTask(id) => forgotten_task(id),
+        Change::PutPool(pool) => {
+            put(Kind::Pool, pool.name.clone(), pool_to_wire(pool).encode_to_vec())
+        }
+        Change::PutHook(hook) => {
+            put(Kind::Hook, hook.id.to_string(), hook_to_wire(hook).encode_to_vec())
+        }
+        Change::RemoveService(id) => forgotten(Kind::Service, id.to_string()),
+        Change::RemoveTask(id) => forgotten(Kind::Task, id.to_string()),
+        Change::RemoveNode(id) => forgotten(Kind::Node, id.to_string()),
+        Change::RemovePool(name) => forgotten(Kind::Pool, name.clone()),
+        Change::RemoveHook(id) => forgotten(Kind::Hook, id.to_string()),
     }
 }
 
-fn forgotten(kind: Kind, id: &ServiceId) -> Record {
-    Record { kind, key: id.to_string(), value: None }
-}
-
-fn forgotten_task(id: &TaskId) -> Record {
-    Record { kind: Kind::Task, key: id.to_string(), value: None }
+const fn forgotten(kind: Kind, key: String) -> Record {
+    Record { kind, key, value: None }
 }
 
 /// Writes a change about who is let in as a record.
@@ -152,6 +161,16 @@ pub fn from_record(kind: i64, key: &str, value: &[u8]) -> Result<Change, String>
         4 => {
             let counters = wire::Counters::decode(value).map_err(|error| error.to_string())?;
             Ok(Change::PutNextTask(counters.next_task))
+        }
+        5 => {
+            let pool = wire::Pool::decode(value).map_err(|error| error.to_string())?;
+            let pool = pool_from_wire(&pool).map_err(|error| error.to_string())?;
+            Ok(Change::PutPool(Arc::new(pool)))
+        }
+        6 => {
+            let hook = wire::Hook::decode(value).map_err(|error| error.to_string())?;
+            let hook = hook_from_wire(&hook).map_err(|error| error.to_string())?;
+            Ok(Change::PutHook(Arc::new(hook)))
         }
         _ => Err("a kind of record that this version does not know".to_owned()),
     };

@@ -59,6 +59,7 @@ impl World {
             listen: self.address.parse().unwrap(),
             data: self.data(),
             security: Security::Tls(tls),
+            cloud: None,
         };
         let coordinator = Coordinator::start(&config).await.unwrap();
         self.address = coordinator.address().unwrap().to_string();

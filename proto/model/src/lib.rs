@@ -12,6 +12,7 @@
 
 pub mod budget;
 pub mod constraint;
+pub mod fleet;
 pub mod id;
 pub mod image;
 pub mod job;

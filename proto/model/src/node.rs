@@ -59,11 +59,28 @@ pub struct Drain {
     pub phase: DrainPhase,
 }
 
-/// Who wants a node to be empty.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Who wants a node to be empty. Of two causes the later in this list counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DrainCause {
     /// An operator.
     Operator,
+    /// The cloud says that the machine is more likely than others to be taken back.
+    AtRisk,
+    /// The machine is on its way out of its Auto Scaling group.
+    Terminating,
+    /// The machine is taken back whatever we do: what its services allow does not count any more.
+    Interrupted,
+}
+
+impl DrainCause {
+    /// Says whether the machine ends whatever an operator wants.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Operator | Self::AtRisk => false,
+            Self::Terminating | Self::Interrupted => true,
+        }
+    }
 }
 
 /// How far a drain is. Only moves forward.

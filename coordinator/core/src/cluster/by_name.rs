@@ -42,16 +42,17 @@ impl<K: Eq + Hash, V: Default> ByName<K, V> {
     }
 }
 
-/// A value for each node. Nothing is ever removed.
+/// A value for each node. The place of one that is gone is given to the next that comes.
 #[derive(Debug, Clone)]
 pub(crate) struct ByNode<V> {
     numbers: ByName<NodeId, usize>,
     values: Vec<V>,
+    free: Vec<usize>,
 }
 
 impl<V> Default for ByNode<V> {
     fn default() -> Self {
-        Self { numbers: ByName::default(), values: Vec::new() }
+        Self { numbers: ByName::default(), values: Vec::new(), free: Vec::new() }
     }
 }
 
@@ -96,8 +97,19 @@ impl<V: Default> ByNode<V> {
         if let Some(number) = self.numbers.get(node) {
             return *number;
         }
-        self.numbers.insert(node.clone(), self.values.len());
-        self.values.push(V::default());
-        self.values.len() - 1
+        let number = self.free.pop().unwrap_or(self.values.len());
+        if number == self.values.len() {
+            self.values.push(V::default());
+        }
+        self.numbers.insert(node.clone(), number);
+        number
+    }
+
+    /// The node is gone, and its value with it.
+    pub(crate) fn remove(&mut self, node: &NodeId) {
+        let Some(number) = self.place(node) else { return };
+        self.numbers.remove(node);
+        self.values.get_mut(number).into_iter().for_each(|value| *value = V::default());
+        self.free.push(number);
     }
 }

@@ -165,6 +165,17 @@ impl Demand {
         }
     }
 
+    /// A node is forgotten.
+    pub(super) fn remove_node(&mut self, node: &Node) {
+        self.nodes = self.nodes.saturating_sub(1);
+        for (all, gone) in self.capacity.iter_mut().zip(parts(&node.capacity)) {
+            *all = all.saturating_sub(gone);
+        }
+        if self.mean() != self.mix.mean {
+            self.weigh();
+        }
+    }
+
     /// What is asked for now.
     pub(super) const fn mix(&self) -> &Arc<Mix> {
         &self.mix

@@ -8,6 +8,7 @@ use model::id::NodeId;
 use model::node::{Availability, Node};
 use model::resources::Resources;
 use model::service::{Service, ServicePhase};
+use model::spec::ServiceSpec;
 use model::task::Task;
 
 use super::amount;
@@ -81,11 +82,8 @@ pub(super) fn kinds(cluster: &Cluster, task: &Task) -> Vec<Growth> {
     let mut kinds: BTreeMap<Kind, Growth> = BTreeMap::new();
     let mut asked = BTreeSet::new();
     for (node, ledger) in cluster.nodes_with_ledgers() {
-        let Resources { cpu_millis, memory_bytes, gpus } = node.capacity;
-        let capacity = (cpu_millis, memory_bytes, gpus);
         let is_alive = node.availability != Availability::Dead;
-        let looks = (&node.pool, capacity, &node.zone, &node.labels, &node.ami);
-        if !is_alive || asked.len() == ASKED || !asked.insert(looks) {
+        if !is_alive || asked.len() == ASKED || !asked.insert(looks(node)) {
             continue;
         }
         let kind = Kind::of(node);
@@ -104,11 +102,57 @@ pub(super) fn kinds(cluster: &Cluster, task: &Task) -> Vec<Growth> {
     kinds
 }
 
+/// What one machine more of a pool would be like: like one of those that it has.
+pub(crate) struct Likeness<'a> {
+    cluster: &'a Cluster,
+    /// Those that look different, a few of them.
+    looks: Vec<(&'a Node, &'a Ledger)>,
+}
+
+impl<'a> Likeness<'a> {
+    pub(crate) fn of(cluster: &'a Cluster, nodes: &[&'a Arc<Node>]) -> Self {
+        let mut seen = BTreeSet::new();
+        let different = nodes.iter().filter(|node| seen.insert(looks(node)));
+        let seats = different.filter_map(|node| Some((&***node, cluster.ledger(&node.id)?)));
+        Self { cluster, looks: seats.take(KINDS).collect() }
+    }
+
+    /// Whether nobody knows what it would be like.
+    pub(crate) const fn is_unknown(&self) -> bool {
+        self.looks.is_empty()
+    }
+
+    /// What it would have for such tasks, beside what runs on every node, if it would take any.
+    pub(crate) fn room(&self, task: &Task) -> Option<Resources> {
+        let globals: Vec<&Arc<Service>> = globals(self.cluster, task).collect();
+        let takes = |(_, refusals): &(_, Vec<String>)| refusals.is_empty();
+        let asked = self.looks.iter().map(|like| (like, refusals(task, *like, &globals)));
+        let (like, _) = asked.into_iter().find(takes)?;
+        let held = first(*like, &globals).into_iter().map(|spec| spec.task.reservation()).sum();
+        Some(like.0.capacity.minus(&held))
+    }
+}
+
+/// Whatever decides which tasks a node takes.
+fn looks(node: &Node) -> impl Ord + '_ {
+    let Resources { cpu_millis, memory_bytes, gpus } = node.capacity;
+    (&node.pool, (cpu_millis, memory_bytes, gpus), &node.zone, &node.labels, &node.ami)
+}
+
 /// Services that would have a task on the new node before this one.
 fn globals<'a>(cluster: &'a Cluster, task: &'a Task) -> impl Iterator<Item = &'a Arc<Service>> {
     let globals = cluster.globals().iter().filter(|id| **id != task.service);
     let globals = globals.filter_map(|id| cluster.services().get(id));
     globals.filter(|service| service.phase != ServicePhase::Removing)
+}
+
+/// What comes to the node before the task.
+fn first<'a>(
+    (new, ledger): (&Node, &Ledger),
+    globals: &[&'a Arc<Service>],
+) -> Vec<&'a ServiceSpec> {
+    let specs = globals.iter().map(|service| &service.target.spec);
+    specs.filter(|spec| ledger.meets(new, &spec.task.constraints)).collect()
 }
 
 fn refusals(
@@ -122,11 +166,7 @@ fn refusals(
     let new = Node { id, hostname: String::new(), ..like.clone() };
     let unmet = ledger.unmet(&new, &spec.constraints);
     let mut refusals: Vec<String> = unmet.map(|unmet| format!("not `{unmet}`")).collect();
-    let first: Vec<_> = globals
-        .iter()
-        .map(|service| &service.target.spec)
-        .filter(|spec| ledger.meets(&new, &spec.task.constraints))
-        .collect();
+    let first = first((&new, ledger), globals);
     let held: Resources = first.iter().map(|spec| spec.task.reservation()).sum();
     if !spec.reservation().fits(&new.capacity.minus(&held)) {
         let (asked, all) = (amount(&spec.reservation()), amount(&new.capacity));

@@ -63,6 +63,11 @@ impl World {
             | Change::RemoveService(_)
             | Change::RemoveTask(_)
             | Change::PutNode(_)
+            | Change::RemoveNode(_)
+            | Change::PutPool(_)
+            | Change::RemovePool(_)
+            | Change::PutHook(_)
+            | Change::RemoveHook(_)
             | Change::PutNextTask(_) => None,
         }));
         self.fetches = done.fetches;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model::fleet::{Hook, Pool};
 use model::id::{ClusterId, ContainerName, NodeId};
 use model::node::Node;
 use model::service::Service;
@@ -11,9 +12,10 @@ use model::trust::{Admission, Operator, Token};
 use prost::Message;
 use proto::convert::{
     WireAssignment, admission_from_wire, admission_to_wire, assignment_from_wire,
-    assignment_to_journal, node_from_wire, node_to_wire, operator_from_wire, operator_to_wire,
-    service_from_wire, service_to_wire, state_from_wire, state_to_wire, task_from_wire,
-    task_spec_from_wire, task_spec_to_wire, task_to_wire, token_from_wire, token_to_wire,
+    assignment_to_journal, hook_from_wire, hook_to_wire, node_from_wire, node_to_wire,
+    operator_from_wire, operator_to_wire, pool_from_wire, pool_to_wire, service_from_wire,
+    service_to_wire, state_from_wire, state_to_wire, task_from_wire, task_spec_from_wire,
+    task_spec_to_wire, task_to_wire, token_from_wire, token_to_wire,
 };
 use proto::wire;
 
@@ -30,6 +32,8 @@ pub(crate) enum Stored {
     Token(Token),
     Admission(Admission),
     Operator(Operator),
+    Pool(Pool),
+    Hook(Hook),
 }
 
 /// What an agent keeps, as its own core knows it.
@@ -66,6 +70,8 @@ impl Stored {
             Self::Token(_) => "JoinToken",
             Self::Admission(_) => "Admission",
             Self::Operator(_) => "StoredOperator",
+            Self::Pool(_) => "Pool",
+            Self::Hook(_) => "Hook",
         }
     }
 
@@ -82,6 +88,8 @@ impl Stored {
             Self::Token(token) => token_to_wire(token).encode_to_vec(),
             Self::Admission(admission) => admission_to_wire(admission).encode_to_vec(),
             Self::Operator(operator) => operator_to_wire(operator).encode_to_vec(),
+            Self::Pool(pool) => pool_to_wire(pool).encode_to_vec(),
+            Self::Hook(hook) => hook_to_wire(hook).encode_to_vec(),
         }
     }
 
@@ -109,6 +117,8 @@ impl Stored {
                 let operator = wire::StoredOperator::decode(bytes).unwrap();
                 Self::Operator(operator_from_wire(&operator).unwrap())
             }
+            "Pool" => Self::Pool(pool_from_wire(&wire::Pool::decode(bytes).unwrap()).unwrap()),
+            "Hook" => Self::Hook(hook_from_wire(&wire::Hook::decode(bytes).unwrap()).unwrap()),
             "Journal" => Self::Journal(Journal::read(&wire::Journal::decode(bytes).unwrap())),
             other => panic!("nothing that is stored is a {other}"),
         }

@@ -1,5 +1,6 @@
 //! What the records of 0.2.0 say: those of 0.1.0, and what can be said since.
 
+mod fleet;
 mod job;
 mod trust;
 
@@ -33,12 +34,14 @@ pub(crate) fn records() -> super::Records {
         | Stored::Authority(_)
         | Stored::Token(_)
         | Stored::Admission(_)
+        | Stored::Pool(_)
+        | Stored::Hook(_)
         | Stored::Operator(_) => (name, record),
     };
     let known: super::Records = v0_1_0::records().into_iter().map(grown).collect();
     let added: super::Records =
         known.iter().flat_map(|(name, record)| more(name, record)).collect();
-    known.into_iter().chain(added).chain(trust::records()).collect()
+    known.into_iter().chain(added).chain(trust::records()).chain(fleet::records()).collect()
 }
 
 /// A node whose agent knows what it runs on.
@@ -104,6 +107,8 @@ fn more(name: &str, record: &Stored) -> super::Records {
         | Stored::Authority(_)
         | Stored::Token(_)
         | Stored::Admission(_)
+        | Stored::Pool(_)
+        | Stored::Hook(_)
         | Stored::Operator(_) => Vec::new(),
     }
 }

@@ -10,15 +10,17 @@ use model::trust::{Operator, Role};
 use prost::Message;
 use proto::convert::{
     Invalid, WireAssignment, admission_from_wire, admission_to_wire, assignment_to_journal,
-    assignments_from_wire, containers_from_wire, containers_to_wire, node_from_wire, node_to_wire,
-    operator_from_wire, operator_to_wire, service_from_wire, service_to_wire, spec_from_wire,
-    spec_to_wire, state_from_wire, state_to_wire, task_from_wire, task_spec_to_wire, task_to_wire,
+    assignments_from_wire, containers_from_wire, containers_to_wire, hook_call_from_wire,
+    hook_call_to_wire, hook_from_wire, hook_to_wire, node_from_wire, node_to_wire,
+    operator_from_wire, operator_to_wire, pool_from_wire, pool_to_wire, service_from_wire,
+    service_to_wire, spec_from_wire, spec_to_wire, state_from_wire, state_to_wire,
+    survey_from_wire, survey_to_wire, task_from_wire, task_spec_to_wire, task_to_wire,
     token_from_wire, token_to_wire,
 };
 use proto::wire;
 
 /// Every message that is read on its own.
-pub(crate) const KINDS: [&str; 9] = [
+pub(crate) const KINDS: [&str; 13] = [
     "ServiceSpec",
     "Service",
     "Task",
@@ -28,6 +30,10 @@ pub(crate) const KINDS: [&str; 9] = [
     "JoinToken",
     "Admission",
     "StoredOperator",
+    "Pool",
+    "Hook",
+    "HookCall",
+    "Survey",
 ];
 
 #[derive(Debug)]
@@ -53,6 +59,10 @@ pub(crate) fn judge(kind: &str, bytes: &[u8]) -> Outcome {
         "JoinToken" => again(bytes, token_from_wire, token_to_wire, |_| {}),
         "Admission" => again(bytes, admission_from_wire, admission_to_wire, |_| {}),
         "StoredOperator" => again(bytes, operator_from_wire, operator_to_wire, bear_operator),
+        "Pool" => again(bytes, pool_from_wire, pool_to_wire, |_| {}),
+        "Hook" => again(bytes, hook_from_wire, hook_to_wire, |_| {}),
+        "HookCall" => again(bytes, hook_call_from_wire, hook_call_to_wire, |_| {}),
+        "Survey" => again(bytes, survey_from_wire, survey_to_wire, |_| {}),
         "TaskReport" => again(bytes, read_report, write_report, |_| {}),
         "Assignments" => {
             let write = |read: &Vec<WireAssignment>| write_assignments(read);

@@ -247,8 +247,14 @@ fn drain() -> impl Strategy<Value = Drain> {
         instant().prop_map(|since| DrainPhase::Forced { since }),
         instant().prop_map(|since| DrainPhase::Drained { since }),
     ];
-    (instant(), instant(), phase).prop_map(|(since, deadline, phase)| Drain {
-        cause: DrainCause::Operator,
+    let cause = one_of([
+        DrainCause::Operator,
+        DrainCause::AtRisk,
+        DrainCause::Terminating,
+        DrainCause::Interrupted,
+    ]);
+    (cause, instant(), instant(), phase).prop_map(|(cause, since, deadline, phase)| Drain {
+        cause,
         since,
         deadline,
         phase,

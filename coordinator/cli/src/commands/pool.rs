@@ -1,0 +1,232 @@
+//! Commands about pools.
+
+use proto::wire;
+use serde_json::{Value, json};
+
+use crate::args::Global;
+use crate::args::pool::{Pool, Put};
+use crate::client::{Client, unary};
+use crate::exit::{Exit, from_status};
+use crate::output::{self, Format, Listing, Row};
+use crate::terminal;
+
+pub(crate) async fn pool(client: &Client, global: &Global, command: Pool) -> anyhow::Result<Exit> {
+    match command {
+        Pool::Add(arguments) => put(client, arguments, wire::PoolPresence::New).await,
+        Pool::Set(arguments) => put(client, arguments, wire::PoolPresence::Known).await,
+        Pool::Ls => {
+            let pools = list(client, String::new()).await?;
+            let head = vec!["POOL", "READY", "MACHINES", "MIN", "MAX", "ZONES", "FROM", "NOTE"];
+            let rows = pools.iter().map(row).collect();
+            output::print(Listing { head, wide: 8, rows }, global.format(), &global.filters)?;
+            Ok(Exit::Done)
+        }
+        Pool::Inspect { pool } => inspect(client, global, pool).await,
+        Pool::Rm { pool, yes } => {
+            terminal::confirm(
+                &format!(
+                    "leave {pool} to itself? its machines end without being emptied from then on"
+                ),
+                yes,
+            )?;
+            let request = unary(wire::RemovePoolRequest { name: pool });
+            let removed = client.fleet.clone().remove_pool(request).await;
+            removed.map_err(|status| from_status(&status))?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+async fn list(client: &Client, name: String) -> anyhow::Result<Vec<wire::PoolView>> {
+    let listed = client.fleet.clone().list_pools(unary(wire::ListPoolsRequest { name })).await;
+    Ok(listed.map_err(|status| from_status(&status))?.into_inner().pools)
+}
+
+async fn put(
+    client: &Client,
+    arguments: Put,
+    presence: wire::PoolPresence,
+) -> anyhow::Result<Exit> {
+    let millis =
+        |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let request = wire::PutPoolRequest {
+        name: arguments.pool.clone(),
+        drain_within_ms: arguments.drain_within.map(millis),
+        join_within_ms: arguments.join_within.map(millis),
+        grows: (arguments.grow || arguments.no_grow).then_some(arguments.grow),
+        dry_run: arguments.plan,
+        presence: presence.into(),
+    };
+    let answer = client.fleet.clone().put_pool(unary(request)).await;
+    let wire::PutPoolResponse { changes, warnings } =
+        answer.map_err(|status| from_status(&status))?.into_inner();
+    for warning in warnings {
+        eprintln!("warning: {}", output::clean(&warning));
+    }
+    let is_new = presence == wire::PoolPresence::New;
+    if arguments.plan {
+        changes.iter().for_each(|change| println!("would set {}", output::clean(change)));
+        if is_new {
+            println!("{} would be a pool", arguments.pool);
+        }
+        return Ok(if changes.is_empty() && !is_new { Exit::Done } else { Exit::Changes });
+    }
+    changes.iter().for_each(|change| println!("sets {}", output::clean(change)));
+    println!(
+        "{} is a pool: `wharf pool inspect {}` shows its machines",
+        arguments.pool, arguments.pool
+    );
+    Ok(Exit::Done)
+}
+
+fn row(view: &wire::PoolView) -> Row {
+    let pool = view.pool.clone().unwrap_or_default();
+    let group = view.group.clone();
+    let count = |of: fn(&wire::Group) -> u32| {
+        group.as_ref().map(|group| of(group).to_string()).unwrap_or_default()
+    };
+    let zones = group.as_ref().map(|group| group.zones.join(",")).unwrap_or_default();
+    let template = group.as_ref().and_then(|group| group.template.clone()).unwrap_or_default();
+    Row {
+        id: pool.name.clone(),
+        cells: vec![
+            output::clean(&pool.name),
+            view.ready.to_string(),
+            format!("{}/{}", view.instances.len(), count(|group| group.desired)),
+            count(|group| group.min),
+            count(|group| group.max),
+            output::clean(&zones),
+            output::clean(&template),
+            output::clean(&view.notes.join("; ")),
+        ],
+        json: shown(view),
+    }
+}
+
+fn shown(view: &wire::PoolView) -> Value {
+    let pool = view.pool.clone().unwrap_or_default();
+    let policy = pool.policy.unwrap_or_default();
+    json!({
+        "name": pool.name,
+        "since": output::instant(pool.since_ms),
+        "drain_within_ms": policy.drain_within_ms,
+        "join_within_ms": policy.join_within_ms,
+        "grows": policy.grows,
+        "ready": view.ready,
+        "group": view.group.as_ref().map(|group| json!({
+            "min": group.min,
+            "max": group.max,
+            "desired": group.desired,
+            "zones": group.zones,
+            "suspended": group.suspended,
+            "template": group.template,
+            "foreign_refresh": group.refreshed,
+            "warm_pool": group.warm_pool,
+            "hooks": group.hooks.iter().map(|hook| json!({
+                "name": hook.name,
+                "transition": transition(hook.transition()),
+                "heartbeat_timeout_ms": hook.patience_ms,
+            })).collect::<Vec<_>>(),
+        })),
+        "instances": view.instances.iter().map(|one| json!({
+            "id": one.id,
+            "lifecycle": one.lifecycle().as_str_name().trim_start_matches("LIFECYCLE_").to_lowercase(),
+            "power": one.power().as_str_name().trim_start_matches("POWER_").to_lowercase(),
+            "zone": one.zone,
+            "instance_type": one.instance_type,
+            "ami": one.ami,
+            "template_version": one.template_version,
+            "spot": one.spot,
+            "protected": one.protected,
+        })).collect::<Vec<_>>(),
+        "hooks": view.hooks.iter().map(|hook| json!({
+            "instance": hook.instance,
+            "transition": transition(hook.transition()),
+            "since": output::instant(hook.since_ms),
+            "deadline": output::instant(hook.deadline_ms),
+            "state": state(hook),
+        })).collect::<Vec<_>>(),
+        "notes": view.notes,
+    })
+}
+
+const fn transition(transition: wire::Transition) -> &'static str {
+    match transition {
+        wire::Transition::Launching => "launching",
+        wire::Transition::Terminating => "terminating",
+        wire::Transition::Unspecified => "unknown",
+    }
+}
+
+const fn state(hook: &wire::Hook) -> &'static str {
+    match hook.phase {
+        Some(wire::hook::Phase::Waiting(_)) => "waiting",
+        Some(wire::hook::Phase::Answered(_)) => "answered",
+        Some(wire::hook::Phase::Done(_)) => "done",
+        None => "unknown",
+    }
+}
+
+async fn inspect(client: &Client, global: &Global, pool: String) -> anyhow::Result<Exit> {
+    let pools = list(client, pool).await?;
+    let Some(view) = pools.first() else { anyhow::bail!("the coordinator shows no such pool") };
+    if !matches!(global.format(), Format::Table | Format::Wide) {
+        output::print_one(&shown(view), global.format())?;
+        return Ok(Exit::Done);
+    }
+    let shown = shown(view);
+    let policy = view.pool.as_ref().and_then(|pool| pool.policy).unwrap_or_default();
+    println!("pool        {}", output::clean(shown["name"].as_str().unwrap_or_default()));
+    if let Some(group) = &view.group {
+        println!(
+            "machines    {} of {} wanted, {} to {} allowed",
+            view.instances.len(),
+            group.desired,
+            group.min,
+            group.max
+        );
+        println!(
+            "launched    from {}",
+            output::clean(group.template.as_deref().unwrap_or("a launch configuration"))
+        );
+    }
+    println!("ready       {}", view.ready);
+    println!("drains      within {}", output::lasting(policy.drain_within_ms));
+    println!("joins       within {}", output::lasting(policy.join_within_ms));
+    println!(
+        "grows       {}",
+        if policy.grows { "when tasks find no room" } else { "never by itself" }
+    );
+    for note in &view.notes {
+        println!("note        {}", output::clean(note));
+    }
+    println!();
+    let head = vec!["MACHINE", "LIFECYCLE", "POWER", "ZONE", "TYPE", "AMI", "VERSION", "WAITS"];
+    let rows = view.instances.iter().map(|one| machine(view, one)).collect();
+    output::print(Listing { head, wide: 8, rows }, global.format(), &global.filters)?;
+    Ok(Exit::Done)
+}
+
+fn machine(view: &wire::PoolView, one: &wire::Instance) -> Row {
+    let word = |name: &str| name.rsplit_once('_').map_or(name, |(_, word)| word).to_lowercase();
+    let lifecycle = one.lifecycle().as_str_name().trim_start_matches("LIFECYCLE_");
+    let waits = view.hooks.iter().find(|hook| hook.instance == one.id);
+    let waits = waits.map(|hook| {
+        format!("{} for {}", transition(hook.transition()), output::age(hook.since_ms))
+    });
+    let kind = if one.spot { " spot" } else { "" };
+    Row {
+        id: one.id.clone(),
+        cells: vec![
+            one.id.clone(),
+            lifecycle.to_lowercase().replace('_', " "),
+            word(one.power().as_str_name()),
+            output::clean(&one.zone),
+            output::clean(&format!("{}{kind}", one.instance_type.clone().unwrap_or_default())),
+            output::clean(&one.ami.clone().unwrap_or_default()),
+            output::clean(&one.template_version.clone().unwrap_or_default()),
+            waits.unwrap_or_default(),
+        ],
+        json: json!({ "id": one.id }),
+    }
+}

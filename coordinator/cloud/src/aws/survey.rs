@@ -1,0 +1,140 @@
+//! One look at groups and machines: few requests for many machines, and never one for each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use aws_sdk_ec2::types::Filter;
+use model::fleet::{Group, GroupHook, Instance, Survey};
+use model::id::NodeId;
+
+use super::{Aws, failed};
+use crate::{CloudError, words};
+
+/// So many groups are asked for by name at once, and so many machines by id: what the two services allow.
+const GROUPS: usize = 50;
+const MACHINES: usize = 200;
+/// Hooks and refreshes cost a request for each group, and change rarely.
+const SLOW: Duration = Duration::from_secs(300);
+
+/// What was seen of each group when it was last looked at closely.
+#[derive(Debug, Default)]
+pub(super) struct Slow(BTreeMap<String, Close>);
+
+#[derive(Debug, Clone)]
+struct Close {
+    at: Instant,
+    hooks: Vec<GroupHook>,
+    is_refreshed: bool,
+}
+
+impl Aws {
+    /// Has the group looked at closely the next time.
+    pub(super) fn forget_slow(&self, pool: &str) {
+        self.slow.lock().unwrap_or_else(PoisonError::into_inner).0.remove(pool);
+    }
+
+    pub(super) async fn look(
+        &self,
+        groups: &BTreeSet<String>,
+        others: &BTreeSet<NodeId>,
+    ) -> Result<Survey, CloudError> {
+        let (mut found, mut instances) = self.groups(groups).await?;
+        for group in &mut found {
+            let close = self.close(&group.name).await?;
+            group.hooks = close.hooks;
+            group.is_refreshed = close.is_refreshed;
+        }
+        let lone = others.iter().filter(|id| !instances.contains_key(*id));
+        let lone: Vec<NodeId> = lone.cloned().collect();
+        let asked: Vec<NodeId> = instances.keys().chain(&lone).cloned().collect();
+        let mut described = BTreeSet::new();
+        for ids in asked.chunks(MACHINES) {
+            for from in self.machines(ids).await? {
+                let Some(id) = words::id(&from) else { continue };
+                described.insert(id.clone());
+                let instance = instances.entry(id.clone()).or_insert_with(|| words::lone(id));
+                words::complete(instance, &from);
+            }
+        }
+        let names: BTreeSet<&String> = found.iter().map(|group| &group.name).collect();
+        let missing = groups.iter().filter(|name| !names.contains(name)).cloned().collect();
+        let unknown = lone.into_iter().filter(|id| !described.contains(id)).collect();
+        let instances = instances.into_values().collect();
+        Ok(Survey { groups: found, missing, instances, unknown })
+    }
+
+    async fn groups(
+        &self,
+        names: &BTreeSet<String>,
+    ) -> Result<(Vec<Group>, BTreeMap<NodeId, Instance>), CloudError> {
+        let names: Vec<String> = names.iter().cloned().collect();
+        let (mut groups, mut instances) = (Vec::new(), BTreeMap::new());
+        for names in names.chunks(GROUPS) {
+            let request = self.groups.describe_auto_scaling_groups();
+            let request = request.set_auto_scaling_group_names(Some(names.to_vec()));
+            let mut pages = request.into_paginator().send();
+            while let Some(page) = pages.next().await {
+                let page = page.map_err(|error| failed("DescribeAutoScalingGroups", &error))?;
+                for from in page.auto_scaling_groups() {
+                    let Some(group) = words::group(from) else { continue };
+                    let members = from.instances().iter();
+                    let members = members.filter_map(|from| words::member(&group.name, from));
+                    instances.extend(members.map(|member| (member.id.clone(), member)));
+                    groups.push(group);
+                }
+            }
+        }
+        Ok((groups, instances))
+    }
+
+    /// How many machines a group wants, if it is there.
+    pub(super) async fn desired(&self, pool: &str) -> Result<Option<u32>, CloudError> {
+        let (groups, _) = self.groups(&BTreeSet::from([pool.to_owned()])).await?;
+        Ok(groups.first().map(|group| group.desired))
+    }
+
+    /// Looks at a group closely, unless that was done lately.
+    async fn close(&self, pool: &str) -> Result<Close, CloudError> {
+        let known = self.slow.lock().unwrap_or_else(PoisonError::into_inner).0.get(pool).cloned();
+        if let Some(known) = known.filter(|known| known.at.elapsed() < SLOW) {
+            return Ok(known);
+        }
+        let request = self.groups.describe_lifecycle_hooks().auto_scaling_group_name(pool);
+        let hooks =
+            request.send().await.map_err(|error| failed("DescribeLifecycleHooks", &error))?;
+        let hooks = hooks.lifecycle_hooks().iter().filter_map(words::hook).collect();
+        let request = self.groups.describe_instance_refreshes().auto_scaling_group_name(pool);
+        let refreshes = request.max_records(1).send().await;
+        let refreshes = refreshes.map_err(|error| failed("DescribeInstanceRefreshes", &error))?;
+        let mut statuses = refreshes.instance_refreshes().iter().filter_map(|one| one.status());
+        let is_refreshed = statuses.any(|status| {
+            !matches!(
+                status.as_str(),
+                "Successful" | "Failed" | "Cancelled" | "RollbackSuccessful" | "RollbackFailed"
+            )
+        });
+        let close = Close { at: Instant::now(), hooks, is_refreshed };
+        let mut slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
+        slow.0.insert(pool.to_owned(), close.clone());
+        Ok(close)
+    }
+
+    /// The machines of these ids that EC2 knows. Asked for by a filter, because one id that is not known fails a request
+    /// by ids as a whole.
+    async fn machines(
+        &self,
+        ids: &[NodeId],
+    ) -> Result<Vec<aws_sdk_ec2::types::Instance>, CloudError> {
+        let ids = ids.iter().map(ToString::to_string).collect();
+        let filter = Filter::builder().name("instance-id").set_values(Some(ids)).build();
+        let mut pages = self.ec2.describe_instances().filters(filter).into_paginator().send();
+        let mut machines = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| failed("DescribeInstances", &error))?;
+            let reservations = page.reservations().iter();
+            machines.extend(reservations.flat_map(|one| one.instances().iter().cloned()));
+        }
+        Ok(machines)
+    }
+}

@@ -1,0 +1,138 @@
+//! What a coordinator asks of EC2 and Auto Scaling.
+//!
+//! ```text
+//!  coordinator ─▶ trait Cloud ─▶ Aws (the feature aws) ─▶ Auto Scaling, EC2, SQS
+//! ```
+//!
+//! Nothing here decides: what the cloud says is put into the words of [`model::fleet`], and what it is told comes ready.
+#![deny(missing_docs)]
+
+#[cfg(feature = "aws")]
+mod aws;
+mod message;
+#[cfg(feature = "aws")]
+mod words;
+
+#[cfg(feature = "aws")]
+pub use aws::{Aws, Settings};
+pub use message::{Message, Unreadable};
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use model::fleet::{Answer, GroupHook, HookId, Survey};
+use model::id::NodeId;
+use thiserror::Error;
+
+/// Why the cloud did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CloudError {
+    /// We may not.
+    #[error("{request}: not allowed ({code}): {why}")]
+    Denied {
+        /// What was asked.
+        request: &'static str,
+        /// In the cloud's words.
+        code: String,
+        /// In the cloud's words.
+        why: String,
+    },
+    /// Too much was asked lately.
+    #[error("{request}: the cloud wants to be asked less often ({code})")]
+    Throttled {
+        /// What was asked.
+        request: &'static str,
+        /// In the cloud's words.
+        code: String,
+    },
+    /// It does not allow it as things are.
+    #[error("{request}: {code}: {why}")]
+    Refused {
+        /// What was asked.
+        request: &'static str,
+        /// In the cloud's words.
+        code: String,
+        /// In the cloud's words.
+        why: String,
+    },
+    /// Nobody knows whether it was done: no answer came.
+    #[error("{request}: no answer: {why}")]
+    Unanswered {
+        /// What was asked.
+        request: &'static str,
+        /// What went wrong on the way.
+        why: String,
+    },
+}
+
+impl CloudError {
+    /// What an operator can do about it, where there is something.
+    #[must_use]
+    pub const fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Denied { .. } => Some(
+                "the role of the coordinator lacks a permission: compare it with docs/pools.md",
+            ),
+            Self::Unanswered { .. } => {
+                Some("is the region right, and can the coordinator's machine reach its endpoints?")
+            }
+            Self::Throttled { .. } | Self::Refused { .. } => None,
+        }
+    }
+}
+
+/// What became of an answer or a sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// The group knows.
+    Heard,
+    /// It does not wait, or not any more.
+    NothingWaits,
+}
+
+/// Something that the cloud has told us, until we say that we have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// What it says.
+    pub message: Result<Message, Unreadable>,
+    /// By which it is struck off.
+    pub receipt: String,
+}
+
+/// What a coordinator asks of the cloud. Each request ends: none waits for longer than half a minute.
+#[async_trait]
+pub trait Cloud: Debug + Send + Sync {
+    /// Looks at groups and their machines, and at other machines by id.
+    async fn survey(
+        &self,
+        groups: &BTreeSet<String>,
+        others: &BTreeSet<NodeId>,
+    ) -> Result<Survey, CloudError>;
+
+    /// Waits for what the cloud has to tell, up to 20 seconds. None when it was not said where to listen.
+    async fn letters(&self) -> Option<Result<Vec<Letter>, CloudError>>;
+
+    /// Strikes off what we have written down.
+    async fn received(&self, receipt: &str) -> Result<(), CloudError>;
+
+    /// Tells a group what to do with a machine. Safe to repeat.
+    async fn answer(
+        &self,
+        pool: &str,
+        hook: (&HookId, Option<&str>),
+        answer: Answer,
+    ) -> Result<Told, CloudError>;
+
+    /// Has a group go on waiting. Safe to repeat.
+    async fn beat(&self, pool: &str, hook: (&HookId, Option<&str>)) -> Result<Told, CloudError>;
+
+    /// Has a group wait for us. Safe to repeat.
+    async fn set_hook(&self, pool: &str, hook: &GroupHook) -> Result<(), CloudError>;
+
+    /// Asks a group for more machines, unless it wants as many already, or another number than was known. Safe to repeat.
+    async fn grow(&self, pool: &str, from: u32, to: u32) -> Result<(), CloudError>;
+
+    /// Who we are to the cloud and where it is, in words.
+    fn describe(&self) -> String;
+}

@@ -1,0 +1,327 @@
+//! What is heard of pools and their machines.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::fleet::{
+    Hook, HookCall, HookId, HookPhase, Instance, Lifecycle, Notice, Pool, PoolPolicy, Survey,
+    Transition, WAIT_LIMITS,
+};
+use model::id::NodeId;
+use model::node::{Availability, DrainCause, Node};
+use model::time::Timestamp;
+
+use crate::cluster::{Change, Try, UNREACHABLE_AFTER, hook_name};
+use crate::command::{self, Key, Outcome};
+use crate::draft::Draft;
+use crate::event::{FleetEvent, PoolRefusal, Refusal, Reply};
+
+/// So long before a machine is taken back what runs there is stopped: a grace of seconds, and a margin.
+const BEFORE_INTERRUPTION: Duration = Duration::from_secs(30);
+/// The cloud must have known nothing of a machine for so long, and its agent silent besides, until that counts.
+const UNKNOWN_FOR: Duration = Duration::from_secs(60);
+
+/// Writes down what was heard of machines.
+pub(crate) fn absorb(draft: &mut Draft<'_>, event: &FleetEvent) -> Result<Reply, Refusal> {
+    match event {
+        FleetEvent::PutPool { name, policy } => put_pool(draft, name, *policy),
+        FleetEvent::RemovePool(name) => remove_pool(draft, name),
+        FleetEvent::Surveyed(seen) => Ok(survey(draft, seen)),
+        FleetEvent::Hooked(call) => Ok(hear(draft, call)),
+        FleetEvent::Noticed { node, notice: expected } => Ok(notice(draft, node, *expected)),
+        FleetEvent::Performed { key, outcome: came } => Ok(outcome(draft, key, came)),
+    }
+}
+
+/// Takes an Auto Scaling group for a pool, or changes what is wanted of one.
+fn put_pool(draft: &mut Draft<'_>, name: &str, policy: PoolPolicy) -> Result<Reply, Refusal> {
+    let (least, most) = WAIT_LIMITS;
+    for wait in [policy.drain_within, policy.join_within] {
+        if !(least..=most).contains(&wait) {
+            return Err(Refusal::Pool(PoolRefusal::Wait(wait)));
+        }
+    }
+    let known = draft.cluster.pools().get(name).cloned();
+    let since = known.as_ref().map_or(draft.now, |known| known.since);
+    let pool = Pool { name: name.to_owned(), since, policy };
+    if known.as_deref() != Some(&pool) {
+        draft.write(Change::PutPool(Arc::new(pool)));
+        draft.touch_waiting();
+    }
+    Ok(Reply::Noted)
+}
+
+/// Leaves a group to itself. Its nodes stay nodes; whoever waits there is told to go on.
+fn remove_pool(draft: &mut Draft<'_>, name: &str) -> Result<Reply, Refusal> {
+    if !draft.cluster.pools().contains_key(name) {
+        return Err(Refusal::Pool(PoolRefusal::None(name.to_owned())));
+    }
+    if let Some(hook) = draft.cluster.waiting_hooks().find(|hook| hook.pool == name) {
+        return Err(Refusal::Pool(PoolRefusal::Waits(name.to_owned(), hook.id.clone())));
+    }
+    draft.write(Change::RemovePool(name.to_owned()));
+    Ok(Reply::Noted)
+}
+
+/// Hears what one look at the cloud has shown.
+fn survey(draft: &mut Draft<'_>, survey: &Survey) -> Reply {
+    for group in &survey.groups {
+        let pool = group.name.clone();
+        for own in command::hooks() {
+            if group.hooks.contains(&own) {
+                draft.cluster.fleet.tries.remove(&Key::Hook(pool.clone(), own.transition));
+            }
+        }
+        let before = draft.cluster.fleet.groups.insert(pool.clone(), group.clone());
+        if before.is_none_or(|before| before.desired != group.desired) {
+            draft.cluster.fleet.tries.remove(&Key::Desired(pool));
+        }
+    }
+    for missing in &survey.missing {
+        draft.cluster.fleet.groups.remove(missing);
+    }
+    see_instances(draft, survey);
+    survey.instances.iter().for_each(|instance| see(draft, instance));
+    survey.unknown.iter().for_each(|id| miss(draft, id));
+    let asked: BTreeSet<&NodeId> = survey.instances.iter().map(|instance| &instance.id).collect();
+    draft.cluster.fleet.unknown.retain(|id, _| !asked.contains(id));
+    end_hooks(draft);
+    Reply::Noted
+}
+
+/// Keeps what was shown. A machine that is neither in a group nor a node is forgotten.
+fn see_instances(draft: &mut Draft<'_>, survey: &Survey) {
+    let shown = survey.instances.iter().map(|one| (one.id.clone(), one.clone())).collect();
+    let before = std::mem::replace(&mut draft.cluster.fleet.instances, shown);
+    // One that was not asked for because it joined meanwhile is as it was.
+    let nodes = draft.cluster.nodes();
+    let is_unasked = |id: &NodeId| nodes.contains_key(id) && !survey.unknown.contains(id);
+    let unasked: Vec<_> = before.into_iter().filter(|(id, _)| is_unasked(id)).collect();
+    for (id, instance) in unasked {
+        draft.cluster.fleet.instances.entry(id).or_insert(instance);
+    }
+}
+
+fn see(draft: &mut Draft<'_>, instance: &Instance) {
+    if let Some(transition) = waits_for(draft, instance) {
+        let id = HookId { instance: instance.id.clone(), transition };
+        let pool = instance.pool.clone().unwrap_or_default();
+        hear(draft, &HookCall { id, pool, token: None });
+    }
+    let Some(node) = draft.cluster.nodes().get(&instance.id).cloned() else { return };
+    if node.availability == Availability::Dead {
+        return;
+    }
+    if instance.power.is_off() || instance.lifecycle == Lifecycle::Terminated {
+        return die(draft, &node.id);
+    }
+    let told = told(&node, instance);
+    if told != *node {
+        draft.write(Change::PutNode(Arc::new(told)));
+        super::touch_nodes(draft);
+    }
+    if instance.lifecycle.is_leaving()
+        && let Some(pool) = instance.pool.as_ref().and_then(|name| draft.cluster.pools().get(name))
+    {
+        let within = pool.policy.drain_within;
+        leave(draft, &instance.id, (within, DrainCause::Terminating));
+    }
+}
+
+/// A machine that is on its way out is no place for anything, also when its agent comes only now.
+pub(crate) fn joined(draft: &mut Draft<'_>, id: &NodeId) {
+    let leaving = draft.cluster.instance(id).filter(|one| one.lifecycle.is_leaving());
+    let waits = HookId { instance: id.clone(), transition: Transition::Terminating };
+    let pool = match (draft.cluster.hooks().get(&waits), leaving) {
+        (Some(hook), _) => Some(hook.pool.clone()),
+        (None, leaving) => leaving.and_then(|instance| instance.pool.clone()),
+    };
+    let pool = pool.and_then(|name| draft.cluster.pools().get(&name));
+    if let Some(within) = pool.map(|pool| pool.policy.drain_within) {
+        leave(draft, id, (within, DrainCause::Terminating));
+    }
+}
+
+/// The hooks of ours that a machine waits for, as far as its state says: one that has several does not say for which.
+fn waits_for(draft: &Draft<'_>, instance: &Instance) -> Option<Transition> {
+    let transition = match instance.lifecycle {
+        Lifecycle::LaunchingWaits => Transition::Launching,
+        Lifecycle::TerminatingWaits => Transition::Terminating,
+        Lifecycle::Launching
+        | Lifecycle::InService
+        | Lifecycle::Terminating
+        | Lifecycle::Terminated
+        | Lifecycle::Aside => return None,
+    };
+    let group = draft.cluster.group(instance.pool.as_ref()?)?;
+    let is_ours = group.hooks.iter().any(|hook| hook.name == hook_name(transition));
+    is_ours.then_some(transition)
+}
+
+/// What the cloud says of a machine counts more than what it says of itself.
+pub(crate) fn told(node: &Node, instance: &Instance) -> Node {
+    let mut labels = node.labels.clone();
+    let lifecycle = if instance.is_spot { "spot" } else { "on-demand" };
+    labels.insert("lifecycle".to_owned(), lifecycle.to_owned());
+    let known = |said: &Option<String>, before: &Option<String>| said.clone().or(before.clone());
+    Node {
+        pool: instance.pool.clone(),
+        zone: instance.zone.clone(),
+        instance_type: known(&instance.instance_type, &node.instance_type),
+        ami: known(&instance.ami, &node.ami),
+        labels,
+        ..node.clone()
+    }
+}
+
+/// The cloud knows nothing of a machine: it has not heard of it yet, or it is long gone. Its agent decides.
+fn miss(draft: &mut Draft<'_>, id: &NodeId) {
+    let now = draft.now;
+    draft.cluster.fleet.instances.remove(id);
+    let since = *draft.cluster.fleet.unknown.entry(id.clone()).or_insert(now);
+    let heard = draft.cluster.sighting(id).map(|seen| seen.at);
+    let is_silent = heard.is_some_and(|at| now.since(at) >= UNREACHABLE_AFTER);
+    if is_silent && now.since(since) >= UNKNOWN_FOR {
+        die(draft, id);
+    }
+}
+
+fn die(draft: &mut Draft<'_>, id: &NodeId) {
+    super::bury(draft, id);
+}
+
+/// Hears that a group waits for an answer.
+fn hear(draft: &mut Draft<'_>, call: &HookCall) -> Reply {
+    let Some(pool) = draft.cluster.pools().get(&call.pool).cloned() else { return Reply::Noted };
+    let within = match call.id.transition {
+        Transition::Launching => pool.policy.join_within,
+        Transition::Terminating => pool.policy.drain_within,
+    };
+    match draft.cluster.hooks().get(&call.id).cloned() {
+        None => {
+            let (since, deadline) = (draft.now, draft.now + within);
+            let (id, pool, token) = (call.id.clone(), call.pool.clone(), call.token.clone());
+            let hook = Hook { id, pool, token, since, deadline, phase: HookPhase::Waiting };
+            draft.cluster.fleet.beats.insert(call.id.clone(), draft.now);
+            draft.write(Change::PutHook(Arc::new(hook)));
+        }
+        // Told after it was found.
+        Some(known) if known.token.is_none() && call.token.is_some() => {
+            let token = call.token.clone();
+            draft.write(Change::PutHook(Arc::new(Hook { token, ..(*known).clone() })));
+        }
+        // It waits for longer than an answer takes: that has not reached it.
+        Some(known) if call.token.is_none() && is_lost(&known, draft.now) => {
+            let hook = Hook { token: None, phase: HookPhase::Waiting, ..(*known).clone() };
+            draft.write(Change::PutHook(Arc::new(hook)));
+        }
+        Some(_) => {}
+    }
+    if call.id.transition == Transition::Terminating {
+        leave(draft, &call.id.instance, (within, DrainCause::Terminating));
+    }
+    Reply::Noted
+}
+
+fn is_lost(hook: &Hook, now: Timestamp) -> bool {
+    match &hook.phase {
+        HookPhase::Done { at } => now.since(*at) >= command::SETTLES,
+        HookPhase::Waiting | HookPhase::Answered { .. } => false,
+    }
+}
+
+/// Hooks that wait for machines that are not there any more wait for nothing.
+fn end_hooks(draft: &mut Draft<'_>) {
+    let fleet = &draft.cluster.fleet;
+    let is_over = |hook: &&Arc<Hook>| match fleet.instances.get(&hook.id.instance) {
+        Some(instance) => match (hook.id.transition, instance.lifecycle) {
+            (_, Lifecycle::Terminated) => true,
+            (Transition::Launching, Lifecycle::InService) => true,
+            (
+                _,
+                Lifecycle::Launching
+                | Lifecycle::LaunchingWaits
+                | Lifecycle::InService
+                | Lifecycle::Terminating
+                | Lifecycle::TerminatingWaits
+                | Lifecycle::Aside,
+            ) => instance.power.is_off(),
+        },
+        // What the cloud says may lag behind what it has told.
+        None => fleet.groups.contains_key(&hook.pool) && draft.now.since(hook.since) >= UNKNOWN_FOR,
+    };
+    let is_open = |hook: &&Arc<Hook>| !matches!(hook.phase, HookPhase::Done { .. });
+    let over = draft.cluster.hooks().values().filter(is_open).filter(is_over);
+    let over: Vec<Arc<Hook>> = over.cloned().collect();
+    over.iter().for_each(|hook| end(draft, hook));
+}
+
+fn end(draft: &mut Draft<'_>, hook: &Hook) {
+    let phase = HookPhase::Done { at: draft.now };
+    draft.write(Change::PutHook(Arc::new(Hook { phase, ..hook.clone() })));
+    draft.cluster.fleet.beats.remove(&hook.id);
+    draft.cluster.fleet.tries.remove(&Key::Answer(hook.id.clone()));
+    draft.cluster.fleet.tries.remove(&Key::Beat(hook.id.clone()));
+}
+
+/// Has what runs on a machine leave it.
+fn leave(draft: &mut Draft<'_>, id: &NodeId, (within, cause): (Duration, DrainCause)) {
+    let Some(node) = draft.cluster.nodes().get(id).cloned() else { return };
+    if node.availability != Availability::Dead {
+        super::empty(draft, &node, (within, cause));
+    }
+}
+
+/// Hears what the cloud says that a machine has to expect.
+fn notice(draft: &mut Draft<'_>, id: &NodeId, notice: Notice) -> Reply {
+    match notice {
+        Notice::Interrupted { at } => {
+            let within = at.since(draft.now).saturating_sub(BEFORE_INTERRUPTION);
+            leave(draft, id, (within, DrainCause::Interrupted));
+        }
+        Notice::AtRisk => {
+            let node = draft.cluster.nodes().get(id);
+            let pool = node.and_then(|node| draft.cluster.pools().get(node.pool.as_ref()?));
+            let within = pool.map(|pool| pool.policy.drain_within);
+            if let Some(within) = within {
+                leave(draft, id, (within, DrainCause::AtRisk));
+            }
+        }
+    }
+    Reply::Noted
+}
+
+/// Hears what became of a request to the cloud.
+fn outcome(draft: &mut Draft<'_>, key: &Key, outcome: &Outcome) -> Reply {
+    let now = draft.now;
+    let tries = &mut draft.cluster.fleet.tries;
+    match outcome {
+        Outcome::Failed { .. } => {
+            let count = tries.get(key).map_or(0, |tried| tried.count);
+            let tried =
+                Try { count: count.saturating_add(1), not_before: command::retry(count, now) };
+            tries.insert(key.clone(), tried);
+            return Reply::Noted;
+        }
+        Outcome::Done | Outcome::NothingWaits => {
+            tries.remove(key);
+        }
+    }
+    match key {
+        Key::Beat(id) if *outcome == Outcome::Done => {
+            draft.cluster.fleet.beats.insert(id.clone(), now);
+        }
+        Key::Answer(id) | Key::Beat(id) => {
+            if let Some(hook) = draft.cluster.hooks().get(id).cloned() {
+                end(draft, &hook);
+            }
+        }
+        // It shows with the next look.
+        Key::Hook(..) | Key::Desired(_) => {
+            let tried = Try { count: 0, not_before: now + command::SETTLES };
+            draft.cluster.fleet.tries.insert(key.clone(), tried);
+        }
+    }
+    Reply::Noted
+}

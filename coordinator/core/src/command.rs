@@ -1,0 +1,187 @@
+//! What is asked of the cloud. Nothing is kept of it: each request follows from the state as it is, until the cloud has
+//! done it. So a coordinator that is started again asks for the same, and planning is the only retry.
+
+use std::time::Duration;
+
+use model::fleet::{
+    Answer, Group, GroupHook, HOOK_PATIENCE, Hook, HookId, HookPhase, Pool, Transition,
+};
+use model::node::Availability;
+use model::time::Timestamp;
+
+use crate::cluster::{Cluster, hook_name};
+
+/// After a request that failed the next one comes so much later, and each time twice as late.
+const RETRY: Duration = Duration::from_secs(1);
+/// But no later than this.
+const RETRY_LIMIT: Duration = Duration::from_secs(60);
+/// What the cloud has been told shows in what it says after so long at the latest: before that it is not told again.
+pub(crate) const SETTLES: Duration = Duration::from_secs(60);
+
+/// A request to the cloud.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Tells a group that waits what to do with the machine.
+    AnswerHook {
+        /// Which.
+        hook: HookId,
+        /// The group.
+        pool: String,
+        /// By which the group knows the action; by the id of the machine where there is none.
+        token: Option<String>,
+        /// What.
+        answer: Answer,
+    },
+    /// Gives a group that waits a sign that it shall go on waiting.
+    Beat {
+        /// Which.
+        hook: HookId,
+        /// The group.
+        pool: String,
+        /// By which the group knows the action.
+        token: Option<String>,
+    },
+    /// Has the group wait for us.
+    SetHook {
+        /// The group.
+        pool: String,
+        /// How the hook is to be.
+        hook: GroupHook,
+    },
+    /// Asks for another number of machines.
+    SetDesired {
+        /// The group.
+        pool: String,
+        /// How many it wants now, as far as is known.
+        from: u32,
+        /// How many it is to want.
+        to: u32,
+    },
+}
+
+/// Which request: two with the same key are never made at once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// Of [`Command::AnswerHook`].
+    Answer(HookId),
+    /// Of [`Command::Beat`].
+    Beat(HookId),
+    /// Of [`Command::SetHook`].
+    Hook(String, Transition),
+    /// Of [`Command::SetDesired`].
+    Desired(String),
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done.
+    Done,
+    /// The group does not wait any more.
+    NothingWaits,
+    /// It is not done, or nobody knows.
+    Failed {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Command {
+    /// Which it is.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        match self {
+            Self::AnswerHook { hook, .. } => Key::Answer(hook.clone()),
+            Self::Beat { hook, .. } => Key::Beat(hook.clone()),
+            Self::SetHook { pool, hook } => Key::Hook(pool.clone(), hook.transition),
+            Self::SetDesired { pool, .. } => Key::Desired(pool.clone()),
+        }
+    }
+
+    /// Says whether it takes a machine away or brings one: what is withheld while something is wrong.
+    #[must_use]
+    pub const fn is_weighty(&self) -> bool {
+        match self {
+            Self::AnswerHook { .. } | Self::SetDesired { .. } => true,
+            Self::Beat { .. } | Self::SetHook { .. } => false,
+        }
+    }
+}
+
+/// When a request that failed so often is made again.
+pub(crate) fn retry(count: u32, now: Timestamp) -> Timestamp {
+    now + RETRY.saturating_mul(1_u32.checked_shl(count).unwrap_or(u32::MAX)).min(RETRY_LIMIT)
+}
+
+/// What the cloud is to be asked now.
+#[must_use]
+pub fn commands(cluster: &Cluster, now: Timestamp) -> Vec<Command> {
+    let hooks = cluster.hooks().values().filter_map(|hook| of_hook(cluster, hook, now));
+    let pools = cluster.pools().values();
+    let groups = pools.filter_map(|pool| Some((pool, cluster.group(&pool.name)?)));
+    let settings = groups.flat_map(|(pool, group)| of_pool(cluster, pool, group));
+    let all = hooks.chain(settings);
+    all.filter(|command| cluster.fleet.may_try(&command.key(), now)).collect()
+}
+
+fn of_hook(cluster: &Cluster, hook: &Hook, now: Timestamp) -> Option<Command> {
+    let (id, pool, token) = (hook.id.clone(), hook.pool.clone(), hook.token.clone());
+    match &hook.phase {
+        HookPhase::Answered { answer, .. } => {
+            Some(Command::AnswerHook { hook: id, pool, token, answer: *answer })
+        }
+        HookPhase::Waiting if cluster.fleet.next_beat(hook) <= now => {
+            Some(Command::Beat { hook: id, pool, token })
+        }
+        HookPhase::Waiting | HookPhase::Done { .. } => None,
+    }
+}
+
+fn of_pool(cluster: &Cluster, pool: &Pool, group: &Group) -> impl Iterator<Item = Command> {
+    let hooks = missing_hooks(group).map(|hook| Command::SetHook { pool: pool.name.clone(), hook });
+    let wanted = cluster.shortage_of(&pool.name).map(|shortage| shortage.machines);
+    let desired = wanted.filter(|wanted| *wanted > group.desired).map(|to| {
+        let from = group.desired;
+        Command::SetDesired { pool: pool.name.clone(), from, to }
+    });
+    hooks.collect::<Vec<_>>().into_iter().chain(desired)
+}
+
+/// How the group is to wait for us: a machine that leaves goes on without our answer, and one that never became a node is
+/// given back.
+#[must_use]
+pub fn hooks() -> [GroupHook; 2] {
+    let hook = |transition, otherwise| GroupHook {
+        name: hook_name(transition).to_owned(),
+        transition,
+        patience: HOOK_PATIENCE,
+        otherwise,
+    };
+    [hook(Transition::Launching, Answer::Abandon), hook(Transition::Terminating, Answer::Continue)]
+}
+
+/// What a group has to be told before it is a pool: hooks of ours that it has not, or has otherwise.
+pub fn missing_hooks(group: &Group) -> impl Iterator<Item = GroupHook> {
+    hooks().into_iter().filter(|hook| !group.hooks.contains(hook))
+}
+
+/// When the first request is due that is not due yet.
+pub(crate) fn next(cluster: &Cluster, now: Timestamp) -> Option<Timestamp> {
+    let beats = cluster.waiting_hooks().map(|hook| {
+        let tried = cluster.fleet.tries.get(&Key::Beat(hook.id.clone()));
+        let beat = cluster.fleet.next_beat(hook);
+        tried.map_or(beat, |tried| beat.max(tried.not_before))
+    });
+    let tries = cluster.fleet.tries.values().map(|tried| tried.not_before);
+    let count = cluster.fleet.count_at;
+    beats.chain(tries).chain(count).filter(|at| *at > now).min()
+}
+
+/// Says whether the node of a machine that is being launched is one that tasks can run on.
+pub(crate) fn is_ready(cluster: &Cluster, hook: &Hook, now: Timestamp) -> bool {
+    cluster.nodes().get(&hook.id.instance).is_some_and(|node| {
+        node.availability == Availability::Active
+            && node.preparing_until.is_none()
+            && cluster.takes_work(node, now)
+    })
+}

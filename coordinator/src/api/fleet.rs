@@ -1,0 +1,220 @@
+//! Pools, as operators ask about them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordinator_core::cluster::{Cluster, Shortage};
+use coordinator_core::command;
+use coordinator_core::event::{Event, FleetEvent};
+use coordinator_core::view::{self, NodeState};
+use model::fleet::{Answer, Group, GroupHook, HookPhase, Pool, PoolPolicy, Transition};
+use proto::convert::{group_to_wire, hook_to_wire, instance_to_wire, pool_to_wire};
+use proto::wire;
+use tonic::{Request, Response, Status};
+
+use crate::Shared;
+use crate::api::{accepted, hinted};
+use crate::fleet::Fleet;
+
+/// The service that operators call.
+#[derive(Debug, Clone)]
+pub(crate) struct Pools {
+    pub(crate) shared: Arc<Shared>,
+}
+
+#[tonic::async_trait]
+impl wire::fleet_server::Fleet for Pools {
+    async fn list_pools(
+        &self,
+        request: Request<wire::ListPoolsRequest>,
+    ) -> Result<Response<wire::ListPoolsResponse>, Status> {
+        let name = request.into_inner().name;
+        let state = self.shared.published.read();
+        let pools = state.cluster.pools().values();
+        let meant = pools.filter(|pool| name.is_empty() || pool.name == name);
+        let pools: Vec<_> = meant.map(|pool| self.view(&state.cluster, pool)).collect();
+        if pools.is_empty() && !name.is_empty() {
+            return Err(Status::not_found(format!("there is no pool {name}")));
+        }
+        Ok(Response::new(wire::ListPoolsResponse { pools }))
+    }
+
+    async fn put_pool(
+        &self,
+        request: Request<wire::PutPoolRequest>,
+    ) -> Result<Response<wire::PutPoolResponse>, Status> {
+        self.put(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn remove_pool(
+        &self,
+        request: Request<wire::RemovePoolRequest>,
+    ) -> Result<Response<wire::RemovePoolResponse>, Status> {
+        let name = request.into_inner().name;
+        accepted(self.shared.door.ask(Event::Fleet(FleetEvent::RemovePool(name))).await)?;
+        Ok(Response::new(wire::RemovePoolResponse {}))
+    }
+}
+
+impl Pools {
+    fn fleet(&self) -> Result<&Arc<Fleet>, Status> {
+        let none = || {
+            hinted(
+                Status::failed_precondition("this coordinator knows no cloud"),
+                "start it with --aws where it has credentials; docs/pools.md says which permissions it needs",
+            )
+        };
+        self.shared.fleet.as_ref().ok_or_else(none)
+    }
+
+    async fn put(&self, request: wire::PutPoolRequest) -> Result<wire::PutPoolResponse, Status> {
+        let fleet = self.fleet()?;
+        let name = request.name.clone();
+        let known = self.shared.published.read().cluster.pools().get(&name).cloned();
+        match (request.presence(), &known) {
+            (wire::PoolPresence::New, Some(_)) => {
+                let why = format!("{name} is a pool already");
+                return Err(hinted(
+                    Status::already_exists(why),
+                    "`wharf pool set` changes how its machines come and go",
+                ));
+            }
+            (wire::PoolPresence::Known, None) => {
+                let why = format!("there is no pool {name}");
+                return Err(hinted(
+                    Status::not_found(why),
+                    "`wharf pool add` makes one of a group",
+                ));
+            }
+            (
+                wire::PoolPresence::New
+                | wire::PoolPresence::Known
+                | wire::PoolPresence::Unspecified,
+                _,
+            ) => {}
+        }
+        let survey = fleet.survey(&name).await.map_err(|error| {
+            let status = Status::unavailable(error.to_string());
+            error.hint().map_or(status.clone(), |hint| hinted(status, hint))
+        })?;
+        let group = survey.groups.first().ok_or_else(|| {
+            let why = format!("there is no Auto Scaling group {name} where this coordinator looks");
+            hinted(Status::not_found(why), "is it in the region that `wharf status` shows?")
+        })?;
+        let before = known.as_ref().map(|pool| pool.policy);
+        let policy = policy(&request, before.unwrap_or_default());
+        let mut changes: Vec<String> =
+            command::missing_hooks(group).map(|hook| set(&name, &hook)).collect();
+        changes
+            .extend(before.filter(|before| *before != policy).map(|_| "another policy".to_owned()));
+        let answer = wire::PutPoolResponse { changes, warnings: warnings(group) };
+        if request.dry_run {
+            return Ok(answer);
+        }
+        accepted(self.shared.door.ask(Event::Fleet(FleetEvent::PutPool { name, policy })).await)?;
+        accepted(self.shared.door.ask(Event::Fleet(FleetEvent::Surveyed(Box::new(survey)))).await)?;
+        fleet.look_soon();
+        Ok(answer)
+    }
+
+    fn view(&self, cluster: &Cluster, pool: &Pool) -> wire::PoolView {
+        let now = self.shared.clock.now();
+        let of_pool = |name: &Option<String>| name.as_ref() == Some(&pool.name);
+        let instances = cluster.instances().values().filter(|one| of_pool(&one.pool));
+        let nodes = cluster.nodes().values().filter(|node| of_pool(&node.pool));
+        let ready = nodes.filter(|node| view::node_state(cluster, node, now) == NodeState::Ready);
+        let hooks = cluster.hooks().values().filter(|hook| hook.pool == pool.name);
+        let group = cluster.group(&pool.name);
+        let mut notes: Vec<String> = group.map(warnings).unwrap_or_default();
+        notes.extend(
+            group
+                .into_iter()
+                .flat_map(command::missing_hooks)
+                .map(|hook| format!("is not as it should be: {}", set(&pool.name, &hook))),
+        );
+        let trouble = self.shared.fleet.as_ref().map(|fleet| fleet.trouble());
+        match (&trouble, group) {
+            (None, _) => notes.push("this coordinator was started without --aws".to_owned()),
+            (Some(Some(error)), _) => notes.push(format!("can not be looked at: {error}")),
+            (Some(None), None) => {
+                notes.push("there is no such group, or it was not looked at yet".to_owned())
+            }
+            (Some(None), Some(_)) => {}
+        }
+        notes.extend(
+            cluster.shortage_of(&pool.name).into_iter().flat_map(|short| lacks(short, group)),
+        );
+        wire::PoolView {
+            pool: Some(pool_to_wire(pool)),
+            group: group.map(group_to_wire),
+            instances: instances.map(instance_to_wire).collect(),
+            hooks: hooks
+                .filter(|hook| !matches!(hook.phase, HookPhase::Done { .. }))
+                .map(|hook| hook_to_wire(hook))
+                .collect(),
+            notes,
+            ready: ready.count().try_into().unwrap_or(u32::MAX),
+        }
+    }
+}
+
+fn policy(request: &wire::PutPoolRequest, before: PoolPolicy) -> PoolPolicy {
+    let or = |asked: Option<u64>, before| asked.map_or(before, Duration::from_millis);
+    PoolPolicy {
+        drain_within: or(request.drain_within_ms, before.drain_within),
+        join_within: or(request.join_within_ms, before.join_within),
+        grows: request.grows.unwrap_or(before.grows),
+    }
+}
+
+fn set(pool: &str, hook: &GroupHook) -> String {
+    let otherwise = match hook.otherwise {
+        Answer::Continue => "goes on by itself",
+        Answer::Abandon => "gives the machine back",
+    };
+    let what = match hook.transition {
+        Transition::Launching => "before a machine counts",
+        Transition::Terminating => "before a machine ends",
+    };
+    format!(
+        "hook {} of {pool}: waits for an answer {what}, and after {} s without a sign {otherwise}",
+        hook.name,
+        hook.patience.as_secs()
+    )
+}
+
+fn lacks(short: Shortage, group: Option<&Group>) -> Vec<String> {
+    let Shortage { machines, beyond } = short;
+    let asked = group.is_some_and(|group| machines > group.desired);
+    let asked = asked.then(|| format!("asks for {machines} machines, because tasks find no room"));
+    let beyond = (beyond > 0).then(|| {
+        format!(
+            "{beyond} tasks wait for a machine that its group may not have: raise its greatest size"
+        )
+    });
+    asked.into_iter().chain(beyond).collect()
+}
+
+/// What keeps a group from doing as it should.
+fn warnings(group: &Group) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if group.is_refreshed {
+        warnings.push("an instance refresh that is not ours replaces its machines".to_owned());
+    }
+    if group.has_warm_pool {
+        warnings.push(
+            "it has a warm pool, which Wharf leaves alone: machines from there join when they start"
+                .to_owned(),
+        );
+    }
+    for process in
+        group.suspended.iter().filter(|one| matches!(one.as_str(), "Launch" | "Terminate"))
+    {
+        warnings
+            .push(format!("its process {process} is suspended: it brings or takes no machines"));
+    }
+    if group.max <= group.desired && group.max == group.min {
+        warnings.push(format!("it has {} machines and can not have more or fewer", group.desired));
+    }
+    warnings
+}

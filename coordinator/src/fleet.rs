@@ -1,0 +1,283 @@
+//! Asks the cloud what the core wants of it, listens to it, and looks at it every so often.
+//!
+//! ```text
+//!  cloud ─ letters, looks ─▶ Event ─▶ run ─▶ Command ─▶ cloud ─ outcome ─▶ Event
+//! ```
+//!
+//! A letter is struck off once what it says is committed, and nothing depends on one: the next look finds whatever was lost.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cloud::{Cloud, CloudError, Letter, Message, Told};
+use coordinator_core::command::{Command, Key, Outcome};
+use coordinator_core::event::{Event, FleetEvent, Reply};
+use model::fleet::{HookPhase, Instance, Lifecycle, Notice, Survey};
+use model::id::NodeId;
+use model::time::Timestamp;
+use tokio::sync::{Notify, watch};
+
+use crate::clock::Clock;
+use crate::published::Published;
+use crate::run::{Door, RunError};
+
+/// How often the cloud is looked at.
+const LOOK: Duration = Duration::from_secs(30);
+/// The same while machines come and go.
+const LOOK_CLOSELY: Duration = Duration::from_secs(5);
+/// After a request that failed the next one comes so much later.
+const RETRY: Duration = Duration::from_secs(5);
+/// News that come in numbers lead to one look.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// The side of the coordinator that faces the cloud.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    cloud: Arc<dyn Cloud>,
+    door: Door,
+    published: Arc<Published>,
+    clock: Clock,
+    /// Wakes whoever looks.
+    look: Notify,
+    /// Why the last look failed, if it did.
+    trouble: Mutex<Option<CloudError>>,
+    /// What is being asked.
+    asking: Mutex<BTreeSet<Key>>,
+}
+
+impl Fleet {
+    pub(crate) fn new(
+        cloud: Arc<dyn Cloud>,
+        door: Door,
+        published: Arc<Published>,
+        clock: Clock,
+    ) -> Self {
+        let (trouble, asking) = (Mutex::default(), Mutex::default());
+        Self { cloud, door, published, clock, look: Notify::new(), trouble, asking }
+    }
+
+    /// Why the cloud could not be looked at the last time, if it could not.
+    pub(crate) fn trouble(&self) -> Option<CloudError> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks at one group now, whether it is a pool or not.
+    pub(crate) async fn survey(&self, pool: &str) -> Result<Survey, CloudError> {
+        self.cloud.survey(&BTreeSet::from([pool.to_owned()]), &BTreeSet::new()).await
+    }
+
+    /// Has the cloud looked at soon.
+    pub(crate) fn look_soon(&self) {
+        self.look.notify_one();
+    }
+
+    /// Does all of it. Never ends.
+    pub(crate) async fn run(self: Arc<Self>, commands: watch::Receiver<Vec<Command>>) {
+        tracing::info!(cloud = self.cloud.describe(), "manages pools");
+        tokio::join!(self.watch(), self.listen(), Arc::clone(&self).perform(commands));
+    }
+
+    async fn watch(&self) {
+        loop {
+            let wait = self.look_around().await;
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.look.notified() => tokio::time::sleep(SETTLE).await,
+            }
+        }
+    }
+
+    /// Looks once, and says when to look again.
+    async fn look_around(&self) -> Duration {
+        let (pools, others) = {
+            let state = self.published.read();
+            let pools: BTreeSet<String> = state.cluster.pools().keys().cloned().collect();
+            let nodes = state.cluster.nodes().values();
+            let of_pools =
+                nodes.filter(|node| node.pool.as_ref().is_some_and(|pool| pools.contains(pool)));
+            let living =
+                of_pools.filter(|node| node.availability != model::node::Availability::Dead);
+            let hooked = state.cluster.hooks().keys().map(|hook| &hook.instance);
+            (
+                pools.clone(),
+                living.map(|node| &node.id).chain(hooked).cloned().collect::<BTreeSet<NodeId>>(),
+            )
+        };
+        if pools.is_empty() {
+            return LOOK;
+        }
+        match self.cloud.survey(&pools, &others).await {
+            Ok(survey) => {
+                let wait = if self.is_moving(&survey) { LOOK_CLOSELY } else { LOOK };
+                self.complain(None);
+                let heard =
+                    self.door.ask(Event::Fleet(FleetEvent::Surveyed(Box::new(survey)))).await;
+                if let Err(error) = heard {
+                    tracing::warn!(%error, "what the cloud has shown was not taken in");
+                    return RETRY;
+                }
+                wait
+            }
+            Err(error) => {
+                self.complain(Some(error));
+                RETRY
+            }
+        }
+    }
+
+    /// Says whether machines come or go.
+    fn is_moving(&self, survey: &Survey) -> bool {
+        let is_settled = |one: &Instance| match one.lifecycle {
+            Lifecycle::InService | Lifecycle::Aside => true,
+            Lifecycle::Launching
+            | Lifecycle::LaunchingWaits
+            | Lifecycle::Terminating
+            | Lifecycle::TerminatingWaits
+            | Lifecycle::Terminated => false,
+        };
+        let is_complete = survey.groups.iter().all(|group| {
+            let members = survey.instances.iter();
+            let members = members.filter(|one| one.pool.as_ref() == Some(&group.name));
+            members.count() >= group.desired as usize
+        });
+        let state = self.published.read();
+        let mut hooks = state.cluster.hooks().values();
+        let waits = hooks.any(|hook| !matches!(hook.phase, HookPhase::Done { .. }));
+        waits || !is_complete || !survey.instances.iter().all(is_settled)
+    }
+
+    fn complain(&self, trouble: Option<CloudError>) {
+        let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*known, &trouble) {
+            (before, Some(error)) if before.as_ref() != Some(error) => {
+                tracing::warn!(%error, hint = error.hint(), "the cloud can not be looked at; what runs goes on");
+            }
+            (Some(_), None) => tracing::info!("the cloud can be looked at again"),
+            (None | Some(_), _) => {}
+        }
+        *known = trouble;
+    }
+
+    async fn listen(&self) {
+        let mut complained = false;
+        while let Some(letters) = self.cloud.letters().await {
+            match letters {
+                Ok(letters) => {
+                    complained = false;
+                    for letter in letters {
+                        self.take(letter).await;
+                    }
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut complained, true) {
+                        tracing::warn!(%error, hint = error.hint(), "can not listen to the cloud; it is looked at instead");
+                    }
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    /// Writes down what a letter says, and strikes it off. One that was not written down comes again by itself.
+    async fn take(&self, letter: Letter) {
+        let written = match letter.message {
+            Ok(message) => self.heed(message).await,
+            Err(error) => {
+                tracing::warn!(%error, "a message of the cloud is dropped");
+                Ok(Reply::Noted)
+            }
+        };
+        if let Err(error) = written {
+            tracing::warn!(%error, "what the cloud has told was not written down: it tells it again");
+            return;
+        }
+        if let Err(error) = self.cloud.received(&letter.receipt).await {
+            tracing::debug!(%error, "a message was not struck off: it comes again");
+        }
+    }
+
+    async fn heed(&self, message: Message) -> Result<Reply, RunError> {
+        let event = match message {
+            Message::Hooked(call) => {
+                self.look_soon();
+                Event::Fleet(FleetEvent::Hooked(call))
+            }
+            Message::Interrupted { instance, said_at, notice } => {
+                // Its clock is that of the world, ours only goes forward.
+                let age = Duration::from_millis(trust::now().as_millis())
+                    .saturating_sub(Duration::from_secs(said_at.try_into().unwrap_or_default()));
+                let at: Timestamp = self.clock.now() + notice.saturating_sub(age);
+                Event::Fleet(FleetEvent::Noticed {
+                    node: instance,
+                    notice: Notice::Interrupted { at },
+                })
+            }
+            Message::AtRisk { instance } => {
+                Event::Fleet(FleetEvent::Noticed { node: instance, notice: Notice::AtRisk })
+            }
+            Message::Changed { pool } => {
+                if self.published.read().cluster.pools().contains_key(&pool) {
+                    self.look_soon();
+                }
+                return Ok(Reply::Noted);
+            }
+            Message::Other => return Ok(Reply::Noted),
+        };
+        self.door.ask(event).await
+    }
+
+    async fn perform(self: Arc<Self>, mut commands: watch::Receiver<Vec<Command>>) {
+        while commands.changed().await.is_ok() {
+            let wanted = commands.borrow_and_update().clone();
+            let is_withheld = !self.published.read().alarms.is_empty();
+            for command in wanted {
+                let key = command.key();
+                let may = !(is_withheld && command.is_weighty());
+                let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+                if may && asking.insert(key.clone()) {
+                    let this = Arc::clone(&self);
+                    tokio::spawn(async move { this.ask(command, key).await });
+                }
+            }
+        }
+    }
+
+    async fn ask(&self, command: Command, key: Key) {
+        let is_visible = command.is_weighty();
+        let outcome = match self.send(command).await {
+            Ok(Told::Heard) => Outcome::Done,
+            Ok(Told::NothingWaits) => Outcome::NothingWaits,
+            Err(error) => {
+                tracing::warn!(%error, hint = error.hint(), "a request to the cloud failed; it is made again");
+                Outcome::Failed { why: error.to_string() }
+            }
+        };
+        let done =
+            self.door.ask(Event::Fleet(FleetEvent::Performed { key: key.clone(), outcome })).await;
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        if let Err(error) = done {
+            tracing::warn!(%error, "what the cloud has done was not written down: it is asked again");
+        }
+        if is_visible {
+            self.look_soon();
+        }
+    }
+
+    async fn send(&self, command: Command) -> Result<Told, CloudError> {
+        match command {
+            Command::AnswerHook { hook, pool, token, answer } => {
+                self.cloud.answer(&pool, (&hook, token.as_deref()), answer).await
+            }
+            Command::Beat { hook, pool, token } => {
+                self.cloud.beat(&pool, (&hook, token.as_deref())).await
+            }
+            Command::SetHook { pool, hook } => {
+                self.cloud.set_hook(&pool, &hook).await.map(|()| Told::Heard)
+            }
+            Command::SetDesired { pool, from, to } => {
+                self.cloud.grow(&pool, from, to).await.map(|()| Told::Heard)
+            }
+        }
+    }
+}

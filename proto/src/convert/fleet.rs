@@ -1,0 +1,355 @@
+//! Pools, and what is known of their machines.
+
+use std::time::Duration;
+
+use model::fleet::{
+    Answer, Group, GroupHook, Hook, HookCall, HookId, HookPhase, Instance, Lifecycle, Notice, Pool,
+    PoolPolicy, Power, Survey, Transition,
+};
+use model::time::Timestamp;
+
+use super::checks::{line, word};
+use super::{At, Invalid, Named, Valid};
+use crate::wire;
+
+/// The name of an Auto Scaling group has no more bytes.
+const NAME_LIMIT: usize = 255;
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn name(path: &str, from: &str) -> Valid<String> {
+    if from.len() > NAME_LIMIT {
+        let why = format!("has {} bytes of {NAME_LIMIT} allowed", from.len());
+        return Err(Invalid::new(path, why));
+    }
+    line(path, from)?;
+    word(path, from)
+}
+
+/// Reads a pool.
+///
+/// # Errors
+/// Says where and what is wrong.
+pub fn pool_from_wire(from: &wire::Pool) -> Valid<Pool> {
+    Ok(Pool {
+        name: name("pool.name", &from.name)?,
+        since: Timestamp::from_millis(from.since_ms),
+        policy: pool_policy_from_wire(from.policy.as_ref())?,
+    })
+}
+
+/// Writes a pool.
+#[must_use]
+pub fn pool_to_wire(pool: &Pool) -> wire::Pool {
+    wire::Pool {
+        name: pool.name.clone(),
+        since_ms: pool.since.as_millis(),
+        policy: Some(pool_policy_to_wire(pool.policy)),
+    }
+}
+
+/// Reads how the machines of a pool come and go.
+///
+/// # Errors
+/// When it is absent.
+pub fn pool_policy_from_wire(from: Option<&wire::PoolPolicy>) -> Valid<PoolPolicy> {
+    let from = from.at("pool.policy")?;
+    Ok(PoolPolicy {
+        drain_within: Duration::from_millis(from.drain_within_ms),
+        join_within: Duration::from_millis(from.join_within_ms),
+        grows: from.grows,
+    })
+}
+
+/// Writes how the machines of a pool come and go.
+#[must_use]
+pub fn pool_policy_to_wire(policy: PoolPolicy) -> wire::PoolPolicy {
+    wire::PoolPolicy {
+        drain_within_ms: millis(policy.drain_within),
+        join_within_ms: millis(policy.join_within),
+        grows: policy.grows,
+    }
+}
+
+/// Reads when a hook is called.
+///
+/// # Errors
+/// When it does not say.
+pub fn transition_from_wire(from: wire::Transition) -> Valid<Transition> {
+    match from {
+        wire::Transition::Launching => Ok(Transition::Launching),
+        wire::Transition::Terminating => Ok(Transition::Terminating),
+        wire::Transition::Unspecified => None.at("hook.transition"),
+    }
+}
+
+/// Writes when a hook is called.
+#[must_use]
+pub const fn transition_to_wire(transition: Transition) -> wire::Transition {
+    match transition {
+        Transition::Launching => wire::Transition::Launching,
+        Transition::Terminating => wire::Transition::Terminating,
+    }
+}
+
+fn answer_from_wire(from: wire::Answer) -> Valid<Answer> {
+    match from {
+        wire::Answer::Continue => Ok(Answer::Continue),
+        wire::Answer::Abandon => Ok(Answer::Abandon),
+        wire::Answer::Unspecified => None.at("hook.answer"),
+    }
+}
+
+const fn answer_to_wire(answer: Answer) -> wire::Answer {
+    match answer {
+        Answer::Continue => wire::Answer::Continue,
+        Answer::Abandon => wire::Answer::Abandon,
+    }
+}
+
+/// Reads which action of which hook.
+///
+/// # Errors
+/// Says where and what is wrong.
+pub fn hook_id_from_wire(instance: &str, transition: wire::Transition) -> Valid<HookId> {
+    Ok(HookId {
+        instance: instance.named("hook.instance")?,
+        transition: transition_from_wire(transition)?,
+    })
+}
+
+/// Reads a lifecycle action.
+///
+/// # Errors
+/// Says where and what is wrong.
+pub fn hook_from_wire(from: &wire::Hook) -> Valid<Hook> {
+    let phase = match from.phase.as_ref().at("hook.phase")? {
+        wire::hook::Phase::Waiting(_) => HookPhase::Waiting,
+        wire::hook::Phase::Answered(answered) => HookPhase::Answered {
+            answer: answer_from_wire(answered.answer())?,
+            why: line("hook.why", &answered.why)?,
+            at: Timestamp::from_millis(answered.at_ms),
+        },
+        wire::hook::Phase::Done(done) => HookPhase::Done { at: Timestamp::from_millis(done.at_ms) },
+    };
+    Ok(Hook {
+        id: hook_id_from_wire(&from.instance, from.transition())?,
+        pool: name("hook.pool", &from.pool)?,
+        token: token(from.token.as_ref())?,
+        since: Timestamp::from_millis(from.since_ms),
+        deadline: Timestamp::from_millis(from.deadline_ms),
+        phase,
+    })
+}
+
+fn token(from: Option<&String>) -> Valid<Option<String>> {
+    from.map(|token| name("hook.token", token)).transpose()
+}
+
+/// Writes a lifecycle action.
+#[must_use]
+pub fn hook_to_wire(hook: &Hook) -> wire::Hook {
+    let phase = match &hook.phase {
+        HookPhase::Waiting => wire::hook::Phase::Waiting(wire::HookWaiting {}),
+        HookPhase::Answered { answer, why, at } => {
+            let (answer, why) = (answer_to_wire(*answer).into(), why.clone());
+            wire::hook::Phase::Answered(wire::HookAnswered { answer, why, at_ms: at.as_millis() })
+        }
+        HookPhase::Done { at } => wire::hook::Phase::Done(wire::HookDone { at_ms: at.as_millis() }),
+    };
+    wire::Hook {
+        instance: hook.id.instance.to_string(),
+        transition: transition_to_wire(hook.id.transition).into(),
+        pool: hook.pool.clone(),
+        token: hook.token.clone(),
+        since_ms: hook.since.as_millis(),
+        deadline_ms: hook.deadline.as_millis(),
+        phase: Some(phase),
+    }
+}
+
+/// Reads that a group waits.
+///
+/// # Errors
+/// Says where and what is wrong.
+pub fn hook_call_from_wire(from: &wire::HookCall) -> Valid<HookCall> {
+    Ok(HookCall {
+        id: hook_id_from_wire(&from.instance, from.transition())?,
+        pool: name("hook.pool", &from.pool)?,
+        token: token(from.token.as_ref())?,
+    })
+}
+
+/// Writes that a group waits.
+#[must_use]
+pub fn hook_call_to_wire(call: &HookCall) -> wire::HookCall {
+    wire::HookCall {
+        instance: call.id.instance.to_string(),
+        transition: transition_to_wire(call.id.transition).into(),
+        pool: call.pool.clone(),
+        token: call.token.clone(),
+    }
+}
+
+/// Reads what a machine has to expect.
+///
+/// # Errors
+/// When it does not say.
+pub fn notice_from_wire(from: Option<&wire::Notice>) -> Valid<Notice> {
+    match from.and_then(|from| from.kind.as_ref()).at("notice")? {
+        wire::notice::Kind::InterruptedAtMs(at) => {
+            Ok(Notice::Interrupted { at: Timestamp::from_millis(*at) })
+        }
+        wire::notice::Kind::AtRisk(_) => Ok(Notice::AtRisk),
+    }
+}
+
+/// Writes what a machine has to expect.
+#[must_use]
+pub fn notice_to_wire(notice: Notice) -> wire::Notice {
+    let kind = match notice {
+        Notice::Interrupted { at } => wire::notice::Kind::InterruptedAtMs(at.as_millis()),
+        Notice::AtRisk => wire::notice::Kind::AtRisk(wire::AtRisk {}),
+    };
+    wire::Notice { kind: Some(kind) }
+}
+
+/// Reads what a look at the cloud has shown.
+///
+/// # Errors
+/// Says where and what is wrong.
+pub fn survey_from_wire(from: &wire::Survey) -> Valid<Survey> {
+    Ok(Survey {
+        groups: from.groups.iter().map(group_from_wire).collect::<Valid<_>>()?,
+        missing: from.missing.iter().cloned().collect(),
+        instances: from.instances.iter().map(instance_from_wire).collect::<Valid<_>>()?,
+        unknown: from.unknown.iter().map(|id| id.named("unknown")).collect::<Valid<_>>()?,
+    })
+}
+
+/// Writes what a look at the cloud has shown.
+#[must_use]
+pub fn survey_to_wire(survey: &Survey) -> wire::Survey {
+    wire::Survey {
+        groups: survey.groups.iter().map(group_to_wire).collect(),
+        missing: survey.missing.iter().cloned().collect(),
+        instances: survey.instances.iter().map(instance_to_wire).collect(),
+        unknown: survey.unknown.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn group_from_wire(from: &wire::Group) -> Valid<Group> {
+    let hook = |hook: &wire::GroupHook| -> Valid<GroupHook> {
+        Ok(GroupHook {
+            name: hook.name.clone(),
+            transition: transition_from_wire(hook.transition())?,
+            patience: Duration::from_millis(hook.patience_ms),
+            otherwise: answer_from_wire(hook.otherwise())?,
+        })
+    };
+    Ok(Group {
+        name: name("group.name", &from.name)?,
+        min: from.min,
+        max: from.max,
+        desired: from.desired,
+        zones: from.zones.clone(),
+        suspended: from.suspended.iter().cloned().collect(),
+        template: from.template.clone(),
+        is_refreshed: from.refreshed,
+        has_warm_pool: from.warm_pool,
+        hooks: from.hooks.iter().map(hook).collect::<Valid<_>>()?,
+    })
+}
+
+/// Writes a group.
+#[must_use]
+pub fn group_to_wire(group: &Group) -> wire::Group {
+    let hook = |hook: &GroupHook| wire::GroupHook {
+        name: hook.name.clone(),
+        transition: transition_to_wire(hook.transition).into(),
+        patience_ms: millis(hook.patience),
+        otherwise: answer_to_wire(hook.otherwise).into(),
+    };
+    wire::Group {
+        name: group.name.clone(),
+        min: group.min,
+        max: group.max,
+        desired: group.desired,
+        zones: group.zones.clone(),
+        suspended: group.suspended.iter().cloned().collect(),
+        template: group.template.clone(),
+        refreshed: group.is_refreshed,
+        warm_pool: group.has_warm_pool,
+        hooks: group.hooks.iter().map(hook).collect(),
+    }
+}
+
+fn instance_from_wire(from: &wire::Instance) -> Valid<Instance> {
+    let lifecycle = match from.lifecycle() {
+        wire::Lifecycle::Launching => Lifecycle::Launching,
+        wire::Lifecycle::LaunchingWaits => Lifecycle::LaunchingWaits,
+        wire::Lifecycle::InService => Lifecycle::InService,
+        wire::Lifecycle::Terminating => Lifecycle::Terminating,
+        wire::Lifecycle::TerminatingWaits => Lifecycle::TerminatingWaits,
+        wire::Lifecycle::Terminated => Lifecycle::Terminated,
+        wire::Lifecycle::Aside => Lifecycle::Aside,
+        wire::Lifecycle::Unspecified => return None.at("instance.lifecycle"),
+    };
+    let power = match from.power() {
+        wire::Power::Pending => Power::Pending,
+        wire::Power::Running => Power::Running,
+        wire::Power::Stopping => Power::Stopping,
+        wire::Power::Stopped => Power::Stopped,
+        wire::Power::Terminated => Power::Terminated,
+        wire::Power::Unknown => Power::Unknown,
+        wire::Power::Unspecified => return None.at("instance.power"),
+    };
+    Ok(Instance {
+        id: from.id.named("instance.id")?,
+        pool: from.pool.clone(),
+        lifecycle,
+        power,
+        zone: line("instance.zone", &from.zone)?,
+        instance_type: from.instance_type.clone(),
+        ami: from.ami.clone(),
+        template_version: from.template_version.clone(),
+        is_spot: from.spot,
+        is_protected: from.protected,
+    })
+}
+
+/// Writes a machine.
+#[must_use]
+pub fn instance_to_wire(instance: &Instance) -> wire::Instance {
+    let lifecycle = match instance.lifecycle {
+        Lifecycle::Launching => wire::Lifecycle::Launching,
+        Lifecycle::LaunchingWaits => wire::Lifecycle::LaunchingWaits,
+        Lifecycle::InService => wire::Lifecycle::InService,
+        Lifecycle::Terminating => wire::Lifecycle::Terminating,
+        Lifecycle::TerminatingWaits => wire::Lifecycle::TerminatingWaits,
+        Lifecycle::Terminated => wire::Lifecycle::Terminated,
+        Lifecycle::Aside => wire::Lifecycle::Aside,
+    };
+    let power = match instance.power {
+        Power::Pending => wire::Power::Pending,
+        Power::Running => wire::Power::Running,
+        Power::Stopping => wire::Power::Stopping,
+        Power::Stopped => wire::Power::Stopped,
+        Power::Terminated => wire::Power::Terminated,
+        Power::Unknown => wire::Power::Unknown,
+    };
+    wire::Instance {
+        id: instance.id.to_string(),
+        pool: instance.pool.clone(),
+        lifecycle: lifecycle.into(),
+        power: power.into(),
+        zone: instance.zone.clone(),
+        instance_type: instance.instance_type.clone(),
+        ami: instance.ami.clone(),
+        template_version: instance.template_version.clone(),
+        spot: instance.is_spot,
+        protected: instance.is_protected,
+    }
+}

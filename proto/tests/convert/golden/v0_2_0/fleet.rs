@@ -1,0 +1,81 @@
+//! Pools, and what their groups wait for.
+
+use std::time::Duration;
+
+use model::fleet::{Answer, Hook, HookId, HookPhase, Pool, PoolPolicy, Transition};
+use model::node::{Availability, Drain, DrainCause, DrainPhase, Node};
+use model::resources::Resources;
+
+use super::super::Records;
+use super::super::stored::Stored;
+use super::at;
+
+pub(crate) fn records() -> Records {
+    let policy = PoolPolicy {
+        drain_within: Duration::from_secs(1_800),
+        join_within: Duration::from_secs(300),
+        grows: true,
+    };
+    let pool = Pool { name: "web".to_owned(), since: at(0), policy };
+    let answered =
+        |answer, why: &str| HookPhase::Answered { answer, why: why.to_owned(), at: at(60) };
+    let launching = hook(Transition::Launching, HookPhase::Waiting);
+    let mut records = vec![
+        ("pool", Stored::Pool(pool)),
+        ("hook-launching", Stored::Hook(Hook { token: None, ..launching.clone() })),
+        (
+            "hook-abandoned",
+            Stored::Hook(Hook {
+                phase: answered(Answer::Abandon, "no agent has joined from it"),
+                ..launching
+            }),
+        ),
+        ("hook-terminating", Stored::Hook(hook(Transition::Terminating, HookPhase::Waiting))),
+        (
+            "hook-answered",
+            Stored::Hook(hook(Transition::Terminating, answered(Answer::Continue, "it is empty"))),
+        ),
+        ("hook-done", Stored::Hook(hook(Transition::Terminating, HookPhase::Done { at: at(61) }))),
+    ];
+    let causes = [
+        ("node-at-risk", DrainCause::AtRisk),
+        ("node-terminating", DrainCause::Terminating),
+        ("node-interrupted", DrainCause::Interrupted),
+    ];
+    records.extend(causes.map(|(name, cause)| (name, Stored::Node(leaving(cause)))));
+    records
+}
+
+fn hook(transition: Transition, phase: HookPhase) -> Hook {
+    let instance = "i-0123456789abcdef0".parse().unwrap();
+    Hook {
+        id: HookId { instance, transition },
+        pool: "web".to_owned(),
+        token: Some("71514b9d-6a40-4b26-8523-05e7eeEXAMPLE".to_owned()),
+        since: at(0),
+        deadline: at(1_800),
+        phase,
+    }
+}
+
+fn leaving(cause: DrainCause) -> Node {
+    let drain = Drain { cause, since: at(0), deadline: at(120), phase: DrainPhase::Moving };
+    Node {
+        id: "i-0123456789abcdef0".parse().unwrap(),
+        hostname: "ip-10-0-0-7".to_owned(),
+        engine: "SOME:ENGINE".to_owned(),
+        zone: "eu-west-1a".to_owned(),
+        arch: "arm64".to_owned(),
+        labels: [("lifecycle".to_owned(), "spot".to_owned())].into(),
+        capacity: Resources { cpu_millis: 4_000, memory_bytes: 16 << 30, gpus: 0 },
+        availability: Availability::Cordoned,
+        pool: Some("web".to_owned()),
+        ami: Some("ami-0123456789abcdef0".to_owned()),
+        instance_type: Some("m7g.xlarge".to_owned()),
+        os: Some("linux".to_owned()),
+        engine_version: None,
+        kernel_version: None,
+        preparing_until: None,
+        drain: Some(drain),
+    }
+}

@@ -1,0 +1,356 @@
+//! What a coordinator makes of what the cloud says of groups and their machines.
+
+#![allow(clippy::unwrap_used, reason = "a test that can not set up its world has failed")]
+
+extern crate coordinator_core;
+
+#[allow(dead_code, reason = "each test file needs a part of it")]
+mod story;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use coordinator_core::cluster::Cluster;
+use coordinator_core::command::{self, Command, Key, Outcome};
+use coordinator_core::event::{Event, FleetEvent, PoolRefusal, Refusal, Reply};
+use coordinator_core::{Step, invariant, step};
+use model::fleet::{
+    Answer, Group, HookCall, HookId, HookPhase, Instance, Lifecycle, PoolPolicy, Power, Survey,
+    Transition,
+};
+use model::node::{Availability, DrainCause, Node};
+
+use story::{Story, id, node};
+
+const POOL: &str = "web";
+
+fn group() -> Group {
+    let name = POOL.to_owned();
+    Group { name, max: 10, desired: 2, hooks: command::hooks().to_vec(), ..Group::default() }
+}
+
+fn machine(name: &str, lifecycle: Lifecycle) -> Instance {
+    Instance {
+        id: id(name),
+        pool: Some(POOL.to_owned()),
+        lifecycle,
+        power: Power::Running,
+        zone: "z".to_owned(),
+        instance_type: Some("m7g.large".to_owned()),
+        ami: Some("ami-1".to_owned()),
+        template_version: None,
+        is_spot: true,
+        is_protected: false,
+    }
+}
+
+fn survey(instances: Vec<Instance>) -> Event {
+    let groups = vec![group()];
+    Event::Fleet(FleetEvent::Surveyed(Box::new(Survey { groups, instances, ..Survey::default() })))
+}
+
+fn unknown(names: &[&str]) -> Event {
+    let unknown: BTreeSet<_> = names.iter().map(|name| id(name)).collect();
+    Event::Fleet(FleetEvent::Surveyed(Box::new(Survey {
+        groups: vec![group()],
+        unknown,
+        ..Survey::default()
+    })))
+}
+
+fn put(policy: PoolPolicy) -> Event {
+    Event::Fleet(FleetEvent::PutPool { name: POOL.to_owned(), policy })
+}
+
+fn hook(name: &str, transition: Transition) -> HookId {
+    HookId { instance: id(name), transition }
+}
+
+fn called(name: &str, transition: Transition) -> Event {
+    let token = Some("token".to_owned());
+    Event::Fleet(FleetEvent::Hooked(HookCall {
+        id: hook(name, transition),
+        pool: POOL.to_owned(),
+        token,
+    }))
+}
+
+fn performed(key: Key, outcome: Outcome) -> Event {
+    Event::Fleet(FleetEvent::Performed { key, outcome })
+}
+
+/// Two nodes of a pool, with two tasks that run.
+fn fleet() -> Story {
+    let mut story = Story::new(&[("a", "z"), ("b", "z")]);
+    story.hear(&[put(PoolPolicy::default())]);
+    let both = ["a", "b"].map(|name| machine(name, Lifecycle::InService));
+    story.hear(&[survey(both.to_vec())]);
+    story.run("mail/front", 2);
+    story.pass(20, &["a", "b"]);
+    story
+}
+
+fn hear(story: &mut Story, events: &[Event]) -> Step {
+    let done = step(&mut story.cluster, events, story.now);
+    assert_eq!(invariant::check(&story.cluster), Vec::<String>::new());
+    done
+}
+
+fn commands(story: &Story) -> Vec<Command> {
+    command::commands(&story.cluster, story.now)
+}
+
+fn answers(story: &Story) -> Vec<(String, Answer)> {
+    let answer = |command| match command {
+        Command::AnswerHook { hook, answer, .. } => Some((hook.instance.to_string(), answer)),
+        Command::Beat { .. } | Command::SetHook { .. } | Command::SetDesired { .. } => None,
+    };
+    commands(story).into_iter().filter_map(answer).collect()
+}
+
+/// What is to move has moved: new tasks run, old ones end.
+fn settle(story: &mut Story, heard: &[&str]) {
+    for _ in 0..3 {
+        story.start_all();
+        story.pass(20, heard);
+        story.stop_all();
+    }
+}
+
+fn phase(story: &Story, name: &str, transition: Transition) -> HookPhase {
+    story.cluster.hooks()[&hook(name, transition)].phase.clone()
+}
+
+#[test]
+fn what_the_cloud_says_of_a_machine_counts_more_than_what_it_says_itself() {
+    let mut story = fleet();
+    let known = story.cluster.nodes()[&id("a")].clone();
+    assert_eq!((known.pool.as_deref(), known.ami.as_deref()), (Some(POOL), Some("ami-1")));
+    assert_eq!(known.labels["lifecycle"], "spot");
+    let liar = Node { pool: Some("admin".to_owned()), zone: "y".to_owned(), ..node("a", "y") };
+    story.hear(&[Event::Joined(Box::new(liar))]);
+    let known = &story.cluster.nodes()[&id("a")];
+    assert_eq!((known.pool.as_deref(), known.zone.as_str()), (Some(POOL), "z"));
+}
+
+#[test]
+fn a_message_that_comes_twice_leads_to_one_answer() {
+    let mut story = fleet();
+    let leaves = called("a", Transition::Terminating);
+    story.hear(&[leaves.clone(), leaves.clone()]);
+    assert!(answers(&story).is_empty(), "a task runs there");
+    settle(&mut story, &["a", "b"]);
+    assert_eq!(answers(&story), [("a".to_owned(), Answer::Continue)]);
+    story.hear(&[performed(Key::Answer(hook("a", Transition::Terminating)), Outcome::Done)]);
+    story.hear(&[leaves]);
+    assert!(answers(&story).is_empty());
+    assert!(matches!(phase(&story, "a", Transition::Terminating), HookPhase::Done { .. }));
+}
+
+#[test]
+fn an_answer_that_did_not_arrive_is_given_again() {
+    let mut story = fleet();
+    story.hear(&[called("a", Transition::Terminating)]);
+    settle(&mut story, &["a", "b"]);
+    story.hear(&[performed(Key::Answer(hook("a", Transition::Terminating)), Outcome::Done)]);
+    let waits = || {
+        survey(vec![machine("a", Lifecycle::TerminatingWaits), machine("b", Lifecycle::InService)])
+    };
+    story.hear(&[waits()]);
+    assert!(answers(&story).is_empty(), "what it shows may be older than the answer");
+    story.pass(60, &["a", "b"]);
+    story.hear(&[waits()]);
+    assert_eq!(answers(&story).len(), 1);
+}
+
+#[test]
+fn a_request_that_failed_is_made_again_later_and_later() {
+    let mut story = fleet();
+    story.hear(&[called("a", Transition::Terminating)]);
+    settle(&mut story, &["a", "b"]);
+    let key = Key::Answer(hook("a", Transition::Terminating));
+    for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
+        let failed = Outcome::Failed { why: "no answer".to_owned() };
+        let done = hear(&mut story, &[performed(key.clone(), failed)]);
+        assert!(answers(&story).is_empty(), "not before {wait} s");
+        assert!(done.wake_at.is_some_and(|at| at <= story.now + Duration::from_secs(wait)));
+        story.now = story.now + Duration::from_secs(wait);
+        assert_eq!(answers(&story).len(), 1, "after {wait} s");
+    }
+}
+
+#[test]
+fn a_group_is_given_a_sign_three_times_as_often_as_it_asks_for() {
+    let mut story = fleet();
+    let beats = |story: &Story| {
+        commands(story).iter().filter(|one| matches!(one, Command::Beat { .. })).count()
+    };
+    let waits = HookPhase::Waiting;
+    story.hear(&[called("new", Transition::Launching)]);
+    assert_eq!(phase(&story, "new", Transition::Launching), waits);
+    assert_eq!(beats(&story), 0, "it has just been called");
+    story.pass(290, &["a", "b"]);
+    assert_eq!(beats(&story), 0);
+    story.pass(10, &["a", "b"]);
+    assert_eq!(beats(&story), 1);
+    story.hear(&[performed(Key::Beat(hook("new", Transition::Launching)), Outcome::Done)]);
+    assert_eq!(beats(&story), 0);
+    story.cluster = Cluster::load(&story.cluster.stored(), story.now);
+    assert_eq!(beats(&story), 1, "who takes over does not know when the last one was");
+}
+
+#[test]
+fn a_machine_that_never_was_a_node_may_go_at_once() {
+    let mut story = fleet();
+    story.hear(&[called("stranger", Transition::Terminating)]);
+    assert_eq!(answers(&story), [("stranger".to_owned(), Answer::Continue)]);
+}
+
+#[test]
+fn an_agent_that_comes_from_a_machine_on_its_way_out_is_given_nothing() {
+    let mut story = fleet();
+    story.hear(&[called("late", Transition::Terminating)]);
+    story.hear(&[Event::Joined(Box::new(node("late", "z")))]);
+    let late = &story.cluster.nodes()[&id("late")];
+    assert_eq!(late.availability, Availability::Cordoned);
+    assert_eq!(late.drain.map(|drain| drain.cause), Some(DrainCause::Terminating));
+}
+
+#[test]
+fn what_leaves_a_group_can_not_be_kept() {
+    let mut story = fleet();
+    story.hear(&[called("a", Transition::Terminating)]);
+    let open = Event::SetAvailability { node: id("a"), availability: Availability::Active };
+    let refused = hear(&mut story, &[open]).replies;
+    assert_eq!(refused, [Reply::Refused(Refusal::Pool(PoolRefusal::Leaving(id("a"))))]);
+}
+
+#[test]
+fn a_machine_that_the_cloud_does_not_know_is_gone_only_when_its_agent_is_silent_too() {
+    let mut story = fleet();
+    let is_dead =
+        |story: &Story| story.cluster.nodes()[&id("a")].availability == Availability::Dead;
+    for _ in 0..5 {
+        story.hear(&[unknown(&["a", "b"])]);
+        story.pass(60, &["a", "b"]);
+    }
+    assert!(!is_dead(&story), "its agent says that it lives");
+    story.hear(&[unknown(&["a"])]);
+    story.pass(50, &["b"]);
+    story.hear(&[unknown(&["a"])]);
+    assert!(!is_dead(&story), "silent for less than a minute");
+    story.pass(20, &["b"]);
+    story.hear(&[unknown(&["a"])]);
+    assert!(is_dead(&story));
+    assert_eq!(story.wanted_on("b"), 2);
+}
+
+#[test]
+fn silence_is_no_proof_and_power_is() {
+    let mut story = fleet();
+    story.pass(120, &["b"]);
+    let cases = [
+        (Power::Running, false),
+        (Power::Stopping, false),
+        (Power::Unknown, false),
+        (Power::Stopped, true),
+    ];
+    for (power, is_dead) in cases {
+        let machine = Instance { power, ..machine("a", Lifecycle::InService) };
+        story.hear(&[survey(vec![machine])]);
+        let dead = story.cluster.nodes()[&id("a")].availability == Availability::Dead;
+        assert_eq!(dead, is_dead, "{power:?}");
+    }
+}
+
+#[test]
+fn hooks_of_others_are_not_answered_and_the_node_is_emptied_all_the_same() {
+    let mut story = fleet();
+    let foreign = Group { hooks: Vec::new(), ..group() };
+    let instances =
+        vec![machine("a", Lifecycle::TerminatingWaits), machine("b", Lifecycle::InService)];
+    let survey = Survey { groups: vec![foreign], instances, ..Survey::default() };
+    story.hear(&[Event::Fleet(FleetEvent::Surveyed(Box::new(survey)))]);
+    assert!(story.cluster.hooks().is_empty());
+    assert_eq!(story.cluster.draining().count(), 1);
+    let asked = commands(&story);
+    assert_eq!(asked.len(), 2, "its hooks are set again: {asked:?}");
+}
+
+#[test]
+fn a_group_of_which_nobody_has_spoken_is_left_alone() {
+    let mut story = Story::new(&[("a", "z")]);
+    story.hear(&[called("a", Transition::Terminating)]);
+    assert!(story.cluster.hooks().is_empty() && commands(&story).is_empty());
+    assert_eq!(story.cluster.draining().count(), 0, "anybody can write to a queue");
+}
+
+#[test]
+fn a_pool_that_waits_for_an_answer_is_not_left_to_itself() {
+    let mut story = fleet();
+    story.hear(&[called("new", Transition::Launching)]);
+    let refused =
+        hear(&mut story, &[Event::Fleet(FleetEvent::RemovePool(POOL.to_owned()))]).replies;
+    assert!(
+        matches!(refused.as_slice(), [Reply::Refused(Refusal::Pool(PoolRefusal::Waits(..)))]),
+        "{refused:?}"
+    );
+    let none =
+        hear(&mut story, &[Event::Fleet(FleetEvent::RemovePool("other".to_owned()))]).replies;
+    assert_eq!(none, [Reply::Refused(Refusal::Pool(PoolRefusal::None("other".to_owned())))]);
+}
+
+#[test]
+fn nobody_is_waited_for_too_long_or_too_shortly() {
+    let mut story = Story::new(&[]);
+    for seconds in [0, 29, 48 * 3_600, u64::MAX / 2] {
+        let drain_within = Duration::from_secs(seconds);
+        let policy = PoolPolicy { drain_within, ..PoolPolicy::default() };
+        let refused = hear(&mut story, &[put(policy)]).replies;
+        assert_eq!(refused, [Reply::Refused(Refusal::Pool(PoolRefusal::Wait(drain_within)))]);
+    }
+    assert!(story.cluster.pools().is_empty());
+}
+
+#[test]
+fn who_takes_over_knows_the_same_and_asks_for_the_same() {
+    let mut story = fleet();
+    story.hear(&[called("a", Transition::Terminating), called("new", Transition::Launching)]);
+    settle(&mut story, &["a", "b"]);
+    let before = answers(&story);
+    assert_eq!(before.len(), 1);
+    story.cluster = Cluster::load(&story.cluster.stored(), story.now);
+    story.hear(&[]);
+    assert_eq!(answers(&story), before);
+}
+
+#[test]
+fn dead_nodes_are_forgotten_and_what_they_had_is_given_to_the_next() {
+    let mut story = fleet();
+    for round in 0..5 {
+        let name = format!("m{round}");
+        story.hear(&[Event::Joined(Box::new(node(&name, "z")))]);
+        let lives = machine(&name, Lifecycle::InService);
+        story.hear(&[survey(vec![lives.clone()])]);
+        story.hear(&[survey(vec![Instance { power: Power::Terminated, ..lives }])]);
+        story.pass(3_600, &["a", "b"]);
+        assert!(!story.cluster.nodes().contains_key(&id(&name)));
+    }
+    assert_eq!(story.cluster.nodes().len(), 2);
+    let scale = Event::Scale { service: "mail/front".parse().unwrap(), replicas: 6 };
+    story.hear(&[scale]);
+    assert_eq!((story.wanted_on("a"), story.wanted_on("b")), (3, 3));
+    let again = Cluster::load(&story.cluster.stored(), story.now);
+    assert_eq!(again.stored(), story.cluster.stored());
+}
+
+#[test]
+fn a_machine_at_risk_is_emptied_in_good_order_and_may_be_kept() {
+    let mut story = fleet();
+    let notice = model::fleet::Notice::AtRisk;
+    story.hear(&[Event::Fleet(FleetEvent::Noticed { node: id("a"), notice })]);
+    assert_eq!(story.cluster.draining().count(), 1);
+    let open = Event::SetAvailability { node: id("a"), availability: Availability::Active };
+    story.hear(&[open]);
+    assert_eq!(story.cluster.draining().count(), 0);
+}

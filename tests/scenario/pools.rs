@@ -1,0 +1,119 @@
+//! What a script says of the cloud.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use coordinator_core::command::Key;
+use coordinator_core::event::{Event, FleetEvent};
+use model::fleet::{Notice, PoolPolicy};
+use model::id::NodeId;
+use model::node::Availability;
+
+use super::play::{Play, id};
+use super::script;
+
+/// How often the cloud is looked at.
+const LOOK: u64 = 30;
+/// The notice that EC2 gives.
+const NOTICE: Duration = Duration::from_secs(120);
+
+impl Play {
+    pub(crate) fn face_cloud(&mut self, verb: &str, words: &[&str]) {
+        match (verb, words) {
+            ("pool", [name, settings @ ..]) => {
+                let settings = script::settings(settings);
+                let mut policy = PoolPolicy::default();
+                for (key, value) in &settings {
+                    match *key {
+                        "drain" => policy.drain_within = script::duration(value),
+                        "join" => policy.join_within = script::duration(value),
+                        "max" => policy.grows = true,
+                        _ => panic!("{key} is nothing that a pool has"),
+                    }
+                }
+                let max = settings.get("max").map_or(100, |max| max.parse().unwrap());
+                self.region.add(name, max);
+                self.hear(&[Event::Fleet(FleetEvent::PutPool {
+                    name: (*name).to_owned(),
+                    policy,
+                })]);
+                self.look();
+                self.pass_in_cloud();
+                self.look();
+            }
+            ("launch", [name, pool, rest @ ..]) => {
+                let zone = rest.first().copied().unwrap_or("z");
+                let call = self.region.launch(pool, &id(name), zone);
+                self.hear(
+                    &call
+                        .map(|call| Event::Fleet(FleetEvent::Hooked(call)))
+                        .into_iter()
+                        .collect::<Vec<_>>(),
+                );
+            }
+            ("terminate", [name, rest @ ..]) => {
+                let call = self.region.terminate(&id(name));
+                if *rest != ["untold"] {
+                    self.hear(
+                        &call
+                            .map(|call| Event::Fleet(FleetEvent::Hooked(call)))
+                            .into_iter()
+                            .collect::<Vec<_>>(),
+                    );
+                }
+            }
+            ("end", [name]) => self.region.end(&id(name)),
+            ("interrupt", [name]) => {
+                let at = self.now + NOTICE;
+                let notice = Notice::Interrupted { at };
+                self.hear(&[Event::Fleet(FleetEvent::Noticed { node: id(name), notice })]);
+            }
+            ("at-risk", [name]) => {
+                self.hear(&[Event::Fleet(FleetEvent::Noticed {
+                    node: id(name),
+                    notice: Notice::AtRisk,
+                })]);
+            }
+            ("cloud", ["down"]) => self.region.is_down = true,
+            ("cloud", ["up"]) => self.region.is_down = false,
+            _ => panic!("`{verb}` can not be told {words:?}"),
+        }
+    }
+
+    /// A second passes in the cloud: it does what it was asked, and is looked at.
+    pub(crate) fn pass_in_cloud(&mut self) {
+        if !self.region.has_groups() {
+            return;
+        }
+        let asked = std::mem::take(&mut self.asked);
+        let doing: BTreeSet<Key> = asked.keys().cloned().collect();
+        for (key, command) in asked {
+            let (outcome, told) = self.region.perform(&command);
+            let line = told.map(|told| format!("{} cloud: {told}", self.clock()));
+            self.told.extend(line);
+            let gone: Vec<NodeId> =
+                self.nodes.iter().filter(|id| self.region.is_gone(id)).cloned().collect();
+            gone.iter().for_each(|id| {
+                self.nodes.remove(id);
+            });
+            self.hear(&[Event::Fleet(FleetEvent::Performed { key: key.clone(), outcome })]);
+            // What was asked again meanwhile is what is being done.
+            self.asked.retain(|other, _| !doing.contains(other));
+        }
+        if self.now.since(self.began).as_secs().is_multiple_of(LOOK) {
+            self.look();
+        }
+    }
+
+    fn look(&mut self) {
+        if self.region.is_down {
+            return;
+        }
+        let pools: BTreeSet<String> = self.cluster.pools().keys().cloned().collect();
+        let living = self.cluster.nodes().values();
+        let living = living.filter(|node| node.availability != Availability::Dead);
+        let others: BTreeSet<NodeId> = living.map(|node| node.id.clone()).collect();
+        let survey = self.region.survey(&pools, &others);
+        self.hear(&[Event::Fleet(FleetEvent::Surveyed(Box::new(survey)))]);
+    }
+}
