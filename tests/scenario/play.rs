@@ -203,6 +203,7 @@ impl Play {
         self.nodes.insert(node.id.clone());
         let id = node.id.clone();
         self.hear(&[Event::Joined(Box::new(node))]);
+        self.report_all(&id);
         self.has(&id, None);
     }
 

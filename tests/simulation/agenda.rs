@@ -10,6 +10,8 @@ use model::time::Timestamp;
 use crate::agent_core::Order;
 use crate::agent_core::assignment::Assignments;
 use crate::agent_core::event::{Event, OrphanReport, Report};
+use crate::coordinator_core::command::Command;
+use crate::coordinator_core::event::FleetEvent;
 
 /// Something that happens.
 #[derive(Debug, Clone)]
@@ -22,6 +24,14 @@ pub(crate) enum Happening {
     Revive,
     /// The cloud says that a machine is gone.
     Buried(NodeId),
+    /// The cloud is looked at.
+    Look,
+    /// A letter of the cloud arrives.
+    Letter(FleetEvent),
+    /// A request reaches the cloud.
+    Ask(Command),
+    /// The cloud takes a machine back.
+    TakenBack(NodeId),
     /// Somebody starts the agent.
     Boot(NodeId),
     /// A message reaches the coordinator.

@@ -260,7 +260,7 @@ impl World {
                 return Some(format!("{serving} tasks of {id} serve, of {wanted}"));
             }
         }
-        self.wrong_container().or_else(|| self.lost_foreign())
+        self.wrong_container().or_else(|| self.lost_foreign()).or_else(|| self.unrest_in_cloud())
     }
 
     /// Each wanted task has each of its containers once, from the right image, and nothing else of ours lives.

@@ -174,6 +174,7 @@ impl World {
             let images = images.iter().map(specs::number_of).collect();
             self.tell(node, Down::Fetch(images));
         }
+        self.request(done.commands);
         if !self.coordinator.inbox.is_empty() {
             return self.turn_within(Duration::from_millis(1));
         }
@@ -210,6 +211,7 @@ impl World {
 
     pub(crate) fn crash_coordinator(&mut self) {
         self.coordinator.is_up = false;
+        self.cloud.asking.clear();
         self.coordinator.inbox.clear();
         self.coordinator.sessions.clear();
         let after = self.outage();
@@ -233,7 +235,8 @@ impl World {
         let buries = self.flaw == Some(Flaw::TakeoverBuriesNodes);
         let nodes: Vec<NodeId> = self.coordinator.cluster.nodes().keys().cloned().collect();
         for node in nodes {
-            if buries || !self.machines.contains_key(&node) {
+            let is_gone = !self.cloud.is_there && !self.machines.contains_key(&node);
+            if buries || is_gone {
                 self.coordinator.inbox.push(Event::Died(node));
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::budget::{Amount, Budget};
 use model::id::{ServiceId, Slot};
-use model::node::{Availability, DrainPhase};
+use model::node::{Availability, DrainCause, DrainPhase};
 use model::service::{Service, ServicePhase};
 use model::spec::Mode;
 use model::task::{DesiredState, StopCause, Task};
@@ -89,6 +89,10 @@ fn judge(cluster: &Cluster, service: &Service, task: &Task, cause: StopCause) ->
     let is_first = !service.target.spec.task.is_exclusive();
     if is_drain && is_first {
         return Some(format!("{} leaves before another serves", task.id));
+    }
+    // It ends with its machine, whatever its service can spare.
+    if is_drain && node.drain.is_some_and(|drain| drain.cause == DrainCause::Interrupted) {
+        return None;
     }
     let serving = wanted.iter().filter(|slot| serves(cluster, &service.id, slot)).count();
     let is_replicated = matches!(service.target.spec.mode, Mode::Replicated { .. });

@@ -262,11 +262,14 @@ impl World {
         let wait = self.outage();
         match self.chance.below(8) {
             0 if self.machines.len() > 2 => {
-                self.machines.remove(node);
-                self.foreign.retain(|_, at| at != node);
-                self.after(wait, Happening::Buried(node.clone()));
+                self.lose(node);
+                if !self.cloud.is_there {
+                    self.after(wait, Happening::Buried(node.clone()));
+                }
             }
             1 => self.add_machine(),
+            7 if self.cloud.is_there && self.chance.percent(30) => self.interrupt(node),
+            7 if self.cloud.is_there => self.terminate(node),
             2 | 3 => {
                 if let Some(machine) = self.machines.get_mut(node) {
                     machine.cut_until = machine.cut_until.max(self.now + wait);

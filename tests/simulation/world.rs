@@ -7,6 +7,7 @@ mod agenda;
 mod agent;
 mod chance;
 mod check;
+mod cloud;
 mod coordinator;
 mod disruption;
 mod docker;
@@ -32,6 +33,7 @@ use crate::coordinator_core::event::{Event, JobOrder};
 
 use self::agenda::{Agenda, Happening};
 use self::chance::Chance;
+use self::cloud::Cloud;
 use self::coordinator::Coordinator;
 use self::fate::Odds;
 use self::flaw::Flaw;
@@ -43,6 +45,10 @@ use self::truth::Truth;
 const MACHINES: usize = 4;
 /// The longest of all waits are the grace of orphans, ten minutes, and the backoffs, five.
 const REST: Duration = Duration::from_secs(1_800);
+/// What a group waits for a sign.
+const fn cloud_patience() -> Duration {
+    model::fleet::HOOK_PATIENCE
+}
 /// How long what has come to rest is watched.
 const WATCH: Duration = Duration::from_secs(40);
 
@@ -56,6 +62,7 @@ pub(crate) struct World {
     agenda: Agenda,
     pub(crate) machines: BTreeMap<NodeId, Machine>,
     pub(crate) coordinator: Coordinator,
+    pub(crate) cloud: Cloud,
     pub(crate) truth: Truth,
     /// Somebody else's containers and where they are.
     pub(crate) foreign: BTreeMap<String, NodeId>,
@@ -123,6 +130,7 @@ impl World {
             agenda: Agenda::default(),
             machines: BTreeMap::new(),
             coordinator: Coordinator::new(max_changes),
+            cloud: Cloud::default(),
             truth: Truth::default(),
             foreign: BTreeMap::new(),
             sessions: 0,
@@ -132,6 +140,7 @@ impl World {
             trail: Trail::default(),
         };
         (0..MACHINES).for_each(|_| world.add_machine());
+        world.begin_cloud();
         world.after(Duration::from_secs(5), Happening::Fate);
         world
     }
@@ -195,7 +204,8 @@ impl World {
     /// The tasks that do not run to their end.
     fn lasting(&self) -> BTreeSet<TaskId> {
         let tasks = self.coordinator.cluster.tasks().values();
-        let lasting = tasks.filter(|task| !task.generation.spec.mode.runs_to_end());
+        let live = tasks.filter(|task| !task.state.is_final());
+        let lasting = live.filter(|task| !task.generation.spec.mode.runs_to_end());
         lasting.map(|task| task.id.clone()).collect()
     }
 
@@ -242,6 +252,10 @@ impl World {
                 self.coordinator.inbox.push(Event::Died(node));
                 self.turn_within(Duration::from_millis(50));
             }
+            Happening::Look => self.look(),
+            Happening::Letter(letter) => self.read(letter),
+            Happening::Ask(command) => self.ask(command),
+            Happening::TakenBack(node) => self.lose(&node),
             Happening::Boot(node) => {
                 if self.machines.get(&node).is_some_and(|machine| machine.agent.is_none()) {
                     self.boot(&node);
@@ -262,6 +276,7 @@ impl World {
         self.born += 1;
         let node = machine(self.born);
         let id = node.id.clone();
+        self.launched(&node);
         self.machines.insert(id.clone(), Machine::new(node));
         self.boot(&id);
     }
@@ -270,6 +285,7 @@ impl World {
     fn heal(&mut self) {
         self.odds = Odds::default();
         self.agenda.cancel_fate();
+        self.calm_cloud();
         self.revive();
         while self.machines.len() < MACHINES {
             self.add_machine();
@@ -306,6 +322,7 @@ impl World {
         }
         let service = "ops/report".parse().expect("it is PROJECT/SERVICE");
         self.coordinator.inbox.push(Event::Job { service, order: JobOrder::Resume });
+        self.adopt();
         for node in self.machines.keys().cloned().collect::<Vec<_>>() {
             let availability = Availability::Active;
             self.coordinator.inbox.push(Event::SetAvailability { node, availability });

@@ -177,11 +177,15 @@ pub(crate) fn next(cluster: &Cluster, now: Timestamp) -> Option<Timestamp> {
     beats.chain(tries).chain(count).filter(|at| *at > now).min()
 }
 
-/// Says whether the node of a machine that is being launched is one that tasks can run on.
+/// Says whether the node of a machine that is being launched is one that tasks can run on, or would if its operator let them.
 pub(crate) fn is_ready(cluster: &Cluster, hook: &Hook, now: Timestamp) -> bool {
     cluster.nodes().get(&hook.id.instance).is_some_and(|node| {
-        node.availability == Availability::Active
-            && node.preparing_until.is_none()
-            && cluster.takes_work(node, now)
+        let is_open = match node.availability {
+            Availability::Active => node.preparing_until.is_none(),
+            Availability::Cordoned => node.drain.is_none_or(|drain| !drain.cause.is_final()),
+            Availability::Dead => false,
+        };
+        // Who has taken over counts every node as heard: only what an agent has said since shows that it is there.
+        is_open && cluster.takes_work(node, now) && cluster.is_back(&node.id, now)
     })
 }

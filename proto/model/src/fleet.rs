@@ -264,6 +264,8 @@ pub enum HookPhase {
     Done {
         /// Since when.
         at: Timestamp,
+        /// What it was told; none when it went on by itself.
+        answer: Option<Answer>,
     },
 }
 

@@ -132,7 +132,10 @@ pub fn hook_from_wire(from: &wire::Hook) -> Valid<Hook> {
             why: line("hook.why", &answered.why)?,
             at: Timestamp::from_millis(answered.at_ms),
         },
-        wire::hook::Phase::Done(done) => HookPhase::Done { at: Timestamp::from_millis(done.at_ms) },
+        wire::hook::Phase::Done(done) => HookPhase::Done {
+            at: Timestamp::from_millis(done.at_ms),
+            answer: done.answer.map(|_| answer_from_wire(done.answer())).transpose()?,
+        },
     };
     Ok(Hook {
         id: hook_id_from_wire(&from.instance, from.transition())?,
@@ -157,7 +160,10 @@ pub fn hook_to_wire(hook: &Hook) -> wire::Hook {
             let (answer, why) = (answer_to_wire(*answer).into(), why.clone());
             wire::hook::Phase::Answered(wire::HookAnswered { answer, why, at_ms: at.as_millis() })
         }
-        HookPhase::Done { at } => wire::hook::Phase::Done(wire::HookDone { at_ms: at.as_millis() }),
+        HookPhase::Done { at, answer } => wire::hook::Phase::Done(wire::HookDone {
+            at_ms: at.as_millis(),
+            answer: answer.map(|answer| answer_to_wire(answer).into()),
+        }),
     };
     wire::Hook {
         instance: hook.id.instance.to_string(),

@@ -226,7 +226,7 @@ fn hear(draft: &mut Draft<'_>, call: &HookCall) -> Reply {
 
 fn is_lost(hook: &Hook, now: Timestamp) -> bool {
     match &hook.phase {
-        HookPhase::Done { at } => now.since(*at) >= command::SETTLES,
+        HookPhase::Done { at, .. } => now.since(*at) >= command::SETTLES,
         HookPhase::Waiting | HookPhase::Answered { .. } => false,
     }
 }
@@ -258,7 +258,12 @@ fn end_hooks(draft: &mut Draft<'_>) {
 }
 
 fn end(draft: &mut Draft<'_>, hook: &Hook) {
-    let phase = HookPhase::Done { at: draft.now };
+    let answer = match &hook.phase {
+        HookPhase::Answered { answer, .. } => Some(*answer),
+        HookPhase::Done { answer, .. } => *answer,
+        HookPhase::Waiting => None,
+    };
+    let phase = HookPhase::Done { at: draft.now, answer };
     draft.write(Change::PutHook(Arc::new(Hook { phase, ..hook.clone() })));
     draft.cluster.fleet.beats.remove(&hook.id);
     draft.cluster.fleet.tries.remove(&Key::Answer(hook.id.clone()));

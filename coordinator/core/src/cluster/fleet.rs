@@ -30,8 +30,6 @@ pub(crate) struct Fleet {
     pub(crate) beats: BTreeMap<HookId, Timestamp>,
     /// What did not work, and when to try it again.
     pub(crate) tries: BTreeMap<Key, Try>,
-    /// When a machine of each pool was last given back because it did not become a node.
-    pub(crate) abandoned: BTreeMap<String, Timestamp>,
     /// Dead nodes of pools, and since when they are known to be.
     pub(crate) dead: BTreeMap<NodeId, Timestamp>,
     /// What pools lack for tasks that find no room.
@@ -69,7 +67,6 @@ impl Fleet {
                 self.pools.remove(name);
                 self.groups.remove(name);
                 self.shortage.remove(name);
-                self.abandoned.remove(name);
             }
             Change::PutHook(hook) => {
                 self.hooks.insert(hook.id.clone(), Arc::clone(hook));

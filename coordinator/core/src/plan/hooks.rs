@@ -35,7 +35,7 @@ pub(crate) fn pass(draft: &mut Draft<'_>) {
                 }
             }
             (HookPhase::Waiting, Transition::Launching) => enter(draft, &hook),
-            (HookPhase::Done { at }, _) if *at + REMEMBER <= draft.now => {
+            (HookPhase::Done { at, .. }, _) if *at + REMEMBER <= draft.now => {
                 draft.write(Change::RemoveHook(hook.id.clone()));
             }
             (HookPhase::Answered { .. } | HookPhase::Done { .. }, _) => {}
@@ -54,18 +54,20 @@ fn may_go(cluster: &Cluster, hook: &Hook, now: Timestamp) -> Option<String> {
     }
     match node.drain?.phase {
         DrainPhase::Drained { .. } => Some("it is empty".to_owned()),
-        DrainPhase::Forced { since } if since + last_wait(cluster, &node.id) <= now => {
+        DrainPhase::Forced { since } if given_up_at(cluster, (hook, node), since) <= now => {
             Some("what runs there was stopped by force and has not been seen to end".to_owned())
         }
         DrainPhase::Moving | DrainPhase::Forced { .. } => None,
     }
 }
 
-fn last_wait(cluster: &Cluster, node: &NodeId) -> Duration {
-    let live = cluster.tasks_on(node).filter(|task| !task.state.is_final());
+/// When what was stopped by force need not be waited for any more. An operator may have forced it long before the group wanted
+/// the machine (simulation, seed 524).
+fn given_up_at(cluster: &Cluster, (hook, node): (&Hook, &Node), since: Timestamp) -> Timestamp {
+    let live = cluster.tasks_on(&node.id).filter(|task| !task.state.is_final());
     let containers = live.flat_map(|task| task.generation.spec.task.containers.iter());
     let grace = containers.map(|container| container.stop_grace).max().unwrap_or_default();
-    grace + LAST_WAIT
+    since.max(hook.since) + grace + LAST_WAIT
 }
 
 /// Lets a machine in that has become a node, and gives one back that has not in time.
@@ -73,13 +75,22 @@ fn enter(draft: &mut Draft<'_>, hook: &Hook) {
     if command::is_ready(draft.cluster, hook, draft.now) {
         return answer(draft, hook, (Answer::Continue, "tasks can run there".to_owned()));
     }
-    let may = |at: &Timestamp| *at + ABANDON_EVERY <= draft.now;
-    let is_turn = draft.cluster.fleet.abandoned.get(&hook.pool).is_none_or(may);
-    if hook.deadline <= draft.now && is_turn {
-        draft.cluster.fleet.abandoned.insert(hook.pool.clone(), draft.now);
+    let turn = next_turn(draft.cluster, &hook.pool).unwrap_or(draft.now);
+    if hook.deadline <= draft.now && turn <= draft.now {
         let why = lacks(draft.cluster, hook, draft.now).to_owned();
         answer(draft, hook, (Answer::Abandon, why));
     }
+}
+
+/// When a machine of the pool may be given back again, if one was lately.
+fn next_turn(cluster: &Cluster, pool: &str) -> Option<Timestamp> {
+    let of_pool = cluster.hooks().values().filter(|hook| hook.pool == pool);
+    let given_back = of_pool.filter_map(|hook| match hook.phase {
+        HookPhase::Answered { answer: Answer::Abandon, at, .. }
+        | HookPhase::Done { answer: Some(Answer::Abandon), at } => Some(at + ABANDON_EVERY),
+        HookPhase::Waiting | HookPhase::Answered { .. } | HookPhase::Done { .. } => None,
+    });
+    given_back.max()
 }
 
 /// What a machine that is being launched lacks.
@@ -89,12 +100,12 @@ pub(crate) fn lacks(cluster: &Cluster, hook: &Hook, now: Timestamp) -> &'static 
     };
     match node.availability {
         Availability::Dead => "it is gone",
-        Availability::Cordoned => "it is closed to new tasks",
-        Availability::Active if !cluster.is_heard(node, now) => "its agent is silent",
+        _ if !cluster.is_heard(node, now) => "its agent is silent",
+        Availability::Cordoned if node.drain.is_some() => "it leaves already",
         Availability::Active if node.preparing_until.is_some() => {
             "the services of every node do not serve there yet"
         }
-        Availability::Active => "its engine does not answer",
+        Availability::Active | Availability::Cordoned => "its engine does not answer",
     }
 }
 
@@ -125,17 +136,17 @@ fn forget_the_dead(draft: &mut Draft<'_>) {
 pub(crate) fn next(cluster: &Cluster, now: Timestamp) -> Option<Timestamp> {
     let due = |hook: &Arc<Hook>| match (&hook.phase, hook.id.transition) {
         (HookPhase::Waiting, Transition::Launching) => {
-            let turn = cluster.fleet.abandoned.get(&hook.pool).map(|at| *at + ABANDON_EVERY);
+            let turn = next_turn(cluster, &hook.pool);
             Some(turn.map_or(hook.deadline, |turn| turn.max(hook.deadline)))
         }
         (HookPhase::Waiting, Transition::Terminating) => {
             let node: &Node = cluster.nodes().get(&hook.id.instance)?;
             match node.drain?.phase {
-                DrainPhase::Forced { since } => Some(since + last_wait(cluster, &node.id)),
+                DrainPhase::Forced { since } => Some(given_up_at(cluster, (hook, node), since)),
                 DrainPhase::Moving | DrainPhase::Drained { .. } => None,
             }
         }
-        (HookPhase::Done { at }, _) => Some(*at + REMEMBER),
+        (HookPhase::Done { at, .. }, _) => Some(*at + REMEMBER),
         (HookPhase::Answered { .. }, _) => None,
     };
     let hooks = cluster.hooks().values().filter_map(due);

@@ -35,7 +35,13 @@ pub(crate) fn records() -> Records {
             "hook-answered",
             Stored::Hook(hook(Transition::Terminating, answered(Answer::Continue, "it is empty"))),
         ),
-        ("hook-done", Stored::Hook(hook(Transition::Terminating, HookPhase::Done { at: at(61) }))),
+        (
+            "hook-done",
+            Stored::Hook(hook(
+                Transition::Terminating,
+                HookPhase::Done { at: at(61), answer: Some(Answer::Continue) },
+            )),
+        ),
     ];
     let causes = [
         ("node-at-risk", DrainCause::AtRisk),
