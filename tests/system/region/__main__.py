@@ -17,14 +17,18 @@ os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "true")
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="region", description=sys.modules[__name__].__doc__)
-    parser.add_argument("folder", type=Path, help="where nodes and their logs are kept, and region.json says where it listens")
+    parser.add_argument(
+        "folder", type=Path, help="where nodes and their logs are kept, and region.json says where it listens"
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="any that is free when it is not given")
     parser.add_argument("--region", default="eu-west-1")
     parser.add_argument("--agent", type=Path, help="the program of a node; without it instances have none")
     parser.add_argument("--docker-socket", default="/var/run/docker.sock")
     parser.add_argument("--until-stdin-ends", action="store_true", help="end when whoever started it is gone")
-    parser.add_argument("--clean", action="store_true", help="end what a region has left behind in this folder, and no more")
+    parser.add_argument(
+        "--clean", action="store_true", help="end what a region has left behind in this folder, and no more"
+    )
     return parser.parse_args()
 
 

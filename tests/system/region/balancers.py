@@ -60,7 +60,10 @@ def _register(group: FakeTargetGroup, targets: list[dict[str, Any]]) -> None:
     for given in targets:
         instance = group.ec2_backend.get_instance_by_id(given["Id"])
         if given["Id"].startswith("i-") and (instance is None or instance.state != "running"):
-            raise Refused("InvalidTarget", f"The following targets are not in a running state and cannot be registered: '{given['Id']}'")
+            raise Refused(
+                "InvalidTarget",
+                f"The following targets are not in a running state and cannot be registered: '{given['Id']}'",
+            )
         target = Target(given["Id"], _port(group, given))
         _all(group)[target.id, target.port] = target
         group.targets[f"{target.id}:{target.port}"] = {"Id": target.id, "Port": target.port}

@@ -6,6 +6,7 @@ import contextlib
 import sys
 import time
 import traceback
+import warnings
 from collections import Counter
 from typing import Any
 
@@ -94,5 +95,7 @@ def replace(cls: type, functions: type) -> dict[str, Any]:
 
 
 def install() -> None:
+    # The models leave out what any service may say, of which moto warns.
+    warnings.filterwarnings("ignore", message=r"Exception\(Refused\)")
     original = BaseResponse.call_action
     BaseResponse.call_action = lambda response: _call(response, original)

@@ -129,7 +129,10 @@ class _Actions:
         for number in map(int, self._get_param("Versions", [])):
             row = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "VersionNumber": number}
             if number == template.default_version_number:
-                why = {"Code": "unexpectedError", "Message": "You cannot delete the default version of a launch template."}
+                why = {
+                    "Code": "unexpectedError",
+                    "Message": "You cannot delete the default version of a launch template.",
+                }
                 kept.append({**row, "ResponseError": why})
             else:
                 # The number is never used again.
@@ -141,7 +144,11 @@ class _Actions:
 
     def describe_launch_template_versions(self) -> ActionResult:
         answer = _before["describe_launch_template_versions"](self)
-        deleted = {(template.id, number) for template in self.ec2_backend.launch_templates.values() for number in _deleted(template)}
+        deleted = {
+            (template.id, number)
+            for template in self.ec2_backend.launch_templates.values()
+            for number in _deleted(template)
+        }
         rows = answer.result["LaunchTemplateVersions"]
         left = [row for row in rows if (row["LaunchTemplateId"], row["VersionNumber"]) not in deleted]
         return ActionResult({"LaunchTemplateVersions": left})

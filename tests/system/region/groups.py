@@ -16,7 +16,9 @@ from .world import SETTINGS
 _ACTIVITIES = 100
 
 
-def activity(group: models.FakeAutoScalingGroup, description: str, status: str = "InProgress", why: str = "") -> dict[str, Any]:
+def activity(
+    group: models.FakeAutoScalingGroup, description: str, status: str = "InProgress", why: str = ""
+) -> dict[str, Any]:
     made = {
         "ActivityId": str(uuid.uuid4()),
         "AutoScalingGroupName": group.name,
@@ -84,10 +86,11 @@ def _goes_into_service(group: models.FakeAutoScalingGroup, member: Member) -> No
 
 
 def begin_termination(group: models.FakeAutoScalingGroup, member: Member) -> None:
-    """Has a member go, by way of the hooks."""
-    if member.lifecycle_state == "Terminating:Retained":
-        member.enter("Terminating:Proceed")
+    """Has a member go, by way of the hooks; who was retained goes at once."""
     if member.is_ending():
+        if member.lifecycle_state == "Terminating:Retained":
+            member.enter("Terminating:Proceed")
+            step(group)
         return
     member.waits.clear()
     _finished(member.activity, "Cancelled" if member.lifecycle_state.startswith("Pending") else "Successful")

@@ -86,7 +86,9 @@ def _zone_of(ec2: EC2Backend, asked: dict[str, Any]) -> str:
 
 def _need_room(zone: str, kind: str) -> None:
     if zone in DOWN or faults.take("capacity", zone=zone, type=kind):
-        message = f"We currently do not have sufficient {kind} capacity in the Availability Zone you requested ({zone})."
+        message = (
+            f"We currently do not have sufficient {kind} capacity in the Availability Zone you requested ({zone})."
+        )
         raise Refused("InsufficientInstanceCapacity", message, 500)
 
 

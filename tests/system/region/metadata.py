@@ -144,6 +144,8 @@ def _credentials(instance: Any, path: str) -> str | None:
 def _listing(known: dict[str, str | None], path: str) -> str | None:
     """What is below a folder, a line each, folders with a slash."""
     prefix = f"{path}/" if path else ""
-    below = [name.removeprefix(prefix) for name, value in known.items() if name.startswith(prefix) and value is not None]
+    below = [
+        name.removeprefix(prefix) for name, value in known.items() if name.startswith(prefix) and value is not None
+    ]
     names = {name.split("/")[0] + "/" if "/" in name else name for name in below}
     return "\n".join(sorted(names)) if names else None

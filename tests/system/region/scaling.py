@@ -55,7 +55,10 @@ class _Actions:
         group = _group(self)
         _before["update_auto_scaling_group"](self)
         _keep(self, group)
-        for bound, is_out in (("max", group.desired_capacity > group.max_size), ("min", group.desired_capacity < group.min_size)):
+        for bound, is_out in (
+            ("max", group.desired_capacity > group.max_size),
+            ("min", group.desired_capacity < group.min_size),
+        ):
             if is_out:
                 group.desired_capacity = getattr(group, f"{bound}_size")
         groups.reconcile(group)
@@ -65,7 +68,9 @@ class _Actions:
         group, backend = _group(self), self.autoscaling_backend
         present = members.of(group)
         if present and not self._get_bool_param("ForceDelete", False):
-            raise Refused("ResourceInUse", "You cannot delete an AutoScalingGroup while there are instances still in the group.")
+            raise Refused(
+                "ResourceInUse", "You cannot delete an AutoScalingGroup while there are instances still in the group."
+            )
         for member in present:
             balancers.leave(group, member.instance)
             if not member.instance.state == "terminated":
@@ -213,7 +218,9 @@ class _Actions:
 
 def _described(response: AutoScalingResponse) -> ActionResult:
     ids = response._get_param("InstanceIds", [])
-    everybody = [member for group in response.autoscaling_backend.autoscaling_groups.values() for member in members.of(group)]
+    everybody = [
+        member for group in response.autoscaling_backend.autoscaling_groups.values() for member in members.of(group)
+    ]
     found = [member for member in everybody if not ids or member.instance.id in ids]
     start = int(response._get_param("NextToken") or 0)
     end = start + response._get_int_param("MaxRecords", 50)
@@ -350,7 +357,9 @@ def _refreshed(refresh: refreshes.Refresh) -> ActionResult:
 
 def _update(group: models.FakeAutoScalingGroup, *given: Any, **more: Any) -> None:
     """moto takes a policy away that an update does not mention."""
-    says_nothing = not (more.get("mixed_instances_policy") or more.get("launch_template") or more.get("launch_config_name"))
+    says_nothing = not (
+        more.get("mixed_instances_policy") or more.get("launch_template") or more.get("launch_config_name")
+    )
     if says_nothing and group.mixed_instances_policy:
         policy = copy.deepcopy(group.mixed_instances_policy)
         # A describe shows id and name of a template; a request may give one of them.
@@ -365,7 +374,9 @@ def _update(group: models.FakeAutoScalingGroup, *given: Any, **more: Any) -> Non
 
 def _checked(group: models.FakeAutoScalingGroup, desired: int) -> int:
     if not group.min_size <= desired <= group.max_size:
-        raise invalid(f"Desired capacity:{desired} must be between the specified min size:{group.min_size} and max size:{group.max_size}")
+        raise invalid(
+            f"Desired capacity:{desired} must be between the specified min size:{group.min_size} and max size:{group.max_size}"
+        )
     return desired
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 import threading
@@ -76,16 +77,23 @@ class Application:
             found = topics.certificate(path[1:])
             answer = (200, found, {}) if found else (404, b"", {})
         else:
-            return self.aws(environment, start)
+            return self._call(environment, start)
         status, body, headers = answer
         line = f"{status} {HTTPStatus(status).phrase}"
         start(line, [("content-length", str(len(body))), *({"content-type": "text/plain"} | headers).items()])
         return [body]
 
+    def _call(self, environment: dict[str, Any], start: Callable[..., Any]) -> Any:
+        body = environment["wsgi.input"].read(int(environment.get("CONTENT_LENGTH") or 0))
+        environment["wsgi.input"], environment[signatures.BODY] = io.BytesIO(body), body
+        return self.aws(environment, start)
+
     @staticmethod
     def _metadata(method: str, path: str, environment: dict[str, Any]) -> metadata.Answer:
         _, _, instance, rest = (path + "/").split("/", 3)
-        given = {name[5:].replace("_", "-").lower(): value for name, value in environment.items() if name.startswith("HTTP_")}
+        given = {
+            name[5:].replace("_", "-").lower(): value for name, value in environment.items() if name.startswith("HTTP_")
+        }
         with LOCK:
             return metadata.serve(method, instance, rest.strip("/"), given)
 

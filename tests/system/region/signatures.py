@@ -5,20 +5,21 @@ Other calls are let through unchecked, and so are other credentials: tests make 
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import re
 from datetime import datetime, timezone
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote
 
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from moto.core.responses import ActionResult
 from moto.sts.responses import TokenResponse
 
 from . import calls, clock, identity
 from .errors import Refused
+
+# Where the server keeps the body of a request as it came.
+BODY = "region.body"
 
 # A signature is good for so long.
 _VALID_S = 900
@@ -36,16 +37,17 @@ def check(response: Any) -> None:
     found = _SCHEME.search(headers.get("authorization", ""))
     if found is None:
         raise Refused("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
-    scope, signed, signature = found.groups()
-    access_key, _, region, service, _ = scope.split("/")
+    credential, signed, signature = found.groups()
+    access_key, *scope = credential.split("/")
     role = identity.known(access_key)
     if role is None:
         return
     if headers.get("x-amz-security-token") != role.session_token:
         raise Refused("InvalidClientTokenId", "The security token included in the request is invalid", 403)
     _check_age(headers.get("x-amz-date", ""), role)
-    auth = _Auth(Credentials(role.access_key_id, role.secret_access_key), service, region, signed.split(";"))
-    if not hmac.compare_digest(auth.expected(response, headers), signature):
+    canonical = _canonical(response.headers.environ, headers, signed)
+    expected = _signature(role.secret_access_key, headers["x-amz-date"], scope, canonical)
+    if not hmac.compare_digest(expected, signature):
         message = "The request signature we calculated does not match the signature you provided."
         raise Refused("SignatureDoesNotMatch", message, 403)
 
@@ -62,28 +64,30 @@ def _check_age(date: str, role: Any) -> None:
         raise Refused("ExpiredToken", "The security token included in the request is expired", 403)
 
 
-class _Auth(SigV4Auth):
-    """Computes what a signature should be over the headers that were signed."""
+def _canonical(environment: dict[str, Any], headers: dict[str, str], signed: str) -> str:
+    """The request as it is signed: https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html."""
+    query = sorted(
+        part if "=" in part else f"{part}=" for part in environment.get("QUERY_STRING", "").split("&") if part
+    )
+    return "\n".join(
+        [
+            environment["REQUEST_METHOD"],
+            quote(environment.get("PATH_INFO") or "/", safe="/-_.~"),
+            "&".join(query),
+            *(f"{name}:{' '.join(headers.get(name, '').split())}" for name in signed.split(";")),
+            "",
+            signed,
+            hashlib.sha256(environment.get(BODY, b"")).hexdigest(),
+        ]
+    )
 
-    def __init__(self, credentials: Credentials, service: str, region: str, signed: list[str]):
-        super().__init__(credentials, service, region)
-        self.signed = signed
 
-    def headers_to_sign(self, request: Any) -> Any:
-        found = super().headers_to_sign(request)
-        for name in list(found.keys()):
-            if name not in self.signed:
-                del found[name]
-        return found
-
-    def expected(self, response: Any, headers: dict[str, str]) -> str:
-        url = f"http://{headers['host']}{unquote(response.path) or '/'}"
-        body = response.raw_body if response.raw_body is not None else response.body
-        body = body.encode() if isinstance(body, str) else body
-        kept = {name: value for name, value in headers.items() if name in self.signed}
-        request = AWSRequest(method=response.method, url=url, data=body, headers=kept)
-        request.context["timestamp"] = headers["x-amz-date"]
-        return self.signature(self.string_to_sign(request, self.canonical_request(request)), request)
+def _signature(secret: str, date: str, scope: list[str], canonical: str) -> str:
+    key = f"AWS4{secret}".encode()
+    for part in scope:
+        key = hmac.digest(key, part.encode(), "sha256")
+    lines = ["AWS4-HMAC-SHA256", date, "/".join(scope), hashlib.sha256(canonical.encode()).hexdigest()]
+    return hmac.digest(key, "\n".join(lines).encode(), "sha256").hex()
 
 
 class _Actions:

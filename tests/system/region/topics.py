@@ -72,7 +72,9 @@ def certificate(file: str) -> bytes | None:
     return signer().certificate if file == signer().file else None
 
 
-def _envelope(subscription: models.Subscription, kind: str, message: str, message_id: str, **more: Any) -> dict[str, Any]:
+def _envelope(
+    subscription: models.Subscription, kind: str, message: str, message_id: str, **more: Any
+) -> dict[str, Any]:
     topic = subscription.topic
     envelope = {
         "Type": kind,

@@ -71,7 +71,7 @@ class RegionCase(unittest.TestCase):
         end = time.monotonic() + _SOON_S
         while True:
             found = what()
-            if (found if wanted is True else found == wanted):
+            if found if wanted is True else found == wanted:
                 return found
             self.assertLess(time.monotonic(), end, f"waited for {wanted!r} and found {found!r}")
             time.sleep(0.02)

@@ -15,7 +15,10 @@ class Sizes(RegionCase):
         group = self.group(2, MinSize=1, MaxSize=3)
         for capacity in (0, 4):
             self.refused(
-                "ValidationError", self.scaling.set_desired_capacity, AutoScalingGroupName=group, DesiredCapacity=capacity
+                "ValidationError",
+                self.scaling.set_desired_capacity,
+                AutoScalingGroupName=group,
+                DesiredCapacity=capacity,
             )
         self.scaling.update_auto_scaling_group(AutoScalingGroupName=group, MaxSize=1)
         self.assertEqual((self.described(group)["DesiredCapacity"], len(self.members(group))), (1, 1))
@@ -129,7 +132,12 @@ class Launches(RegionCase):
     def test_launch_instances_answers_with_ids_and_raises_what_is_desired(self) -> None:
         group, launch = self.group(1), self.scaling.launch_instances
         zone = self.described(group)["AvailabilityZones"][1]
-        asked = {"AutoScalingGroupName": group, "RequestedCapacity": 2, "ClientToken": "once", "AvailabilityZones": [zone]}
+        asked = {
+            "AutoScalingGroupName": group,
+            "RequestedCapacity": 2,
+            "ClientToken": "once",
+            "AvailabilityZones": [zone],
+        }
         answer = launch(**asked)
         self.assertEqual(len(answer["Instances"][0]["InstanceIds"]), 2)
         self.assertEqual(answer["Instances"][0]["AvailabilityZone"], zone)

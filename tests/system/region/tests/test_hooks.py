@@ -14,7 +14,8 @@ class Launching(RegionCase):
         self.assertEqual({one["detail-type"] for one in told}, {"EC2 Instance-launch Lifecycle Action"})
         detail = told[0]["detail"]
         self.assertEqual(
-            (detail["Origin"], detail["Destination"], detail["NotificationMetadata"]), ("EC2", "AutoScalingGroup", "pool")
+            (detail["Origin"], detail["Destination"], detail["NotificationMetadata"]),
+            ("EC2", "AutoScalingGroup", "pool"),
         )
         self.assertEqual(told[0]["account"], "123456789012")
         self.scaling.complete_lifecycle_action(
@@ -67,7 +68,10 @@ class Terminating(RegionCase):
         url, arn = self.queue()
         group = self.group(1)
         self.scaling.put_lifecycle_hook(
-            AutoScalingGroupName=group, **self.hook(TERMINATING), NotificationTargetARN=arn, RoleARN="arn:aws:iam::1:role/r"
+            AutoScalingGroupName=group,
+            **self.hook(TERMINATING),
+            NotificationTargetARN=arn,
+            RoleARN="arn:aws:iam::1:role/r",
         )
         self.assertEqual(self.messages(url)[0]["Event"], "autoscaling:TEST_NOTIFICATION")
         old = self.members(group)[0]["InstanceId"]
@@ -81,9 +85,7 @@ class Terminating(RegionCase):
 
     def test_an_abandoned_end_is_retained_where_the_group_says_so(self) -> None:
         policy = {"RetentionTriggers": {"TerminateHookAbandon": "retain"}}
-        group = self.group(
-            1, InstanceLifecyclePolicy=policy, LifecycleHookSpecificationList=[self.hook(TERMINATING)]
-        )
+        group = self.group(1, InstanceLifecyclePolicy=policy, LifecycleHookSpecificationList=[self.hook(TERMINATING)])
         old = self.members(group)[0]["InstanceId"]
         self.scaling.set_desired_capacity(AutoScalingGroupName=group, DesiredCapacity=0)
         self.complete(group, old, "ABANDON")
