@@ -38,6 +38,9 @@ def main() -> int:
     from . import nodes
     from .engine import Engine
 
+    if other := _runs_here(asked.folder):
+        print(f"a region runs in {asked.folder} already: process {other}", file=sys.stderr)
+        return 1
     engine = Engine(asked.docker_socket)
     if left := nodes.clean(asked.folder, engine):
         print(f"ended what was left of {', '.join(left)}", file=sys.stderr)
@@ -72,6 +75,16 @@ def run(asked: argparse.Namespace, engine: object) -> int:
         control.hypervisor.stop()
     (asked.folder / "region.json").unlink(missing_ok=True)
     return 0
+
+
+def _runs_here(folder: Path) -> int | None:
+    """The process of a region that has this folder and is alive."""
+    try:
+        pid = int(json.loads((folder / "region.json").read_text())["pid"])
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError, KeyError):
+        return None
+    return pid if str(folder).encode() in command else None
 
 
 def _announce(folder: Path, endpoint: str) -> None:

@@ -72,9 +72,10 @@ def _call(response: BaseResponse, original: Any) -> Any:
     with LOCK:
         COUNTS[f"{service}.{action}"] += 1
         says = faults.take("call", service=service, action=action)
-    if says and says.get("delay_s"):
-        time.sleep(float(says["delay_s"]))
-    fails = says is not None and (says.get("code") or not says.get("delay_s"))
+    pause = float((says or {}).get("delay_s") or 0)
+    time.sleep(pause)
+    # One that only takes its time says no more than that.
+    fails = says is not None and bool(says.get("code") or not pause)
     if fails and not says.get("after"):
         return answer(response, _refusal_of(says, service))
     # Who waits for a message must not keep everybody else waiting.

@@ -49,7 +49,7 @@ def _matched(pattern: list[str], parts: list[str]) -> list[str] | None:
 def _answer(function: Any, arguments: list[str], body: bytes) -> Answer:
     kind = {"content-type": "application/json"}
     try:
-        given = json.loads(body) if body.strip() else {}
+        given = (json.loads(body) if body.strip() else None) or {}
         with LOCK:
             answer = function(*arguments, **given)
     except (ValueError, TypeError, KeyError, LookupError, Refused) as error:

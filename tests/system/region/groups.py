@@ -12,6 +12,9 @@ from .errors import invalid
 from .members import Member, of
 from .world import SETTINGS
 
+# A large group is launched in the course of some ticks, between which others have their turn.
+_LAUNCHES_AT_ONCE = 10
+
 # Activities that are remembered of a group.
 _ACTIVITIES = 100
 
@@ -183,8 +186,9 @@ def reconcile(group: models.FakeAutoScalingGroup) -> None:
 
 
 def _grow(group: models.FakeAutoScalingGroup, missing: int) -> None:
-    while missing > 0 and "Launch" not in group._suspended_processes:
-        if clock.now() < getattr(group, "launch_not_before", 0):
+    for _ in range(_LAUNCHES_AT_ONCE):
+        is_held = "Launch" in group._suspended_processes or clock.now() < getattr(group, "launch_not_before", 0)
+        if missing <= 0 or is_held:
             return
         member, _ = launch(group)
         if member is None:

@@ -85,7 +85,7 @@ def _zone_of(ec2: EC2Backend, asked: dict[str, Any]) -> str:
 
 
 def _need_room(zone: str, kind: str) -> None:
-    if zone in DOWN or faults.take("capacity", zone=zone, type=kind):
+    if zone in DOWN or faults.take("capacity", zone=zone, type=kind) is not None:
         message = (
             f"We currently do not have sufficient {kind} capacity in the Availability Zone you requested ({zone})."
         )
@@ -111,8 +111,11 @@ def _run_instances(ec2: EC2Backend, image_id: str, count: int, *rest: Any, **ask
     asked["metadata_options"] = asked.get("metadata_options") or data.get("MetadataOptions") or {}
     market = asked.get("instance_market_options") or (data.get("InstanceMarketOptions") or {}).get("MarketType")
     asked["instance_market_options"] = market
+    # moto looks a type up among thousands, and does nothing with what it finds.
+    asked["is_instance_type_default"] = True
     reservation = _run_before(ec2, image_id, count, *rest, **asked)
     for instance in reservation.instances:
+        instance.instance_type = kind
         profile = _profile(data.get("IamInstanceProfile"))
         instance.iam_instance_profile = instance.iam_instance_profile or profile
         instance.metadata_options = MetadataOptions(asked["metadata_options"])

@@ -155,7 +155,8 @@ def _launch(group: Any, plan: Plan, place: tuple[str, str | None]) -> Member:
 
 
 def _check(group: Any, plan: Plan) -> None:
-    if says := faults.take("launch", group=group.name):
+    says = faults.take("launch", group=group.name)
+    if says is not None:
         raise Refused(says.get("code") or "Client.InternalError", says.get("message") or "Client error on launch.")
     image = group.ec2_backend.amis.get(plan.image)
     if image is None:

@@ -118,3 +118,12 @@ class Capacity(RegionCase):
             with self.assertRaises(urllib.error.HTTPError) as caught:
                 self.control("POST", "faults", **body)
             self.assertEqual(caught.exception.code, 400)
+
+    def test_a_fault_that_names_nothing_concerns_everything(self) -> None:
+        group = self.group(0)
+        for kind in ("capacity", "launch"):
+            self.control("POST", "faults", kind=kind)
+            self.scaling.set_desired_capacity(AutoScalingGroupName=group, DesiredCapacity=1)
+            self.assertEqual(self.members(group), [])
+            self.scaling.set_desired_capacity(AutoScalingGroupName=group, DesiredCapacity=0)
+            self.control("DELETE", "faults")
