@@ -26,6 +26,7 @@ use serde_json::Value;
 pub use api::{Refusal, Service, values};
 pub use control::{Instance, Node, NodeOrder, ZoneOrder};
 pub use pools::{Hook, Pool, Queue, Transition};
+pub use python::by_hand;
 
 use crate::program::built;
 use crate::{Docker, Said, Scratch, until};
