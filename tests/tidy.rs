@@ -55,7 +55,7 @@ fn no_file_is_named_after_nothing() {
 /// The region in a box is Python, and as tidy.
 #[test]
 fn every_module_of_python_says_what_it_is_for_and_is_short() {
-    let modules = files(&root().join("system/region"), ".py");
+    let modules = files(&root().join("tests/system/region"), ".py");
     assert!(modules.len() > 20, "found only {} modules", modules.len());
     for path in modules {
         let text = fs::read_to_string(&path).unwrap();
