@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import queue
 import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 # Read by moto when it is imported: a handful of images in place of thousands.
 os.environ["MOTO_AMIS_PATH"] = str(Path(__file__).with_name("images.json"))
-os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "true")
+
+from . import machines, nodes
+from .engine import Engine
+from .hypervisor import Hypervisor
 
 
 def arguments() -> argparse.Namespace:
@@ -24,6 +29,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="any that is free when it is not given")
     parser.add_argument("--region", default="eu-west-1")
     parser.add_argument("--agent", type=Path, help="the program of a node; without it instances have none")
+    parser.add_argument(
+        "--machine-image", help="an image of the engine that is a machine; instances are its containers"
+    )
+    parser.add_argument("--machine-arguments", default="", help="what docker create needs for one, words of a shell")
+    parser.add_argument("--machine-init", default="/sbin/init", help="what is begun in one, words of a shell")
     parser.add_argument("--docker-socket", default="/var/run/docker.sock")
     parser.add_argument("--until-stdin-ends", action="store_true", help="end when whoever started it is gone")
     parser.add_argument(
@@ -35,14 +45,16 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     asked = arguments()
     asked.folder = asked.folder.absolute()
-    from . import nodes
-    from .engine import Engine
-
     if other := _runs_here(asked.folder):
         print(f"a region runs in {asked.folder} already: process {other}", file=sys.stderr)
         return 1
     engine = Engine(asked.docker_socket)
-    if left := nodes.clean(asked.folder, engine):
+    left = nodes.clean(asked.folder, engine)
+    if asked.machine_image:
+        left += machines.Machines(
+            machines.kind_of(asked.machine_image, "", ""), asked.folder, "", asked.docker_socket
+        ).clean()
+    if left:
         print(f"ended what was left of {', '.join(left)}", file=sys.stderr)
     if asked.clean:
         return 0
@@ -50,17 +62,17 @@ def main() -> int:
     return run(asked, engine)
 
 
-def run(asked: argparse.Namespace, engine: object) -> int:
+def run(asked: argparse.Namespace, engine: Engine) -> int:
     from .world import SETTINGS
 
     SETTINGS.region = asked.region
     from . import control, server
-    from .hypervisor import Hypervisor
 
     server.install()
-    region = server.Server(asked.host, asked.port)
-    if asked.agent:
-        control.hypervisor = Hypervisor(asked.folder, asked.agent.absolute(), region.endpoint, engine)
+    hosts = [asked.host, engine.gateway()] if asked.machine_image else [asked.host]
+    region = server.Server(hosts, asked.port)
+    if asked.agent or asked.machine_image:
+        control.hypervisor = hypervisor(asked, region.endpoints, engine)
         control.hypervisor.begin()
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -68,13 +80,25 @@ def run(asked: argparse.Namespace, engine: object) -> int:
     if asked.until_stdin_ends:
         threading.Thread(target=lambda: (sys.stdin.buffer.read(), ended.set()), daemon=True).start()
     region.begin()
-    _announce(asked.folder, region.endpoint)
+    _announce(asked.folder, region.endpoints[0])
     ended.wait()
     region.stop()
     if control.hypervisor:
         control.hypervisor.stop()
     (asked.folder / "region.json").unlink(missing_ok=True)
     return 0
+
+
+def hypervisor(asked: argparse.Namespace, endpoints: list[str], engine: Engine) -> Hypervisor:
+    """Of machines, which reach the region by the last of its addresses, or of processes."""
+    orders: queue.Queue[Any] = queue.Queue()
+    if asked.machine_image:
+        kind = machines.kind_of(asked.machine_image, asked.machine_arguments, asked.machine_init)
+        shared = machines.Machines(kind, asked.folder, endpoints[-1], asked.docker_socket)
+        made = Hypervisor(lambda instance: machines.Machine(instance, shared, made.ended), orders)
+        return made
+    processes = nodes.Processes(asked.folder, asked.agent.absolute(), endpoints[0], engine, orders)
+    return Hypervisor(lambda instance: nodes.Node(instance, processes), orders)
 
 
 def _runs_here(folder: Path) -> int | None:

@@ -57,9 +57,9 @@ class _Actions:
         for specification in self._get_param("TagSpecifications", []):
             tagged = {"image": image, "snapshot": image.ebs_snapshot}[specification["ResourceType"]]
             tagged.add_tags({tag["Key"]: tag["Value"] for tag in specification["Tags"]})
-        _settle_later(image)
-        if not self._get_bool_param("NoReboot", False):
-            instance.reboot()
+        image.state = "pending"
+        reboots = instance.state == "running" and not self._get_bool_param("NoReboot", False)
+        instances.take_image(instance, image.id, reboots, lambda: _settle_later(image))
         ec2.amis[image.id] = image
         return ActionResult({"ImageId": image.id})
 

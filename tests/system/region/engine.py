@@ -42,6 +42,11 @@ class Engine:
         finally:
             connection.close()
 
+    def gateway(self) -> str:
+        """The address of this machine on the network that containers have."""
+        bridge = self._ask("GET", "/networks/bridge") or {}
+        return bridge["IPAM"]["Config"][0]["Gateway"]
+
     def containers(self, node: str) -> list[str]:
         """Those that carry the label of this node, whatever they do."""
         filters = quote(json.dumps({"label": [f"wharf.node={node}"]}))

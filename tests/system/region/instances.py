@@ -18,17 +18,26 @@ _CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "s
 # Zones in which nothing can be launched and everything is impaired.
 DOWN: set[str] = set()
 
-# Who runs the machines behind instances: told `(instance, change)`, answers whether `settle` will follow when it is done.
-_machines: Callable[[Instance, str], bool] | None = None
+# Who runs what is behind instances; a hypervisor.
+_machines: Any = None
 
 
-def run_by(machines: Callable[[Instance, str], bool]) -> None:
+def run_by(machines: Any) -> None:
     global _machines
     _machines = machines
 
 
 def _tell(instance: Instance, change: str) -> bool:
-    return _machines is not None and _machines(instance, change)
+    """Says whether `settle` will follow when that is done."""
+    return _machines is not None and _machines.changed(instance, change)
+
+
+def take_image(instance: Instance, image: str, reboots: bool, done: Callable[[], None]) -> None:
+    """Has the files of an instance be an image; `done` is called with the lock held."""
+    if _machines is None:
+        done()
+    else:
+        _machines.take_image(instance, image, reboots, done)
 
 
 def backend() -> EC2Backend:
@@ -149,8 +158,11 @@ def _stop(instance: Instance) -> Any:
 
 
 def _start(instance: Instance) -> Any:
-    if instance.state not in ("stopped", "stopping"):
+    if instance.state == "running":
         return _unchanged(instance)
+    if instance.state != "stopped":
+        message = f"The instance '{instance.id}' is not in a state from which it can be started."
+        raise Refused("IncorrectInstanceState", message)
     previous = _start_before(instance)
     instance.booted_at = clock.now()
     _boot(instance)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from . import clock, metadata
 from .engine import Engine
@@ -33,21 +35,78 @@ def settings_of(user_data: str) -> dict[str, str]:
     return found
 
 
-class Node:
-    """The machine behind an instance. Called from the hypervisor's threads only, one at a time for each node."""
+def settings_of_instance(instance: Any) -> dict[str, str]:
+    return settings_of(metadata.decoded(instance.user_data)) if instance.user_data else {}
 
-    def __init__(self, instance: Any, folder: Path, agent: Path, endpoint: str, engine: Engine):
+
+def agent_environment(instance: Any, said: dict[str, str], endpoint: str) -> dict[str, str]:
+    """Where AWS is, what it would say of the instance, then what its user data says."""
+    environment = {
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{endpoint}/imds/{instance.id}",
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_REGION": SETTINGS.region,
+        # By this label its containers are known when it is gone.
+        "WHARF_NODE": instance.id,
+    }
+    if said.get("REGION_FACTS") != "no":
+        environment |= _facts(instance, said)
+    if command := said.get("REGION_TOKEN_COMMAND"):
+        environment["WHARF_JOIN_TOKEN"] = _token(instance, command)
+    return environment | {name: value for name, value in said.items() if name.startswith("WHARF_")}
+
+
+def _facts(instance: Any, said: dict[str, str]) -> dict[str, str]:
+    facts = {
+        "WHARF_ZONE": instance.placement.zone,
+        "WHARF_AMI": instance.image_id,
+        "WHARF_INSTANCE_TYPE": instance.instance_type,
+    }
+    group = getattr(instance, "autoscaling_group", None)
+    # An agent that shows who it is may not say of which pool it is.
+    if group and said.get("WHARF_PLAINTEXT") == "true":
+        facts["WHARF_POOL"] = group.name
+    return facts
+
+
+def _token(instance: Any, command: str) -> str:
+    """What a command of the operator's prints: a join token opens once, and user data is the same for all."""
+    environment = {**os.environ, "WHARF_NODE": instance.id}
+    done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, timeout=60)
+    if done.returncode:
+        print(f"{instance.id}: no join token: {done.stderr.strip()}", file=sys.stderr)
+    return done.stdout.strip()
+
+
+@dataclass
+class Processes:
+    """What all nodes of a region share: where they are kept, and the orders of the thread that they belong to."""
+
+    folder: Path
+    agent: Path
+    endpoint: str
+    engine: Engine
+    orders: queue.Queue[Any]
+
+
+class Node:
+    """A process behind an instance. What it does, but for its end, it does in one thread, which all of its agents die with."""
+
+    def __init__(self, instance: Any, processes: Processes):
         self.instance = instance
         self.id = instance.id
         self.zone = instance.placement.zone
-        self.folder = folder / "nodes" / instance.id
-        self.log = folder / "logs" / f"{instance.id}.log"
-        self.agent, self.endpoint, self.engine = agent, endpoint, engine
+        self.folder = processes.folder / "nodes" / instance.id
+        self.log = processes.folder / "logs" / f"{instance.id}.log"
+        self.agent, self.endpoint, self.engine = processes.agent, processes.endpoint, processes.engine
+        self.orders = processes.orders
         self.process: subprocess.Popen[bytes] | None = None
         self.is_wanted = False
         self.is_hung = False
         self.restarts = 0
         self.begins_again_at = 0.0
+
+    def soon(self, what: Callable[[], None]) -> None:
+        self.orders.put(what)
 
     @property
     def state_dir(self) -> Path:
@@ -57,14 +116,12 @@ class Node:
         """Boots: the agent begins where its state directory left off."""
         self.state_dir.mkdir(parents=True, exist_ok=True)
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        said = settings_of(metadata.decoded(self.instance.user_data)) if self.instance.user_data else {}
+        said = settings_of_instance(self.instance)
         # Who is not told where the coordinator is must not look for one on this machine.
         if "WHARF_ADDR" not in said:
             return
         self.is_wanted, self.is_hung = True, False
         environment = self._environment(said)
-        if command := said.get("REGION_TOKEN_COMMAND"):
-            environment["WHARF_JOIN_TOKEN"] = self._token(command)
         arguments = shlex.split(said.get("REGION_AGENT_ARGUMENTS", ""))
         # Should the region be killed, its agents end with it.
         line = ["setpriv", "--pdeathsig", "KILL", "--", str(self.agent), *arguments]
@@ -75,41 +132,13 @@ class Node:
         (self.folder / "pid").write_text(str(self.process.pid))
 
     def _environment(self, said: dict[str, str]) -> dict[str, str]:
-        """Where everything is, then what AWS would say of the instance, then what its user data says."""
-        environment = {
+        return {
             "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
             "HOME": str(self.folder),
-            "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{self.endpoint}/imds/{self.id}",
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_REGION": SETTINGS.region,
             "WHARF_STATE_DIR": str(self.state_dir),
             "WHARF_DOCKER_SOCKET": self.engine.path,
-            # By this label its containers are known when it is gone.
-            "WHARF_NODE": self.id,
+            **agent_environment(self.instance, said, self.endpoint),
         }
-        if said.get("REGION_FACTS") != "no":
-            environment |= self._facts(said)
-        return environment | {name: value for name, value in said.items() if name.startswith("WHARF_")}
-
-    def _facts(self, said: dict[str, str]) -> dict[str, str]:
-        facts = {
-            "WHARF_ZONE": self.zone,
-            "WHARF_AMI": self.instance.image_id,
-            "WHARF_INSTANCE_TYPE": self.instance.instance_type,
-        }
-        group = getattr(self.instance, "autoscaling_group", None)
-        # An agent that shows who it is may not say of which pool it is.
-        if group and said.get("WHARF_PLAINTEXT") == "true":
-            facts["WHARF_POOL"] = group.name
-        return facts
-
-    def _token(self, command: str) -> str:
-        """What a command of the operator's prints: a join token opens once, and user data is the same for all."""
-        environment = {**os.environ, "WHARF_NODE": self.id}
-        done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, timeout=60)
-        if done.returncode:
-            print(f"{self.id}: no join token: {done.stderr.strip()}", file=sys.stderr)
-        return done.stdout.strip()
 
     def look(self) -> None:
         """Starts an agent again that has ended by itself."""
@@ -169,6 +198,11 @@ class Node:
         """Boots with an empty disk."""
         self.end()
         self.start()
+
+    def take_image(self, image: str, reboots: bool) -> None:
+        """A process has no disk that could be one."""
+        if reboots:
+            self.reboot()
 
     def shown(self) -> dict[str, Any]:
         is_running = self.process is not None and self.process.poll() is None

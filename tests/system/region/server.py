@@ -10,6 +10,7 @@ import time
 import traceback
 from http import HTTPStatus
 from typing import Any, Callable
+from xml.sax.saxutils import escape
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
@@ -86,7 +87,14 @@ class Application:
     def _call(self, environment: dict[str, Any], start: Callable[..., Any]) -> Any:
         body = environment["wsgi.input"].read(int(environment.get("CONTENT_LENGTH") or 0))
         environment["wsgi.input"], environment[signatures.BODY] = io.BytesIO(body), body
-        return self.aws(environment, start)
+        try:
+            return self.aws(environment, start)
+        except Exception as error:
+            # Before moto has found out which call it is; an SDK could make nothing of a page of HTML.
+            why = escape(f"{type(error).__name__}: {error}")
+            text = f"<ErrorResponse><Error><Code>InvalidAction</Code><Message>{why}</Message></Error></ErrorResponse>"
+            start("400 Bad Request", [("content-type", "text/xml"), ("content-length", str(len(text.encode())))])
+            return [text.encode()]
 
     @staticmethod
     def _metadata(method: str, path: str, environment: dict[str, Any]) -> metadata.Answer:
@@ -99,17 +107,23 @@ class Application:
 
 
 class Server:
-    """Listens as soon as it is made; `port` 0 is any that is free."""
+    """Listens as soon as it is made, at each of these addresses; `port` 0 is any that is free."""
 
-    def __init__(self, host: str, port: int):
+    def __init__(self, hosts: list[str], port: int):
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        self._server = make_server(host, port, Application(), threaded=True, request_handler=MotoRequestHandler)
-        self._server.daemon_threads = True
-        self.endpoint = f"http://{host}:{self._server.port}"
+        application, self._servers = Application(), []
+        for host in hosts:
+            one = make_server(host, port, application, threaded=True, request_handler=MotoRequestHandler)
+            one.daemon_threads = True
+            self._servers.append(one)
+            port = one.port
+        self.endpoints = [f"http://{host}:{port}" for host in hosts]
 
     def begin(self) -> None:
         threading.Thread(target=_keep_ticking, name="ticker", daemon=True).start()
-        threading.Thread(target=self._server.serve_forever, name="server", daemon=True).start()
+        for one in self._servers:
+            threading.Thread(target=one.serve_forever, name="server", daemon=True).start()
 
     def stop(self) -> None:
-        self._server.shutdown()
+        for one in self._servers:
+            one.shutdown()

@@ -53,7 +53,8 @@ def advance(group: models.FakeAutoScalingGroup, member: Member) -> None:
 def taken(group: models.FakeAutoScalingGroup) -> Member | None:
     """A member that is ready to go into the group, started and out of the pool."""
     for member in members(group):
-        if member.lifecycle_state in ("Warmed:Stopped", "Warmed:Running", "Warmed:Hibernated"):
+        rests = member.lifecycle_state in ("Warmed:Stopped", "Warmed:Running", "Warmed:Hibernated")
+        if rests and member.instance.state != "stopping":
             members(group).remove(member)
             member.warm, member.was_warm = False, True
             if member.instance.state != "running":

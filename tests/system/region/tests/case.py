@@ -34,9 +34,9 @@ def endpoint() -> str:
     global _server
     if _server is None:
         server.install()
-        _server = server.Server("127.0.0.1", 0)
+        _server = server.Server(["127.0.0.1"], 0)
         _server.begin()
-    return _server.endpoint
+    return _server.endpoints[0]
 
 
 def client(service: str, **more: Any) -> Any:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from .case import IMAGE, RegionCase
+import urllib.error
+import urllib.request
+
+from .case import IMAGE, RegionCase, endpoint
 
 
 class Instances(RegionCase):
@@ -32,6 +35,14 @@ class Instances(RegionCase):
             InstanceId="i-0123456789abcdef0",
             ShouldDecrementDesiredCapacity=False,
         )
+        with self.assertRaises(urllib.error.HTTPError) as caught:
+            signed = (
+                "AWS4-HMAC-SHA256 Credential=A/20260101/eu-west-1/ec2/aws4_request, SignedHeaders=host, Signature=0"
+            )
+            asked = urllib.request.Request(endpoint(), b"Action=MakeCoffee&Version=2016-11-15")
+            asked.add_header("authorization", signed)
+            urllib.request.urlopen(asked)
+        self.assertIn("<Code>InvalidAction</Code>", caught.exception.read().decode())
         self.refused("ValidationError", self.scaling.describe_policies, AutoScalingGroupName="nowhere")
 
 
