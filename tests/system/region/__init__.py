@@ -9,7 +9,7 @@ The APIs are moto's. What moto lacks is put onto it by the modules here, each of
     messaging  EventBridge, SQS and SNS, and what loses or doubles their messages
     balancers  target groups whose targets drain
     metadata   the metadata service of each instance, its identity document and credentials
-    hypervisor a process for each instance
+    hypervisor a process for each instance, or a machine: a container with an init and an engine of its own
     control    what a test says to the region beside the APIs
 
 Absent: IAM (every call is allowed), prices, quotas, anything of a region that Wharf does not ask for.

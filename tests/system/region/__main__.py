@@ -51,9 +51,7 @@ def main() -> int:
     engine = Engine(asked.docker_socket)
     left = nodes.clean(asked.folder, engine)
     if asked.machine_image:
-        left += machines.Machines(
-            machines.kind_of(asked.machine_image, "", ""), asked.folder, "", asked.docker_socket
-        ).clean()
+        left += kept(asked).clean()
     if left:
         print(f"ended what was left of {', '.join(left)}", file=sys.stderr)
     if asked.clean:
@@ -80,21 +78,29 @@ def run(asked: argparse.Namespace, engine: Engine) -> int:
     if asked.until_stdin_ends:
         threading.Thread(target=lambda: (sys.stdin.buffer.read(), ended.set()), daemon=True).start()
     region.begin()
-    _announce(asked.folder, region.endpoints[0])
+    _announce(asked.folder, region.endpoints)
     ended.wait()
     region.stop()
     if control.hypervisor:
         control.hypervisor.stop()
+    if asked.machine_image:
+        # Images outlive their machines, but not the region.
+        kept(asked).clean()
     (asked.folder / "region.json").unlink(missing_ok=True)
     return 0
+
+
+def kept(asked: argparse.Namespace, endpoint: str = "") -> machines.Machines:
+    """What the machines of this folder have in common."""
+    kind = machines.kind_of(asked.machine_image, asked.machine_arguments, asked.machine_init)
+    return machines.Machines(kind, asked.folder, endpoint, asked.docker_socket)
 
 
 def hypervisor(asked: argparse.Namespace, endpoints: list[str], engine: Engine) -> Hypervisor:
     """Of machines, which reach the region by the last of its addresses, or of processes."""
     orders: queue.Queue[Any] = queue.Queue()
     if asked.machine_image:
-        kind = machines.kind_of(asked.machine_image, asked.machine_arguments, asked.machine_init)
-        shared = machines.Machines(kind, asked.folder, endpoints[-1], asked.docker_socket)
+        shared = kept(asked, endpoints[-1])
         made = Hypervisor(lambda instance: machines.Machine(instance, shared, made.ended), orders)
         return made
     processes = nodes.Processes(asked.folder, asked.agent.absolute(), endpoints[0], engine, orders)
@@ -111,10 +117,12 @@ def _runs_here(folder: Path) -> int | None:
     return pid if str(folder).encode() in command else None
 
 
-def _announce(folder: Path, endpoint: str) -> None:
+def _announce(folder: Path, endpoints: list[str]) -> None:
     """All of it or nothing: whoever waits for the file reads it at once."""
     unfinished = folder / "region.json.unfinished"
-    unfinished.write_text(json.dumps({"endpoint": endpoint, "pid": os.getpid()}))
+    unfinished.write_text(
+        json.dumps({"endpoint": endpoints[0], "machines_endpoint": endpoints[-1], "pid": os.getpid()})
+    )
     unfinished.rename(folder / "region.json")
 
 

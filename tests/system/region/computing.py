@@ -59,7 +59,7 @@ class _Actions:
             tagged.add_tags({tag["Key"]: tag["Value"] for tag in specification["Tags"]})
         image.state = "pending"
         reboots = instance.state == "running" and not self._get_bool_param("NoReboot", False)
-        instances.take_image(instance, image.id, reboots, lambda: _settle_later(image))
+        instances.take_image(instance, image.id, reboots, lambda taken: _settle_later(image, taken))
         ec2.amis[image.id] = image
         return ActionResult({"ImageId": image.id})
 
@@ -184,11 +184,11 @@ def _image_of(ec2: Any, instance: Any, name: str, description: str) -> Ami:
     return image
 
 
-def _settle_later(image: Ami) -> None:
+def _settle_later(image: Ami, is_taken: bool = True) -> None:
     image.state = "pending"
 
     def available() -> None:
-        image.state = "available"
+        image.state = "available" if is_taken else "failed"
 
     if SETTINGS.snapshot_s > 0:
         clock.after(SETTINGS.snapshot_s, available)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import json
 import socket
 import time
@@ -45,7 +46,10 @@ class Engine:
     def gateway(self) -> str:
         """The address of this machine on the network that containers have."""
         bridge = self._ask("GET", "/networks/bridge") or {}
-        return bridge["IPAM"]["Config"][0]["Gateway"]
+        configuration = bridge["IPAM"]["Config"][0]
+        # An engine names it only when it was told, and otherwise takes the first.
+        first = next(ipaddress.ip_network(configuration["Subnet"]).hosts())
+        return configuration.get("Gateway") or str(first)
 
     def containers(self, node: str) -> list[str]:
         """Those that carry the label of this node, whatever they do."""

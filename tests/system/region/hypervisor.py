@@ -54,15 +54,19 @@ class Hypervisor:
         node.soon(lambda: self._guarded(lambda: self._perform(node, change)))
         return change in ("terminated", "stopped")
 
-    def take_image(self, instance: Any, image: str, reboots: bool, done: Callable[[], None]) -> None:
+    def take_image(self, instance: Any, image: str, reboots: bool, done: Callable[[bool], None]) -> None:
         node = self.nodes.get(instance.id)
         if node is None:
-            return done()
+            return done(True)
 
         def take() -> None:
-            node.take_image(image, reboots)
-            with LOCK:
-                done()
+            is_taken = False
+            try:
+                node.take_image(image, reboots)
+                is_taken = True
+            finally:
+                with LOCK:
+                    done(is_taken)
 
         return node.soon(lambda: self._guarded(take))
 

@@ -32,10 +32,10 @@ def _tell(instance: Instance, change: str) -> bool:
     return _machines is not None and _machines.changed(instance, change)
 
 
-def take_image(instance: Instance, image: str, reboots: bool, done: Callable[[], None]) -> None:
-    """Has the files of an instance be an image; `done` is called with the lock held."""
+def take_image(instance: Instance, image: str, reboots: bool, done: Callable[[bool], None]) -> None:
+    """Has the files of an instance be an image; `done` is told, with the lock held, whether they are."""
     if _machines is None:
-        done()
+        done(True)
     else:
         _machines.take_image(instance, image, reboots, done)
 

@@ -180,7 +180,8 @@ class Machine:
         was_running = self.is_wanted
         if was_running and reboots:
             self.stop()
-        self.machines.docker("commit", "--change", f'LABEL "{self.machines.label}"', self.name, f"wharf-ami:{image}")
+        # Labels of a container are those of its image, so that this one is found too when all is cleaned up.
+        self.machines.docker("commit", self.name, f"wharf-ami:{image}")
         self.machines.copy_disk(self.name, f"wharf-{image}")
         self.machines.images.add(image)
         if was_running and reboots:

@@ -15,6 +15,7 @@ mod http;
 mod pools;
 mod python;
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -28,6 +29,7 @@ pub use control::{Instance, Node, NodeOrder, ZoneOrder};
 pub use pools::{Hook, Pool, Queue, Transition};
 pub use python::by_hand;
 
+use crate::machine;
 use crate::program::built;
 use crate::{Docker, Said, Scratch, until};
 
@@ -56,6 +58,8 @@ pub enum Machines {
     Processes,
     /// The same on another engine.
     ProcessesOn(PathBuf),
+    /// A Debian with systemd and an engine of its own, on which the agent is installed: a container, whose files are its image.
+    Debian,
 }
 
 /// A region that is gone at the end, with all of its nodes and their containers.
@@ -64,8 +68,10 @@ pub struct Region {
     scratch: Scratch,
     docker: Docker,
     socket: PathBuf,
+    behind: Vec<OsString>,
     child: Child,
     endpoint: String,
+    host: String,
 }
 
 impl Region {
@@ -87,27 +93,30 @@ impl Region {
         let scratch = Scratch::new();
         let (docker, socket) = match machines {
             Machines::ProcessesOn(socket) => (Docker::at(socket.clone()), socket.clone()),
-            Machines::None | Machines::Processes => {
+            Machines::None | Machines::Processes | Machines::Debian => {
                 (Docker::default(), PathBuf::from("/var/run/docker.sock"))
             }
         };
+        let behind = behind(machines, &docker);
         let mut command = python::region(scratch.path(), &socket);
-        command.args(["--region", NAME, "--until-stdin-ends"]);
-        if !matches!(machines, Machines::None) {
-            docker.need_image();
-            command.arg("--agent").arg(built("wharf-agent"));
-        }
+        command.args(["--region", NAME, "--until-stdin-ends"]).args(&behind);
         let log = File::create(scratch.path().join("region.log")).unwrap();
         // It ends with whoever holds the other end of its input, even if that is killed.
         command.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log);
         let child = command.spawn().unwrap();
-        let mut region = Self { scratch, docker, socket, child, endpoint: String::new() };
-        region.endpoint = region.announced();
+        let (endpoint, host) = (String::new(), String::new());
+        let mut region = Self { scratch, docker, socket, behind, child, endpoint, host };
+        let said = region.announced();
+        let text = |name: &str| said[name].as_str().expect("it says where").to_owned();
+        region.endpoint = text("endpoint");
+        let for_machines = text("machines_endpoint");
+        let (_, host) = for_machines.split_once("//").expect("an endpoint is a URL");
+        region.host = host.split(':').next().unwrap_or_default().to_owned();
         region
     }
 
     /// Waits until it says where it listens.
-    fn announced(&mut self) -> String {
+    fn announced(&mut self) -> Value {
         let file = self.scratch.path().join("region.json");
         let log = self.scratch.path().join("region.log");
         let child = &mut self.child;
@@ -117,8 +126,7 @@ impl Region {
             assert!(ended.is_none(), "the region has ended: {log}");
             fs::read_to_string(&file).map_err(|error| format!("{error}: {log}"))
         });
-        let said: Value = serde_json::from_str(&text).unwrap();
-        said["endpoint"].as_str().expect("it says where").to_owned()
+        serde_json::from_str(&text).unwrap()
     }
 
     /// Where all of its APIs are: `http://127.0.0.1:PORT`.
@@ -150,6 +158,29 @@ impl Region {
     #[must_use]
     pub fn docker(&self) -> &Docker {
         &self.docker
+    }
+
+    /// The engine of a machine of its own.
+    ///
+    /// # Panics
+    /// When the instance has no machine that runs.
+    #[must_use]
+    pub fn docker_of(&self, instance: &str) -> Docker {
+        let node = self.nodes().into_iter().find(|node| node.instance == instance);
+        let pid = node.and_then(|node| node.pid).expect("the machine runs");
+        Docker::at(PathBuf::from(format!("/proc/{pid}/root/run/docker.sock")))
+    }
+
+    /// Runs a line of shell on a machine, as root.
+    #[must_use]
+    pub fn run_on(&self, instance: &str, line: &str) -> Said {
+        self.docker.try_run(&["exec", &format!("wharf-{instance}"), "sh", "-c", line])
+    }
+
+    /// The address at which machines reach this one: what listens for them listens there.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     /// Its folder, with the logs of its nodes.
@@ -186,7 +217,7 @@ impl Region {
     /// When that does not go well.
     pub fn clean(&self) {
         let mut command = python::region(self.scratch.path(), &self.socket);
-        let _cleaned = Said::by(command.arg("--clean"), "").good();
+        let _cleaned = Said::by(command.args(&self.behind).arg("--clean"), "").good();
     }
 
     /// Tells it to end, and waits for that.
@@ -201,6 +232,24 @@ impl Region {
         until("the region ends", STOP_TIMEOUT, || {
             child.try_wait().unwrap().map(drop).ok_or_else(|| "it still runs".to_owned())
         });
+    }
+}
+
+/// What the region is told about what is behind its instances.
+fn behind(machines: &Machines, docker: &Docker) -> Vec<OsString> {
+    match machines {
+        Machines::None => Vec::new(),
+        Machines::Processes | Machines::ProcessesOn(_) => {
+            docker.need_image();
+            vec!["--agent".into(), built("wharf-agent").into()]
+        }
+        Machines::Debian => {
+            let (image, arguments) = (machine::image_with_agent(), machine::arguments());
+            let image = format!("--machine-image={image}");
+            let arguments = format!("--machine-arguments={arguments}");
+            let begin = format!("--machine-init={}", machine::BEGIN);
+            vec![image.into(), arguments.into(), begin.into()]
+        }
     }
 }
 
