@@ -7,6 +7,7 @@ The APIs are moto's. What moto lacks is put onto it by the modules here, each of
     scaling    Auto Scaling: members, groups, hooks, warm pools, launches, refreshes
     computing  EC2: instances that boot and end, images, launch templates, root volumes
     messaging  EventBridge, SQS and SNS, and what loses or doubles their messages
+    stacks     CloudFormation, where it makes any of this
     balancers  target groups whose targets drain
     metadata   the metadata service of each instance, its identity document and credentials
     hypervisor a process for each instance, or a machine: a container with an init and an engine of its own

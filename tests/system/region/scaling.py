@@ -15,7 +15,7 @@ from .errors import Refused, invalid, no_instance
 from .members import Member, Wait
 
 # Properties of a group that moto forgets, and that a describe shows again.
-_KEPT = (
+KEPT = (
     "AvailabilityZoneDistribution",
     "CapacityRebalance",
     "Context",
@@ -71,13 +71,7 @@ class _Actions:
             raise Refused(
                 "ResourceInUse", "You cannot delete an AutoScalingGroup while there are instances still in the group."
             )
-        for member in present:
-            balancers.leave(group, member.instance)
-            if not member.instance.state == "terminated":
-                member.instance.terminate()
-        for hook in backend.describe_lifecycle_hooks(group.name):
-            backend.delete_lifecycle_hook(group.name, hook.name)
-        del backend.autoscaling_groups[group.name]
+        delete(backend, group)
         return EmptyResult()
 
     def put_lifecycle_hook(self) -> ActionResult:
@@ -228,6 +222,16 @@ def _described(response: AutoScalingResponse) -> ActionResult:
     return ActionResult({"AutoScalingInstances": found[start:end], "NextToken": following})
 
 
+def delete(backend: models.AutoScalingBackend, group: models.FakeAutoScalingGroup) -> None:
+    """With all of its members, and without asking their hooks."""
+    for member in members.of(group):
+        balancers.leave(group, member.instance)
+        member.instance.terminate()
+    for hook in backend.describe_lifecycle_hooks(group.name):
+        backend.delete_lifecycle_hook(group.name, hook.name)
+    del backend.autoscaling_groups[group.name]
+
+
 def _group(response: AutoScalingResponse) -> models.FakeAutoScalingGroup:
     return response.autoscaling_backend.autoscaling_groups[response._get_param("AutoScalingGroupName")]
 
@@ -254,7 +258,7 @@ def _limit(ids: list[str], limit: int) -> None:
 
 
 def _keep(response: AutoScalingResponse, group: models.FakeAutoScalingGroup) -> None:
-    for name in _KEPT:
+    for name in KEPT:
         value = response._get_param(name)
         if value is not None:
             setattr(group, camelcase_to_underscores(name), value)

@@ -29,6 +29,7 @@ from . import (
     queues,
     scaling,
     signatures,
+    stacks,
     topics,
 )
 from .world import LOCK
@@ -41,7 +42,7 @@ _SNS_CERTIFICATE = "/SimpleNotificationService-"
 
 def install() -> None:
     """Puts everything onto moto."""
-    for module in (calls, clock, events, queues, topics, balancers, computing, scaling, parameters, signatures):
+    for module in (calls, clock, events, queues, topics, balancers, computing, scaling, parameters, signatures, stacks):
         module.install()
 
 

@@ -269,6 +269,35 @@ fn a_machine_that_is_gone_takes_its_containers_along() {
     assert_eq!(cluster.containers(), []);
 }
 
+#[test]
+fn a_machine_that_is_stopped_keeps_what_is_on_its_disk() {
+    let cluster = Cluster::with(Options { nodes: 0, ..Options::default() });
+    let region = Region::start();
+    let user_data = joining(&cluster);
+    region.create_pool(&Pool { size: 1, user_data: &user_data, ..Pool::default() });
+    let node = members_are_ready(&region, &cluster, 1).pop_first().unwrap();
+    let group =
+        [("AutoScalingGroupName", "web"), ("ScalingProcesses.member.1", "ReplaceUnhealthy")];
+    region.call(Service::AutoScaling, "SuspendProcesses", &group).unwrap();
+    let shop = format!(
+        "name: shop\nservices:\n  web:\n    image: {IMAGE}\n    command: [sleep, '2147483647']\n"
+    );
+    let _deployed = cluster.deploy(&shop).good();
+    let label = format!("wharf.node={node}");
+    let runs = || region.docker().containers(&label).iter().any(|one| one.status == "running");
+    assert!(runs());
+    region.ec2("StopInstances", &node);
+    until("it is stopped", SOON, || {
+        let state = region.instance(&node).state;
+        if state == "stopped" { Ok(()) } else { Err(state) }
+    });
+    assert!(!runs());
+    assert_eq!(region.docker().containers(&label).len(), 1);
+    region.ec2("StartInstances", &node);
+    until("its task runs again", SOON, || if runs() { Ok(()) } else { Err(region.log()) });
+    assert_eq!(members_are_ready(&region, &cluster, 1), BTreeSet::from([node]));
+}
+
 /// How a hundred nodes come up together on this machine.
 #[test]
 fn a_hundred_nodes_run() {
