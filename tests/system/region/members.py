@@ -9,6 +9,7 @@ from typing import Any
 from moto.autoscaling import models
 
 from . import clock
+from .world import SETTINGS
 
 # What the desired capacity counts.
 COUNTED = ("Pending", "Pending:Wait", "Pending:Proceed", "InService")
@@ -51,6 +52,8 @@ class Member(models.InstanceState):
         self.since = clock.now()
         self.waits: dict[str, Wait] = {}
         self.activity: dict[str, Any] | None = None
+        # When its instance was first seen to be gone.
+        self.gone_at: float | None = None
         # A member of the warm pool: what it is there for in the end.
         self.warm = False
 
@@ -82,7 +85,13 @@ class Member(models.InstanceState):
         return "Terminat" in self.lifecycle_state
 
     def is_gone(self) -> bool:
-        return self.instance.state in GONE
+        """Whether its group has seen by now that its instance serves nobody any more."""
+        if self.instance.state not in GONE:
+            self.gone_at = None
+            return False
+        if self.gone_at is None:
+            self.gone_at = clock.now()
+        return clock.now() - self.gone_at >= SETTINGS.health_s
 
     def what(self) -> tuple[Any, Any, Any]:
         """What it was launched from: template, version, image."""

@@ -25,6 +25,8 @@ class Settings:
     root_volume_s: float = 0.0
     # From the notice until a Spot instance is gone.
     spot_notice_s: float = 120.0
+    # Until a group sees that a member has ended or is stopped.
+    health_s: float = 0.0
     # From the registration of a target until it is healthy.
     target_initial_s: float = 0.0
     # Between two attempts to launch what could not be launched.

@@ -33,6 +33,16 @@ class Sizes(RegionCase):
         self.until(lambda: not gone & {member["InstanceId"] for member in self.members(group)})
         self.until(lambda: self.states(group), ["InService"] * 3)
 
+    def test_a_group_may_be_slow_to_see_that_a_member_has_ended(self) -> None:
+        self.set(health_s=60)
+        group = self.group(1)
+        one = self.members(group)[0]["InstanceId"]
+        self.ec2.terminate_instances(InstanceIds=[one])
+        self.assertEqual((self.state(one), self.states(group)), ("terminated", ["InService"]))
+        self.advance(61)
+        self.until(lambda: one in [member["InstanceId"] for member in self.members(group)], False)
+        self.assertEqual(self.states(group), ["InService"])
+
     def test_a_decrement_takes_no_more_than_the_minimum_allows(self) -> None:
         group = self.group(2, MinSize=1)
         first, second = [member["InstanceId"] for member in self.members(group)]

@@ -6,9 +6,14 @@ import base64
 import json
 import subprocess
 import tempfile
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from .case import RegionCase, client, endpoint
 
@@ -88,6 +93,27 @@ class Metadata(RegionCase):
             self.refused("SignatureDoesNotMatch", client("sts", **forged).get_caller_identity)
             forged = {**keys, "aws_session_token": "guessed"}
             self.refused("InvalidClientTokenId", client("sts", **forged).get_caller_identity)
+
+    def test_a_signed_question_says_who_asks_wherever_it_is_sent_from(self) -> None:
+        """As a node shows a coordinator who it is: it signs, with a header of the coordinator's, and another sends."""
+        one = self.launched(IamInstanceProfile={"Name": "web"})
+        given = json.loads(str(self.imds(one, "meta-data/iam/security-credentials/web")))
+        keys = Credentials(given["AccessKeyId"], given["SecretAccessKey"], given["Token"])
+        body = "Action=GetCallerIdentity&Version=2011-06-15"
+        headers = {"content-type": "application/x-www-form-urlencoded", "x-wharf-audience": "cluster/one"}
+        signed = AWSRequest("POST", "https://sts.eu-west-1.amazonaws.com/", headers=headers, data=body)
+        SigV4Auth(keys, "sts", "eu-west-1").add_auth(signed)
+        sent = {**dict(signed.headers), "host": "sts.eu-west-1.amazonaws.com"}
+
+        def ask(headers: dict[str, str]) -> str:
+            try:
+                with urllib.request.urlopen(urllib.request.Request(endpoint(), body.encode(), headers)) as answer:
+                    return answer.read().decode()
+            except urllib.error.HTTPError as error:
+                return error.read().decode()
+
+        self.assertIn(f"<Arn>arn:aws:sts::123456789012:assumed-role/web/{one}</Arn>", ask(sent))
+        self.assertIn("SignatureDoesNotMatch", ask({**sent, "x-wharf-audience": "cluster/two"}))
 
     def test_a_spot_instance_is_told_two_minutes_before_it_goes(self) -> None:
         heard = self.rule(source=["aws.ec2"])
