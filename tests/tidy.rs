@@ -9,6 +9,9 @@ use std::process::Command;
 /// Past this a file has a second subject.
 const LINES_LIMIT: usize = 600;
 
+/// Python says the same in fewer lines.
+const PYTHON_LIMIT: usize = 500;
+
 /// Package, and what of this workspace it may depend on.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("model", &[]),
@@ -47,6 +50,19 @@ fn no_file_is_named_after_nothing() {
         let name = path.file_name().unwrap().to_str().unwrap();
         let is_vague = ["mod.rs", "utils.rs", "util.rs", "helpers.rs", "common.rs"].contains(&name);
         assert!(!is_vague, "{} says nothing by its name", path.display());
+    }
+}
+
+/// The region in a box is Python, and as tidy.
+#[test]
+fn every_module_of_python_says_what_it_is_for_and_is_short() {
+    let modules = files(&root().join("tests/system/region"), ".py");
+    assert!(modules.len() > 20, "found only {} modules", modules.len());
+    for path in modules {
+        let text = fs::read_to_string(&path).unwrap();
+        let lines = text.lines().count();
+        assert!(text.starts_with("\"\"\""), "{} does not say what it is for", path.display());
+        assert!(lines <= PYTHON_LIMIT, "{} has {lines} lines of {PYTHON_LIMIT}", path.display());
     }
 }
 

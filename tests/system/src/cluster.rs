@@ -30,6 +30,8 @@ pub struct Options {
     pub coordinator_arguments: &'static [&'static str],
     /// What protects its connections.
     pub protection: Protection,
+    /// The address at which it is dialled, of this machine.
+    pub host: String,
 }
 
 /// What protects the connections of a cluster.
@@ -52,6 +54,7 @@ impl Default for Options {
             agent_arguments,
             coordinator_arguments: &[],
             protection: Protection::default(),
+            host: "127.0.0.1".to_owned(),
         }
     }
 }
@@ -103,7 +106,7 @@ impl Cluster {
         docker.need_image();
         let mut cluster = Self {
             id: String::new(),
-            address: format!("127.0.0.1:{}", free_port()),
+            address: format!("{}:{}", options.host, free_port(&options.host)),
             docker,
             scratch,
             data,
@@ -386,6 +389,6 @@ fn list(value: Value) -> Vec<Value> {
 }
 
 /// A port that was free just now.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+fn free_port(host: &str) -> u16 {
+    TcpListener::bind((host, 0)).unwrap().local_addr().unwrap().port()
 }

@@ -7,12 +7,13 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::UNIX_EPOCH;
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::program::installed;
+use crate::program::{built, installed};
 use crate::release::{KEYRING, codename, mirror, target};
-use crate::{Docker, SOON, Said, until};
+use crate::{Docker, Packages, SOON, Said, until};
 
 /// What a machine has beyond what every Debian has.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,docker.io,iptables";
@@ -36,15 +37,14 @@ const RIGHTS: &[&str] = &[
     "--cgroupns=private",
 ];
 
+const PLACES: &[&str] =
+    &["--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp", "--env=container=docker"];
+
 /// An engine within an engine can not stack its file systems on those of the outer one, hence the volume.
-const PLACES: &[&str] = &[
-    "--tmpfs=/run",
-    "--tmpfs=/run/lock",
-    "--tmpfs=/tmp",
-    "--volume=/var/lib/docker",
-    "--network=none",
-    "--env=container=docker",
-];
+const APART: &[&str] = &["--volume=/var/lib/docker", "--network=none"];
+
+/// Where an image that is launched as an instance has what begins it.
+pub(crate) const BEGIN: &str = "/sbin/machine";
 
 static STARTED: AtomicU32 = AtomicU32::new(0);
 
@@ -77,7 +77,7 @@ impl Machine {
         let machine = Self { outer: Docker::default(), name };
         let named = ["run", "--detach", "--name", &machine.name, "--hostname", "machine"];
         let init = [image, "sh", "-ec", INIT];
-        machine.outer.run(&[&named[..], RIGHTS, PLACES, &init[..]].concat());
+        machine.outer.run(&[&named[..], RIGHTS, PLACES, APART, &init[..]].concat());
         until("the machine has started", SOON, || {
             let said = machine.run("systemctl is-system-running");
             let is_up = ["running", "degraded"].contains(&said.out.trim());
@@ -164,6 +164,11 @@ impl Machine {
         Docker::at(PathBuf::from(format!("/proc/{pid}/root/run/docker.sock")))
     }
 
+    /// Has its files, but for what its engine has, be an image of the engine that it is a container of.
+    fn commit(&self, name: &str) {
+        self.outer.run(&["commit", &self.name, name]);
+    }
+
     fn console(&self) -> String {
         self.outer.try_run(&["logs", "--tail", "20", &self.name]).out
     }
@@ -193,6 +198,42 @@ fn image() -> String {
         }
         engine.run(&["import", &files.display().to_string(), &name]);
     }
+    name
+}
+
+/// What `docker create` needs for a machine that somebody else starts, but for its disk and its network.
+pub(crate) fn arguments() -> String {
+    [RIGHTS, PLACES].concat().join(" ")
+}
+
+/// Has the image of a machine on the engine in which the agent of this build is installed, and begins with the machine.
+pub(crate) fn image_with_agent() -> String {
+    let about = fs::metadata(built("wharf-agent")).unwrap();
+    let built_at = about.modified().unwrap().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let name = format!("wharf-machine:agent-{NUMBER}-{built_at}");
+    let lock = File::create(target().join("machines-with-agent.lock")).unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    let engine = Docker::default();
+    if engine.try_run(&["image", "inspect", &name]).code == 0 {
+        return name;
+    }
+    let older = engine.run(&["images", "-q", "--filter", "reference=wharf-machine:agent-*"]);
+    for image in older.lines() {
+        // Something of an older build may still run.
+        let _removed = engine.try_run(&["rmi", image]);
+    }
+    let (packages, machine) = (Packages::new(), Machine::debian());
+    for package in packages.files() {
+        machine.copy(&package, "/root");
+    }
+    machine.done("dpkg --install /root/wharf-agent_*.deb && rm /root/*.deb");
+    machine.write(BEGIN, &format!("#!/bin/sh -e{INIT}"));
+    // What is different on each machine: systemd and the engine make it anew.
+    machine.done(&format!(
+        "chmod 755 {BEGIN}; systemctl enable wharf-agent; systemctl stop wharf-agent docker; \
+         rm -rf /var/lib/wharf/agent/* /etc/docker/key.json; truncate --size 0 /etc/machine-id"
+    ));
+    machine.commit(&name);
     name
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use system_tests::program::built;
+use system_tests::region::by_hand;
 use system_tests::{Docker, Machine, Packages, Said, Scratch};
 
 /// A piece of a page.
@@ -72,7 +73,7 @@ impl Drop for Reader {
     fn drop(&mut self) {
         if let Self::Here(scratch) = self {
             // A page that failed half way has left its cluster behind; one that did not has none.
-            let _ended = run_here(scratch, "wharf dev stop");
+            let _ended = run_here(scratch, "wharf-region stop; wharf dev stop");
         }
     }
 }
@@ -82,7 +83,8 @@ fn run_here(scratch: &Scratch, line: &str) -> Said {
     let path = std::env::var("PATH").unwrap();
     let path = format!("{}:{path}", programs.parent().unwrap().display());
     let mut command = Command::new("sh");
-    command.args(["-c", line]).current_dir(scratch.path()).env("PATH", path);
+    command.args(["-c", line]).current_dir(scratch.path());
+    by_hand(&mut command, &path);
     command.env("HOME", scratch.path()).env("NO_COLOR", "1").env("WHARF_LISTEN", "127.0.0.1:0");
     for name in ["WHARF_ADDR", "WHARF_CONTEXT", "XDG_CONFIG_HOME", "XDG_STATE_HOME"] {
         command.env_remove(name);
