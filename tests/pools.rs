@@ -264,6 +264,19 @@ fn silence_is_no_proof_and_power_is() {
 }
 
 #[test]
+fn a_machine_that_was_stopped_and_is_started_again_is_a_node_again() {
+    let mut story = fleet();
+    let powered = |power| Instance { power, ..machine("a", Lifecycle::InService) };
+    story.hear(&[survey(vec![powered(Power::Stopped)])]);
+    assert_eq!(story.cluster.nodes()[&id("a")].availability, Availability::Dead);
+    story.hear(&[Event::Joined(Box::new(node("a", "z")))]);
+    assert_eq!(story.cluster.nodes()[&id("a")].availability, Availability::Dead, "who says so");
+    story.hear(&[survey(vec![powered(Power::Running)])]);
+    story.hear(&[Event::Joined(Box::new(node("a", "z")))]);
+    assert_eq!(story.cluster.nodes()[&id("a")].availability, Availability::Active);
+}
+
+#[test]
 fn hooks_of_others_are_not_answered_and_the_node_is_emptied_all_the_same() {
     let mut story = fleet();
     let foreign = Group { hooks: Vec::new(), ..group() };

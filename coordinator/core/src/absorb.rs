@@ -392,7 +392,11 @@ fn join(draft: &mut Draft<'_>, node: &Node) -> Reply {
     let known = draft.cluster.nodes().get(&node.id);
     let availability = known.map_or(node.availability, |known| known.availability);
     let drain = known.and_then(|known| known.drain);
-    // The dead stay dead: a new boot of the machine comes with a new id.
+    // The dead stay dead, unless the cloud says that the machine was started again: then nothing of what ran there runs.
+    let availability = match availability {
+        Availability::Dead if fleet::runs_again(draft, &node.id) => Availability::Active,
+        other @ (Availability::Active | Availability::Cordoned | Availability::Dead) => other,
+    };
     let until = || preparing::has_any(draft.cluster).then(|| draft.now + preparing::PATIENCE);
     let preparing_until = known.map_or_else(until, |known| known.preparing_until);
     let node = Node { availability, drain, preparing_until, ..facts(known, node) };

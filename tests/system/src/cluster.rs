@@ -28,6 +28,8 @@ pub struct Options {
     pub agent_arguments: &'static [&'static str],
     /// What the coordinator is told beyond where everything is.
     pub coordinator_arguments: &'static [&'static str],
+    /// What is in the coordinator's environment besides.
+    pub environment: Vec<(String, String)>,
     /// What protects its connections.
     pub protection: Protection,
     /// The address at which it is dialled, of this machine.
@@ -53,6 +55,7 @@ impl Default for Options {
             agent: None,
             agent_arguments,
             coordinator_arguments: &[],
+            environment: Vec::new(),
             protection: Protection::default(),
             host: "127.0.0.1".to_owned(),
         }
@@ -75,6 +78,7 @@ pub struct Cluster {
     agent: Option<PathBuf>,
     agent_arguments: &'static [&'static str],
     coordinator_arguments: &'static [&'static str],
+    environment: Vec<(String, String)>,
     protection: Protection,
     coordinator: Option<Program>,
     agents: BTreeMap<String, Program>,
@@ -114,6 +118,7 @@ impl Cluster {
             agent: options.agent,
             agent_arguments: options.agent_arguments,
             coordinator_arguments: options.coordinator_arguments,
+            environment: options.environment,
             protection: options.protection,
             coordinator: None,
             agents: BTreeMap::new(),
@@ -155,6 +160,7 @@ impl Cluster {
             }
         };
         command.args(self.coordinator_arguments);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 

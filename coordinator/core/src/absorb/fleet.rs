@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::fleet::{
-    Hook, HookCall, HookId, HookPhase, Instance, Lifecycle, Notice, Pool, PoolPolicy, Survey,
-    Transition, WAIT_LIMITS,
+    Hook, HookCall, HookId, HookPhase, Instance, Lifecycle, Notice, Pool, PoolPolicy, Power,
+    Survey, Transition, WAIT_LIMITS,
 };
 use model::id::NodeId;
 use model::node::{Availability, DrainCause, Node};
@@ -127,6 +127,12 @@ fn see(draft: &mut Draft<'_>, instance: &Instance) {
         let within = pool.policy.drain_within;
         leave(draft, &instance.id, (within, DrainCause::Terminating));
     }
+}
+
+/// Says whether a machine that was stopped was started again.
+pub(crate) fn runs_again(draft: &Draft<'_>, id: &NodeId) -> bool {
+    let instance = draft.cluster.instance(id);
+    instance.is_some_and(|one| one.power == Power::Running && !one.lifecycle.is_leaving())
 }
 
 /// A machine that is on its way out is no place for anything, also when its agent comes only now.

@@ -1,0 +1,262 @@
+//! Auto Scaling groups as pools, in a region in a box: real machines' agents, a real coordinator, the SDK of AWS.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test that can not set up its world has failed, and says what it measured"
+)]
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use system_tests::docker::IMAGE;
+use system_tests::program::built;
+use system_tests::region::{Machines, NodeOrder, Pool, Region};
+use system_tests::{Cluster, Options, SOON, until};
+
+/// A region, a queue that hears of its groups, and a coordinator that manages them.
+struct World {
+    // The cluster goes first: its coordinator asks the region.
+    cluster: Cluster,
+    region: Region,
+}
+
+impl World {
+    fn start() -> Self {
+        let region = Region::with(&Machines::Processes);
+        let queue = region.create_queue("wharf");
+        region.create_rule("wharf", &json!({ "source": ["aws.autoscaling", "aws.ec2"] }), &queue);
+        let environment = region.environment().map(|(name, value)| (name.to_owned(), value));
+        let mut environment = Vec::from(environment);
+        environment.push(("WHARF_AWS".to_owned(), "true".to_owned()));
+        environment.push(("WHARF_AWS_QUEUE".to_owned(), queue.url));
+        let cluster = Cluster::with(Options { nodes: 0, environment, ..Options::default() });
+        Self { cluster, region }
+    }
+
+    /// A pool of so many machines that are ready nodes.
+    fn with_pool(size: u32) -> Self {
+        let world = Self::start();
+        world.create_group(&Pool { size, ..Pool::default() });
+        let added = world.cluster.wharf(&["pool", "add", "web"]).good();
+        assert!(added.contains("wharf-terminating"), "{added}");
+        world.are_ready(size as usize);
+        world.has_hooks();
+        world
+    }
+
+    fn create_group(&self, pool: &Pool<'_>) {
+        let cluster = &self.cluster;
+        let token = format!(
+            "HOME={} WHARF_ADDR={} {} token create --node $WHARF_NODE --pool web",
+            cluster.scratch.path().display(),
+            cluster.address,
+            built("wharf").display()
+        );
+        let user_data = format!(
+            "WHARF_ADDR={}\nREGION_TOKEN_COMMAND={token}\nREGION_AGENT_ARGUMENTS=--prefer-local-images\n",
+            cluster.address
+        );
+        self.region.create_pool(&Pool { user_data: &user_data, ..pool.clone() });
+    }
+
+    fn has_hooks(&self) {
+        until("the group has our hooks", SOON, || {
+            let pool = self.pool();
+            let hooks = pool["group"]["hooks"].as_array().map(Vec::len);
+            if hooks == Some(2) { Ok(()) } else { Err(format!("{pool:#}")) }
+        });
+    }
+
+    fn pool(&self) -> Value {
+        self.cluster.wharf(&["pool", "inspect", "web", "-o", "json"]).json()
+    }
+
+    /// The members of the group that are in service, once there are so many and all are ready nodes.
+    fn are_ready(&self, wanted: usize) -> BTreeSet<String> {
+        until("the machines in service are ready nodes", SOON * 2, || {
+            let members = self.region.members("web");
+            let serving = members.iter().filter(|one| one.lifecycle_state == "InService");
+            let serving: BTreeSet<String> = serving.map(|one| one.id.clone()).collect();
+            let ready = self.nodes("ready");
+            let is_so = serving.len() == wanted && members.len() == wanted && serving == ready;
+            if is_so { Ok(serving.clone()) } else { Err(format!("{members:?}, ready {ready:?}")) }
+        })
+    }
+
+    fn nodes(&self, state: &str) -> BTreeSet<String> {
+        let nodes = self.cluster.wharf(&["node", "ls", "-o", "json"]).json();
+        let nodes = nodes.as_array().unwrap().iter().filter(|node| node["state"] == state);
+        nodes.map(|node| node["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn deploy(&self, replicas: usize) {
+        let shop = format!(
+            "name: shop\nservices:\n  web:\n    image: {IMAGE}\n    command: [sleep, '2147483647']\n    \
+             deploy: {{replicas: {replicas}, update_config: {{monitor: 1s}}}}\n"
+        );
+        let _deployed = self.cluster.deploy(&shop).good();
+    }
+
+    /// Where each task runs, once as many run as are wanted, on none of these machines.
+    fn serve_elsewhere(&self, wanted: usize, gone: &BTreeSet<String>) {
+        until("all tasks run elsewhere", SOON, || {
+            let tasks = self.cluster.live();
+            let running = tasks.iter().filter(|task| task["state"] == "running");
+            let nodes: Vec<&str> = running.filter_map(|task| task["node"].as_str()).collect();
+            let is_so = nodes.len() == wanted && !nodes.iter().any(|node| gone.contains(*node));
+            if is_so { Ok(()) } else { Err(format!("{tasks:#?}")) }
+        });
+    }
+
+    /// Who has left of these, once so many have.
+    fn have_left(&self, before: &BTreeSet<String>, wanted: usize) -> BTreeSet<String> {
+        until("machines have left their group", SOON * 2, || {
+            let members = self.region.members("web");
+            let there: BTreeSet<&String> = members.iter().map(|one| &one.id).collect();
+            let gone: BTreeSet<String> =
+                before.iter().filter(|id| !there.contains(id)).cloned().collect();
+            if gone.len() == wanted { Ok(gone) } else { Err(format!("{members:?}")) }
+        })
+    }
+
+    fn events(&self) -> String {
+        self.cluster.wharf(&["events"]).good()
+    }
+}
+
+#[test]
+fn a_group_is_adopted_and_its_machines_become_nodes_before_they_count() {
+    let world = World::start();
+    world.create_group(&Pool { size: 1, ..Pool::default() });
+    let planned = world.cluster.wharf(&["pool", "add", "web", "--plan"]);
+    assert_eq!(planned.code, 2, "{}{}", planned.out, planned.err);
+    assert!(planned.out.contains("would set hook wharf-launching"), "{}", planned.out);
+    let none = world.cluster.wharf(&["pool", "ls", "-o", "json"]).json();
+    assert_eq!(none, json!([]));
+    let missing = world.cluster.wharf(&["pool", "add", "nosuch"]);
+    assert_eq!(missing.code, 1);
+    assert!(missing.err.contains("no Auto Scaling group nosuch"), "{}", missing.err);
+    let _added = world.cluster.wharf(&["pool", "add", "web", "--drain-within", "2m"]).good();
+    world.are_ready(1);
+    world.has_hooks();
+    let again = world.cluster.wharf(&["pool", "add", "web"]);
+    assert!(again.err.contains("is a pool already"), "{}", again.err);
+    let same = world.cluster.wharf(&["pool", "set", "web", "--drain-within", "2m", "--plan"]);
+    assert_eq!((same.code, same.out.as_str()), (0, ""));
+    world.region.set_desired("web", 3);
+    let members = world.are_ready(3);
+    let node = world.cluster.wharf(&["node", "ls", "-o", "json"]).json()[0].clone();
+    assert_eq!(node["pool"], "web");
+    assert_eq!(node["labels"]["lifecycle"], "on-demand");
+    let events = world.events();
+    assert_eq!(events.matches("is let into web: tasks can run there").count(), 2, "{events}");
+    let pool = world.pool();
+    assert_eq!((pool["ready"].as_u64(), pool["group"]["desired"].as_u64()), (Some(3), Some(3)));
+    assert_eq!(pool["instances"].as_array().unwrap().len(), members.len());
+}
+
+#[test]
+fn a_group_that_becomes_smaller_waits_until_its_machine_is_empty() {
+    let world = World::with_pool(3);
+    world.deploy(6);
+    let before = world.are_ready(3);
+    world.region.set_desired("web", 2);
+    let gone = world.have_left(&before, 1);
+    world.serve_elsewhere(6, &gone);
+    let events = world.events();
+    let left = gone.first().unwrap();
+    assert!(events.contains(&format!("{left} may leave web: it is empty")), "{events}");
+    assert!(!events.contains("stopped, whatever their services can spare"), "{events}");
+    until("its node is dead", SOON, || {
+        let dead = world.nodes("dead");
+        if dead.contains(left) { Ok(()) } else { Err(format!("{dead:?}")) }
+    });
+    assert_eq!(world.region.calls()["autoscaling:CompleteLifecycleAction"], 1);
+}
+
+#[test]
+fn a_lost_message_is_made_up_for_by_a_look() {
+    let world = World::with_pool(2);
+    world.deploy(2);
+    let before = world.are_ready(2);
+    world.region.fault(&json!({ "kind": "message", "effect": "lose" }));
+    let began = Instant::now();
+    world.region.set_desired("web", 1);
+    until("the node is being emptied, or was", SOON * 2, || {
+        let events = world.events();
+        if events.contains("is being emptied") { Ok(()) } else { Err(events) }
+    });
+    let found = began.elapsed();
+    eprintln!("found after {found:.1?}");
+    assert!(found < Duration::from_secs(60));
+    let gone = world.have_left(&before, 1);
+    world.serve_elsewhere(2, &gone);
+}
+
+#[test]
+fn a_coordinator_that_is_killed_goes_on_with_what_a_group_waits_for() {
+    let mut world = World::with_pool(2);
+    world.deploy(2);
+    let before = world.are_ready(2);
+    world.cluster.kill_coordinator();
+    world.region.set_desired("web", 1);
+    world.cluster.start_coordinator();
+    // Once more, at some moment of the drain.
+    world.cluster.kill_coordinator();
+    world.cluster.start_coordinator();
+    let gone = world.have_left(&before, 1);
+    world.serve_elsewhere(2, &gone);
+    assert_eq!(world.region.calls()["autoscaling:CompleteLifecycleAction"], 1);
+}
+
+#[test]
+fn what_the_cloud_says_is_gone_is_replaced_at_once() {
+    let world = World::with_pool(2);
+    world.deploy(2);
+    let before = world.are_ready(2);
+    let lost = before.first().unwrap();
+    let began = Instant::now();
+    world.region.order(lost, NodeOrder::Die);
+    world.serve_elsewhere(2, &BTreeSet::from([lost.clone()]));
+    eprintln!("replaced after {:.1?}", began.elapsed());
+    // And the group has launched another, which was let in.
+    world.are_ready(2);
+}
+
+#[test]
+fn a_spot_machine_that_is_taken_back_is_left_before_its_end() {
+    let world = World::start();
+    world.create_group(&Pool { size: 3, spot: true, ..Pool::default() });
+    let _added = world.cluster.wharf(&["pool", "add", "web"]).good();
+    let before = world.are_ready(3);
+    world.has_hooks();
+    world.deploy(3);
+    let node = world.cluster.wharf(&["node", "ls", "-o", "json"]).json()[0].clone();
+    assert_eq!(node["labels"]["lifecycle"], "spot");
+    let taken = before.first().unwrap().clone();
+    world.region.interrupt_spot(&taken);
+    world.serve_elsewhere(3, &BTreeSet::from([taken.clone()]));
+    assert_eq!(world.region.instance(&taken).state, "running", "its two minutes are not over");
+    let kept = world.cluster.wharf(&["uncordon", &taken]);
+    assert!(kept.err.contains("can not be kept"), "{}", kept.err);
+}
+
+#[test]
+fn tasks_that_find_no_room_have_machines_launched() {
+    let world = World::with_pool(1);
+    let _set = world.cluster.wharf(&["pool", "set", "web", "--grow"]).good();
+    let shop = format!(
+        "name: shop\nservices:\n  web:\n    image: {IMAGE}\n    command: [sleep, '2147483647']\n    \
+         deploy: {{replicas: 3, update_config: {{monitor: 1s}}, placement: {{max_replicas_per_node: 1}}}}\n"
+    );
+    let _deployed = world.cluster.deploy_with(&shop, &["--detach"]).good();
+    let began = Instant::now();
+    until("the group wants three machines", SOON, || {
+        let members = world.region.members("web");
+        if members.len() == 3 { Ok(()) } else { Err(format!("{:#}", world.pool())) }
+    });
+    eprintln!("asked for after {:.1?}", began.elapsed());
+    world.serve_elsewhere(3, &BTreeSet::new());
+    world.are_ready(3);
+}
