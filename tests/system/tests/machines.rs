@@ -48,6 +48,17 @@ fn baked(region: &Region, instance: &str) -> String {
     image
 }
 
+fn a_replaced_root_begins_with_the_image(region: &Region, instance: &str, image: &str) {
+    let _changed = region.run_on(instance, "echo changed > /etc/baked").good();
+    let asked = [("InstanceId", instance), ("ImageId", image)];
+    region.call(Service::Ec2, "CreateReplaceRootVolumeTask", &asked).unwrap();
+    until("its files are those of the image", PATIENCE, || {
+        let said = region.run_on(instance, "cat /etc/baked");
+        if said.out.trim() == "baked" { Ok(()) } else { Err(said.out + &said.err) }
+    });
+    booted(region, instance);
+}
+
 #[test]
 fn what_is_launched_has_what_was_baked_and_joins() {
     let region = Region::with(&Machines::Debian);
@@ -90,6 +101,7 @@ fn what_is_launched_has_what_was_baked_and_joins() {
     }
     assert_eq!(identities.len(), 2);
 
+    a_replaced_root_begins_with_the_image(&region, members.first().unwrap(), &image);
     region.set_desired("web", 0);
     until("the machines are gone", PATIENCE, || {
         let is_there = |id: &&String| {
