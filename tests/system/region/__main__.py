@@ -70,7 +70,7 @@ def run(asked: argparse.Namespace, engine: Engine) -> int:
     hosts = [asked.host, engine.gateway()] if asked.machine_image else [asked.host]
     region = server.Server(hosts, asked.port)
     if asked.agent or asked.machine_image:
-        control.hypervisor = hypervisor(asked, region.endpoints, engine)
+        control.hypervisor = hypervisor(asked, region, engine)
         control.hypervisor.begin()
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -96,14 +96,15 @@ def kept(asked: argparse.Namespace, endpoint: str = "") -> machines.Machines:
     return machines.Machines(kind, asked.folder, endpoint, asked.docker_socket)
 
 
-def hypervisor(asked: argparse.Namespace, endpoints: list[str], engine: Engine) -> Hypervisor:
+def hypervisor(asked: argparse.Namespace, region: Any, engine: Engine) -> Hypervisor:
     """Of machines, which reach the region by the last of its addresses, or of processes."""
     orders: queue.Queue[Any] = queue.Queue()
     if asked.machine_image:
-        shared = kept(asked, endpoints[-1])
+        shared = kept(asked, region.endpoints[-1])
         made = Hypervisor(lambda instance: machines.Machine(instance, shared, made.ended), orders)
         return made
-    processes = nodes.Processes(asked.folder, asked.agent.absolute(), endpoints[0], engine, orders)
+    places = asked.folder, asked.agent.absolute(), region.endpoints[0], engine
+    processes = nodes.Processes(*places, orders, region.listen, region.leave)
     return Hypervisor(lambda instance: nodes.Node(instance, processes), orders)
 
 

@@ -13,10 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
+from . import metadata
 from .nodes import agent_environment, settings_of_instance
 
 # The disk of a machine that its own engine writes to.
 _DISK = "/var/lib/docker"
+
+# Where an instance has its metadata service.
+_METADATA = "169.254.169.254"
 
 # An orderly end takes no longer, or is none.
 _SHUTDOWN_S = 20
@@ -97,8 +101,17 @@ class Machine:
         if not self.is_made:
             self._make()
         self.machines.docker("start", self.name)
-        shown = self.machines.docker("inspect", "--format", "{{.State.Pid}}", self.name)
-        self.pid, self.is_wanted, self.is_hung = int(shown), True, False
+        shown = self.machines.docker("inspect", "--format", "{{.State.Pid}} {{.NetworkSettings.IPAddress}}", self.name)
+        pid, address = shown.split()
+        self.pid, self.is_wanted, self.is_hung = int(pid), True, False
+        metadata.belongs(address, self.id)
+        self._lead_to_metadata()
+
+    def _lead_to_metadata(self) -> None:
+        """To where every instance has it. Not from its containers' own networks, as with a hop limit of one."""
+        target = self.machines.endpoint.removeprefix("http://")
+        rule = ["-d", _METADATA, "-p", "tcp", "--dport", "80", "-j", "DNAT", "--to-destination", target]
+        self.machines.docker("exec", self.name, "iptables", "--wait", "-t", "nat", "-A", "OUTPUT", *rule)
 
     def _make(self) -> None:
         """From its image, with its user data in the agent's settings, as cloud-init would put them there."""
@@ -190,7 +203,7 @@ class Machine:
     def shown(self) -> dict[str, Any]:
         log = str(self.machines.folder / "region.log")
         shown = {"instance": self.id, "zone": self.zone, "pid": self.pid, "hung": self.is_hung}
-        return {**shown, "restarts": 0, "log": log, "container": self.name}
+        return {**shown, "restarts": 0, "log": log, "metadata": f"http://{_METADATA}", "container": self.name}
 
 
 def kind_of(image: str, arguments: str, init: str) -> Kind:

@@ -17,7 +17,28 @@ _tokens: dict[str, tuple[str, float]] = {}
 # What a test or an event has put there, by instance and path. None takes away what is there otherwise.
 _put: dict[str, dict[str, str | None]] = {}
 
+# Who is asked at an address of this machine, and who asks from another.
+_at: dict[str, str] = {}
+_from: dict[str, str] = {}
+
 Answer = tuple[int, bytes, dict[str, str]]
+
+
+def give_address(instance_id: str, number: int) -> str:
+    """An address of the loopback network at which the service answers as that of an instance."""
+    address = f"127.77.{number // 250 % 250}.{number % 250 + 1}"
+    _at[address] = instance_id
+    return address
+
+
+def belongs(address: str, instance_id: str) -> None:
+    """Has requests from this address be those of an instance."""
+    _from[address] = instance_id
+
+
+def asked(at: str, by: str) -> str | None:
+    """The instance whose service is asked, where that does not follow from the path."""
+    return _at.get(at) or _from.get(by)
 
 
 def put(instance_id: str, path: str, value: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import queue
 import shlex
@@ -10,9 +11,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 from . import clock, metadata
 from .engine import Engine
@@ -42,7 +43,6 @@ def settings_of_instance(instance: Any) -> dict[str, str]:
 def agent_environment(instance: Any, said: dict[str, str], endpoint: str) -> dict[str, str]:
     """Where AWS is, what it would say of the instance, then what its user data says."""
     environment = {
-        "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{endpoint}/imds/{instance.id}",
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_REGION": SETTINGS.region,
         # By this label its containers are known when it is gone.
@@ -86,6 +86,10 @@ class Processes:
     endpoint: str
     engine: Engine
     orders: queue.Queue[Any]
+    # Listens at one more address and gives its URL, and ends that.
+    listen: Callable[[str], str]
+    leave: Callable[[str], None]
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
 
 class Node:
@@ -98,7 +102,9 @@ class Node:
         self.folder = processes.folder / "nodes" / instance.id
         self.log = processes.folder / "logs" / f"{instance.id}.log"
         self.agent, self.endpoint, self.engine = processes.agent, processes.endpoint, processes.engine
-        self.orders = processes.orders
+        self.orders, self.leave = processes.orders, processes.leave
+        self.address = metadata.give_address(instance.id, next(processes.numbers))
+        self.metadata = processes.listen(self.address)
         self.process: subprocess.Popen[bytes] | None = None
         self.is_wanted = False
         self.is_hung = False
@@ -138,6 +144,9 @@ class Node:
             "WHARF_STATE_DIR": str(self.state_dir),
             "WHARF_DOCKER_SOCKET": self.engine.path,
             **agent_environment(self.instance, said, self.endpoint),
+            # As every instance has it: at an address, and not below a path.
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": self.metadata,
+            "WHARF_IMDS": self.metadata,
         }
 
     def look(self) -> None:
@@ -186,6 +195,10 @@ class Node:
 
     def end(self) -> None:
         """The machine is gone, with its disk."""
+        self._discard()
+        self.leave(self.address)
+
+    def _discard(self) -> None:
         self.kill()
         self.engine.remove(self.id)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -196,7 +209,7 @@ class Node:
 
     def replace_root(self) -> None:
         """Boots with an empty disk."""
-        self.end()
+        self._discard()
         self.start()
 
     def take_image(self, image: str, reboots: bool) -> None:
@@ -213,6 +226,7 @@ class Node:
             "hung": self.is_hung,
             "restarts": self.restarts,
             "log": str(self.log),
+            "metadata": self.metadata,
         }
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
+import selectors
+import socket
 import sys
 import threading
 import time
@@ -37,6 +40,8 @@ from .world import LOCK
 # How often time is looked at.
 _TICK_S = 0.05
 
+_AT = "region.at"
+
 _SNS_CERTIFICATE = "/SimpleNotificationService-"
 
 
@@ -62,6 +67,13 @@ def _keep_ticking() -> None:
             traceback.print_exc(file=sys.stderr)
 
 
+class Handler(MotoRequestHandler):
+    """Says at which address a request has arrived."""
+
+    def make_environ(self) -> dict[str, Any]:
+        return {**super().make_environ(), _AT: self.connection.getsockname()[0]}
+
+
 class Application:
     """WSGI: the metadata service, the control endpoint, then AWS."""
 
@@ -70,8 +82,12 @@ class Application:
 
     def __call__(self, environment: dict[str, Any], start: Callable[..., Any]) -> Any:
         path, method = environment.get("PATH_INFO", ""), environment["REQUEST_METHOD"]
-        if path.startswith("/imds/"):
-            answer = self._metadata(method, path, environment)
+        instance = metadata.asked(environment[_AT], environment["REMOTE_ADDR"])
+        if path.startswith("/latest/") and instance:
+            answer = self._metadata(method, instance, path, environment)
+        elif path.startswith("/imds/"):
+            _, _, instance, rest = (path + "/").split("/", 3)
+            answer = self._metadata(method, instance, rest, environment)
         elif path.startswith("/control/"):
             body = environment["wsgi.input"].read(int(environment.get("CONTENT_LENGTH") or 0))
             answer = control.serve(method, path.removeprefix("/control/"), body)
@@ -98,13 +114,11 @@ class Application:
             return [text.encode()]
 
     @staticmethod
-    def _metadata(method: str, path: str, environment: dict[str, Any]) -> metadata.Answer:
-        _, _, instance, rest = (path + "/").split("/", 3)
-        given = {
-            name[5:].replace("_", "-").lower(): value for name, value in environment.items() if name.startswith("HTTP_")
-        }
+    def _metadata(method: str, instance: str, path: str, environment: dict[str, Any]) -> metadata.Answer:
+        named = {name: value for name, value in environment.items() if name.startswith("HTTP_")}
+        headers = {name[5:].replace("_", "-").lower(): value for name, value in named.items()}
         with LOCK:
-            return metadata.serve(method, instance, rest.strip("/"), given)
+            return metadata.serve(method, instance, path.strip("/"), headers)
 
 
 class Server:
@@ -114,16 +128,41 @@ class Server:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         application, self._servers = Application(), []
         for host in hosts:
-            one = make_server(host, port, application, threaded=True, request_handler=MotoRequestHandler)
+            one = make_server(host, port, application, threaded=True, request_handler=Handler)
             one.daemon_threads = True
             self._servers.append(one)
             port = one.port
         self.endpoints = [f"http://{host}:{port}" for host in hosts]
+        self.port = port
+        self._more = selectors.DefaultSelector()
+        self._listening: dict[str, socket.socket] = {}
 
     def begin(self) -> None:
         threading.Thread(target=_keep_ticking, name="ticker", daemon=True).start()
         for one in self._servers:
             threading.Thread(target=one.serve_forever, name="server", daemon=True).start()
+        threading.Thread(target=self._accept, name="addresses", daemon=True).start()
+
+    def listen(self, address: str) -> str:
+        """Listens at one more address of this machine, under the same port."""
+        one = socket.create_server((address, self.port))
+        self._listening[address] = one
+        self._more.register(one, selectors.EVENT_READ)
+        return f"http://{address}:{self.port}"
+
+    def leave(self, address: str) -> None:
+        one = self._listening.pop(address)
+        self._more.unregister(one)
+        one.close()
+
+    def _accept(self) -> None:
+        while True:
+            # With a limit, because one that is added meanwhile is seen in the next turn only.
+            for key, _ in self._more.select(_TICK_S):
+                with contextlib.suppress(OSError):
+                    self._servers[0].process_request(*key.fileobj.accept())
+            if not self._listening:
+                time.sleep(_TICK_S)
 
     def stop(self) -> None:
         for one in self._servers:

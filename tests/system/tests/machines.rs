@@ -25,6 +25,16 @@ fn booted(region: &Region, instance: &str) {
 const SCRUB: &str = "echo baked > /etc/baked; systemctl stop wharf-agent; \
                      rm -rf /var/lib/wharf/agent/* /etc/docker/key.json; truncate --size 0 /etc/machine-id";
 
+/// Asks the metadata service where every instance has it, with nothing but a shell.
+const WHO_AM_I: &str = r#"exec bash -ec '
+ask() { exec 3<>/dev/tcp/169.254.169.254/80; printf "$1
+
+" >&3; tail -n 1 <&3; }
+token=$(ask "PUT /latest/api/token HTTP/1.0
+X-aws-ec2-metadata-token-ttl-seconds: 60")
+ask "GET /latest/meta-data/instance-id HTTP/1.0
+X-aws-ec2-metadata-token: $token"'"#;
+
 #[track_caller]
 fn baked(region: &Region, instance: &str) -> String {
     let asked = [("InstanceId", instance), ("Name", "baked")];
@@ -36,6 +46,17 @@ fn baked(region: &Region, instance: &str) -> String {
         if state == ["available"] { Ok(()) } else { Err(format!("{state:?}\n{}", region.log())) }
     });
     image
+}
+
+fn a_replaced_root_begins_with_the_image(region: &Region, instance: &str, image: &str) {
+    let _changed = region.run_on(instance, "echo changed > /etc/baked").good();
+    let asked = [("InstanceId", instance), ("ImageId", image)];
+    region.call(Service::Ec2, "CreateReplaceRootVolumeTask", &asked).unwrap();
+    until("its files are those of the image", PATIENCE, || {
+        let said = region.run_on(instance, "cat /etc/baked");
+        if said.out.trim() == "baked" { Ok(()) } else { Err(said.out + &said.err) }
+    });
+    booted(region, instance);
 }
 
 #[test]
@@ -73,12 +94,14 @@ fn what_is_launched_has_what_was_baked_and_joins() {
     let mut identities = BTreeSet::new();
     for member in &members {
         assert_eq!(region.run_on(member, "cat /etc/baked").good().trim(), "baked");
+        assert_eq!(region.run_on(member, WHO_AM_I).good().trim(), member);
         identities.insert(region.run_on(member, "cat /etc/machine-id").good());
         let found = region.docker_of(member).run(&["images", "-q", IMAGE]);
         assert!(!found.is_empty(), "{member} has not the image that was baked");
     }
     assert_eq!(identities.len(), 2);
 
+    a_replaced_root_begins_with_the_image(&region, members.first().unwrap(), &image);
     region.set_desired("web", 0);
     until("the machines are gone", PATIENCE, || {
         let is_there = |id: &&String| {

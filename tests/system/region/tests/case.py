@@ -30,13 +30,17 @@ _numbers = itertools.count(1)
 _server: server.Server | None = None
 
 
-def endpoint() -> str:
+def running() -> server.Server:
     global _server
     if _server is None:
         server.install()
         _server = server.Server(["127.0.0.1"], 0)
         _server.begin()
-    return _server.endpoints[0]
+    return _server
+
+
+def endpoint() -> str:
+    return running().endpoints[0]
 
 
 def client(service: str, **more: Any) -> Any:

@@ -15,7 +15,9 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from .case import RegionCase, client, endpoint
+from region import metadata
+
+from .case import RegionCase, client, endpoint, running
 
 
 class Metadata(RegionCase):
@@ -35,6 +37,16 @@ class Metadata(RegionCase):
         self.assertEqual(self._fetch("PUT", tokens, {**token, "X-Forwarded-For": "10.0.0.1"}), 403)
         self.assertEqual(self._fetch("PUT", tokens, {}), 400)
         self.assertEqual(self.imds(one, "meta-data/instance-id"), one)
+
+    def test_it_answers_at_an_address_that_is_the_instance_s_own(self) -> None:
+        one, other = self.launched(), self.launched()
+        addresses = [metadata.give_address(instance, number) for number, instance in enumerate((one, other))]
+        for address, instance in zip(addresses, (one, other)):
+            latest = f"{running().listen(address)}/latest"
+            self.addCleanup(running().leave, address)
+            token = self._fetch("PUT", f"{latest}/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "60"})
+            headers = {"X-aws-ec2-metadata-token": str(token)}
+            self.assertEqual(self._fetch("GET", f"{latest}/meta-data/instance-id", headers), instance)
 
     def test_it_says_what_the_apis_say(self) -> None:
         user_data = base64.b64encode(b"WHARF_ADDR=coordinator:7421\n").decode()

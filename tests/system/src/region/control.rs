@@ -42,6 +42,8 @@ pub struct Node {
     pub restarts: u64,
     /// What its agent has written.
     pub log: String,
+    /// Where it has its metadata service, without a path, as an instance has it.
+    pub metadata: String,
 }
 
 /// What can happen to the machine behind an instance.
@@ -233,6 +235,7 @@ impl Node {
             pid: value["pid"].as_u64(),
             restarts: value["restarts"].as_u64().unwrap_or_default(),
             log: std::fs::read_to_string(text(&value["log"])).unwrap_or_default(),
+            metadata: text(&value["metadata"]),
         }
     }
 }
