@@ -264,6 +264,16 @@ fn silence_is_no_proof_and_power_is() {
 }
 
 #[test]
+fn a_group_waits_for_an_answer_about_a_machine_that_ended_by_itself() {
+    let mut story = fleet();
+    let power = Power::Terminated;
+    let ended = Instance { power, ..machine("a", Lifecycle::TerminatingWaits) };
+    story.hear(&[survey(vec![ended, machine("b", Lifecycle::InService)])]);
+    assert_eq!(story.wanted_on("b"), 2, "it is proven dead");
+    assert_eq!(answers(&story), [("a".to_owned(), Answer::Continue)]);
+}
+
+#[test]
 fn a_machine_that_was_stopped_and_is_started_again_is_a_node_again() {
     let mut story = fleet();
     let powered = |power| Instance { power, ..machine("a", Lifecycle::InService) };

@@ -91,6 +91,12 @@ impl Published {
         self.newest.send_replace(state.next_sequence - 1);
     }
 
+    /// Shows what is known of the cloud, which is not stored.
+    pub(crate) fn saw_cloud(&self, cluster: &Cluster) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.cluster.saw_cloud(cluster);
+    }
+
     /// Takes over which images a node has.
     pub(crate) fn saw_images(&self, node: &NodeId, images: &Arc<BTreeSet<Digest>>) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);

@@ -176,6 +176,23 @@ impl World {
         }
     }
 
+    /// A machine dies. Its group ends it all the same, and waits for whoever has a hook.
+    pub(crate) fn die(&mut self, id: &NodeId) {
+        self.machines.remove(id);
+        self.foreign.retain(|_, at| at != id);
+        let waits = self.cloud.hook(Transition::Terminating).map(|hook| hook.patience);
+        let Some(machine) = self.cloud.machines.get_mut(id) else { return };
+        match waits {
+            Some(patience) => {
+                machine.power = Power::Terminated;
+                machine.lifecycle = Lifecycle::TerminatingWaits;
+                self.cloud.waits_until.insert(id.clone(), self.now + patience);
+                self.call(id, Transition::Terminating);
+            }
+            None => self.cloud.end(id, self.now),
+        }
+    }
+
     /// A machine is not there any more, nor is what ran on it.
     pub(crate) fn lose(&mut self, id: &NodeId) {
         self.machines.remove(id);

@@ -262,7 +262,7 @@ impl World {
         let wait = self.outage();
         match self.chance.below(8) {
             0 if self.machines.len() > 2 => {
-                self.lose(node);
+                self.die(node);
                 if !self.cloud.is_there {
                     self.after(wait, Happening::Buried(node.clone()));
                 }

@@ -172,7 +172,7 @@ fn a_group_that_becomes_smaller_waits_until_its_machine_is_empty() {
         let dead = world.nodes("dead");
         if dead.contains(left) { Ok(()) } else { Err(format!("{dead:?}")) }
     });
-    assert_eq!(world.region.calls()["autoscaling:CompleteLifecycleAction"], 1);
+    assert_eq!(world.region.calls()["autoscaling.CompleteLifecycleAction"], 1);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn a_coordinator_that_is_killed_goes_on_with_what_a_group_waits_for() {
     world.cluster.start_coordinator();
     let gone = world.have_left(&before, 1);
     world.serve_elsewhere(2, &gone);
-    assert_eq!(world.region.calls()["autoscaling:CompleteLifecycleAction"], 1);
+    assert_eq!(world.region.calls()["autoscaling.CompleteLifecycleAction"], 1);
 }
 
 #[test]

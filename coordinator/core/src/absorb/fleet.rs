@@ -243,16 +243,16 @@ fn end_hooks(draft: &mut Draft<'_>) {
     let is_over = |hook: &&Arc<Hook>| match fleet.instances.get(&hook.id.instance) {
         Some(instance) => match (hook.id.transition, instance.lifecycle) {
             (_, Lifecycle::Terminated) => true,
-            (Transition::Launching, Lifecycle::InService) => true,
+            // A machine that ended by itself is waited for like any other.
+            (Transition::Terminating, _) => false,
             (
-                _,
-                Lifecycle::Launching
-                | Lifecycle::LaunchingWaits
-                | Lifecycle::InService
-                | Lifecycle::Terminating
-                | Lifecycle::TerminatingWaits
-                | Lifecycle::Aside,
-            ) => instance.power.is_off(),
+                Transition::Launching,
+                Lifecycle::InService | Lifecycle::Terminating | Lifecycle::TerminatingWaits,
+            ) => true,
+            (
+                Transition::Launching,
+                Lifecycle::Launching | Lifecycle::LaunchingWaits | Lifecycle::Aside,
+            ) => false,
         },
         // What the cloud says may lag behind what it has told.
         None => fleet.groups.contains_key(&hook.pool) && draft.now.since(hook.since) >= UNKNOWN_FOR,

@@ -166,6 +166,19 @@ impl Cluster {
         self.fleet.shortage.get(pool).copied()
     }
 
+    /// Writes down what another copy of the cluster knows of the cloud and does not store.
+    pub fn saw_cloud(&mut self, other: &Self) {
+        let (pools, hooks) = (&self.fleet.pools, &self.fleet.hooks);
+        let (pools, hooks) = (pools.clone(), hooks.clone());
+        self.fleet = Fleet { pools, hooks, ..other.fleet.clone() };
+    }
+
+    /// Says whether another copy of the cluster says the same of what pools lack.
+    #[must_use]
+    pub fn lacks_the_same(&self, other: &Self) -> bool {
+        self.fleet.shortage == other.fleet.shortage
+    }
+
     /// Who takes over does not know for how long a node has been dead.
     pub(super) fn find_the_dead(&mut self, now: Timestamp) {
         let nodes = self.nodes.values().filter(|node| node.availability == Availability::Dead);
