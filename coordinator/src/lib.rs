@@ -8,6 +8,7 @@
 //! Everything but [`run`] only sends events and reads what is published.
 
 mod api;
+mod audit;
 mod authority;
 mod clock;
 mod job_order;
@@ -20,6 +21,7 @@ mod sessions;
 pub mod store;
 mod trusted;
 
+pub use audit::{Audit, FEWEST_RECORDS, RECORDS};
 pub use authority::seal;
 pub use serve::SOCKET;
 
@@ -28,16 +30,18 @@ pub use recorder::replay;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::Context;
 use coordinator_core::cluster::Cluster;
 use coordinator_core::trust::Ledger;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tonic::Status;
 use trust::transport::Plaintext;
 
+use crate::audit::{Log, Refusals, Watch};
 use crate::authority::seal::Sealer;
 use crate::clock::Clock;
 use crate::ledgers::Ledgers;
@@ -69,6 +73,8 @@ pub struct Config {
     pub data: PathBuf,
     /// What protects its connections.
     pub security: Security,
+    /// How the record of who did what is kept.
+    pub audit: Audit,
 }
 
 /// What protects the connections of a coordinator.
@@ -116,6 +122,9 @@ pub(crate) struct Shared {
     pub(crate) ledgers: Arc<Ledgers>,
     /// None where nothing is protected.
     pub(crate) trusted: Option<Trusted>,
+    pub(crate) watch: Watch,
+    /// The number of the newest record of who did what.
+    pub(crate) recorded: watch::Receiver<u64>,
 }
 
 impl Shared {
@@ -135,6 +144,8 @@ impl Shared {
 pub struct Coordinator {
     listener: TcpListener,
     data: PathBuf,
+    /// The file of who did what, and up to where it has come.
+    export: Option<(PathBuf, Arc<AtomicU64>)>,
     shared: Arc<Shared>,
     turning: std::thread::JoinHandle<()>,
     /// Tells when the loop has ended, however it did.
@@ -155,7 +166,10 @@ impl Coordinator {
         let listener = TcpListener::bind(address).await;
         let listener = listener.with_context(|| format!("can not listen on {address}"))?;
         let address = listener.local_addr().context("the listener has no address")?;
+        let export = config.audit.file.clone().map(|file| (file, Arc::default()));
+        let exported = export.as_ref().map(|(_, exported)| Arc::clone(exported));
         let (data, security) = (config.data.clone(), config.security.clone());
+        let records = config.audit.records.max(FEWEST_RECORDS);
         let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
             let mut store = Sqlite::open(&data)?;
             let (stored, ledger) = (store.load()?, Ledger::load(&store.load_trust()?));
@@ -163,10 +177,12 @@ impl Coordinator {
                 Security::Plaintext => None,
                 Security::Tls(tls) => Some(Trusted::open(&mut store, tls, address)?),
             };
-            Ok((store, stored, ledger, trusted))
+            let sealing = trusted.as_ref().map(|trusted| trusted.authority.sealing());
+            let (log, alarms) = Log::open(&mut store, sealing, (records, exported))?;
+            Ok((store, stored, ledger, trusted, (log, alarms)))
         });
         let opened = opened.await.context("opening the store was interrupted")?;
-        let (store, stored, ledger, trusted) = opened?;
+        let (store, stored, ledger, trusted, (log, alarms)) = opened?;
         let clock = Clock::start();
         let mut cluster = Cluster::load(&stored, clock.now());
         cluster.bound(store.max_changes());
@@ -178,6 +194,7 @@ impl Coordinator {
         let published = Arc::new(Published::new(cluster.clone()));
         let sessions = Arc::new(Sessions::default());
         let ledgers = Arc::new(Ledgers::new(ledger));
+        let (refusals, recorded) = (Arc::<Refusals>::default(), log.follow());
         let (door, turning) = run::new(run::Parts {
             cluster,
             store: Box::new(store),
@@ -186,7 +203,10 @@ impl Coordinator {
             clock,
             recorder: Recorder::new(&config.data, identity.clone()),
             ledgers: Arc::clone(&ledgers),
+            log,
+            refusals: Arc::clone(&refusals),
         });
+        alarms.into_iter().for_each(|act| door.tell_act(act));
         let (turns, ended) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new().name("run".to_owned());
         let turning = thread.spawn(move || {
@@ -195,10 +215,21 @@ impl Coordinator {
             turning.run();
         });
         let turning = turning.context("can not start a thread")?;
-        let store = described;
-        let shared = Shared { door, published, sessions, identity, store, clock, ledgers, trusted };
+        let watch = Watch { refusals, door: door.clone() };
+        let shared = Shared {
+            door,
+            published,
+            sessions,
+            identity,
+            store: described,
+            clock,
+            ledgers,
+            trusted,
+            watch,
+            recorded,
+        };
         let data = config.data.clone();
-        Ok(Self { listener, data, shared: Arc::new(shared), turning, ended })
+        Ok(Self { listener, data, export, shared: Arc::new(shared), turning, ended })
     }
 
     /// Where it listens.
@@ -220,7 +251,7 @@ impl Coordinator {
     /// # Errors
     /// When the server fails.
     pub async fn serve(self, stop: oneshot::Receiver<()>) -> anyhow::Result<()> {
-        let Self { listener, data, shared, turning, ended } = self;
+        let Self { listener, data, export, shared, turning, ended } = self;
         let sessions = Arc::clone(&shared);
         let stopped = async move {
             // A sender that is gone asks for the same.
@@ -233,6 +264,7 @@ impl Coordinator {
             served = served => served,
             () = stopped => Ok(()),
             () = give_memory_back(&shared.sessions) => Ok(()),
+            () = write_file(export, &shared) => Ok(()),
             // Without its loop it would answer and do nothing: it is better started again.
             _ = ended => Ok(()),
         };
@@ -242,6 +274,16 @@ impl Coordinator {
         joined
             .context("the loop was interrupted")?
             .map_err(|_| anyhow::anyhow!("the loop panicked"))
+    }
+}
+
+/// Writes what is done to a file as well. Never ends where there is none.
+async fn write_file(export: Option<(PathBuf, Arc<AtomicU64>)>, shared: &Shared) {
+    match export {
+        Some((path, exported)) => {
+            audit::export(&path, shared.door.clone(), shared.recorded.clone(), exported).await;
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use coordinator::seal::{CREDENTIAL, Credential, Passphrase, Sealer};
-use coordinator::{Config, Coordinator, NODE_LIFE, SOCKET, Security, Tls};
+use coordinator::{
+    Audit, Config, Coordinator, FEWEST_RECORDS, NODE_LIFE, RECORDS, SOCKET, Security, Tls,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -36,6 +38,12 @@ struct Arguments {
     /// The certificate of a node holds for so long, in seconds.
     #[arg(long, env = "WHARF_NODE_CERTIFICATE_SECONDS", default_value_t = NODE_LIFE.as_secs())]
     node_certificate_seconds: u64,
+    /// So many records of who did what stay in the store; `wharf audit` shows them.
+    #[arg(long, env = "WHARF_AUDIT_RECORDS", default_value_t = RECORDS, value_parser = clap::value_parser!(u64).range(FEWEST_RECORDS..))]
+    audit_records: u64,
+    /// A file that every record of who did what is appended to, a line of JSON each; nothing in it is ever given up.
+    #[arg(long, env = "WHARF_AUDIT_FILE")]
+    audit_file: Option<PathBuf>,
     /// Neither encrypts nor asks who anybody is: for development and measuring, on the loopback address only.
     #[arg(long, env = "WHARF_PLAINTEXT", conflicts_with_all = ["names", "ca_passphrase_file"])]
     plaintext: bool,
@@ -99,7 +107,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         tracing::warn!("nothing is encrypted, and whoever is on this machine may do everything");
     }
     let socket = arguments.data_dir.join(SOCKET);
-    let config = Config { listen: arguments.listen, data: arguments.data_dir, security };
+    let audit = Audit { records: arguments.audit_records, file: arguments.audit_file };
+    let config = Config { listen: arguments.listen, data: arguments.data_dir, security, audit };
     let coordinator = Coordinator::start(&config).await?;
     let (address, cluster) = (coordinator.address()?, coordinator.cluster());
     tracing::info!(%address, %cluster, administrators = %socket.display(), "ready");

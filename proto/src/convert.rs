@@ -1,6 +1,7 @@
 //! Messages become the model and back: the only place. What comes out of here towards the model is valid.
 
 mod assignment;
+mod audit;
 mod checks;
 mod constraint;
 mod container;
@@ -22,6 +23,7 @@ pub use assignment::{
     WireAssignment, assignment_from_wire, assignment_to_journal, assignments_from_wire,
     assignments_to_wire,
 };
+pub use audit::{act_from_wire, act_to_wire};
 pub use constraint::{constraint_from_wire, constraint_to_wire};
 pub use history::{generation_from_wire, generation_to_wire, service_from_wire, service_to_wire};
 pub use history::{task_from_wire, task_to_wire};

@@ -15,8 +15,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::Shared;
-use crate::api::access::caller;
+use crate::api::access::{by, caller};
 use crate::api::{accepted, deploy, drain, explain, job, relay, views};
+use crate::audit::By;
 use crate::published::Happened;
 
 /// Answers that wait for a slow reader.
@@ -40,15 +41,15 @@ impl wire::control_server::Control for Control {
         &self,
         request: Request<wire::DeployRequest>,
     ) -> Result<Response<wire::DeployResponse>, Status> {
-        let caller = caller(&request)?;
-        deploy::deploy(&self.shared, &caller, request.into_inner()).await.map(Response::new)
+        let who = (caller(&request)?, by(&request)?);
+        deploy::deploy(&self.shared, &who, request.into_inner()).await.map(Response::new)
     }
 
     async fn scale(
         &self,
         request: Request<wire::ScaleRequest>,
     ) -> Result<Response<wire::Accepted>, Status> {
-        let caller = caller(&request)?;
+        let (caller, by) = (caller(&request)?, by(&request)?);
         let request = request.into_inner();
         let (service, replicas) = (service_id(request.service)?, request.replicas);
         caller.may_change(std::slice::from_ref(&service))?;
@@ -56,63 +57,64 @@ impl wire::control_server::Control for Control {
             let planned = Some(deploy::plan_scale(&self.shared, &service, replicas)?);
             return Ok(Response::new(wire::Accepted { generation: 0, planned }));
         }
-        self.change(Event::Scale { service, replicas }).await
+        self.change(by, Event::Scale { service, replicas }).await
     }
 
     async fn restart(
         &self,
         request: Request<wire::RestartRequest>,
     ) -> Result<Response<wire::Accepted>, Status> {
-        let caller = caller(&request)?;
+        let (caller, by) = (caller(&request)?, by(&request)?);
         let service = service_id(request.into_inner().service)?;
         caller.may_change(std::slice::from_ref(&service))?;
-        self.change(Event::Restart(service)).await
+        self.change(by, Event::Restart(service)).await
     }
 
     async fn rollback(
         &self,
         request: Request<wire::RollbackRequest>,
     ) -> Result<Response<wire::Accepted>, Status> {
-        let caller = caller(&request)?;
+        let (caller, by) = (caller(&request)?, by(&request)?);
         let request = request.into_inner();
         let service = service_id(request.service)?;
         caller.may_change(std::slice::from_ref(&service))?;
-        self.change(Event::Rollback { service, to: request.to }).await
+        self.change(by, Event::Rollback { service, to: request.to }).await
     }
 
     async fn steer(
         &self,
         request: Request<wire::SteerRequest>,
     ) -> Result<Response<wire::Accepted>, Status> {
-        let caller = caller(&request)?;
+        let (caller, by) = (caller(&request)?, by(&request)?);
         let request = request.into_inner();
         let steering = steering_from_wire(request.steering())
             .map_err(|invalid| Status::invalid_argument(invalid.to_string()))?;
         let service = service_id(request.service)?;
         caller.may_change(std::slice::from_ref(&service))?;
-        self.change(Event::Steer { service, steering }).await
+        self.change(by, Event::Steer { service, steering }).await
     }
 
     async fn job(
         &self,
         request: Request<wire::JobRequest>,
     ) -> Result<Response<wire::JobResponse>, Status> {
-        let caller = caller(&request)?;
-        job::take(&self.shared, &caller, request.into_inner()).await.map(Response::new)
+        let who = (caller(&request)?, by(&request)?);
+        job::take(&self.shared, &who, request.into_inner()).await.map(Response::new)
     }
 
     async fn remove(
         &self,
         request: Request<wire::RemoveRequest>,
     ) -> Result<Response<wire::RemoveResponse>, Status> {
-        let caller = caller(&request)?;
-        deploy::remove(&self.shared, &caller, &request.into_inner()).await.map(Response::new)
+        let who = (caller(&request)?, by(&request)?);
+        deploy::remove(&self.shared, &who, &request.into_inner()).await.map(Response::new)
     }
 
     async fn set_availability(
         &self,
         request: Request<wire::SetAvailabilityRequest>,
     ) -> Result<Response<wire::SetAvailabilityResponse>, Status> {
+        let by = by(&request)?;
         let request = request.into_inner();
         let node: NodeId =
             request.node.parse().map_err(|error| Status::invalid_argument(format!("{error}")))?;
@@ -128,7 +130,7 @@ impl wire::control_server::Control for Control {
                 return Err(Status::invalid_argument("availability is missing"));
             }
         };
-        accepted(self.shared.door.ask(event).await)?;
+        accepted(self.shared.door.ask_by(by, event).await)?;
         Ok(Response::new(wire::SetAvailabilityResponse {}))
     }
 
@@ -136,14 +138,14 @@ impl wire::control_server::Control for Control {
         &self,
         request: Request<wire::DrainRequest>,
     ) -> Result<Response<wire::DrainResponse>, Status> {
-        drain::drain(&self.shared, request.get_ref()).await.map(Response::new)
+        drain::drain(&self.shared, by(&request)?, request.get_ref()).await.map(Response::new)
     }
 
     async fn rebalance(
         &self,
         request: Request<wire::RebalanceRequest>,
     ) -> Result<Response<wire::RebalanceResponse>, Status> {
-        drain::rebalance(&self.shared, request.get_ref()).await.map(Response::new)
+        drain::rebalance(&self.shared, by(&request)?, request.get_ref()).await.map(Response::new)
     }
 
     async fn list_services(
@@ -201,14 +203,14 @@ impl wire::control_server::Control for Control {
         &self,
         request: Request<Streaming<wire::ExecInput>>,
     ) -> Result<Response<Self::ExecStream>, Status> {
-        let caller = caller(&request)?;
-        relay::exec(&self.shared, &caller, request.into_inner()).await.map(Response::new)
+        let who = (caller(&request)?, by(&request)?);
+        relay::exec(&self.shared, &who, request.into_inner()).await.map(Response::new)
     }
 }
 
 impl Control {
-    async fn change(&self, event: Event) -> Result<Response<wire::Accepted>, Status> {
-        match accepted(self.shared.door.ask(event).await)? {
+    async fn change(&self, by: By, event: Event) -> Result<Response<wire::Accepted>, Status> {
+        match accepted(self.shared.door.ask_by(by, event).await)? {
             Reply::Accepted { generation } => {
                 Ok(Response::new(wire::Accepted { generation, planned: None }))
             }

@@ -20,13 +20,14 @@ use crate::Shared;
 use crate::api::access::Caller;
 use crate::api::control::service_id;
 use crate::api::{accepted, differences, invalid, resolve};
+use crate::audit::By;
 
 /// The most services of one request.
 const SERVICES_LIMIT: usize = 1_000;
 
 pub(crate) async fn deploy(
     shared: &Arc<Shared>,
-    caller: &Caller,
+    (caller, by): &(Caller, By),
     mut request: wire::DeployRequest,
 ) -> Result<wire::DeployResponse, Status> {
     if request.services.len() > SERVICES_LIMIT {
@@ -50,7 +51,7 @@ pub(crate) async fn deploy(
     if !request.dry_run {
         let expect = expectations(&request.project, &request.expect)?;
         let event = Event::Deploy { specs, remove, expect };
-        let numbers = match accepted(shared.door.ask(event).await)? {
+        let numbers = match accepted(shared.door.ask_by(by.clone(), event).await)? {
             Reply::Deployed(numbers) => numbers,
             Reply::Noted | Reply::Accepted { .. } | Reply::Run { .. } | Reply::Refused(_) => {
                 Vec::new()
@@ -77,7 +78,7 @@ fn expectations(
 
 pub(crate) async fn remove(
     shared: &Shared,
-    caller: &Caller,
+    (caller, by): &(Caller, By),
     request: &wire::RemoveRequest,
 ) -> Result<wire::RemoveResponse, Status> {
     let named = request.services.iter().map(|name| {
@@ -98,9 +99,8 @@ pub(crate) async fn remove(
         .iter()
         .map(|id| wire::ServiceRef { project: id.project.to_string(), name: id.name.to_string() });
     let services = services.collect();
-    accepted(
-        shared.door.ask(Event::Deploy { specs: Vec::new(), remove: ids, expect: Vec::new() }).await,
-    )?;
+    let event = Event::Deploy { specs: Vec::new(), remove: ids, expect: Vec::new() };
+    accepted(shared.door.ask_by(by.clone(), event).await)?;
     Ok(wire::RemoveResponse { services })
 }
 

@@ -94,7 +94,7 @@ impl Dispatcher {
             return Ok(());
         }
         let shown = Asked::Shown { node: node.clone(), shown: shown.clone() };
-        let decided = self.shared.door.trust(shown).await.map_err(|error| status(&error))?;
+        let decided = self.shared.door.trust(shown, None).await.map_err(|error| status(&error))?;
         decided.map_err(|refusal| refused(&refusal))
     }
 }

@@ -12,7 +12,7 @@ use trust::key::{fingerprint, requested};
 use trust::{JoinToken, Name, Peer};
 
 use crate::Shared;
-use crate::api::access::{Caller, caller, denied};
+use crate::api::access::{Caller, by, caller, denied};
 use crate::api::{hinted, status};
 use crate::authority::Authority;
 use crate::trusted::Trusted;
@@ -30,6 +30,7 @@ impl wire::enrolment_server::Enrolment for Enrolment {
         request: Request<wire::JoinRequest>,
     ) -> Result<Response<wire::JoinResponse>, Status> {
         let from = request.extensions().get::<Peer>().map(|peer| Arc::clone(&peer.address));
+        let by = by(&request)?;
         let request = request.into_inner();
         let trusted = self.shared.trusted()?;
         let node: NodeId =
@@ -39,7 +40,7 @@ impl wire::enrolment_server::Enrolment for Enrolment {
         let token = JoinToken::digest(&request.token);
         let join = Join { token, node: node.clone(), key: fingerprint(&key), issued };
         let serial = join.issued.clone();
-        let decided = self.shared.door.trust(Asked::Join(join)).await;
+        let decided = self.shared.door.trust(Asked::Join(join), Some(by)).await;
         if let Err(refusal) = decided.map_err(|error| status(&error))? {
             tracing::warn!(%node, ?from, why = %refusal, "a node is not let in");
             return Err(refused(&refusal));
@@ -57,11 +58,13 @@ impl wire::enrolment_server::Enrolment for Enrolment {
         let Caller::Node(node, shown) = caller(&request)? else {
             return Err(Status::permission_denied("only a node has a certificate to renew"));
         };
+        let by = by(&request)?;
         let trusted = self.shared.trusted()?;
         let key = read(&request.into_inner().request)?;
         let (issued, now) = issue(trusted);
         let renew = Asked::Renew { node: node.clone(), shown, issued: issued.clone() };
-        let decided = self.shared.door.trust(renew).await.map_err(|error| status(&error))?;
+        let decided =
+            self.shared.door.trust(renew, Some(by)).await.map_err(|error| status(&error))?;
         decided.map_err(|refusal| refused(&refusal))?;
         tracing::info!(%node, serial = %issued.serial, "a node has another certificate");
         self.sign(&node, &key, &issued, now)

@@ -32,10 +32,16 @@ pub enum Kind {
     Admission = 22,
     /// An operator.
     Operator = 23,
+    /// A record of who did what.
+    Audit = 24,
+    /// An end of these.
+    AuditMark = 25,
 }
 
-/// Whatever has such a number is about who is let in, and no part of the cluster.
+/// Whatever has such a number is about who is let in or who did what, and no part of the cluster.
 pub(crate) const TRUST: std::ops::RangeInclusive<i64> = 20..=29;
+/// Who did what: a chain, which is read in pages.
+pub(crate) const AUDIT: std::ops::RangeInclusive<i64> = 24..=25;
 
 /// One write to a store.
 #[derive(Debug, Clone, PartialEq, Eq)]

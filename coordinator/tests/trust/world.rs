@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use coordinator::seal::Passphrase;
-use coordinator::{Config, Coordinator, SOCKET, Security, Tls};
+use coordinator::{Audit, Config, Coordinator, SOCKET, Security, Tls};
 use proto::wire;
 use proto::wire::control_client::ControlClient;
 use proto::wire::dispatcher_client::DispatcherClient;
@@ -31,6 +31,7 @@ pub(crate) struct World {
     pub(crate) address: String,
     running: Option<(oneshot::Sender<()>, tokio::task::JoinHandle<anyhow::Result<()>>)>,
     node_life: Duration,
+    pub(crate) audit: Audit,
 }
 
 impl World {
@@ -45,8 +46,13 @@ impl World {
             std::env::temp_dir().join(format!("wharf-trust-{}-{number}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("passphrase"), "correct horse battery").unwrap();
-        let mut world =
-            Self { folder, address: "127.0.0.1:0".to_owned(), running: None, node_life };
+        let mut world = Self {
+            folder,
+            address: "127.0.0.1:0".to_owned(),
+            running: None,
+            node_life,
+            audit: Audit::default(),
+        };
         world.begin().await;
         world
     }
@@ -59,6 +65,7 @@ impl World {
             listen: self.address.parse().unwrap(),
             data: self.data(),
             security: Security::Tls(tls),
+            audit: self.audit.clone(),
         };
         let coordinator = Coordinator::start(&config).await.unwrap();
         self.address = coordinator.address().unwrap().to_string();

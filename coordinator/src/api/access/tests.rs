@@ -66,6 +66,7 @@ const MEANT: &str = "
 /wharf.v1.Trust/ListOperators            AR
 /wharf.v1.Trust/RemoveOperator           AR
 /wharf.v1.Trust/RevokeNode               AR
+/wharf.v1.Trust/Audit                    AR
 /grpc.health.v1.Health/Check             VDOAR
 /grpc.health.v1.Health/Watch             VDOAR
 /grpc.health.v1.Health/List              VDOAR

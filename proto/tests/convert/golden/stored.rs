@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model::audit::Act;
 use model::id::{ClusterId, ContainerName, NodeId};
 use model::node::Node;
 use model::service::Service;
@@ -10,10 +11,11 @@ use model::task::{Task, TaskState};
 use model::trust::{Admission, Operator, Token};
 use prost::Message;
 use proto::convert::{
-    WireAssignment, admission_from_wire, admission_to_wire, assignment_from_wire,
-    assignment_to_journal, node_from_wire, node_to_wire, operator_from_wire, operator_to_wire,
-    service_from_wire, service_to_wire, state_from_wire, state_to_wire, task_from_wire,
-    task_spec_from_wire, task_spec_to_wire, task_to_wire, token_from_wire, token_to_wire,
+    WireAssignment, act_from_wire, act_to_wire, admission_from_wire, admission_to_wire,
+    assignment_from_wire, assignment_to_journal, node_from_wire, node_to_wire, operator_from_wire,
+    operator_to_wire, service_from_wire, service_to_wire, state_from_wire, state_to_wire,
+    task_from_wire, task_spec_from_wire, task_spec_to_wire, task_to_wire, token_from_wire,
+    token_to_wire,
 };
 use proto::wire;
 
@@ -30,6 +32,9 @@ pub(crate) enum Stored {
     Token(Token),
     Admission(Admission),
     Operator(Operator),
+    Act(u64, Act),
+    AuditRecord(wire::AuditRecord),
+    AuditMark(wire::AuditMark),
 }
 
 /// What an agent keeps, as its own core knows it.
@@ -66,6 +71,9 @@ impl Stored {
             Self::Token(_) => "JoinToken",
             Self::Admission(_) => "Admission",
             Self::Operator(_) => "StoredOperator",
+            Self::Act(..) => "Act",
+            Self::AuditRecord(_) => "AuditRecord",
+            Self::AuditMark(_) => "AuditMark",
         }
     }
 
@@ -82,6 +90,9 @@ impl Stored {
             Self::Token(token) => token_to_wire(token).encode_to_vec(),
             Self::Admission(admission) => admission_to_wire(admission).encode_to_vec(),
             Self::Operator(operator) => operator_to_wire(operator).encode_to_vec(),
+            Self::Act(sequence, act) => act_to_wire(act, *sequence).encode_to_vec(),
+            Self::AuditRecord(record) => record.encode_to_vec(),
+            Self::AuditMark(mark) => mark.encode_to_vec(),
         }
     }
 
@@ -109,6 +120,12 @@ impl Stored {
                 let operator = wire::StoredOperator::decode(bytes).unwrap();
                 Self::Operator(operator_from_wire(&operator).unwrap())
             }
+            "Act" => {
+                let (sequence, act) = act_from_wire(&wire::Act::decode(bytes).unwrap()).unwrap();
+                Self::Act(sequence, act)
+            }
+            "AuditRecord" => Self::AuditRecord(wire::AuditRecord::decode(bytes).unwrap()),
+            "AuditMark" => Self::AuditMark(wire::AuditMark::decode(bytes).unwrap()),
             "Journal" => Self::Journal(Journal::read(&wire::Journal::decode(bytes).unwrap())),
             other => panic!("nothing that is stored is a {other}"),
         }

@@ -33,7 +33,10 @@ pub(crate) fn records() -> super::Records {
         | Stored::Authority(_)
         | Stored::Token(_)
         | Stored::Admission(_)
-        | Stored::Operator(_) => (name, record),
+        | Stored::Operator(_)
+        | Stored::Act(..)
+        | Stored::AuditRecord(_)
+        | Stored::AuditMark(_) => (name, record),
     };
     let known: super::Records = v0_1_0::records().into_iter().map(grown).collect();
     let added: super::Records =
@@ -104,7 +107,10 @@ fn more(name: &str, record: &Stored) -> super::Records {
         | Stored::Authority(_)
         | Stored::Token(_)
         | Stored::Admission(_)
-        | Stored::Operator(_) => Vec::new(),
+        | Stored::Operator(_)
+        | Stored::Act(..)
+        | Stored::AuditRecord(_)
+        | Stored::AuditMark(_) => Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who is let in.
 
+use model::audit::{Act, Object, Verdict};
 use model::time::Timestamp;
 use model::trust::{Admission, Fingerprint, Grant, Issued, Operator, Role, Standing, Token, Use};
 use proto::wire;
@@ -23,6 +24,7 @@ pub(crate) fn records() -> Records {
     records.extend(tokens());
     records.extend(admissions());
     records.extend(operators());
+    records.extend(audit());
     records
 }
 
@@ -91,4 +93,33 @@ fn operators() -> Records {
         (name, Stored::Operator(Operator { name: "kim".parse().unwrap(), role, issued, made_by }))
     };
     roles.map(record).into()
+}
+
+fn audit() -> Records {
+    let act = |verdict, count| {
+        let web = Object { name: "shop/web".to_owned(), before: Some(3), after: Some(4) };
+        let act = Act {
+            at: at(9),
+            who: "kim (deployer)".to_owned(),
+            from: "10.0.0.7:50000".to_owned(),
+            what: "deploy".to_owned(),
+            objects: vec![web, Object::named("node i-1")],
+            why: "ticket 7".to_owned(),
+            request: "40ab41cd42ef43ab".to_owned(),
+            verdict,
+            note: "in words".to_owned(),
+            count,
+        };
+        Stored::Act(17, act)
+    };
+    let (hash, seal) = (vec![0xab; 32], vec![0xcd; 32]);
+    let record = wire::AuditRecord { act: vec![8, 17], hash: hash.clone() };
+    vec![
+        ("act-done", act(Verdict::Done, 1)),
+        ("act-refused", act(Verdict::Refused, 1)),
+        ("act-denied", act(Verdict::Denied, 900)),
+        ("act-alarm", act(Verdict::Alarm, 1)),
+        ("audit-record", Stored::AuditRecord(record)),
+        ("audit-mark", Stored::AuditMark(wire::AuditMark { sequence: 17, hash, seal })),
+    ]
 }
