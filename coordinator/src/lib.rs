@@ -34,8 +34,9 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::Context;
-use coordinator_core::cluster::Cluster;
+use coordinator_core::cluster::{Change, Cluster};
 use coordinator_core::trust::Ledger;
+use model::audit::Act;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tonic::Status;
@@ -168,21 +169,11 @@ impl Coordinator {
         let address = listener.local_addr().context("the listener has no address")?;
         let export = config.audit.file.clone().map(|file| (file, Arc::default()));
         let exported = export.as_ref().map(|(_, exported)| Arc::clone(exported));
-        let (data, security) = (config.data.clone(), config.security.clone());
-        let records = config.audit.records.max(FEWEST_RECORDS);
-        let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
-            let mut store = Sqlite::open(&data)?;
-            let (stored, ledger) = (store.load()?, Ledger::load(&store.load_trust()?));
-            let trusted = match &security {
-                Security::Plaintext => None,
-                Security::Tls(tls) => Some(Trusted::open(&mut store, tls, address)?),
-            };
-            let sealing = trusted.as_ref().map(|trusted| trusted.authority.sealing());
-            let (log, alarms) = Log::open(&mut store, sealing, (records, exported))?;
-            Ok((store, stored, ledger, trusted, (log, alarms)))
-        });
-        let opened = opened.await.context("opening the store was interrupted")?;
-        let (store, stored, ledger, trusted, (log, alarms)) = opened?;
+        let config = config.clone();
+        let opening = config.clone();
+        let opened = tokio::task::spawn_blocking(move || open(&opening, address, exported));
+        let opened = opened.await.context("opening the store was interrupted")??;
+        let Opened { store, stored, ledger, trusted, log, alarms } = opened;
         let clock = Clock::start();
         let mut cluster = Cluster::load(&stored, clock.now());
         cluster.bound(store.max_changes());
@@ -228,7 +219,7 @@ impl Coordinator {
             watch,
             recorded,
         };
-        let data = config.data.clone();
+        let data = config.data;
         Ok(Self { listener, data, export, shared: Arc::new(shared), turning, ended })
     }
 
@@ -275,6 +266,34 @@ impl Coordinator {
             .context("the loop was interrupted")?
             .map_err(|_| anyhow::anyhow!("the loop panicked"))
     }
+}
+
+/// What was found in the store, and what opens with it.
+struct Opened {
+    store: Sqlite,
+    stored: Vec<Change>,
+    ledger: Ledger,
+    trusted: Option<Trusted>,
+    log: Log,
+    /// What is wrong with the record at first sight.
+    alarms: Vec<Act>,
+}
+
+fn open(
+    config: &Config,
+    address: SocketAddr,
+    exported: Option<Arc<AtomicU64>>,
+) -> anyhow::Result<Opened> {
+    let mut store = Sqlite::open(&config.data)?;
+    let (stored, ledger) = (store.load()?, Ledger::load(&store.load_trust()?));
+    let trusted = match &config.security {
+        Security::Plaintext => None,
+        Security::Tls(tls) => Some(Trusted::open(&mut store, tls, address)?),
+    };
+    let sealing = trusted.as_ref().map(|trusted| trusted.authority.sealing());
+    let records = config.audit.records.max(FEWEST_RECORDS);
+    let (log, alarms) = Log::open(&mut store, sealing, (records, exported))?;
+    Ok(Opened { store, stored, ledger, trusted, log, alarms })
 }
 
 /// Writes what is done to a file as well. Never ends where there is none.

@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod audit;
 #[cfg(feature = "dev")]
 mod build;
 mod change;
@@ -62,6 +63,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Version => show::version(&global).await,
         Command::Token(command) => trust::token(&client()?, &global, command).await,
         Command::Operator(command) => trust::operator(&client()?, &global, command).await,
+        Command::Audit(arguments) => audit::audit(client, &global, &arguments).await,
         Command::Context(command) => contexts(&global, command),
         Command::Completion { shell } => {
             clap_complete::generate(

@@ -268,6 +268,7 @@ impl Cluster {
         let global = crate::args::Global {
             addr: None,
             context: None,
+            why: None,
             plaintext: false,
             output: Format::Table,
             quiet: false,

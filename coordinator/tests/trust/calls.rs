@@ -139,12 +139,12 @@ async fn f31_f32_every_call_is_refused_to_everybody_whom_it_is_not_meant_for() {
     assert!(asked > 150, "only {asked}");
 }
 
-fn service(project: &str, name: &str) -> Option<wire::ServiceRef> {
+pub(crate) fn service(project: &str, name: &str) -> Option<wire::ServiceRef> {
     Some(wire::ServiceRef { project: project.to_owned(), name: name.to_owned() })
 }
 
 /// A service that no registry and no node has to be asked about.
-fn spec(project: &str, name: &str) -> wire::ServiceSpec {
+pub(crate) fn spec(project: &str, name: &str) -> wire::ServiceSpec {
     let image = wire::Image {
         reference: "bench:1".to_owned(),
         pin: Some(wire::image::Pin::Manifest(format!("sha256:{}", "ab".repeat(32)))),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{duration, pair};
+use super::{duration, pair, since};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Token {
@@ -67,6 +67,34 @@ pub(crate) struct AddOperator {
     /// Where they reach the coordinator, HOST:PORT, when it does not know that itself.
     #[arg(long)]
     pub(crate) at: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  wharf audit --since 1h\n  wharf audit --who kim --what deploy -o jsonl\n  wharf audit -f\n  wharf audit --verify\n  wharf audit --verify --file /var/log/wharf/audit.jsonl   (a copy, without a coordinator)"
+)]
+pub(crate) struct Audit {
+    /// Not before this: 10m ago, or an instant as RFC 3339.
+    #[arg(long, value_parser = since)]
+    pub(crate) since: Option<i64>,
+    /// Only what somebody did whose name has this in it.
+    #[arg(long, default_value = "")]
+    pub(crate) who: String,
+    /// Only calls that have this in their name: deploy, token.
+    #[arg(long, default_value = "")]
+    pub(crate) what: String,
+    /// Only the newest so many.
+    #[arg(long)]
+    pub(crate) tail: Option<u64>,
+    /// Goes on as more is done.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Finds out whether anything was changed, dropped, moved or cut off, and says where.
+    #[arg(long, conflicts_with_all = ["since", "who", "what", "tail", "follow"])]
+    pub(crate) verify: bool,
+    /// The file that a coordinator writes (--audit-file), or a copy of it.
+    #[arg(long, requires = "verify")]
+    pub(crate) file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use coordinator_core::trust::Ledger;
 use model::audit::Verdict;
 use proto::{REASON, REQUEST};
 use tonic::body::Body;
@@ -14,7 +15,7 @@ use tonic::{Code, Status};
 use trust::digest::random;
 use trust::{Peer, Who};
 
-use super::{Needs, TABLE, decide};
+use super::{Caller, Needs, TABLE, decide};
 use crate::audit::{By, Watch};
 use crate::ledgers::Ledgers;
 
@@ -63,8 +64,10 @@ where
             return Box::pin(std::future::ready(Ok(status.into_http())));
         };
         let path = request.uri().path();
-        let decided = decide(path, &peer, &self.access.ledgers.read());
-        let who = decided.as_ref().map_or_else(|_| unknown(&peer), ToString::to_string);
+        let (decided, who) = {
+            let ledger = self.access.ledgers.read();
+            (decide(path, &peer, &ledger), who(&peer, &ledger))
+        };
         let needs = TABLE.iter().find(|(known, _)| *known == path).map(|(_, needs)| *needs);
         let is_change = needs.is_some_and(|needs| is_change(path, needs));
         let by = by(request.headers(), (who, &peer), path);
@@ -112,13 +115,12 @@ fn note(watch: &Watch, by: &By, status: &Status, is_change: bool) {
     watch.note(by.act(Vec::new(), verdict, status.message()));
 }
 
-/// Somebody whose certificate does not count, or whoever may not call anything.
-fn unknown(peer: &Peer) -> String {
-    match &peer.who {
-        Who::Certified(certificate) => certificate.name.to_string(),
-        Who::Stranger => super::Caller::Stranger.to_string(),
-        Who::Local { user } => super::Caller::Local(*user).to_string(),
-        Who::Unprotected => super::Caller::Unprotected.to_string(),
+/// Who it is, whatever they may; of somebody whose certificate does not count, who it is for.
+fn who(peer: &Peer, ledger: &Ledger) -> String {
+    match (Caller::of(peer, ledger), &peer.who) {
+        (Ok(caller), _) => caller.to_string(),
+        (Err(_), Who::Certified(certificate)) => certificate.name.to_string(),
+        (Err(_), Who::Stranger | Who::Local { .. } | Who::Unprotected) => "nobody".to_owned(),
     }
 }
 

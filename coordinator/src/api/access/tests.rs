@@ -1,6 +1,7 @@
 //! The table, against the descriptors and against what is meant.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use coordinator_core::trust::{Asked, Join, Ledger};
 use model::id::Serial;
