@@ -8,6 +8,7 @@
 //! Everything but [`run`] only sends events and reads what is published.
 
 mod api;
+mod attest;
 mod audit;
 mod authority;
 mod clock;
@@ -21,6 +22,7 @@ mod sessions;
 pub mod store;
 mod trusted;
 
+pub use attest::{Aws, Instance, Instances, InstancesFile, Known, Question};
 pub use audit::{Audit, FEWEST_RECORDS, RECORDS};
 pub use authority::seal;
 pub use serve::SOCKET;
@@ -96,6 +98,8 @@ pub struct Tls {
     pub names: Vec<String>,
     /// The certificate of a node holds for so long.
     pub node_life: Duration,
+    /// Which machines of AWS are let in without a token.
+    pub aws: Option<Aws>,
 }
 
 impl Tls {

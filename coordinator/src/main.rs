@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use coordinator::seal::{CREDENTIAL, Credential, Passphrase, Sealer};
 use coordinator::{
-    Audit, Config, Coordinator, FEWEST_RECORDS, NODE_LIFE, RECORDS, SOCKET, Security, Tls,
+    Audit, Aws, Config, Coordinator, FEWEST_RECORDS, NODE_LIFE, RECORDS, SOCKET, Security, Tls,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -38,6 +38,9 @@ struct Arguments {
     /// The certificate of a node holds for so long, in seconds.
     #[arg(long, env = "WHARF_NODE_CERTIFICATE_SECONDS", default_value_t = NODE_LIFE.as_secs())]
     node_certificate_seconds: u64,
+    /// A file that says which machines of AWS are let in without a token: see docs/aws.md.
+    #[arg(long, env = "WHARF_AWS_FILE")]
+    aws: Option<PathBuf>,
     /// So many records of who did what stay in the store; `wharf audit` shows them.
     #[arg(long, env = "WHARF_AUDIT_RECORDS", default_value_t = RECORDS, value_parser = clap::value_parser!(u64).range(FEWEST_RECORDS..))]
     audit_records: u64,
@@ -45,7 +48,7 @@ struct Arguments {
     #[arg(long, env = "WHARF_AUDIT_FILE")]
     audit_file: Option<PathBuf>,
     /// Neither encrypts nor asks who anybody is: for development and measuring, on the loopback address only.
-    #[arg(long, env = "WHARF_PLAINTEXT", conflicts_with_all = ["names", "ca_passphrase_file"])]
+    #[arg(long, env = "WHARF_PLAINTEXT", conflicts_with_all = ["names", "ca_passphrase_file", "aws"])]
     plaintext: bool,
 }
 
@@ -62,7 +65,8 @@ impl Arguments {
             ),
         };
         let node_life = Duration::from_secs(self.node_certificate_seconds);
-        Ok(Security::Tls(Tls { sealer, names: self.names.clone(), node_life }))
+        let aws = self.aws.as_deref().map(Aws::load).transpose()?;
+        Ok(Security::Tls(Tls { sealer, names: self.names.clone(), node_life, aws }))
     }
 }
 

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use model::id::{NodeId, OperatorName, Serial, TokenId};
 use model::time::Timestamp;
-use model::trust::{Admission, Fingerprint, Grant, Issued, Operator, Role, Standing, Token, Use};
+use model::trust::{
+    Admission, Attested, Fingerprint, Grant, Issued, Method, Operator, Role, Standing, Token, Use,
+};
 
 mod refusal;
 
@@ -45,6 +47,8 @@ pub enum Asked {
     RemoveToken(TokenId),
     /// A node shows a token.
     Join(Join),
+    /// A machine has shown which one it is, by something that was verified.
+    Attest(Attest),
     /// A node that is known by a certificate asks for another.
     Renew {
         /// Which node.
@@ -78,6 +82,21 @@ pub struct Join {
     pub node: NodeId,
     /// Of its public key.
     pub key: Fingerprint,
+    /// What it would be given.
+    pub issued: Issued,
+}
+
+/// A machine has shown which one it is.
+#[derive(Debug, Clone)]
+pub struct Attest {
+    /// Which one it is.
+    pub node: NodeId,
+    /// By what it has shown that.
+    pub by: Method,
+    /// Of its public key.
+    pub key: Fingerprint,
+    /// What is known of it.
+    pub grant: Grant,
     /// What it would be given.
     pub issued: Issued,
 }
@@ -198,6 +217,7 @@ impl Ledger {
                 None => Err(Refusal::NoToken(id.clone())),
             },
             Asked::Join(join) => self.join(join, now),
+            Asked::Attest(attest) => self.attest(attest, now),
             Asked::Renew { node, shown, issued } => self.renew(node, shown, issued),
             Asked::Shown { node, shown } => Ok(self.shown(node, shown)),
             Asked::Revoke(node) => self.revoke(node, now),
@@ -262,10 +282,47 @@ impl Ledger {
         let used = Some(Use { node: node.clone(), key: join.key, at });
         let forgotten = self.forgotten(now).filter(|forgotten| **forgotten != node).cloned();
         let forgotten: Vec<Change> = forgotten.map(Change::RemoveAdmission).collect();
-        let admission = Admission { node, grant, standing };
+        let admission = Admission { node, grant, standing, attested: None };
         let changes =
             [Change::PutToken(Token { used, ..token.clone() }), Change::PutAdmission(admission)];
         Ok(forgotten.into_iter().chain(changes).collect())
+    }
+
+    /// A signed call is made for one challenge and one key, so it may come as often as it likes: whoever was this node until
+    /// now is not any more. A signed document is anybody's who has seen it, so only the first one counts, and after that the
+    /// key of that one: its answer may have been lost. Who was revoked is let in by an administrator and by nobody else.
+    fn attest(&self, attest: &Attest, now: Timestamp) -> Result<Vec<Change>, Refusal> {
+        let node = attest.node.clone();
+        self.may_attest(&node, attest.by, &attest.key)?;
+        let forgotten = self.forgotten(now).filter(|forgotten| **forgotten != node).cloned();
+        let forgotten: Vec<Change> = forgotten.map(Change::RemoveAdmission).collect();
+        let standing = Standing::Admitted { current: attest.issued.clone(), next: None };
+        let attested = Some(Attested { by: attest.by, key: attest.key, at: now });
+        let admission = Admission { node, grant: attest.grant.clone(), standing, attested };
+        Ok(forgotten.into_iter().chain([Change::PutAdmission(admission)]).collect())
+    }
+
+    /// Says whether a proof would let this node in, before anybody outside is asked about it.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn may_attest(&self, node: &NodeId, by: Method, key: &Fingerprint) -> Result<(), Refusal> {
+        let Some(admission) = self.admissions.get(node) else { return Ok(()) };
+        if let Standing::Revoked { at } = &admission.standing {
+            return Err(Refusal::Denied(Denial::Revoked(node.clone(), *at)));
+        }
+        let is_again = admission.attested.as_ref().is_some_and(|before| before.key == *key);
+        match by {
+            Method::AwsSts => Ok(()),
+            Method::AwsIid if is_again => Ok(()),
+            Method::AwsIid => Err(Refusal::DocumentUsed(node.clone())),
+        }
+    }
+
+    /// What is known of how a node was let in.
+    #[must_use]
+    pub fn admission(&self, node: &NodeId) -> Option<&Admission> {
+        self.admissions.get(node)
     }
 
     /// Nodes that have not been here for so long that they will not be again.

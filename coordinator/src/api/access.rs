@@ -40,6 +40,7 @@ pub(crate) enum Needs {
 /// Every call that there is. A call without a row is refused, and a test compares the rows with the descriptors.
 pub(crate) const TABLE: &[(&str, Needs)] = &[
     ("/wharf.v1.Enrolment/Join", Needs::Nothing),
+    ("/wharf.v1.Enrolment/Challenge", Needs::Nothing),
     ("/wharf.v1.Enrolment/Renew", Needs::Node),
     ("/wharf.v1.Dispatcher/Session", Needs::Node),
     ("/wharf.v1.Dispatcher/Relay", Needs::Node),

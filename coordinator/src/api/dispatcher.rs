@@ -11,6 +11,7 @@ use futures_util::Stream;
 use model::id::NodeId;
 use model::image::ImageError;
 use model::node::Node;
+use model::trust::Machine;
 use proto::convert::{assignments_to_wire, containers_from_wire, node_from_wire, state_from_wire};
 use proto::wire;
 use proto::wire::agent_message::Message as Up;
@@ -125,6 +126,10 @@ fn check(shared: &Shared, caller: &Caller, hello: &wire::Hello) -> Result<Node, 
     if let Caller::Node(known, _) = caller {
         let grant = shared.ledgers.read().grant(known).cloned().unwrap_or_default();
         (node.pool, node.labels) = (grant.pool, grant.labels);
+        let Machine { zone, ami, instance_type } = grant.machine;
+        node.zone = zone.unwrap_or(node.zone);
+        node.ami = ami.or(node.ami);
+        node.instance_type = instance_type.or(node.instance_type);
     }
     let node = node_from_wire(&node).map_err(|error| invalid(&error))?;
     caller.is_node(&node.id)?;

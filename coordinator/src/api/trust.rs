@@ -58,7 +58,11 @@ impl wire::trust_server::Trust for Trust {
         let made = token_from_wire(&wire::JoinToken {
             id: digest.token_id().to_string(),
             digest: digest.as_bytes().to_vec(),
-            grant: Some(wire::Grant { pool: request.pool, labels: request.labels }),
+            grant: Some(wire::Grant {
+                pool: request.pool,
+                labels: request.labels,
+                ..wire::Grant::default()
+            }),
             node: request.node,
             made_by,
             expires_at_ms: expires_at.as_millis(),
@@ -79,7 +83,10 @@ impl wire::trust_server::Trust for Trust {
         let ledger = self.shared.ledgers.read();
         let without_digest = |token| wire::JoinToken { digest: Vec::new(), ..token_to_wire(token) };
         let tokens = ledger.tokens().map(without_digest).collect();
-        Ok(Response::new(wire::ListTokensResponse { tokens }))
+        let trusted = self.shared.trusted.as_ref();
+        let authority = trusted.map(|trusted| trusted.authority.fingerprint().to_string());
+        let authority = authority.unwrap_or_default();
+        Ok(Response::new(wire::ListTokensResponse { tokens, authority }))
     }
 
     async fn remove_token(

@@ -7,6 +7,7 @@ use model::audit::{Act, Object, Verdict};
 use model::id::{NodeId, ServiceId};
 use model::node::Availability;
 use model::rollout::Steering;
+use model::trust::Standing;
 
 use super::By;
 
@@ -131,6 +132,16 @@ pub(crate) fn of_trust(by: &By, asked: &Asked, ledger: &Ledger) -> Act {
             let note = format!("certificate {}", join.issued.serial);
             let note = if was_here { format!("{note}, in place of an earlier one") } else { note };
             (vec![node(&join.node), token], note)
+        }
+        Asked::Attest(attest) => {
+            let note = format!("{}, certificate {}", attest.by.as_str(), attest.issued.serial);
+            let note = match ledger.admission(&attest.node).map(|before| &before.standing) {
+                Some(Standing::Admitted { current, .. }) => {
+                    format!("{note}, in place of {} until {}", current.serial, current.expires_at)
+                }
+                Some(Standing::Revoked { .. }) | None => note,
+            };
+            (vec![node(&attest.node)], note)
         }
         Asked::Renew { node: id, shown, issued } => {
             (vec![node(id)], format!("certificate {} after {}", issued.serial, shown.serial))

@@ -35,7 +35,7 @@ fn read(record: &wire::AuditRecord) -> Act {
     act_from_wire(&wire::Act::decode(record.act.as_slice()).unwrap()).unwrap().1
 }
 
-async fn acts(world: &World) -> Vec<Act> {
+pub(crate) async fn acts(world: &World) -> Vec<Act> {
     let pages = pages(world, wire::AuditRequest::default()).await;
     pages.iter().flat_map(|page| page.records.iter().map(read)).collect()
 }

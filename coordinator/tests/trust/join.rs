@@ -84,6 +84,7 @@ async fn a_token_of_another_cluster_is_not_even_shown() {
         node: "n1".to_owned(),
         request: key.request().unwrap(),
         token: token.secret().to_owned(),
+        ..Default::default()
     };
     let channel = ours.dial(Client::pinned(right).unwrap());
     let refused = EnrolmentClient::new(channel).join(request).await.unwrap_err();
@@ -101,6 +102,7 @@ async fn a_wrong_pin_keeps_the_token_secret() {
         node: "n1".to_owned(),
         request: Key::generate().unwrap().request().unwrap(),
         token: token.secret().to_owned(),
+        ..Default::default()
     };
     let refused = EnrolmentClient::new(channel).join(request).await.unwrap_err();
     assert!(trust::failure::find(&refused).is_some(), "{refused:?}");

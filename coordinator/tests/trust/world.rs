@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use coordinator::seal::Passphrase;
-use coordinator::{Audit, Config, Coordinator, SOCKET, Security, Tls};
+use coordinator::{Audit, Aws, Config, Coordinator, SOCKET, Security, Tls};
 use proto::wire;
 use proto::wire::control_client::ControlClient;
 use proto::wire::dispatcher_client::DispatcherClient;
@@ -32,6 +32,7 @@ pub(crate) struct World {
     running: Option<(oneshot::Sender<()>, tokio::task::JoinHandle<anyhow::Result<()>>)>,
     node_life: Duration,
     pub(crate) audit: Audit,
+    pub(crate) aws: Option<Aws>,
 }
 
 impl World {
@@ -52,6 +53,7 @@ impl World {
             running: None,
             node_life,
             audit: Audit::default(),
+            aws: None,
         };
         world.begin().await;
         world
@@ -60,7 +62,8 @@ impl World {
     /// Starts the coordinator, at the address that it had before.
     pub(crate) async fn begin(&mut self) {
         let sealer = Arc::new(Passphrase { file: self.folder.join("passphrase") });
-        let tls = Tls { sealer, names: vec!["wharf.test".to_owned()], node_life: self.node_life };
+        let (names, node_life) = (vec!["wharf.test".to_owned()], self.node_life);
+        let tls = Tls { sealer, names, node_life, aws: self.aws.clone() };
         let config = Config {
             listen: self.address.parse().unwrap(),
             data: self.data(),
@@ -123,6 +126,7 @@ impl World {
             node: node.to_owned(),
             request: key.request().unwrap(),
             token: token.secret().to_owned(),
+            ..Default::default()
         };
         let channel = self.dial(Client::pinned(token.authority).unwrap());
         Ok(EnrolmentClient::new(channel).join(request).await?.into_inner())

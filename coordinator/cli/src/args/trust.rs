@@ -13,6 +13,8 @@ pub(crate) enum Token {
     Create(CreateToken),
     /// Lists tokens, by the names that they go by.
     Ls,
+    /// Prints the digest of the cluster's authority, by which nodes that join without a token know whom they call.
+    Authority,
     /// Takes a token back. A node that has joined by it stays.
     Rm { token: String },
 }

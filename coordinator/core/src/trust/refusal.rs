@@ -51,6 +51,8 @@ pub enum Refusal {
     TokenUsed(TokenId, NodeId, Timestamp),
     /// There is such a node already, and the token is for a new one.
     NodeTaken(NodeId),
+    /// The document of this node was shown before, with another key.
+    DocumentUsed(NodeId),
     /// A token has to hold for some time, and not too long.
     TokenLife(Duration),
     /// Too many wait to be used.
@@ -89,6 +91,10 @@ impl fmt::Display for Refusal {
                 write!(f, "join token {id} was used by node {node} at {at}, and each is used once")
             }
             Self::NodeTaken(node) => write!(f, "node {node} has joined already"),
+            Self::DocumentUsed(node) => write!(
+                f,
+                "node {node} has joined already, and its identity document lets it in once: was it copied?"
+            ),
             Self::TokenLife(asked) => write!(
                 f,
                 "a join token holds for some time, and {} days at most: not for {asked:?}",

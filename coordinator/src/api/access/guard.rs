@@ -98,7 +98,8 @@ where
 /// Whether a call that fails has tried to change something.
 fn is_change(path: &str, needs: Needs) -> bool {
     match needs {
-        Needs::Nothing | Needs::Change | Needs::Operate => true,
+        Needs::Nothing => path.ends_with("/Join"),
+        Needs::Change | Needs::Operate => true,
         Needs::Administer => !path.contains("/List") && !path.ends_with("/Audit"),
         Needs::Node => path.ends_with("/Renew"),
         Needs::Look => false,

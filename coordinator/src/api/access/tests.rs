@@ -39,6 +39,7 @@ fn every_call_that_there_is_has_a_row_and_no_row_is_of_a_call_that_there_is_not(
 /// What is meant, a line for each call: S stranger, N node, V viewer, D deployer, O operator, A admin, R root of the machine.
 const MEANT: &str = "
 /wharf.v1.Enrolment/Join                 S
+/wharf.v1.Enrolment/Challenge            S
 /wharf.v1.Enrolment/Renew                N
 /wharf.v1.Dispatcher/Session             N
 /wharf.v1.Dispatcher/Relay               N

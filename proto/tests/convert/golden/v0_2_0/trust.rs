@@ -2,7 +2,10 @@
 
 use model::audit::{Act, Object, Verdict};
 use model::time::Timestamp;
-use model::trust::{Admission, Fingerprint, Grant, Issued, Operator, Role, Standing, Token, Use};
+use model::trust::{
+    Admission, Attested, Fingerprint, Grant, Issued, Machine, Method, Operator, Role, Standing,
+    Token, Use,
+};
 use proto::wire;
 
 use super::super::Records;
@@ -46,7 +49,7 @@ fn authority(kind: wire::SealKind) -> Stored {
 
 fn grant() -> Grant {
     let labels = [("disk".to_owned(), "ssd".to_owned())].into();
-    Grant { pool: Some("web".to_owned()), labels }
+    Grant { pool: Some("web".to_owned()), labels, machine: Machine::default() }
 }
 
 fn tokens() -> Records {
@@ -70,10 +73,24 @@ fn admissions() -> Records {
     let (current, next) = (issued("40ab"), Some(issued("41cd")));
     let admitted = |next| {
         let standing = Standing::Admitted { current: current.clone(), next };
-        Admission { node: "i-0123456789abcdef0".parse().unwrap(), grant: grant(), standing }
+        let node = "i-0123456789abcdef0".parse().unwrap();
+        Admission { node, grant: grant(), standing, attested: None }
     };
     let revoked = Admission { standing: Standing::Revoked { at: at(7) }, ..admitted(None) };
+    let said = |text: &str| Some(text.to_owned());
+    let machine = Machine {
+        zone: said("eu-central-1a"),
+        ami: said("ami-0123456789abcdef0"),
+        instance_type: said("m7g.xlarge"),
+    };
+    let attested = |by| {
+        let attested = Some(Attested { by, key: Fingerprint::new([0xef; 32]), at: at(5) });
+        let grant = Grant { machine: machine.clone(), ..grant() };
+        Stored::Admission(Admission { grant, attested, ..admitted(None) })
+    };
     vec![
+        ("admission-aws-sts", attested(Method::AwsSts)),
+        ("admission-aws-iid", attested(Method::AwsIid)),
         ("admission", Stored::Admission(admitted(None))),
         ("admission-renewing", Stored::Admission(admitted(next))),
         ("admission-revoked", Stored::Admission(revoked)),
