@@ -14,6 +14,7 @@ use clap::Parser;
 use clap::builder::NonEmptyStringValueParser;
 use model::id::NodeId;
 use model::resources::GPUS_LIMIT;
+use model::trust::Fingerprint;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use trust::JoinToken;

@@ -39,8 +39,8 @@ struct Arguments {
     #[arg(long, env = "WHARF_NODE_CERTIFICATE_SECONDS", default_value_t = NODE_LIFE.as_secs())]
     node_certificate_seconds: u64,
     /// A file that says which machines of AWS are let in without a token: see docs/aws.md.
-    #[arg(long, env = "WHARF_AWS_FILE")]
-    aws: Option<PathBuf>,
+    #[arg(long, env = "WHARF_AWS_JOIN_FILE")]
+    aws_join: Option<PathBuf>,
     /// So many records of who did what stay in the store; `wharf audit` shows them.
     #[arg(long, env = "WHARF_AUDIT_RECORDS", default_value_t = RECORDS, value_parser = clap::value_parser!(u64).range(FEWEST_RECORDS..))]
     audit_records: u64,
@@ -48,7 +48,7 @@ struct Arguments {
     #[arg(long, env = "WHARF_AUDIT_FILE")]
     audit_file: Option<PathBuf>,
     /// Neither encrypts nor asks who anybody is: for development and measuring, on the loopback address only.
-    #[arg(long, env = "WHARF_PLAINTEXT", conflicts_with_all = ["names", "ca_passphrase_file", "aws"])]
+    #[arg(long, env = "WHARF_PLAINTEXT", conflicts_with_all = ["names", "ca_passphrase_file", "aws_join"])]
     plaintext: bool,
 }
 
@@ -65,7 +65,7 @@ impl Arguments {
             ),
         };
         let node_life = Duration::from_secs(self.node_certificate_seconds);
-        let aws = self.aws.as_deref().map(Aws::load).transpose()?;
+        let aws = self.aws_join.as_deref().map(Aws::load).transpose()?;
         Ok(Security::Tls(Tls { sealer, names: self.names.clone(), node_life, aws }))
     }
 }

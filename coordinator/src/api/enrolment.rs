@@ -149,7 +149,7 @@ fn unproven(why: &Refused) -> Status {
     match why {
         Refused::Unconfigured => hinted(
             Status::failed_precondition(message),
-            "start it with --aws FILE (docs/aws.md), or let the node join by a token",
+            "start it with --aws-join FILE (docs/aws.md), or let the node join by a token",
         ),
         Refused::Challenge(_) | Refused::Another { .. } => Status::unauthenticated(message),
         Refused::Malformed(_) => Status::invalid_argument(message),
@@ -165,7 +165,7 @@ fn unproven(why: &Refused) -> Status {
         Refused::Busy => Status::resource_exhausted(message),
         Refused::Foreign(_) => hinted(
             Status::unauthenticated(message),
-            "accounts, regions and roles that are let in are in the file of --aws (docs/aws.md)",
+            "accounts, regions and roles that are let in are in the file of --aws-join (docs/aws.md)",
         ),
         Refused::Unknown(_) | Refused::Unfit(..) => hinted(
             Status::unauthenticated(message),
