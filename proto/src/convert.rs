@@ -7,6 +7,7 @@ mod constraint;
 mod container;
 mod history;
 mod job;
+mod policy;
 mod rollout;
 mod spec;
 mod status;
@@ -27,6 +28,7 @@ pub use audit::{act_from_wire, act_to_wire};
 pub use constraint::{constraint_from_wire, constraint_to_wire};
 pub use history::{generation_from_wire, generation_to_wire, service_from_wire, service_to_wire};
 pub use history::{task_from_wire, task_to_wire};
+pub use policy::{permit_from_wire, permit_to_wire};
 pub use rollout::{steering_from_wire, steering_to_wire};
 pub use spec::{image_from_wire, image_to_wire, resources_to_wire, spec_from_wire, spec_to_wire};
 pub use status::{

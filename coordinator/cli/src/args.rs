@@ -116,6 +116,9 @@ pub(crate) enum Command {
     /// Who may do what.
     #[command(subcommand)]
     Operator(trust::Operator),
+    /// What services may ask of machines.
+    #[command(subcommand)]
+    Grant(trust::Grant),
     /// Shows who did what, and finds out whether somebody has changed that record.
     Audit(trust::Audit),
     /// Coordinators by name, and who we are to them.

@@ -8,6 +8,7 @@ mod deploy;
 mod drain;
 mod exec;
 mod explain;
+mod grant;
 mod job;
 mod logs;
 mod once;
@@ -63,6 +64,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Version => show::version(&global).await,
         Command::Token(command) => trust::token(&client()?, &global, command).await,
         Command::Operator(command) => trust::operator(&client()?, &global, command).await,
+        Command::Grant(command) => grant::grant(&client()?, &global, command).await,
         Command::Audit(arguments) => audit::audit(client, &global, &arguments).await,
         Command::Context(command) => contexts(&global, command),
         Command::Completion { shell } => {

@@ -11,9 +11,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::id::{NodeId, OperatorName, Serial, TokenId};
+use model::policy::{Permit, Right, needs};
+use model::spec::ServiceSpec;
 use model::time::Timestamp;
 use model::trust::{
-    Admission, Attested, Fingerprint, Grant, Issued, Method, Operator, Role, Standing, Token, Use,
+    Admission, Attested, Fingerprint, Grant, Issued, Method, Operator, Role, ServiceGlob, Standing,
+    Token, Use,
 };
 
 mod refusal;
@@ -24,6 +27,8 @@ pub use refusal::{Denial, Refusal};
 pub const TOKENS_LIMIT: usize = 20_000;
 /// Operators.
 pub const OPERATORS_LIMIT: usize = 1_000;
+/// Permits.
+pub const PERMITS_LIMIT: usize = 1_000;
 /// A token can be used for at most this long.
 pub const LONGEST_TOKEN: Duration = Duration::from_secs(7 * 86_400);
 /// The certificate of an operator holds for at most this long.
@@ -71,6 +76,10 @@ pub enum Asked {
     AddOperator(Operator),
     /// That somebody may not any more.
     RemoveOperator(OperatorName),
+    /// That services may ask something of machines.
+    AddPermit(Permit),
+    /// That they may not any more.
+    RemovePermit(ServiceGlob),
 }
 
 /// A node shows a token.
@@ -116,6 +125,10 @@ pub enum Change {
     PutOperator(Operator),
     /// There is no such operator.
     RemoveOperator(OperatorName),
+    /// Services may ask something of machines.
+    PutPermit(Permit),
+    /// There is no such permit.
+    RemovePermit(ServiceGlob),
 }
 
 /// Everybody who is let in, and what opens.
@@ -124,6 +137,8 @@ pub struct Ledger {
     tokens: BTreeMap<TokenId, Token>,
     admissions: BTreeMap<NodeId, Admission>,
     operators: BTreeMap<OperatorName, Operator>,
+    /// By the pattern that each is for.
+    permits: BTreeMap<String, Permit>,
 }
 
 impl Ledger {
@@ -148,6 +163,10 @@ impl Ledger {
                 self.operators.insert(operator.name.clone(), operator);
             }
             Change::RemoveOperator(name) => drop(self.operators.remove(&name)),
+            Change::PutPermit(permit) => {
+                self.permits.insert(permit.services.to_string(), permit);
+            }
+            Change::RemovePermit(services) => drop(self.permits.remove(&services.to_string())),
         }
     }
 
@@ -159,6 +178,21 @@ impl Ledger {
     /// Every operator, in the order of their names.
     pub fn operators(&self) -> impl Iterator<Item = &Operator> {
         self.operators.values()
+    }
+
+    /// Every permit, in the order of whom it is for.
+    pub fn permits(&self) -> impl Iterator<Item = &Permit> {
+        self.permits.values()
+    }
+
+    /// What a service asks of machines and nobody has allowed.
+    #[must_use]
+    pub fn forbidden(&self, spec: &ServiceSpec) -> Vec<Right> {
+        let permits = self.permits().filter(|permit| permit.services.matches(&spec.id));
+        let rights: Vec<&Right> = permits.flat_map(|permit| &permit.rights).collect();
+        let mut needs = needs(spec);
+        needs.retain(|need| !rights.iter().any(|right| right.covers(need)));
+        needs
     }
 
     /// What a node was given with its token.
@@ -226,7 +260,20 @@ impl Ledger {
                 Some(_) => Ok(vec![Change::RemoveOperator(name.clone())]),
                 None => Err(Refusal::NoOperator(name.clone())),
             },
+            Asked::AddPermit(permit) => self.add_permit(permit),
+            Asked::RemovePermit(services) => match self.permits.get(&services.to_string()) {
+                Some(_) => Ok(vec![Change::RemovePermit(services.clone())]),
+                None => Err(Refusal::NoPermit(services.clone())),
+            },
         }
+    }
+
+    fn add_permit(&self, permit: &Permit) -> Result<Vec<Change>, Refusal> {
+        let is_new = !self.permits.contains_key(&permit.services.to_string());
+        if is_new && self.permits.len() >= PERMITS_LIMIT {
+            return Err(Refusal::TooManyPermits);
+        }
+        Ok(vec![Change::PutPermit(permit.clone())])
     }
 
     fn create_token(&self, token: &Token, now: Timestamp) -> Result<Vec<Change>, Refusal> {

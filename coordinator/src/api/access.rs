@@ -69,6 +69,9 @@ pub(crate) const TABLE: &[(&str, Needs)] = &[
     ("/wharf.v1.Trust/ListOperators", Needs::Administer),
     ("/wharf.v1.Trust/RemoveOperator", Needs::Administer),
     ("/wharf.v1.Trust/RevokeNode", Needs::Administer),
+    ("/wharf.v1.Trust/AddGrant", Needs::Administer),
+    ("/wharf.v1.Trust/ListGrants", Needs::Administer),
+    ("/wharf.v1.Trust/RemoveGrant", Needs::Administer),
     ("/wharf.v1.Trust/Audit", Needs::Administer),
     ("/grpc.health.v1.Health/Check", Needs::Look),
     ("/grpc.health.v1.Health/Watch", Needs::Look),
@@ -145,6 +148,16 @@ impl Caller {
         match services.iter().find(|service| !role.changes(service)) {
             None => Ok(()),
             Some(service) => Err(self.denied(&format!("service {service}"))),
+        }
+    }
+
+    /// Says whether they decide about machines, and so need nobody's leave to use them.
+    pub(crate) const fn rules_machines(&self) -> bool {
+        match self {
+            Self::Operator(_, Role::Admin) | Self::Local(_) | Self::Unprotected => true,
+            Self::Operator(_, Role::Viewer | Role::Deployer(_) | Role::Operator)
+            | Self::Stranger
+            | Self::Node(..) => false,
         }
     }
 

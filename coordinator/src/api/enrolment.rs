@@ -215,6 +215,10 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
             Status::resource_exhausted(message),
             "`wharf token rm` takes away those that nobody will use",
         ),
+        Refusal::TooManyPermits | Refusal::NoPermit(_) => hinted(
+            Status::failed_precondition(message),
+            "`wharf grant ls` shows what services may ask of machines",
+        ),
         Refusal::TooManyOperators => hinted(
             Status::resource_exhausted(message),
             "`wharf operator rm` takes away those that nobody will be any more",

@@ -6,7 +6,10 @@ use std::time::Duration;
 use coordinator_core::trust::Asked;
 use model::id::{NodeId, OperatorName, TokenId};
 use model::trust::{Issued, Operator};
-use proto::convert::{operator_to_wire, role_from_wire, token_from_wire, token_to_wire};
+use proto::convert::{
+    operator_to_wire, permit_from_wire, permit_to_wire, role_from_wire, token_from_wire,
+    token_to_wire,
+};
 use proto::wire;
 use tonic::{Request, Response, Status};
 use trust::{JoinToken, Name};
@@ -144,6 +147,38 @@ impl wire::trust_server::Trust for Trust {
         self.ask(by, Asked::RemoveOperator(name.clone())).await?;
         self.shared.trusted()?.connections.cut(&Name::Operator(name));
         Ok(Response::new(wire::RemoveOperatorResponse {}))
+    }
+
+    async fn add_grant(
+        &self,
+        request: Request<wire::AddGrantRequest>,
+    ) -> Result<Response<wire::AddGrantResponse>, Status> {
+        let by = by(&request)?;
+        let wire::AddGrantRequest { services, rights, why } = request.into_inner();
+        let why = if why.is_empty() { by.why.clone() } else { why };
+        let permit = wire::StoredPermit { services, rights, made_by: by.who.clone(), why };
+        let permit = permit_from_wire(&permit).map_err(|error| invalid(&error))?;
+        self.ask(by, Asked::AddPermit(permit)).await?;
+        Ok(Response::new(wire::AddGrantResponse {}))
+    }
+
+    async fn list_grants(
+        &self,
+        _request: Request<wire::ListGrantsRequest>,
+    ) -> Result<Response<wire::ListGrantsResponse>, Status> {
+        let ledger = self.shared.ledgers.read();
+        let grants = ledger.permits().map(permit_to_wire).collect();
+        Ok(Response::new(wire::ListGrantsResponse { grants }))
+    }
+
+    async fn remove_grant(
+        &self,
+        request: Request<wire::RemoveGrantRequest>,
+    ) -> Result<Response<wire::RemoveGrantResponse>, Status> {
+        let by = by(&request)?;
+        let services = named(&request.into_inner().services)?;
+        self.ask(by, Asked::RemovePermit(services)).await?;
+        Ok(Response::new(wire::RemoveGrantResponse {}))
     }
 
     async fn revoke_node(

@@ -153,6 +153,13 @@ pub(crate) fn of_trust(by: &By, asked: &Asked, ledger: &Ledger) -> Act {
             let until = operator.issued.expires_at;
             (vec![name], format!("{} until {until}", operator.role.as_str()))
         }
+        Asked::AddPermit(permit) => {
+            let rights: Vec<String> = permit.rights.iter().map(ToString::to_string).collect();
+            (vec![Object::named(format!("grant {}", permit.services))], rights.join(", "))
+        }
+        Asked::RemovePermit(services) => {
+            (vec![Object::named(format!("grant {services}"))], String::new())
+        }
         Asked::RemoveOperator(name) => {
             (vec![Object::named(format!("operator {name}"))], String::new())
         }

@@ -136,7 +136,7 @@ async fn f31_f32_every_call_is_refused_to_everybody_whom_it_is_not_meant_for() {
             asked += 1;
         }
     }
-    assert!(asked > 160, "only {asked}");
+    assert!(asked > 180, "only {asked}");
 }
 
 pub(crate) fn service(project: &str, name: &str) -> Option<wire::ServiceRef> {
@@ -157,7 +157,7 @@ pub(crate) fn spec(project: &str, name: &str) -> wire::ServiceSpec {
         stop_grace_ms: 10_000,
         ..wire::ContainerSpec::default()
     };
-    let kind = Some(wire::network::Kind::Host(wire::HostNetwork {}));
+    let kind = Some(wire::network::Kind::None(wire::NoNetwork {}));
     let task = wire::TaskSpec {
         containers: vec![container],
         network: Some(wire::Network { kind }),

@@ -6,4 +6,5 @@ mod audit;
 mod calls;
 mod handshake;
 mod join;
+mod policy;
 mod world;

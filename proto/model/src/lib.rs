@@ -17,6 +17,7 @@ pub mod id;
 pub mod image;
 pub mod job;
 pub mod node;
+pub mod policy;
 pub mod priority;
 pub mod resources;
 pub mod rollout;

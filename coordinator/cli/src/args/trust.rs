@@ -71,6 +71,38 @@ pub(crate) struct AddOperator {
     pub(crate) at: Option<String>,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Grant {
+    /// Allows services something. What was allowed to the same ones before is not any more.
+    #[command(
+        after_help = "Examples:\n  wharf grant add 'shop/backup' --host-path /srv/data\n  wharf grant add 'edge/*' --host-network --capability NET_ADMIN --why 'ticket 7'"
+    )]
+    Add(AddGrant),
+    /// Lists what is allowed, and by whom.
+    Ls,
+    /// Takes it back. What runs goes on; what is deployed from now on does without.
+    Rm {
+        /// As in `wharf grant ls`.
+        services: String,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("right").required(true).multiple(true))]
+pub(crate) struct AddGrant {
+    /// PROJECT/SERVICE, with * for any characters of one of the two.
+    pub(crate) services: String,
+    /// A path of the host with all that is below it, PATH to read it or PATH:rw to write it too. May be given several times.
+    #[arg(long = "host-path", value_name = "PATH[:rw]", group = "right")]
+    pub(crate) host_paths: Vec<String>,
+    /// The network of the host.
+    #[arg(long, group = "right")]
+    pub(crate) host_network: bool,
+    /// A capability beyond those that every container has, as in NET_ADMIN. May be given several times.
+    #[arg(long = "capability", value_name = "NAME", group = "right")]
+    pub(crate) capabilities: Vec<String>,
+}
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  wharf audit --since 1h\n  wharf audit --who kim --what deploy -o jsonl\n  wharf audit -f\n  wharf audit --verify\n  wharf audit --verify --file /var/log/wharf/audit.jsonl   (a copy, without a coordinator)"

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use model::id::{NodeId, OperatorName, TokenId};
 use model::time::Timestamp;
+use model::trust::ServiceGlob;
 
-use super::{LONGEST_OPERATOR, LONGEST_TOKEN, OPERATORS_LIMIT, TOKENS_LIMIT};
+use super::{LONGEST_OPERATOR, LONGEST_TOKEN, OPERATORS_LIMIT, PERMITS_LIMIT, TOKENS_LIMIT};
 
 /// Why a certificate that the authority has signed lets nobody in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +74,10 @@ pub enum Refusal {
     TooManyOperators,
     /// There is no such operator.
     NoOperator(OperatorName),
+    /// There are too many.
+    TooManyPermits,
+    /// Nothing is allowed to exactly these services.
+    NoPermit(ServiceGlob),
 }
 
 fn days(duration: Duration) -> u64 {
@@ -119,6 +124,10 @@ impl fmt::Display for Refusal {
                 write!(f, "there are {OPERATORS_LIMIT} operators: no more are added")
             }
             Self::NoOperator(name) => write!(f, "there is no operator {name}"),
+            Self::TooManyPermits => {
+                write!(f, "there are {PERMITS_LIMIT} grants: no more are made")
+            }
+            Self::NoPermit(services) => write!(f, "there is no grant for {services}"),
         }
     }
 }

@@ -306,9 +306,9 @@ fn a_machine_that_shows_itself_anew_takes_its_own_place() {
 fn t3_a_document_lets_in_once_and_again_only_who_has_the_key() {
     let mut desk = Desk::default();
     desk.ask(&attest(Method::AwsIid, "i-1", 1, "a1")).unwrap();
-    let copied = desk.ask(&attest(Method::AwsIid, "i-1", 2, "a2"));
+    let copied = desk.ask(&attest(Method::AwsIid, "i-1", 2, "a0"));
     assert_eq!(copied, Err(Refusal::DocumentUsed("i-1".parse().unwrap())));
-    assert!(desk.admits("i-1", "a1") && !desk.admits("i-1", "a2"));
+    assert!(desk.admits("i-1", "a1") && !desk.admits("i-1", "a0"));
     desk.ask(&attest(Method::AwsIid, "i-1", 1, "a3")).unwrap();
     assert!(desk.admits("i-1", "a3"), "the answer was lost");
     // Nor does it take the place of somebody who has come in by other means.
@@ -331,4 +331,34 @@ fn no_proof_lets_in_who_was_revoked() {
     desk.ask(&join(3, "i-1", 9, "a3")).unwrap();
     assert!(desk.admits("i-1", "a3"));
     desk.ask(&attest(Method::AwsSts, "i-1", 1, "a4")).unwrap();
+}
+
+fn permit(services: &str, rights: Vec<Right>) -> Asked {
+    let (made_by, why) = ("kim".to_owned(), String::new());
+    Asked::AddPermit(Permit { services: services.parse().unwrap(), rights, made_by, why })
+}
+
+#[test]
+fn t7_a_service_may_ask_of_machines_what_somebody_has_allowed_it_and_no_more() {
+    let path = |path: &str, writable| Right::HostPath { path: path.to_owned(), writable };
+    let mut desk = Desk::default();
+    desk.ask(&permit("shop/*", vec![path("/srv/shop", false)])).unwrap();
+    desk.ask(&permit("shop/web", vec![Right::HostNetwork])).unwrap();
+    let rights = |desk: &Desk, service: &str| {
+        let (project, name) = service.split_once('/').unwrap();
+        let (project, name) = (project.parse().unwrap(), name.parse().unwrap());
+        let service = model::id::ServiceId { project, name };
+        let permits = desk.0.permits().filter(|permit| permit.services.matches(&service));
+        permits.flat_map(|permit| permit.rights.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(rights(&desk, "shop/db"), [path("/srv/shop", false)]);
+    assert_eq!(rights(&desk, "shop/web").len(), 2);
+    assert!(rights(&desk, "shop2/web").is_empty());
+    // Said again, it is what was said last; taken back, it is gone.
+    desk.ask(&permit("shop/*", vec![path("/srv/other", true)])).unwrap();
+    assert_eq!(rights(&desk, "shop/db"), [path("/srv/other", true)]);
+    let all: model::trust::ServiceGlob = "shop/*".parse().unwrap();
+    desk.ask(&Asked::RemovePermit(all.clone())).unwrap();
+    assert!(rights(&desk, "shop/db").is_empty());
+    assert_eq!(desk.ask(&Asked::RemovePermit(all.clone())), Err(Refusal::NoPermit(all)));
 }

@@ -68,6 +68,9 @@ const MEANT: &str = "
 /wharf.v1.Trust/ListOperators            AR
 /wharf.v1.Trust/RemoveOperator           AR
 /wharf.v1.Trust/RevokeNode               AR
+/wharf.v1.Trust/AddGrant                 AR
+/wharf.v1.Trust/ListGrants               AR
+/wharf.v1.Trust/RemoveGrant              AR
 /wharf.v1.Trust/Audit                    AR
 /grpc.health.v1.Health/Check             VDOAR
 /grpc.health.v1.Health/Watch             VDOAR

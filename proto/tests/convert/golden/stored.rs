@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model::audit::Act;
 use model::id::{ClusterId, ContainerName, NodeId};
 use model::node::Node;
+use model::policy::Permit;
 use model::service::Service;
 use model::spec::TaskSpec;
 use model::task::{Task, TaskState};
@@ -13,9 +14,9 @@ use prost::Message;
 use proto::convert::{
     WireAssignment, act_from_wire, act_to_wire, admission_from_wire, admission_to_wire,
     assignment_from_wire, assignment_to_journal, node_from_wire, node_to_wire, operator_from_wire,
-    operator_to_wire, service_from_wire, service_to_wire, state_from_wire, state_to_wire,
-    task_from_wire, task_spec_from_wire, task_spec_to_wire, task_to_wire, token_from_wire,
-    token_to_wire,
+    operator_to_wire, permit_from_wire, permit_to_wire, service_from_wire, service_to_wire,
+    state_from_wire, state_to_wire, task_from_wire, task_spec_from_wire, task_spec_to_wire,
+    task_to_wire, token_from_wire, token_to_wire,
 };
 use proto::wire;
 
@@ -35,6 +36,7 @@ pub(crate) enum Stored {
     Act(u64, Act),
     AuditRecord(wire::AuditRecord),
     AuditMark(wire::AuditMark),
+    Permit(Permit),
 }
 
 /// What an agent keeps, as its own core knows it.
@@ -74,6 +76,7 @@ impl Stored {
             Self::Act(..) => "Act",
             Self::AuditRecord(_) => "AuditRecord",
             Self::AuditMark(_) => "AuditMark",
+            Self::Permit(_) => "StoredPermit",
         }
     }
 
@@ -93,6 +96,7 @@ impl Stored {
             Self::Act(sequence, act) => act_to_wire(act, *sequence).encode_to_vec(),
             Self::AuditRecord(record) => record.encode_to_vec(),
             Self::AuditMark(mark) => mark.encode_to_vec(),
+            Self::Permit(permit) => permit_to_wire(permit).encode_to_vec(),
         }
     }
 
@@ -126,6 +130,10 @@ impl Stored {
             }
             "AuditRecord" => Self::AuditRecord(wire::AuditRecord::decode(bytes).unwrap()),
             "AuditMark" => Self::AuditMark(wire::AuditMark::decode(bytes).unwrap()),
+            "StoredPermit" => {
+                let permit = wire::StoredPermit::decode(bytes).unwrap();
+                Self::Permit(permit_from_wire(&permit).unwrap())
+            }
             "Journal" => Self::Journal(Journal::read(&wire::Journal::decode(bytes).unwrap())),
             other => panic!("nothing that is stored is a {other}"),
         }

@@ -36,7 +36,8 @@ pub(crate) fn records() -> super::Records {
         | Stored::Operator(_)
         | Stored::Act(..)
         | Stored::AuditRecord(_)
-        | Stored::AuditMark(_) => (name, record),
+        | Stored::AuditMark(_)
+        | Stored::Permit(_) => (name, record),
     };
     let known: super::Records = v0_1_0::records().into_iter().map(grown).collect();
     let added: super::Records =
@@ -110,7 +111,8 @@ fn more(name: &str, record: &Stored) -> super::Records {
         | Stored::Operator(_)
         | Stored::Act(..)
         | Stored::AuditRecord(_)
-        | Stored::AuditMark(_) => Vec::new(),
+        | Stored::AuditMark(_)
+        | Stored::Permit(_) => Vec::new(),
     }
 }
 

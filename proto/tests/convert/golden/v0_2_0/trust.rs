@@ -1,6 +1,7 @@
 //! Who is let in.
 
 use model::audit::{Act, Object, Verdict};
+use model::policy::{Permit, Right};
 use model::time::Timestamp;
 use model::trust::{
     Admission, Attested, Fingerprint, Grant, Issued, Machine, Method, Operator, Role, Standing,
@@ -28,6 +29,7 @@ pub(crate) fn records() -> Records {
     records.extend(admissions());
     records.extend(operators());
     records.extend(audit());
+    records.push(("grant", permit()));
     records
 }
 
@@ -110,6 +112,17 @@ fn operators() -> Records {
         (name, Stored::Operator(Operator { name: "kim".parse().unwrap(), role, issued, made_by }))
     };
     roles.map(record).into()
+}
+
+fn permit() -> Stored {
+    let rights = vec![
+        Right::HostPath { path: "/srv/data".to_owned(), writable: true },
+        Right::HostNetwork,
+        Right::Capability("NET_ADMIN".to_owned()),
+    ];
+    let services = "shop/*".parse().unwrap();
+    let (made_by, why) = ("kim (admin)".to_owned(), "ticket 7".to_owned());
+    Stored::Permit(Permit { services, rights, made_by, why })
 }
 
 fn audit() -> Records {
