@@ -73,7 +73,7 @@ impl Challenges {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         // They begin with their time, so the oldest come first.
         let mut oldest = [0; TIME + CHANCE];
-        oldest[..TIME].copy_from_slice(&now.as_millis().to_be_bytes());
+        oldest[..TIME].copy_from_slice(&(now.as_millis() + 1).to_be_bytes());
         *used = used.split_off(&oldest);
         if used.contains(head) {
             return Err(NotGood::Used);

@@ -60,9 +60,12 @@ async fn t1_a_token_that_is_forged_replayed_or_expired_opens_nothing() {
     assert!(thief.message().contains("was used by node n1"), "{thief:?}");
     let thief = world.join(&token, "n1", &Key::generate().unwrap()).await.unwrap_err();
     assert_eq!(thief.code(), Code::Unauthenticated);
-    let short = wire::CreateTokenRequest { valid_ms: 1, ..Default::default() };
-    let expired = world.token_for(short).await;
-    tokio::time::sleep(Duration::from_millis(5)).await;
+    let short = wire::CreateTokenRequest { valid_ms: 500, ..Default::default() };
+    let expired = world.admin().create_token(short).await.unwrap().into_inner();
+    while trust::now().as_millis() <= expired.expires_at_ms {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let expired: JoinToken = expired.token.parse().unwrap();
     let refused = world.join(&expired, "n3", &key).await.unwrap_err();
     assert!(refused.message().contains("has expired"), "{refused:?}");
     assert_eq!(world.token().await.authority, token.authority);

@@ -357,7 +357,7 @@ fn t7_a_service_may_ask_of_machines_what_somebody_has_allowed_it_and_no_more() {
     // Said again, it is what was said last; taken back, it is gone.
     desk.ask(&permit("shop/*", vec![path("/srv/other", true)])).unwrap();
     assert_eq!(rights(&desk, "shop/db"), [path("/srv/other", true)]);
-    let all: model::trust::ServiceGlob = "shop/*".parse().unwrap();
+    let all: ServiceGlob = "shop/*".parse().unwrap();
     desk.ask(&Asked::RemovePermit(all.clone())).unwrap();
     assert!(rights(&desk, "shop/db").is_empty());
     assert_eq!(desk.ask(&Asked::RemovePermit(all.clone())), Err(Refusal::NoPermit(all)));
