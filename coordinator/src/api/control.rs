@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use coordinator_core::event::{Event, Reply};
 use coordinator_core::narrate::Subject;
+use coordinator_core::trust::{Asked, Refusal};
 use futures_util::Stream;
 use model::id::{NodeId, ServiceId};
 use model::node::Availability;
@@ -13,10 +14,12 @@ use proto::wire;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
+use trust::Name;
 
 use crate::Shared;
 use crate::api::access::{by, caller};
-use crate::api::{accepted, deploy, drain, explain, job, relay, views};
+use crate::api::enrolment::refused;
+use crate::api::{accepted, deploy, drain, explain, job, relay, status, views};
 use crate::audit::By;
 use crate::published::Happened;
 
@@ -125,7 +128,11 @@ impl wire::control_server::Control for Control {
             wire::Availability::Cordoned => {
                 Event::SetAvailability { node, availability: Availability::Cordoned }
             }
-            wire::Availability::Dead => self.forget(node)?,
+            wire::Availability::Dead => {
+                let event = self.forget(node.clone())?;
+                self.revoke(by.clone(), node).await?;
+                event
+            }
             wire::Availability::Unspecified => {
                 return Err(Status::invalid_argument("availability is missing"));
             }
@@ -218,6 +225,21 @@ impl Control {
                 Err(Status::internal(format!("an answer that does not belong here: {reply:?}")))
             }
         }
+    }
+
+    /// A machine that is gone for good does not come back: whoever has its disk has a certificate that counts for nothing.
+    async fn revoke(&self, by: By, node: NodeId) -> Result<(), Status> {
+        let asked = Asked::Revoke(node.clone());
+        let decided = self.shared.door.trust(asked, Some(by)).await;
+        match decided.map_err(|error| status(&error))? {
+            // One that never had a certificate has nothing that could be revoked.
+            Ok(()) | Err(Refusal::NoNode(_)) => {}
+            Err(refusal) => return Err(refused(&refusal)),
+        }
+        if let Some(trusted) = &self.shared.trusted {
+            trusted.connections.cut(&Name::Node(node));
+        }
+        Ok(())
     }
 
     /// A node that is connected is not gone, whatever an operator says.

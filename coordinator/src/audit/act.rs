@@ -147,7 +147,7 @@ pub(crate) fn of_trust(by: &By, asked: &Asked, ledger: &Ledger) -> Act {
             (vec![node(id)], format!("certificate {} after {}", issued.serial, shown.serial))
         }
         Asked::Shown { node: id, shown } => (vec![node(id)], format!("shows {}", shown.serial)),
-        Asked::Revoke(id) => (vec![node(id)], String::new()),
+        Asked::Revoke(id) => (vec![node(id)], "its certificates count no more".to_owned()),
         Asked::AddOperator(operator) => {
             let name = Object::named(format!("operator {}", operator.name));
             let until = operator.issued.expires_at;

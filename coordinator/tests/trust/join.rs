@@ -239,3 +239,30 @@ async fn t9_t13_neither_the_store_nor_anything_beside_it_holds_a_secret() {
     }
     assert!(looked >= 2);
 }
+
+#[tokio::test]
+async fn a_node_that_is_forgotten_does_not_come_back_by_itself() {
+    use proto::wire::control_client::ControlClient;
+    let world = World::start().await;
+    let bundle = world.node("n1").await;
+    let session = Session::open(world.channel(&bundle), machine("n1")).await.unwrap();
+    let forget = wire::SetAvailabilityRequest {
+        node: "n1".to_owned(),
+        availability: wire::Availability::Dead.into(),
+    };
+    let mut control = ControlClient::new(world.local());
+    let refused = control.set_availability(forget.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition, "while it is connected: {refused:?}");
+    let again = Session::open(world.channel(&bundle), machine("n1")).await.unwrap();
+    drop((session, again));
+    // The coordinator hears a moment later that it has gone.
+    let forgotten = async {
+        while control.set_availability(forget.clone()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(crate::world::SOON, forgotten).await.expect("it is forgotten");
+    let denied = Session::open(world.channel(&bundle), machine("n1")).await.err().unwrap();
+    assert_eq!(denied.code(), Code::Unauthenticated);
+    assert!(denied.message().contains("was revoked"), "{denied:?}");
+}
