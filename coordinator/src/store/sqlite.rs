@@ -22,7 +22,7 @@ use crate::store::record::{
 use crate::store::{Identity, Keyed, Store, StoreError};
 
 /// Counts the layouts of the file. Only ever grows.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 /// The first SQLite without the fault that could damage a WAL written by two connections.
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// A starting coordinator waits so long for one that is just ending.

@@ -126,16 +126,21 @@ fn who(peer: &Peer, ledger: &Ledger) -> String {
 }
 
 fn by(headers: &http::HeaderMap, (who, peer): (String, &Peer), path: &str) -> By {
-    let headers = MetadataMap::from_headers(headers.clone());
     let given = headers.get(REQUEST).and_then(|given| given.to_str().ok());
     let is_plain = |given: &&str| {
         (1..=REQUEST_LIMIT).contains(&given.len())
             && given.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     };
     let request = given.filter(is_plain).map_or_else(draw, str::to_owned);
-    let why = headers.get_bin(REASON).and_then(|why| why.to_bytes().ok());
-    let why = why.map(|why| String::from_utf8_lossy(&why).into_owned()).unwrap_or_default();
+    // Hardly any call has one, and those of agents never.
+    let why = if headers.contains_key(REASON) { reason(headers) } else { String::new() };
     By { who, from: peer.address.to_string(), what: verb(path), why, request }
+}
+
+fn reason(headers: &http::HeaderMap) -> String {
+    let headers = MetadataMap::from_headers(headers.clone());
+    let why = headers.get_bin(REASON).and_then(|why| why.to_bytes().ok());
+    why.map(|why| String::from_utf8_lossy(&why).into_owned()).unwrap_or_default()
 }
 
 fn draw() -> String {
