@@ -13,6 +13,7 @@ fn main() {
         "v1/flight.proto",
         "v1/trust.proto",
         "v1/fleet.proto",
+        "v1/audit.proto",
     ];
     println!("cargo:rerun-if-changed=v1");
     let descriptors = protox::compile(files, ["."]).unwrap_or_else(|error| panic!("{error:?}"));

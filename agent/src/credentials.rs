@@ -4,7 +4,11 @@
 //!  join token ─▶ join ─▶ identity.pem ─▶ dial ─▶ renewal ─▶ identity.pem (the old one holds until the new one is used)
 //! ```
 //!
+//! On EC2 there need not be a token: the node shows which instance it is, whenever it has no certificate that counts.
+//!
 //! Nothing here stops anything: without a certificate there is no conversation, and what runs goes on.
+
+mod attest;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,6 +30,8 @@ use zeroize::Zeroizing;
 
 use crate::run::Security;
 
+pub use attest::{AwsJoin, AwsProof};
+
 /// The key, the certificate and that of the authority.
 const IDENTITY: &str = "identity.pem";
 /// The key that a join is under way with: after an answer that was lost the same key is shown again.
@@ -46,6 +52,15 @@ const LOOK: Duration = Duration::from_secs(30);
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// By so much what is signed now holds earlier, as the coordinator does it.
 const BACKDATE: Duration = Duration::from_secs(3_600);
+
+/// How a node joins.
+#[derive(Debug, Clone)]
+pub enum Joining {
+    /// By a token that somebody has made for it.
+    Token(TokenSource),
+    /// By showing which instance of AWS it is.
+    Aws(AwsJoin),
+}
 
 /// Where a join token comes from.
 #[derive(Debug, Clone, Default)]
@@ -155,22 +170,30 @@ impl Credentials {
     /// Says what is in the way.
     pub(crate) async fn dial(&mut self) -> Result<Dial, Problem> {
         let address = self.address.clone();
-        let tokens = match &self.security {
+        let joining = match &self.security {
             Security::Plaintext => return Ok(Dial::Plaintext { address }),
-            Security::Tls(tokens) => tokens.clone(),
+            Security::Tls(joining) => joining.clone(),
         };
         let now = trust::now();
         let holds = self.identity.as_ref().filter(|identity| !identity.is_expired(now));
         if let (Some(identity), false) = (holds, self.is_rejected) {
             return Ok(Dial::Tls { address, client: Client::mutual(identity)? });
         }
-        match self.token(&tokens)?.filter(|token| !self.has_joined_by(token)) {
-            Some(token) => self.join(&token).await.map_err(|problem| self.expired(problem))?,
-            // What it says then is more than what can be said here.
-            None if holds.is_some() => {}
-            None => return Err(self.no_way_in(&tokens)),
+        let is_certified = holds.is_some();
+        match &joining {
+            Joining::Aws(aws) => self.attest(aws).await.map_err(|problem| self.expired(problem))?,
+            Joining::Token(tokens) => {
+                match self.token(tokens)?.filter(|token| !self.has_joined_by(token)) {
+                    Some(token) => {
+                        self.join(&token).await.map_err(|problem| self.expired(problem))?;
+                    }
+                    // What it says then is more than what can be said here.
+                    None if is_certified => {}
+                    None => return Err(self.no_way_in(tokens)),
+                }
+            }
         }
-        let identity = self.identity.as_ref().ok_or_else(|| self.no_way_in(&tokens))?;
+        let identity = self.identity.as_ref().context("this node has no certificate")?;
         Ok(Dial::Tls { address, client: Client::mutual(identity)? })
     }
 
@@ -263,6 +286,7 @@ impl Credentials {
             node: self.node.to_string(),
             request: key.request()?,
             token: token.secret().to_owned(),
+            ..wire::JoinRequest::default()
         };
         let answer = call(EnrolmentClient::new(channel).join(request)).await;
         let answer = answer.map_err(|status| Problem::of(&status))?;

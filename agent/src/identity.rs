@@ -20,6 +20,37 @@ pub(crate) fn node_id(directory: &Path, given: Option<NodeId>) -> anyhow::Result
     node_id_on(directory, given, fs::read_to_string(MACHINE).ok().as_deref().map(str::trim))
 }
 
+/// The id that the metadata service has given, which is kept; the one that was kept when it does not answer, because that is
+/// no reason to doubt.
+///
+/// # Errors
+/// When it is not known at all, or can not be kept.
+pub(crate) fn instance_id(
+    directory: &Path,
+    asked: anyhow::Result<String>,
+) -> anyhow::Result<NodeId> {
+    let path = directory.join("node-id");
+    let kept = fs::read_to_string(&path).ok().map(|kept| kept.trim().to_owned());
+    let instance = match (asked, kept) {
+        (Ok(instance), kept) => {
+            if kept.as_ref() != Some(&instance) {
+                if let Some(kept) = kept {
+                    tracing::warn!(kept, instance, "this disk was another instance's");
+                }
+                fs::write(&path, &instance)
+                    .with_context(|| format!("can not write {}", path.display()))?;
+            }
+            instance
+        }
+        (Err(error), Some(kept)) if trust::attest::is_instance(&kept) => {
+            tracing::warn!("{error:#}: this is taken for {kept}, as it was before");
+            kept
+        }
+        (Err(error), _) => return Err(error.context("it is not known which instance this is")),
+    };
+    instance.parse().context("the id of an instance is no id of a node")
+}
+
 fn node_id_on(
     directory: &Path,
     given: Option<NodeId>,
@@ -61,6 +92,23 @@ fn node_id_on(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn r13_a_copied_disk_is_named_after_the_instance_that_it_is_in() {
+        let directory = std::env::temp_dir().join(format!("wharf-instance-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let silent = || Err(anyhow::anyhow!("no answer"));
+        assert!(instance_id(&directory, silent()).is_err(), "it is not made up");
+        let said = |id: &str| instance_id(&directory, Ok(id.to_owned())).unwrap().to_string();
+        assert_eq!(said("i-0123456789abcdef0"), "i-0123456789abcdef0");
+        let kept = instance_id(&directory, silent()).unwrap();
+        assert_eq!(kept.as_str(), "i-0123456789abcdef0", "not knowing is no reason");
+        assert_eq!(said("i-0aaaaaaaaaaaaaaaa"), "i-0aaaaaaaaaaaaaaaa");
+        assert_eq!(instance_id(&directory, silent()).unwrap().as_str(), "i-0aaaaaaaaaaaaaaaa");
+        fs::write(directory.join("node-id"), "node-1").unwrap();
+        assert!(instance_id(&directory, silent()).is_err(), "a name that was made up is none");
+        fs::remove_dir_all(directory).unwrap();
+    }
 
     #[test]
     fn r13_a_copied_state_directory_gets_a_name_of_its_own() {

@@ -13,6 +13,7 @@ mod credentials;
 mod engine;
 mod housekeeping;
 mod identity;
+mod imds;
 mod journal;
 mod leaving;
 mod relay;
@@ -22,5 +23,6 @@ pub mod runtime;
 mod session;
 
 pub use agent_core::garbage::Limits;
-pub use credentials::{JOIN_TOKEN, TokenSource};
+pub use credentials::{AwsJoin, AwsProof, JOIN_TOKEN, Joining, TokenSource};
+pub use imds::DEFAULT as DEFAULT_IMDS;
 pub use run::{Config, Origin, Security, run};

@@ -6,12 +6,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use agent::{Config, Limits, Origin, Security, TokenSource, run};
+use agent::{
+    AwsJoin, AwsProof, Config, DEFAULT_IMDS, Joining, Limits, Origin, Security, TokenSource, run,
+};
 use anyhow::Context;
 use clap::Parser;
 use clap::builder::NonEmptyStringValueParser;
 use model::id::NodeId;
 use model::resources::GPUS_LIMIT;
+use model::trust::Fingerprint;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use trust::JoinToken;
@@ -35,6 +38,16 @@ struct Arguments {
     /// The name of this node; made up at the first start and kept when it is not given.
     #[arg(long, env = "WHARF_NODE")]
     node: Option<NodeId>,
+    /// How this node joins. On EC2 it can show which instance it is, and is named by that: no secret has to be given to it.
+    #[arg(long, env = "WHARF_JOIN", value_enum, default_value = "token")]
+    join: Join,
+    /// The digest of the cluster's authority, as `wharf token authority` shows it: with --join aws-sts or aws-iid nothing is
+    /// shown to anybody else.
+    #[arg(long, env = "WHARF_AUTHORITY", required_if_eq_any = [("join", "aws-sts"), ("join", "aws-iid")])]
+    authority: Option<Fingerprint>,
+    /// Where the metadata service of this instance is.
+    #[arg(long, env = "WHARF_IMDS", default_value = DEFAULT_IMDS, hide = true)]
+    imds: String,
     /// A file with the token by which this node joins, - for standard input; join-token in the state directory when it is
     /// not given. Once it has joined none is needed.
     #[arg(long, env = "WHARF_JOIN_TOKEN_FILE")]
@@ -74,6 +87,16 @@ struct Arguments {
     image_gc_age_seconds: u64,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Join {
+    /// By a token that an administrator has made for it.
+    Token,
+    /// By a call of AWS's token service that it has signed. Again by itself, whenever its certificate has ended.
+    AwsSts,
+    /// By its identity document, within five minutes of its launch and once.
+    AwsIid,
+}
+
 fn label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("a label has the form KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
@@ -86,6 +109,15 @@ fn security(arguments: &Arguments) -> anyhow::Result<Security> {
     if arguments.plaintext {
         return Ok(Security::Plaintext);
     }
+    let by = match arguments.join {
+        Join::Token => None,
+        Join::AwsSts => Some(AwsProof::Sts),
+        Join::AwsIid => Some(AwsProof::Iid),
+    };
+    if let (Some(by), Some(authority)) = (by, arguments.authority) {
+        let imds = arguments.imds.clone();
+        return Ok(Security::Tls(Joining::Aws(AwsJoin { by, authority, imds })));
+    }
     let given = match &arguments.join_token_file {
         Some(file) if file.as_os_str() == "-" => {
             let text = std::io::read_to_string(std::io::stdin());
@@ -96,7 +128,7 @@ fn security(arguments: &Arguments) -> anyhow::Result<Security> {
     };
     let given = given.map(|text| text.parse::<JoinToken>()).transpose()?;
     let file = arguments.join_token_file.clone().filter(|_| given.is_none());
-    Ok(Security::Tls(TokenSource { given, file }))
+    Ok(Security::Tls(Joining::Token(TokenSource { given, file })))
 }
 
 fn main() -> ExitCode {

@@ -26,8 +26,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use trust::transport::{Dial, check_address};
 
 use crate::clock::Clock;
-use crate::credentials::{Credentials, TokenSource};
+use crate::credentials::{Credentials, Joining};
 use crate::housekeeping::Housekeeping;
+use crate::imds::Imds;
 use crate::journal::{self, Journal};
 use crate::leaving::Leaving;
 use crate::runtime::usage::{ContainerMeter, HostMeter};
@@ -69,7 +70,7 @@ pub struct Origin {
 #[derive(Debug, Clone)]
 pub enum Security {
     /// TLS, and a certificate that this node joins for.
-    Tls(TokenSource),
+    Tls(Joining),
     /// Nothing: only on one machine.
     Plaintext,
 }
@@ -186,7 +187,7 @@ pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<
     }
     std::fs::create_dir_all(&config.state)
         .with_context(|| format!("can not make the state directory {}", config.state.display()))?;
-    let node = identity::node_id(&config.state, config.node.clone())?;
+    let node = name(&config).await?;
     let journal = Journal::new(&config.state);
     let kept = journal.load(&node)?;
     let cluster = kept.as_ref().map(|kept| kept.cluster.clone());
@@ -238,6 +239,18 @@ pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<
         () = looping => Ok(()),
         _ = stop => Ok(()),
     }
+}
+
+/// Who this node is. An instance is named by its id, whatever its disk says: it may be a copy of another's.
+async fn name(config: &Config) -> anyhow::Result<NodeId> {
+    let (Security::Tls(Joining::Aws(aws)), None) = (&config.security, &config.node) else {
+        return identity::node_id(&config.state, config.node.clone());
+    };
+    let asked = match Imds::begin(&aws.imds).await {
+        Ok(imds) => imds.instance().await,
+        Err(error) => Err(error),
+    };
+    identity::instance_id(&config.state, asked)
 }
 
 impl Agent {

@@ -1,6 +1,7 @@
 //! What others may say to the coordinator. It sends events and reads what is published; it decides nothing.
 
 pub(crate) mod access;
+mod audit;
 pub(crate) mod control;
 mod deploy;
 mod differences;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::Context;
+use aws_lc_rs::hkdf;
 use model::id::{ClusterId, Serial};
 use model::time::Timestamp;
 use model::trust::Fingerprint;
@@ -16,6 +17,7 @@ use rcgen::{
     Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
     date_time_ymd,
 };
+use trust::audit::Sealing;
 use trust::certificate::serial;
 use trust::digest::{random, sha256};
 use trust::key::Key;
@@ -36,6 +38,7 @@ pub(crate) struct Authority {
     cluster: ClusterId,
     certificate: Vec<u8>,
     issuer: Issuer<'static, KeyPair>,
+    sealing: Sealing,
 }
 
 impl std::fmt::Debug for Authority {
@@ -94,9 +97,15 @@ impl Authority {
     }
 
     fn new(cluster: &ClusterId, certificate: Vec<u8>, key: KeyPair) -> anyhow::Result<Self> {
+        let sealing = sealing(&Zeroizing::new(key.serialize_der()))?;
         let issuer = Issuer::from_ca_cert_der(&certificate.as_slice().into(), key);
         let issuer = issuer.context("the certificate of the authority can not be read")?;
-        Ok(Self { cluster: cluster.clone(), certificate, issuer })
+        Ok(Self { cluster: cluster.clone(), certificate, issuer, sealing })
+    }
+
+    /// Seals the ends of the record of who did what.
+    pub(crate) fn sealing(&self) -> Sealing {
+        self.sealing.clone()
     }
 
     /// Its certificate, DER.
@@ -173,6 +182,16 @@ impl Authority {
         let signed = params.signed_by(key, &self.issuer);
         Ok(signed.context("the certificate can not be signed")?.der().to_vec())
     }
+}
+
+/// A key of its own, out of that of the authority (RFC 5869): what it seals says nothing about that one.
+fn sealing(secret: &[u8]) -> anyhow::Result<Sealing> {
+    let mut key = Zeroizing::new([0; 32]);
+    let random = hkdf::Salt::new(hkdf::HKDF_SHA256, b"wharf").extract(secret);
+    let derived = random.expand(&[b"audit"], hkdf::HKDF_SHA256);
+    let filled = derived.and_then(|derived| derived.fill(key.as_mut()));
+    filled.map_err(|_| anyhow::anyhow!("no key can be derived for the audit record"))?;
+    Ok(Sealing::new(&key))
 }
 
 fn ia5(text: &str) -> anyhow::Result<Ia5String> {

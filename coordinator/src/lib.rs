@@ -8,6 +8,8 @@
 //! Everything but [`run`] only sends events and reads what is published.
 
 mod api;
+mod attest;
+mod audit;
 mod authority;
 mod clock;
 mod fleet;
@@ -21,6 +23,8 @@ mod sessions;
 pub mod store;
 mod trusted;
 
+pub use attest::{Aws, Instance, Instances, InstancesFile, Known, Question};
+pub use audit::{Audit, FEWEST_RECORDS, RECORDS};
 pub use authority::seal;
 pub use serve::SOCKET;
 
@@ -29,18 +33,23 @@ pub use recorder::replay;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::Context;
 use cloud::Cloud;
-use coordinator_core::cluster::Cluster;
+use coordinator_core::cluster::{Change, Cluster};
 use coordinator_core::command::Command;
 use coordinator_core::trust::Ledger;
+use model::audit::Act;
+use model::time::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tonic::Status;
 use trust::transport::Plaintext;
 
+use crate::attest::OfPools;
+use crate::audit::{Log, Refusals, Watch};
 use crate::authority::seal::Sealer;
 use crate::clock::Clock;
 use crate::fleet::Fleet;
@@ -75,6 +84,19 @@ pub struct Config {
     pub security: Security,
     /// The cloud whose groups are pools, if there is one.
     pub cloud: Option<Arc<dyn Cloud>>,
+    /// How the record of who did what is kept.
+    pub audit: Audit,
+}
+
+impl Config {
+    /// Where there is a cloud, the machines of its pools are known to whoever lets machines in.
+    fn know_machines(&mut self) -> Option<Arc<OfPools>> {
+        let cloud = self.cloud.as_ref()?;
+        let Security::Tls(Tls { aws: Some(aws), .. }) = &mut self.security else { return None };
+        let machines = Arc::new(OfPools::new(Arc::clone(cloud), Arc::clone(&aws.instances)));
+        aws.instances = Arc::clone(&machines) as Arc<dyn Instances>;
+        Some(machines)
+    }
 }
 
 /// What protects the connections of a coordinator.
@@ -95,6 +117,8 @@ pub struct Tls {
     pub names: Vec<String>,
     /// The certificate of a node holds for so long.
     pub node_life: Duration,
+    /// Which machines of AWS are let in without a token.
+    pub aws: Option<Aws>,
 }
 
 impl Tls {
@@ -124,6 +148,9 @@ pub(crate) struct Shared {
     pub(crate) trusted: Option<Trusted>,
     /// None where there is no cloud.
     pub(crate) fleet: Option<Arc<Fleet>>,
+    pub(crate) watch: Watch,
+    /// The number of the newest record of who did what.
+    pub(crate) recorded: watch::Receiver<u64>,
 }
 
 impl Shared {
@@ -143,6 +170,8 @@ impl Shared {
 pub struct Coordinator {
     listener: TcpListener,
     data: PathBuf,
+    /// The file of who did what, and up to where it has come.
+    export: Option<(PathBuf, Arc<AtomicU64>)>,
     shared: Arc<Shared>,
     turning: std::thread::JoinHandle<()>,
     /// Tells when the loop has ended, however it did.
@@ -165,30 +194,23 @@ impl Coordinator {
         let listener = TcpListener::bind(address).await;
         let listener = listener.with_context(|| format!("can not listen on {address}"))?;
         let address = listener.local_addr().context("the listener has no address")?;
-        let (data, security) = (config.data.clone(), config.security.clone());
-        let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
-            let mut store = Sqlite::open(&data)?;
-            let (stored, ledger) = (store.load()?, Ledger::load(&store.load_trust()?));
-            let trusted = match &security {
-                Security::Plaintext => None,
-                Security::Tls(tls) => Some(Trusted::open(&mut store, tls, address)?),
-            };
-            Ok((store, stored, ledger, trusted))
-        });
-        let opened = opened.await.context("opening the store was interrupted")?;
-        let (store, stored, ledger, trusted) = opened?;
+        let export = config.audit.file.clone().map(|file| (file, Arc::default()));
+        let exported = export.as_ref().map(|(_, exported)| Arc::clone(exported));
+        let mut config = config.clone();
+        let machines = config.know_machines();
+        let opening = config.clone();
+        let opened = tokio::task::spawn_blocking(move || open(&opening, address, exported));
+        let opened = opened.await.context("opening the store was interrupted")??;
+        let Opened { store, stored, ledger, trusted, log, alarms } = opened;
         let clock = Clock::start();
-        let mut cluster = Cluster::load(&stored, clock.now());
-        cluster.bound(store.max_changes());
-        let broken = coordinator_core::invariant::check(&cluster);
-        for alarm in broken {
-            tracing::error!(alarm, "the store breaks an invariant");
-        }
+        let cluster = rebuilt(&stored, store.max_changes(), clock.now());
         let (identity, described) = (store.identity().clone(), store.describe());
         let published = Arc::new(Published::new(cluster.clone()));
+        machines.iter().for_each(|machines| machines.begin(&published));
         let sessions = Arc::new(Sessions::default());
         let ledgers = Arc::new(Ledgers::new(ledger));
         let (commands, wanted) = watch::channel(Vec::new());
+        let (refusals, recorded) = (Arc::<Refusals>::default(), log.follow());
         let (door, turning) = run::new(run::Parts {
             commands,
             cluster,
@@ -198,7 +220,10 @@ impl Coordinator {
             clock,
             recorder: Recorder::new(&config.data, identity.clone()),
             ledgers: Arc::clone(&ledgers),
+            log,
+            refusals: Arc::clone(&refusals),
         });
+        alarms.into_iter().for_each(|act| door.tell_act(act));
         let (turns, ended) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new().name("run".to_owned());
         let turning = thread.spawn(move || {
@@ -207,16 +232,27 @@ impl Coordinator {
             turning.run();
         });
         let turning = turning.context("can not start a thread")?;
-        let store = described;
         let fleet = config.cloud.as_ref().map(|cloud| {
             let (cloud, door, published) =
                 (Arc::clone(cloud), door.clone(), Arc::clone(&published));
             Arc::new(Fleet::new(cloud, door, published, clock))
         });
-        let shared =
-            Shared { door, published, sessions, identity, store, clock, ledgers, trusted, fleet };
-        let data = config.data.clone();
-        Ok(Self { listener, data, shared: Arc::new(shared), turning, ended, wanted })
+        let watch = Watch { refusals, door: door.clone() };
+        let shared = Shared {
+            door,
+            published,
+            sessions,
+            identity,
+            store: described,
+            clock,
+            ledgers,
+            trusted,
+            fleet,
+            watch,
+            recorded,
+        };
+        let data = config.data;
+        Ok(Self { listener, data, export, shared: Arc::new(shared), turning, ended, wanted })
     }
 
     /// Where it listens.
@@ -238,7 +274,7 @@ impl Coordinator {
     /// # Errors
     /// When the server fails.
     pub async fn serve(self, stop: oneshot::Receiver<()>) -> anyhow::Result<()> {
-        let Self { listener, data, shared, turning, ended, wanted } = self;
+        let Self { listener, data, export, shared, turning, ended, wanted } = self;
         let sessions = Arc::clone(&shared);
         let stopped = async move {
             // A sender that is gone asks for the same.
@@ -252,6 +288,7 @@ impl Coordinator {
             () = stopped => Ok(()),
             () = give_memory_back(&shared.sessions) => Ok(()),
             () = face_cloud(shared.fleet.clone(), wanted) => Ok(()),
+            () = write_file(export, &shared) => Ok(()),
             // Without its loop it would answer and do nothing: it is better started again.
             _ = ended => Ok(()),
         };
@@ -268,6 +305,54 @@ impl Coordinator {
 async fn face_cloud(fleet: Option<Arc<Fleet>>, wanted: watch::Receiver<Vec<Command>>) {
     match fleet {
         Some(fleet) => fleet.run(wanted).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The cluster as it was stored.
+fn rebuilt(stored: &[Change], max_changes: usize, now: Timestamp) -> Cluster {
+    let mut cluster = Cluster::load(stored, now);
+    cluster.bound(max_changes);
+    for alarm in coordinator_core::invariant::check(&cluster) {
+        tracing::error!(alarm, "the store breaks an invariant");
+    }
+    cluster
+}
+
+/// What was found in the store, and what opens with it.
+struct Opened {
+    store: Sqlite,
+    stored: Vec<Change>,
+    ledger: Ledger,
+    trusted: Option<Trusted>,
+    log: Log,
+    /// What is wrong with the record at first sight.
+    alarms: Vec<Act>,
+}
+
+fn open(
+    config: &Config,
+    address: SocketAddr,
+    exported: Option<Arc<AtomicU64>>,
+) -> anyhow::Result<Opened> {
+    let mut store = Sqlite::open(&config.data)?;
+    let (stored, ledger) = (store.load()?, Ledger::load(&store.load_trust()?));
+    let trusted = match &config.security {
+        Security::Plaintext => None,
+        Security::Tls(tls) => Some(Trusted::open(&mut store, tls, address)?),
+    };
+    let sealing = trusted.as_ref().map(|trusted| trusted.authority.sealing());
+    let records = config.audit.records.max(FEWEST_RECORDS);
+    let (log, alarms) = Log::open(&mut store, sealing, (records, exported))?;
+    Ok(Opened { store, stored, ledger, trusted, log, alarms })
+}
+
+/// Writes what is done to a file as well. Never ends where there is none.
+async fn write_file(export: Option<(PathBuf, Arc<AtomicU64>)>, shared: &Shared) {
+    match export {
+        Some((path, exported)) => {
+            audit::export(&path, shared.door.clone(), shared.recorded.clone(), exported).await;
+        }
         None => std::future::pending().await,
     }
 }

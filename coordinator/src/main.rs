@@ -10,7 +10,9 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use cloud::Cloud;
 use coordinator::seal::{CREDENTIAL, Credential, Passphrase, Sealer};
-use coordinator::{Config, Coordinator, NODE_LIFE, SOCKET, Security, Tls};
+use coordinator::{
+    Audit, Aws, Config, Coordinator, FEWEST_RECORDS, NODE_LIFE, RECORDS, SOCKET, Security, Tls,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -37,8 +39,17 @@ struct Arguments {
     /// The certificate of a node holds for so long, in seconds.
     #[arg(long, env = "WHARF_NODE_CERTIFICATE_SECONDS", default_value_t = NODE_LIFE.as_secs())]
     node_certificate_seconds: u64,
+    /// A file that says which machines of AWS are let in without a token: see docs/aws.md.
+    #[arg(long, env = "WHARF_AWS_JOIN_FILE")]
+    aws_join: Option<PathBuf>,
+    /// So many records of who did what stay in the store; `wharf audit` shows them.
+    #[arg(long, env = "WHARF_AUDIT_RECORDS", default_value_t = RECORDS, value_parser = clap::value_parser!(u64).range(FEWEST_RECORDS..))]
+    audit_records: u64,
+    /// A file that every record of who did what is appended to, a line of JSON each; nothing in it is ever given up.
+    #[arg(long, env = "WHARF_AUDIT_FILE")]
+    audit_file: Option<PathBuf>,
     /// Neither encrypts nor asks who anybody is: for development and measuring, on the loopback address only.
-    #[arg(long, env = "WHARF_PLAINTEXT", conflicts_with_all = ["names", "ca_passphrase_file"])]
+    #[arg(long, env = "WHARF_PLAINTEXT", conflicts_with_all = ["names", "ca_passphrase_file", "aws_join"])]
     plaintext: bool,
     /// Manages Auto Scaling groups, with the credentials that the AWS tools of this machine would use.
     #[arg(long, env = "WHARF_AWS")]
@@ -65,7 +76,8 @@ impl Arguments {
             ),
         };
         let node_life = Duration::from_secs(self.node_certificate_seconds);
-        Ok(Security::Tls(Tls { sealer, names: self.names.clone(), node_life }))
+        let aws = self.aws_join.as_deref().map(Aws::load).transpose()?;
+        Ok(Security::Tls(Tls { sealer, names: self.names.clone(), node_life, aws }))
     }
 }
 
@@ -131,7 +143,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let socket = arguments.data_dir.join(SOCKET);
     let cloud = arguments.cloud().await?;
-    let config = Config { listen: arguments.listen, data: arguments.data_dir, security, cloud };
+    let audit = Audit { records: arguments.audit_records, file: arguments.audit_file };
+    let config =
+        Config { listen: arguments.listen, data: arguments.data_dir, security, audit, cloud };
     let coordinator = Coordinator::start(&config).await?;
     let (address, cluster) = (coordinator.address()?, coordinator.cluster());
     tracing::info!(%address, %cluster, administrators = %socket.display(), "ready");

@@ -1,5 +1,7 @@
 //! The loop: hear, decide, write, tell. The only place where the cluster changes.
 
+mod audited;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -11,11 +13,14 @@ use coordinator_core::command::Command;
 use coordinator_core::event::{Event, Reply};
 use coordinator_core::trust::{Asked, Ledger, Refusal};
 use coordinator_core::{Step, invariant, step, view};
+use model::audit::Act;
 use model::id::NodeId;
 use model::time::Timestamp;
+use proto::wire;
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 
+use crate::audit::{By, Log, Refusals, Watched, of_trust};
 use crate::clock::Clock;
 use crate::ledgers::Ledgers;
 use crate::published::Published;
@@ -52,18 +57,36 @@ pub(crate) enum RunError {
 
 struct Heard {
     event: Event,
+    /// Somebody who is to be on the record for it.
+    by: Option<Box<By>>,
     reply: Option<oneshot::Sender<Result<Reply, RunError>>>,
+}
+
+/// Something that is to be on the record and changes nothing here.
+struct Recorded {
+    act: Act,
+    reply: Option<oneshot::Sender<Result<(), RunError>>>,
+}
+
+/// Somebody reads the record.
+struct Reading {
+    after: u64,
+    limit: usize,
+    reply: oneshot::Sender<Result<wire::AuditPage, RunError>>,
 }
 
 /// Somebody asks about who is let in, and waits for the answer.
 struct AskedTrust {
     asked: Asked,
+    by: Option<By>,
     reply: oneshot::Sender<Result<Result<(), Refusal>, RunError>>,
 }
 
 enum Input {
     Heard(Box<Heard>),
     Trust(Box<AskedTrust>),
+    Act(Box<Recorded>),
+    Read(Reading),
     Stop,
 }
 
@@ -72,6 +95,8 @@ enum Input {
 struct Batch {
     heard: Vec<Heard>,
     trust: Vec<AskedTrust>,
+    acts: Vec<Recorded>,
+    readings: Vec<Reading>,
     stops: bool,
 }
 
@@ -86,6 +111,8 @@ impl std::fmt::Debug for Input {
         f.write_str(match self {
             Self::Heard(_) => "Heard",
             Self::Trust(_) => "Trust",
+            Self::Act(_) => "Act",
+            Self::Read(_) => "Read",
             Self::Stop => "Stop",
         })
     }
@@ -98,7 +125,17 @@ impl Door {
     /// When it was not taken; then nothing was changed.
     pub(crate) async fn ask(&self, event: Event) -> Result<Reply, RunError> {
         let (sender, receiver) = oneshot::channel();
-        self.send(Heard { event, reply: Some(sender) })?;
+        self.send(Heard { event, by: None, reply: Some(sender) })?;
+        receiver.await.unwrap_or(Err(RunError::Stopped))
+    }
+
+    /// Brings what somebody asks for, who is on the record for it in the same commit.
+    ///
+    /// # Errors
+    /// When it was not taken; then nothing was changed.
+    pub(crate) async fn ask_by(&self, by: By, event: Event) -> Result<Reply, RunError> {
+        let (sender, receiver) = oneshot::channel();
+        self.send(Heard { event, by: Some(Box::new(by)), reply: Some(sender) })?;
         receiver.await.unwrap_or(Err(RunError::Stopped))
     }
 
@@ -107,7 +144,7 @@ impl Door {
     /// # Errors
     /// When it was not taken.
     pub(crate) fn tell(&self, event: Event) -> Result<(), RunError> {
-        self.send(Heard { event, reply: None })
+        self.send(Heard { event, by: None, reply: None })
     }
 
     fn send(&self, heard: Heard) -> Result<(), RunError> {
@@ -122,13 +159,17 @@ impl Door {
         }
     }
 
-    /// Asks about who is let in, and waits until what follows is committed.
+    /// Asks about who is let in, and waits until what follows is committed; whoever is named is on the record for it.
     ///
     /// # Errors
     /// When it was not decided; then nothing was changed.
-    pub(crate) async fn trust(&self, asked: Asked) -> Result<Result<(), Refusal>, RunError> {
+    pub(crate) async fn trust(
+        &self,
+        asked: Asked,
+        by: Option<By>,
+    ) -> Result<Result<(), Refusal>, RunError> {
         let (reply, receiver) = oneshot::channel();
-        let asked = Box::new(AskedTrust { asked, reply });
+        let asked = Box::new(AskedTrust { asked, by, reply });
         self.push(Input::Trust(asked))?;
         receiver.await.unwrap_or(Err(RunError::Stopped))
     }
@@ -152,6 +193,8 @@ pub(crate) struct Loop {
     ledger: Ledger,
     ledgers: Arc<Ledgers>,
     commands: watch::Sender<Vec<Command>>,
+    log: Log,
+    refusals: Arc<Refusals>,
     wake_at: Option<Timestamp>,
     checked: Instant,
     /// What did not fit into the last step: heard first in the next.
@@ -170,6 +213,8 @@ pub(crate) struct Parts {
     pub(crate) ledgers: Arc<Ledgers>,
     /// Where what the cloud is to be asked goes.
     pub(crate) commands: watch::Sender<Vec<Command>>,
+    pub(crate) log: Log,
+    pub(crate) refusals: Arc<Refusals>,
 }
 
 impl std::fmt::Debug for Loop {
@@ -180,7 +225,18 @@ impl std::fmt::Debug for Loop {
 
 /// Makes a loop and the door to it.
 pub(crate) fn new(parts: Parts) -> (Door, Loop) {
-    let Parts { cluster, store, published, sessions, clock, recorder, ledgers, commands } = parts;
+    let Parts {
+        cluster,
+        store,
+        published,
+        sessions,
+        clock,
+        recorder,
+        ledgers,
+        log,
+        refusals,
+        commands,
+    } = parts;
     let ledger = ledgers.read().clone();
     let (sender, inputs) = sync_channel(QUEUE);
     let wake_at = Some(clock.now());
@@ -197,6 +253,8 @@ pub(crate) fn new(parts: Parts) -> (Door, Loop) {
         ledger,
         ledgers,
         commands,
+        log,
+        refusals,
         wake_at,
         checked,
         unheard,
@@ -234,7 +292,9 @@ impl Loop {
             }
             // Who is let in first: what others are told next may depend on it.
             self.turn_trust(batch.trust);
-            self.turn(batch.heard);
+            let acts = self.with_refusals(batch.acts, batch.stops);
+            self.turn(batch.heard, acts);
+            self.read(batch.readings);
             if batch.stops {
                 return;
             }
@@ -249,10 +309,14 @@ impl Loop {
     }
 
     /// One step, its commit, and everything that follows from it.
-    fn turn(&mut self, batch: Vec<Heard>) {
+    fn turn(&mut self, batch: Vec<Heard>, recorded: Vec<Recorded>) {
         let now = self.clock.now();
-        let (mut events, mut replies): (Vec<Event>, Vec<_>) =
-            batch.into_iter().map(|heard| (heard.event, heard.reply)).unzip();
+        let (mut events, mut replies, mut watched) = (Vec::new(), Vec::new(), Vec::new());
+        for Heard { event, by, reply } in batch {
+            watched.push(by.map(|by| Watched::new(by, &event, &self.cluster)));
+            events.push(event);
+            replies.push(reply);
+        }
         self.recorder.before(&self.cluster, &events, now);
         let deciding = AssertUnwindSafe(|| step(&mut self.cluster, &events, now));
         let done = catch_unwind(deciding).unwrap_or_else(|panic| {
@@ -260,12 +324,19 @@ impl Loop {
             resume_unwind(panic)
         });
         let heard = done.replies.len();
-        let unheard = events.drain(heard..).zip(replies.drain(heard..));
-        self.unheard = unheard.map(|(event, reply)| Heard { event, reply }).collect();
+        let unheard = events.drain(heard..).zip(watched.drain(heard..)).zip(replies.drain(heard..));
+        let unheard = unheard.map(|((event, watched), reply)| {
+            let by = watched.map(|watched| watched.by);
+            Heard { event, by, reply }
+        });
+        self.unheard = unheard.collect();
         self.recorder.after(&self.cluster, &events, &done, now);
-        if let Err(error) = self.commit(&done) {
-            return self.undo(error, replies, now);
-        }
+        let unrecorded = match self.commit(&done, &watched, recorded) {
+            Ok(()) => None,
+            // Nothing has changed but what should be on the record: who asked is told, and everything else goes on.
+            Err(error) if done.changes.is_empty() => Some(Arc::new(error)),
+            Err(error) => return self.undo(error, replies, now),
+        };
         self.wake_at = done.wake_at;
         let told = self.publish(&done, &events, now);
         // Before anybody is answered: who has heard that a request is done finds it here no more.
@@ -274,10 +345,14 @@ impl Loop {
             known.clone_from(&done.commands);
             is_news
         });
-        for (reply, answer) in replies.into_iter().zip(done.replies) {
+        for ((reply, watched), answer) in replies.into_iter().zip(watched).zip(done.replies) {
+            let answer = match (&unrecorded, watched) {
+                (Some(error), Some(_)) => Err(RunError::Store(Arc::clone(error))),
+                (Some(_) | None, _) => Ok(answer),
+            };
             if let Some(reply) = reply {
                 // Whoever asked may have gone; what was asked is done all the same.
-                drop(reply.send(Ok(answer)));
+                drop(reply.send(answer));
             }
         }
         self.sessions.notify(&told);
@@ -289,17 +364,18 @@ impl Loop {
         if asked.is_empty() {
             return;
         }
-        let (mut changes, mut answers) = (Vec::new(), Vec::new());
-        for AskedTrust { asked, reply } in asked {
+        let (mut changes, mut acts, mut answers) = (Vec::new(), Vec::new(), Vec::new());
+        for AskedTrust { asked, by, reply } in asked {
             // Certificates hold by the time of the world, which others may set.
             let decided = self.ledger.decide(&asked, trust::now());
             let decided = decided.map(|decided| {
+                acts.extend(by.map(|by| of_trust(&by, &asked, &self.ledger)));
                 decided.iter().for_each(|change| self.ledger.apply(change));
                 changes.extend(decided);
             });
             answers.push((reply, decided));
         }
-        let committed = if changes.is_empty() { Ok(()) } else { self.store.commit_trust(&changes) };
+        let committed = self.commit_trust(&changes, &acts);
         match committed {
             Ok(()) => self.ledgers.apply(&changes),
             Err(_) => self.ledger = self.ledgers.read().clone(),
@@ -312,10 +388,6 @@ impl Loop {
             // Who asked may have gone; what was asked is done all the same.
             drop(reply.send(committed.clone().map(|()| decided)));
         }
-    }
-
-    fn commit(&mut self, done: &Step) -> Result<(), StoreError> {
-        if done.changes.is_empty() { Ok(()) } else { self.store.commit(&done.changes) }
     }
 
     /// Shows what was committed, and names the nodes that are to be told something else than before.
@@ -394,12 +466,15 @@ impl Batch {
         match input {
             Input::Heard(heard) => self.heard.push(*heard),
             Input::Trust(asked) => self.trust.push(*asked),
+            Input::Act(recorded) => self.acts.push(*recorded),
+            Input::Read(reading) => self.readings.push(reading),
             Input::Stop => self.stops = true,
         }
     }
 
     fn is_full(&self) -> bool {
-        self.stops || self.heard.len() + self.trust.len() >= BATCH
+        let inputs = self.heard.len() + self.trust.len() + self.acts.len() + self.readings.len();
+        self.stops || inputs >= BATCH
     }
 }
 

@@ -99,7 +99,7 @@ fn builder(shared: &Shared) -> Server<Stack<Access, tower_layer::Identity>> {
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .http2_max_header_list_size(HEADERS_LIMIT)
-        .layer(Access(Arc::clone(&shared.ledgers)))
+        .layer(Access { ledgers: Arc::clone(&shared.ledgers), watch: shared.watch.clone() })
 }
 
 /// Everything, for those of whom the table says what they may.

@@ -80,24 +80,26 @@ impl Sessions {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in an agent, and ends the session that its node had before.
+    /// Takes in an agent, and ends the session that its node had before, whose address is given back.
     pub(crate) fn join(
         &self,
         node: &NodeId,
         hello: wire::Hello,
         address: String,
         outbox: mpsc::Sender<wire::CoordinatorMessage>,
-    ) -> Arc<Agent> {
+    ) -> (Arc<Agent>, Option<String>) {
         let mut inner = self.inner();
         inner.last_number += 1;
         let number = inner.last_number;
         let (stale, closed) = (Notify::new(), Notify::new());
         let hello = Mutex::new(hello);
         let agent = Arc::new(Agent { number, stale, closed, outbox, hello, address });
-        if let Some(before) = inner.agents.insert(node.clone(), Arc::clone(&agent)) {
+        let before = inner.agents.insert(node.clone(), Arc::clone(&agent));
+        let before = before.map(|before| {
             before.closed.notify_one();
-        }
-        agent
+            before.address.clone()
+        });
+        (agent, before)
     }
 
     /// Forgets an agent, unless its node is connected anew.

@@ -9,6 +9,11 @@ use model::id::ClusterId;
 use proto::wire;
 use thiserror::Error;
 
+use crate::store::record::{Kind, Record};
+
+/// A record as it lies in a store: its key and its value.
+pub type Keyed = (String, Vec<u8>);
+
 /// What the store says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -77,11 +82,12 @@ pub trait Store: Send {
     /// When a record can not be read.
     fn load(&mut self) -> Result<Vec<Change>, StoreError>;
 
-    /// Writes all of the changes or none, and returns when they are safe from a loss of power.
+    /// Writes all of the changes and of what belongs beside them or none, and returns when they are safe from a loss of
+    /// power.
     ///
     /// # Errors
     /// When they were not written.
-    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+    fn commit(&mut self, changes: &[Change], beside: &[Record]) -> Result<(), StoreError>;
 
     /// Everything that was committed about who is let in, as changes that rebuild it.
     ///
@@ -93,7 +99,23 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// When they were not written.
-    fn commit_trust(&mut self, changes: &[trust::Change]) -> Result<(), StoreError>;
+    fn commit_trust(
+        &mut self,
+        changes: &[trust::Change],
+        beside: &[Record],
+    ) -> Result<(), StoreError>;
+
+    /// Records of a kind whose keys come after this one, in their order and no more than so many.
+    ///
+    /// # Errors
+    /// When they can not be read.
+    fn scan(&mut self, kind: Kind, after: &str, limit: usize) -> Result<Vec<Keyed>, StoreError>;
+
+    /// The last key of a kind.
+    ///
+    /// # Errors
+    /// When it can not be read.
+    fn last(&mut self, kind: Kind) -> Result<Option<String>, StoreError>;
 
     /// The authority of the cluster, if it has one.
     ///

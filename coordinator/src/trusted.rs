@@ -9,6 +9,7 @@ use model::id::ClusterId;
 use trust::connections::Connections;
 use trust::tls::Server;
 
+use crate::attest::Attestation;
 use crate::authority::{Authority, OWN_LIFE};
 use crate::store::Store;
 use crate::{Tls, authority};
@@ -20,6 +21,8 @@ const OWN_LOOK: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Trusted {
     pub(crate) authority: Authority,
+    /// Lets machines in that show which one they are.
+    pub(crate) attestation: Option<Attestation>,
     pub(crate) connections: Arc<Connections>,
     pub(crate) server: Server,
     /// The certificate of a node holds for so long.
@@ -57,6 +60,7 @@ impl Trusted {
         Ok(Self {
             server: Server::new(&own)?,
             authority,
+            attestation: tls.aws.clone().map(Attestation::new).transpose()?,
             connections: Arc::default(),
             node_life: tls.node_life,
             addresses: named.chain(heard).collect(),

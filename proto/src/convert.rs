@@ -1,12 +1,14 @@
 //! Messages become the model and back: the only place. What comes out of here towards the model is valid.
 
 mod assignment;
+mod audit;
 mod checks;
 mod constraint;
 mod container;
 mod fleet;
 mod history;
 mod job;
+mod policy;
 mod rollout;
 mod spec;
 mod status;
@@ -23,6 +25,7 @@ pub use assignment::{
     WireAssignment, assignment_from_wire, assignment_to_journal, assignments_from_wire,
     assignments_to_wire,
 };
+pub use audit::{act_from_wire, act_to_wire};
 pub use constraint::{constraint_from_wire, constraint_to_wire};
 pub use fleet::{
     group_to_wire, hook_call_from_wire, hook_call_to_wire, hook_from_wire, hook_id_from_wire,
@@ -32,6 +35,7 @@ pub use fleet::{
 };
 pub use history::{generation_from_wire, generation_to_wire, service_from_wire, service_to_wire};
 pub use history::{task_from_wire, task_to_wire};
+pub use policy::{permit_from_wire, permit_to_wire};
 pub use rollout::{steering_from_wire, steering_to_wire};
 pub use spec::{image_from_wire, image_to_wire, resources_to_wire, spec_from_wire, spec_to_wire};
 pub use status::{

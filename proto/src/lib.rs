@@ -33,3 +33,9 @@ pub const MESSAGE_LIMIT: usize = 16 << 20;
 
 /// Beside a status: what to do next, for people.
 pub const HINT: &str = "wharf-hint";
+
+/// Beside a request: what tells it from every other, when whoever sends it has something.
+pub const REQUEST: &str = "wharf-request";
+
+/// Beside a request: why it is made, for the record. In UTF-8, as the ending says.
+pub const REASON: &str = "wharf-reason-bin";

@@ -7,6 +7,8 @@
 //! A crate of its own, so that neither the contract nor a core is compiled with cryptography. Absent: the authority itself,
 //! which only the coordinator has, and what anybody may do, which it decides.
 
+pub mod attest;
+pub mod audit;
 pub mod bundle;
 pub mod certificate;
 pub mod clock;
@@ -14,6 +16,7 @@ mod connection;
 pub mod connections;
 pub mod digest;
 pub mod failure;
+pub mod http;
 pub mod incoming;
 pub mod join_token;
 pub mod key;

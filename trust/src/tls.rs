@@ -23,7 +23,7 @@ use crate::digest::sha256;
 /// What both sides speak inside.
 const PROTOCOL: &[u8] = b"h2";
 
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 

@@ -1,6 +1,7 @@
 //! Makes a container with what it needs, and starts it. Doing it twice leaves one container.
 
 mod body;
+mod host_path;
 
 use agent_core::action::{Fault, FaultKind, Launch, Outcome};
 use agent_core::observed::Status;
@@ -101,6 +102,7 @@ impl Docker {
         spec: &ContainerSpec,
         networks: &[(String, &Attachment)],
     ) -> Result<Made, Fault> {
+        host_path::check(spec).await?;
         self.have_volumes(launch, spec).await?;
         let image = self
             .known_image(&spec.image)

@@ -28,6 +28,9 @@ pub(crate) struct Global {
     /// The context to use instead of the selected one.
     #[arg(long, global = true, env = "WHARF_CONTEXT", hide_env_values = true)]
     pub(crate) context: Option<String>,
+    /// Why this is done, for the record that `wharf audit` shows.
+    #[arg(long, global = true, env = "WHARF_WHY", value_name = "REASON", hide_env_values = true)]
+    pub(crate) why: Option<String>,
     /// Neither encrypts nor shows who this is: for development, to a coordinator that does the same on this machine.
     #[arg(long, global = true, env = "WHARF_PLAINTEXT", hide = true)]
     pub(crate) plaintext: bool,
@@ -117,6 +120,11 @@ pub(crate) enum Command {
     /// Who may do what.
     #[command(subcommand)]
     Operator(trust::Operator),
+    /// What services may ask of machines.
+    #[command(subcommand)]
+    Grant(trust::Grant),
+    /// Shows who did what, and finds out whether somebody has changed that record.
+    Audit(trust::Audit),
     /// Coordinators by name, and who we are to them.
     #[command(subcommand)]
     Context(Context),

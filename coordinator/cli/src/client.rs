@@ -7,8 +7,11 @@ use proto::wire;
 use proto::wire::control_client::ControlClient;
 use proto::wire::fleet_client::FleetClient;
 use proto::wire::trust_client::TrustClient;
-use tonic::Request;
+use tonic::metadata::MetadataValue;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
+use tonic::{Request, Status};
 use trust::transport::Dial;
 
 use crate::args::Global;
@@ -21,28 +24,48 @@ const UNARY: Duration = Duration::from_secs(60);
 /// The coordinator's services for operators and administrators.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
-    pub(crate) control: ControlClient<Channel>,
-    pub(crate) trust: TrustClient<Channel>,
-    pub(crate) fleet: FleetClient<Channel>,
+    pub(crate) control: ControlClient<Reasoned>,
+    pub(crate) trust: TrustClient<Reasoned>,
+    pub(crate) fleet: FleetClient<Reasoned>,
+}
+
+/// A connection over which every request says why it is made.
+type Reasoned = InterceptedService<Channel, Why>;
+
+/// The reason that an operator gave, if they gave one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Why(Option<String>);
+
+impl Interceptor for Why {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(why) = &self.0 {
+            let value = MetadataValue::from_bytes(why.as_bytes());
+            request.metadata_mut().insert_bin(proto::REASON, value);
+        }
+        Ok(request)
+    }
 }
 
 impl Client {
     /// Finds out where the coordinator is. It is dialled by the first call.
     pub(crate) fn new(global: &Global) -> anyhow::Result<Self> {
-        Self::at(&context::choose(global)?.dial)
+        Self::saying(&context::choose(global)?.dial, Why(global.why.clone()))
     }
 
     pub(crate) fn at(dial: &Dial) -> anyhow::Result<Self> {
+        Self::saying(dial, Why::default())
+    }
+
+    fn saying(dial: &Dial, why: Why) -> anyhow::Result<Self> {
         let channel = dial.channel()?;
-        let control = ControlClient::new(channel.clone())
+        let control = ControlClient::with_interceptor(channel.clone(), why.clone())
             .max_decoding_message_size(MESSAGE_LIMIT)
             .max_encoding_message_size(MESSAGE_LIMIT);
-        let fleet = FleetClient::new(channel.clone());
-        Ok(Self {
-            control,
-            trust: TrustClient::new(channel),
-            fleet: fleet.max_decoding_message_size(MESSAGE_LIMIT),
-        })
+        let trust = TrustClient::with_interceptor(channel.clone(), why.clone())
+            .max_decoding_message_size(MESSAGE_LIMIT);
+        let fleet =
+            FleetClient::with_interceptor(channel, why).max_decoding_message_size(MESSAGE_LIMIT);
+        Ok(Self { control, trust, fleet })
     }
 
     pub(crate) async fn services(&self, project: &str) -> anyhow::Result<Vec<wire::ServiceView>> {

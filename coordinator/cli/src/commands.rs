@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod audit;
 #[cfg(feature = "dev")]
 mod build;
 mod change;
@@ -7,6 +8,7 @@ mod deploy;
 mod drain;
 mod exec;
 mod explain;
+mod grant;
 mod job;
 mod logs;
 mod once;
@@ -64,6 +66,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Pool(command) => pool::pool(&client()?, &global, command).await,
         Command::Token(command) => trust::token(&client()?, &global, command).await,
         Command::Operator(command) => trust::operator(&client()?, &global, command).await,
+        Command::Grant(command) => grant::grant(&client()?, &global, command).await,
+        Command::Audit(arguments) => audit::audit(client, &global, &arguments).await,
         Command::Context(command) => contexts(&global, command),
         Command::Completion { shell } => {
             clap_complete::generate(

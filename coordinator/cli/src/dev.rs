@@ -22,7 +22,7 @@ use ::trust::transport::Dial;
 use agent::runtime::{DEFAULT_SOCKET, Docker, Settings};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use coordinator::{Config, Coordinator, SOCKET};
+use coordinator::{Audit, Config, Coordinator, SOCKET};
 use model::id::ClusterId;
 use model::resources::Resources;
 use tokio::signal::unix::{SignalKind, signal};
@@ -193,7 +193,8 @@ impl Cluster {
         machine: &agent::runtime::Engine,
     ) -> anyhow::Result<Self> {
         let (data, security) = (directory.join("coordinator"), trust::security(directory)?);
-        let config = Config { listen: start.listen, data: data.clone(), security, cloud: None };
+        let (audit, cloud) = (Audit::default(), None);
+        let config = Config { listen: start.listen, data: data.clone(), security, audit, cloud };
         let coordinator = Coordinator::start(&config).await.map_err(|error| {
             let hint = "another `wharf dev` may be running: stop it, or choose --listen 127.0.0.1:0 and --data-dir";
             Failure::error(Exit::Error, format!("{error:#}"), hint)
@@ -267,6 +268,7 @@ impl Cluster {
         let global = crate::args::Global {
             addr: None,
             context: None,
+            why: None,
             plaintext: false,
             output: Format::Table,
             quiet: false,

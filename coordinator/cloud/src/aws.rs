@@ -270,6 +270,10 @@ impl Cloud for Aws {
         Ok(())
     }
 
+    fn region(&self) -> &str {
+        &self.region
+    }
+
     fn describe(&self) -> String {
         let queue = self.queue.as_ref().map(|(_, url)| format!(", listening to {url}"));
         format!("AWS in {}{}", self.region, queue.unwrap_or_default())

@@ -133,6 +133,9 @@ pub trait Cloud: Debug + Send + Sync {
     /// Asks a group for more machines, unless it wants as many already, or another number than was known. Safe to repeat.
     async fn grow(&self, pool: &str, from: u32, to: u32) -> Result<(), CloudError>;
 
+    /// Which region this is: `eu-west-1`.
+    fn region(&self) -> &str;
+
     /// Who we are to the cloud and where it is, in words.
     fn describe(&self) -> String;
 }

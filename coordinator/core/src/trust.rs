@@ -11,8 +11,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::id::{NodeId, OperatorName, Serial, TokenId};
+use model::policy::{Permit, Right, needs};
+use model::spec::ServiceSpec;
 use model::time::Timestamp;
-use model::trust::{Admission, Fingerprint, Grant, Issued, Operator, Role, Standing, Token, Use};
+use model::trust::{
+    Admission, Attested, Fingerprint, Grant, Issued, Method, Operator, Role, ServiceGlob, Standing,
+    Token, Use,
+};
 
 mod refusal;
 
@@ -22,6 +27,8 @@ pub use refusal::{Denial, Refusal};
 pub const TOKENS_LIMIT: usize = 20_000;
 /// Operators.
 pub const OPERATORS_LIMIT: usize = 1_000;
+/// Permits.
+pub const PERMITS_LIMIT: usize = 1_000;
 /// A token can be used for at most this long.
 pub const LONGEST_TOKEN: Duration = Duration::from_secs(7 * 86_400);
 /// The certificate of an operator holds for at most this long.
@@ -45,6 +52,8 @@ pub enum Asked {
     RemoveToken(TokenId),
     /// A node shows a token.
     Join(Join),
+    /// A machine has shown which one it is, by something that was verified.
+    Attest(Attest),
     /// A node that is known by a certificate asks for another.
     Renew {
         /// Which node.
@@ -67,6 +76,10 @@ pub enum Asked {
     AddOperator(Operator),
     /// That somebody may not any more.
     RemoveOperator(OperatorName),
+    /// That services may ask something of machines.
+    AddPermit(Permit),
+    /// That they may not any more.
+    RemovePermit(ServiceGlob),
 }
 
 /// A node shows a token.
@@ -78,6 +91,21 @@ pub struct Join {
     pub node: NodeId,
     /// Of its public key.
     pub key: Fingerprint,
+    /// What it would be given.
+    pub issued: Issued,
+}
+
+/// A machine has shown which one it is.
+#[derive(Debug, Clone)]
+pub struct Attest {
+    /// Which one it is.
+    pub node: NodeId,
+    /// By what it has shown that.
+    pub by: Method,
+    /// Of its public key.
+    pub key: Fingerprint,
+    /// What is known of it.
+    pub grant: Grant,
     /// What it would be given.
     pub issued: Issued,
 }
@@ -97,6 +125,10 @@ pub enum Change {
     PutOperator(Operator),
     /// There is no such operator.
     RemoveOperator(OperatorName),
+    /// Services may ask something of machines.
+    PutPermit(Permit),
+    /// There is no such permit.
+    RemovePermit(ServiceGlob),
 }
 
 /// Everybody who is let in, and what opens.
@@ -105,6 +137,8 @@ pub struct Ledger {
     tokens: BTreeMap<TokenId, Token>,
     admissions: BTreeMap<NodeId, Admission>,
     operators: BTreeMap<OperatorName, Operator>,
+    /// By the pattern that each is for.
+    permits: BTreeMap<String, Permit>,
 }
 
 impl Ledger {
@@ -129,6 +163,10 @@ impl Ledger {
                 self.operators.insert(operator.name.clone(), operator);
             }
             Change::RemoveOperator(name) => drop(self.operators.remove(&name)),
+            Change::PutPermit(permit) => {
+                self.permits.insert(permit.services.to_string(), permit);
+            }
+            Change::RemovePermit(services) => drop(self.permits.remove(&services.to_string())),
         }
     }
 
@@ -140,6 +178,21 @@ impl Ledger {
     /// Every operator, in the order of their names.
     pub fn operators(&self) -> impl Iterator<Item = &Operator> {
         self.operators.values()
+    }
+
+    /// Every permit, in the order of whom it is for.
+    pub fn permits(&self) -> impl Iterator<Item = &Permit> {
+        self.permits.values()
+    }
+
+    /// What a service asks of machines and nobody has allowed.
+    #[must_use]
+    pub fn forbidden(&self, spec: &ServiceSpec) -> Vec<Right> {
+        let permits = self.permits().filter(|permit| permit.services.matches(&spec.id));
+        let rights: Vec<&Right> = permits.flat_map(|permit| &permit.rights).collect();
+        let mut needs = needs(spec);
+        needs.retain(|need| !rights.iter().any(|right| right.covers(need)));
+        needs
     }
 
     /// What a node was given with its token.
@@ -198,6 +251,7 @@ impl Ledger {
                 None => Err(Refusal::NoToken(id.clone())),
             },
             Asked::Join(join) => self.join(join, now),
+            Asked::Attest(attest) => self.attest(attest, now),
             Asked::Renew { node, shown, issued } => self.renew(node, shown, issued),
             Asked::Shown { node, shown } => Ok(self.shown(node, shown)),
             Asked::Revoke(node) => self.revoke(node, now),
@@ -206,7 +260,20 @@ impl Ledger {
                 Some(_) => Ok(vec![Change::RemoveOperator(name.clone())]),
                 None => Err(Refusal::NoOperator(name.clone())),
             },
+            Asked::AddPermit(permit) => self.add_permit(permit),
+            Asked::RemovePermit(services) => match self.permits.get(&services.to_string()) {
+                Some(_) => Ok(vec![Change::RemovePermit(services.clone())]),
+                None => Err(Refusal::NoPermit(services.clone())),
+            },
         }
+    }
+
+    fn add_permit(&self, permit: &Permit) -> Result<Vec<Change>, Refusal> {
+        let is_new = !self.permits.contains_key(&permit.services.to_string());
+        if is_new && self.permits.len() >= PERMITS_LIMIT {
+            return Err(Refusal::TooManyPermits);
+        }
+        Ok(vec![Change::PutPermit(permit.clone())])
     }
 
     fn create_token(&self, token: &Token, now: Timestamp) -> Result<Vec<Change>, Refusal> {
@@ -262,10 +329,47 @@ impl Ledger {
         let used = Some(Use { node: node.clone(), key: join.key, at });
         let forgotten = self.forgotten(now).filter(|forgotten| **forgotten != node).cloned();
         let forgotten: Vec<Change> = forgotten.map(Change::RemoveAdmission).collect();
-        let admission = Admission { node, grant, standing };
+        let admission = Admission { node, grant, standing, attested: None };
         let changes =
             [Change::PutToken(Token { used, ..token.clone() }), Change::PutAdmission(admission)];
         Ok(forgotten.into_iter().chain(changes).collect())
+    }
+
+    /// A signed call is made for one challenge and one key, so it may come as often as it likes: whoever was this node until
+    /// now is not any more. A signed document is anybody's who has seen it, so only the first one counts, and after that the
+    /// key of that one: its answer may have been lost. Who was revoked is let in by an administrator and by nobody else.
+    fn attest(&self, attest: &Attest, now: Timestamp) -> Result<Vec<Change>, Refusal> {
+        let node = attest.node.clone();
+        self.may_attest(&node, attest.by, &attest.key)?;
+        let forgotten = self.forgotten(now).filter(|forgotten| **forgotten != node).cloned();
+        let forgotten: Vec<Change> = forgotten.map(Change::RemoveAdmission).collect();
+        let standing = Standing::Admitted { current: attest.issued.clone(), next: None };
+        let attested = Some(Attested { by: attest.by, key: attest.key, at: now });
+        let admission = Admission { node, grant: attest.grant.clone(), standing, attested };
+        Ok(forgotten.into_iter().chain([Change::PutAdmission(admission)]).collect())
+    }
+
+    /// Says whether a proof would let this node in, before anybody outside is asked about it.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn may_attest(&self, node: &NodeId, by: Method, key: &Fingerprint) -> Result<(), Refusal> {
+        let Some(admission) = self.admissions.get(node) else { return Ok(()) };
+        if let Standing::Revoked { at } = &admission.standing {
+            return Err(Refusal::Denied(Denial::Revoked(node.clone(), *at)));
+        }
+        let is_again = admission.attested.as_ref().is_some_and(|before| before.key == *key);
+        match by {
+            Method::AwsSts => Ok(()),
+            Method::AwsIid if is_again => Ok(()),
+            Method::AwsIid => Err(Refusal::DocumentUsed(node.clone())),
+        }
+    }
+
+    /// What is known of how a node was let in.
+    #[must_use]
+    pub fn admission(&self, node: &NodeId) -> Option<&Admission> {
+        self.admissions.get(node)
     }
 
     /// Nodes that have not been here for so long that they will not be again.

@@ -7,19 +7,18 @@
 //! A node acts for itself alone, which its session compares with every message. A deployer's services are compared where
 //! the request is read, because only there it is known which they are.
 
-use std::sync::Arc;
-use std::task::{Context, Poll};
-
 use coordinator_core::trust::{Denial, Ledger};
 use model::id::{NodeId, OperatorName, ServiceId};
 use model::trust::{Issued, Role};
-use tonic::body::Body;
-use tonic::codegen::http;
 use tonic::{Request, Status};
 use trust::{Name, Peer, Who};
 
 use crate::api::hinted;
-use crate::ledgers::Ledgers;
+use crate::audit::By;
+
+mod guard;
+
+pub(crate) use guard::Access;
 
 /// What somebody has to be to make a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +40,7 @@ pub(crate) enum Needs {
 /// Every call that there is. A call without a row is refused, and a test compares the rows with the descriptors.
 pub(crate) const TABLE: &[(&str, Needs)] = &[
     ("/wharf.v1.Enrolment/Join", Needs::Nothing),
+    ("/wharf.v1.Enrolment/Challenge", Needs::Nothing),
     ("/wharf.v1.Enrolment/Renew", Needs::Node),
     ("/wharf.v1.Dispatcher/Session", Needs::Node),
     ("/wharf.v1.Dispatcher/Relay", Needs::Node),
@@ -72,6 +72,10 @@ pub(crate) const TABLE: &[(&str, Needs)] = &[
     ("/wharf.v1.Fleet/ListPools", Needs::Look),
     ("/wharf.v1.Fleet/PutPool", Needs::Administer),
     ("/wharf.v1.Fleet/RemovePool", Needs::Administer),
+    ("/wharf.v1.Trust/AddGrant", Needs::Administer),
+    ("/wharf.v1.Trust/ListGrants", Needs::Administer),
+    ("/wharf.v1.Trust/RemoveGrant", Needs::Administer),
+    ("/wharf.v1.Trust/Audit", Needs::Administer),
     ("/grpc.health.v1.Health/Check", Needs::Look),
     ("/grpc.health.v1.Health/Watch", Needs::Look),
     ("/grpc.health.v1.Health/List", Needs::Look),
@@ -147,6 +151,16 @@ impl Caller {
         match services.iter().find(|service| !role.changes(service)) {
             None => Ok(()),
             Some(service) => Err(self.denied(&format!("service {service}"))),
+        }
+    }
+
+    /// Says whether they decide about machines, and so need nobody's leave to use them.
+    pub(crate) const fn rules_machines(&self) -> bool {
+        match self {
+            Self::Operator(_, Role::Admin) | Self::Local(_) | Self::Unprotected => true,
+            Self::Operator(_, Role::Viewer | Role::Deployer(_) | Role::Operator)
+            | Self::Stranger
+            | Self::Node(..) => false,
         }
     }
 
@@ -244,6 +258,15 @@ pub(crate) fn denied(denial: &Denial) -> Status {
     hinted(Status::unauthenticated(denial.to_string()), hint)
 }
 
+/// Whoever makes this request, as they are put on the record for it.
+///
+/// # Errors
+/// When nobody has looked: then nothing may be done.
+pub(crate) fn by<T>(request: &Request<T>) -> Result<By, Status> {
+    let by = request.extensions().get::<By>().cloned();
+    by.ok_or_else(|| Status::permission_denied("it is not known who calls"))
+}
+
 /// Who makes this request.
 ///
 /// # Errors
@@ -251,65 +274,6 @@ pub(crate) fn denied(denial: &Denial) -> Status {
 pub(crate) fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
     let caller = request.extensions().get::<Caller>().cloned();
     caller.ok_or_else(|| Status::permission_denied("it is not known who calls"))
-}
-
-/// Stands before every service of a server.
-#[derive(Debug, Clone)]
-pub(crate) struct Access(pub(crate) Arc<Ledgers>);
-
-impl<S> tower_layer::Layer<S> for Access {
-    type Service = Guarded<S>;
-
-    fn layer(&self, inner: S) -> Guarded<S> {
-        Guarded { inner, ledgers: Arc::clone(&self.0) }
-    }
-}
-
-/// A service behind the table.
-#[derive(Debug, Clone)]
-pub(crate) struct Guarded<S> {
-    inner: S,
-    ledgers: Arc<Ledgers>,
-}
-
-impl<S> tower_service::Service<http::Request<Body>> for Guarded<S>
-where
-    S: tower_service::Service<http::Request<Body>, Response = http::Response<Body>>,
-    S::Future: Send + 'static,
-    S::Error: 'static,
-{
-    type Response = http::Response<Body>;
-    type Error = S::Error;
-    type Future = futures_util::future::Either<
-        std::future::Ready<Result<Self::Response, Self::Error>>,
-        S::Future,
-    >;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        use futures_util::future::Either;
-        let unknown = || Status::permission_denied("it is not known who calls");
-        let peer = request.extensions().get::<Peer>().ok_or_else(unknown);
-        let path = request.uri().path();
-        let decided = peer.and_then(|peer| {
-            let decided = decide(path, peer, &self.ledgers.read());
-            if let Err(status) = &decided {
-                let (from, why) = (&peer.address, status.message());
-                tracing::warn!(from = %from, why, "a call is refused");
-            }
-            decided
-        });
-        match decided {
-            Ok(caller) => {
-                request.extensions_mut().insert(caller);
-                Either::Right(self.inner.call(request))
-            }
-            Err(status) => Either::Left(std::future::ready(Ok(status.into_http()))),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use coordinator_core::event::{Event, Reply};
 use coordinator_core::narrate::Subject;
+use coordinator_core::trust::{Asked, Refusal};
 use futures_util::Stream;
 use model::id::{NodeId, ServiceId};
 use model::node::Availability;
@@ -13,10 +14,13 @@ use proto::wire;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
+use trust::Name;
 
 use crate::Shared;
-use crate::api::access::caller;
-use crate::api::{accepted, deploy, drain, explain, job, relay, views};
+use crate::api::access::{by, caller};
+use crate::api::enrolment::refused;
+use crate::api::{accepted, deploy, drain, explain, job, relay, status, views};
+use crate::audit::By;
 use crate::published::Happened;
 
 /// Answers that wait for a slow reader.
@@ -40,15 +44,15 @@ impl wire::control_server::Control for Control {
         &self,
         request: Request<wire::DeployRequest>,
     ) -> Result<Response<wire::DeployResponse>, Status> {
-        let caller = caller(&request)?;
-        deploy::deploy(&self.shared, &caller, request.into_inner()).await.map(Response::new)
+        let who = (caller(&request)?, by(&request)?);
+        deploy::deploy(&self.shared, &who, request.into_inner()).await.map(Response::new)
     }
 
     async fn scale(
         &self,
         request: Request<wire::ScaleRequest>,
     ) -> Result<Response<wire::Accepted>, Status> {
-        let caller = caller(&request)?;
+        let (caller, by) = (caller(&request)?, by(&request)?);
         let request = request.into_inner();
         let (service, replicas) = (service_id(request.service)?, request.replicas);
         caller.may_change(std::slice::from_ref(&service))?;
@@ -56,63 +60,64 @@ impl wire::control_server::Control for Control {
             let planned = Some(deploy::plan_scale(&self.shared, &service, replicas)?);
             return Ok(Response::new(wire::Accepted { generation: 0, planned }));
         }
-        self.change(Event::Scale { service, replicas }).await
+        self.change(by, Event::Scale { service, replicas }).await
     }
 
     async fn restart(
         &self,
         request: Request<wire::RestartRequest>,
     ) -> Result<Response<wire::Accepted>, Status> {
-        let caller = caller(&request)?;
+        let (caller, by) = (caller(&request)?, by(&request)?);
         let service = service_id(request.into_inner().service)?;
         caller.may_change(std::slice::from_ref(&service))?;
-        self.change(Event::Restart(service)).await
+        self.change(by, Event::Restart(service)).await
     }
 
     async fn rollback(
         &self,
         request: Request<wire::RollbackRequest>,
     ) -> Result<Response<wire::Accepted>, Status> {
-        let caller = caller(&request)?;
+        let (caller, by) = (caller(&request)?, by(&request)?);
         let request = request.into_inner();
         let service = service_id(request.service)?;
         caller.may_change(std::slice::from_ref(&service))?;
-        self.change(Event::Rollback { service, to: request.to }).await
+        self.change(by, Event::Rollback { service, to: request.to }).await
     }
 
     async fn steer(
         &self,
         request: Request<wire::SteerRequest>,
     ) -> Result<Response<wire::Accepted>, Status> {
-        let caller = caller(&request)?;
+        let (caller, by) = (caller(&request)?, by(&request)?);
         let request = request.into_inner();
         let steering = steering_from_wire(request.steering())
             .map_err(|invalid| Status::invalid_argument(invalid.to_string()))?;
         let service = service_id(request.service)?;
         caller.may_change(std::slice::from_ref(&service))?;
-        self.change(Event::Steer { service, steering }).await
+        self.change(by, Event::Steer { service, steering }).await
     }
 
     async fn job(
         &self,
         request: Request<wire::JobRequest>,
     ) -> Result<Response<wire::JobResponse>, Status> {
-        let caller = caller(&request)?;
-        job::take(&self.shared, &caller, request.into_inner()).await.map(Response::new)
+        let who = (caller(&request)?, by(&request)?);
+        job::take(&self.shared, &who, request.into_inner()).await.map(Response::new)
     }
 
     async fn remove(
         &self,
         request: Request<wire::RemoveRequest>,
     ) -> Result<Response<wire::RemoveResponse>, Status> {
-        let caller = caller(&request)?;
-        deploy::remove(&self.shared, &caller, &request.into_inner()).await.map(Response::new)
+        let who = (caller(&request)?, by(&request)?);
+        deploy::remove(&self.shared, &who, &request.into_inner()).await.map(Response::new)
     }
 
     async fn set_availability(
         &self,
         request: Request<wire::SetAvailabilityRequest>,
     ) -> Result<Response<wire::SetAvailabilityResponse>, Status> {
+        let by = by(&request)?;
         let request = request.into_inner();
         let node: NodeId =
             request.node.parse().map_err(|error| Status::invalid_argument(format!("{error}")))?;
@@ -123,12 +128,16 @@ impl wire::control_server::Control for Control {
             wire::Availability::Cordoned => {
                 Event::SetAvailability { node, availability: Availability::Cordoned }
             }
-            wire::Availability::Dead => self.forget(node)?,
+            wire::Availability::Dead => {
+                let event = self.forget(node.clone())?;
+                self.revoke(by.clone(), node).await?;
+                event
+            }
             wire::Availability::Unspecified => {
                 return Err(Status::invalid_argument("availability is missing"));
             }
         };
-        accepted(self.shared.door.ask(event).await)?;
+        accepted(self.shared.door.ask_by(by, event).await)?;
         Ok(Response::new(wire::SetAvailabilityResponse {}))
     }
 
@@ -136,14 +145,14 @@ impl wire::control_server::Control for Control {
         &self,
         request: Request<wire::DrainRequest>,
     ) -> Result<Response<wire::DrainResponse>, Status> {
-        drain::drain(&self.shared, request.get_ref()).await.map(Response::new)
+        drain::drain(&self.shared, by(&request)?, request.get_ref()).await.map(Response::new)
     }
 
     async fn rebalance(
         &self,
         request: Request<wire::RebalanceRequest>,
     ) -> Result<Response<wire::RebalanceResponse>, Status> {
-        drain::rebalance(&self.shared, request.get_ref()).await.map(Response::new)
+        drain::rebalance(&self.shared, by(&request)?, request.get_ref()).await.map(Response::new)
     }
 
     async fn list_services(
@@ -201,14 +210,14 @@ impl wire::control_server::Control for Control {
         &self,
         request: Request<Streaming<wire::ExecInput>>,
     ) -> Result<Response<Self::ExecStream>, Status> {
-        let caller = caller(&request)?;
-        relay::exec(&self.shared, &caller, request.into_inner()).await.map(Response::new)
+        let who = (caller(&request)?, by(&request)?);
+        relay::exec(&self.shared, &who, request.into_inner()).await.map(Response::new)
     }
 }
 
 impl Control {
-    async fn change(&self, event: Event) -> Result<Response<wire::Accepted>, Status> {
-        match accepted(self.shared.door.ask(event).await)? {
+    async fn change(&self, by: By, event: Event) -> Result<Response<wire::Accepted>, Status> {
+        match accepted(self.shared.door.ask_by(by, event).await)? {
             Reply::Accepted { generation } => {
                 Ok(Response::new(wire::Accepted { generation, planned: None }))
             }
@@ -216,6 +225,21 @@ impl Control {
                 Err(Status::internal(format!("an answer that does not belong here: {reply:?}")))
             }
         }
+    }
+
+    /// A machine that is gone for good does not come back: whoever has its disk has a certificate that counts for nothing.
+    async fn revoke(&self, by: By, node: NodeId) -> Result<(), Status> {
+        let asked = Asked::Revoke(node.clone());
+        let decided = self.shared.door.trust(asked, Some(by)).await;
+        match decided.map_err(|error| status(&error))? {
+            // One that never had a certificate has nothing that could be revoked.
+            Ok(()) | Err(Refusal::NoNode(_)) => {}
+            Err(refusal) => return Err(refused(&refusal)),
+        }
+        if let Some(trusted) = &self.shared.trusted {
+            trusted.connections.cut(&Name::Node(node));
+        }
+        Ok(())
     }
 
     /// A node that is connected is not gone, whatever an operator says.

@@ -9,6 +9,7 @@ use coordinator_core::step;
 use futures_util::future::try_join_all;
 use model::constraint::{Constraint, ImageName};
 use model::id::{NodeId, ServiceId, TaskId};
+use model::policy::Right;
 use model::service::ServicePhase;
 use model::spec::ServiceSpec;
 use model::task::{DesiredState, StopCause, Task, TaskState};
@@ -19,14 +20,15 @@ use tonic::Status;
 use crate::Shared;
 use crate::api::access::Caller;
 use crate::api::control::service_id;
-use crate::api::{accepted, differences, invalid, resolve};
+use crate::api::{accepted, differences, hinted, invalid, resolve};
+use crate::audit::By;
 
 /// The most services of one request.
 const SERVICES_LIMIT: usize = 1_000;
 
 pub(crate) async fn deploy(
     shared: &Arc<Shared>,
-    caller: &Caller,
+    (caller, by): &(Caller, By),
     mut request: wire::DeployRequest,
 ) -> Result<wire::DeployResponse, Status> {
     if request.services.len() > SERVICES_LIMIT {
@@ -42,6 +44,7 @@ pub(crate) async fn deploy(
     pin(shared, &mut request.services).await?;
     let specs: Result<Vec<ServiceSpec>, _> = request.services.iter().map(spec_from_wire).collect();
     let specs = specs.map_err(|error| invalid(&error))?;
+    check_machines(shared, caller, &specs)?;
     let unnamed = unnamed(shared, &specs, &request.project)?;
     let (remove, unnamed) =
         if request.prune { (unnamed, Vec::new()) } else { (Vec::new(), unnamed) };
@@ -50,7 +53,7 @@ pub(crate) async fn deploy(
     if !request.dry_run {
         let expect = expectations(&request.project, &request.expect)?;
         let event = Event::Deploy { specs, remove, expect };
-        let numbers = match accepted(shared.door.ask(event).await)? {
+        let numbers = match accepted(shared.door.ask_by(by.clone(), event).await)? {
             Reply::Deployed(numbers) => numbers,
             Reply::Noted | Reply::Accepted { .. } | Reply::Run { .. } | Reply::Refused(_) => {
                 Vec::new()
@@ -62,6 +65,32 @@ pub(crate) async fn deploy(
     }
     let unnamed = unnamed.iter().map(|id| id.name.to_string()).collect();
     Ok(wire::DeployResponse { services, unnamed })
+}
+
+/// Whoever does not decide about machines asks no more of them than somebody who does has allowed.
+fn check_machines(shared: &Shared, caller: &Caller, specs: &[ServiceSpec]) -> Result<(), Status> {
+    if caller.rules_machines() {
+        return Ok(());
+    }
+    let ledger = shared.ledgers.read();
+    for spec in specs {
+        let forbidden = ledger.forbidden(spec);
+        if forbidden.is_empty() {
+            continue;
+        }
+        let said: Vec<String> = forbidden.iter().map(ToString::to_string).collect();
+        let options: Vec<String> = forbidden.iter().map(Right::option).collect();
+        let why = format!(
+            "{} {}, which nobody has allowed: do without, or ask an administrator for `wharf grant add '{}' {}`",
+            spec.id,
+            said.join(" and "),
+            spec.id,
+            options.join(" ")
+        );
+        let hint = "what services may ask of machines is in docs/policy.md; an administrator may deploy anything";
+        return Err(hinted(Status::permission_denied(why), hint));
+    }
+    Ok(())
 }
 
 fn expectations(
@@ -77,7 +106,7 @@ fn expectations(
 
 pub(crate) async fn remove(
     shared: &Shared,
-    caller: &Caller,
+    (caller, by): &(Caller, By),
     request: &wire::RemoveRequest,
 ) -> Result<wire::RemoveResponse, Status> {
     let named = request.services.iter().map(|name| {
@@ -98,9 +127,8 @@ pub(crate) async fn remove(
         .iter()
         .map(|id| wire::ServiceRef { project: id.project.to_string(), name: id.name.to_string() });
     let services = services.collect();
-    accepted(
-        shared.door.ask(Event::Deploy { specs: Vec::new(), remove: ids, expect: Vec::new() }).await,
-    )?;
+    let event = Event::Deploy { specs: Vec::new(), remove: ids, expect: Vec::new() };
+    accepted(shared.door.ask_by(by.clone(), event).await)?;
     Ok(wire::RemoveResponse { services })
 }
 

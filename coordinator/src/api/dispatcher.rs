@@ -8,9 +8,11 @@ use coordinator_core::event::{EngineState, Event, Report};
 use coordinator_core::trust::Asked;
 use coordinator_core::view;
 use futures_util::Stream;
+use model::audit::{Object, Verdict};
 use model::id::NodeId;
 use model::image::ImageError;
 use model::node::Node;
+use model::trust::Machine;
 use proto::convert::{assignments_to_wire, containers_from_wire, node_from_wire, state_from_wire};
 use proto::wire;
 use proto::wire::agent_message::Message as Up;
@@ -21,7 +23,7 @@ use tonic::{Request, Response, Status, Streaming};
 use trust::Peer;
 
 use crate::Shared;
-use crate::api::access::{Caller, caller};
+use crate::api::access::{Caller, by, caller};
 use crate::api::enrolment::refused;
 use crate::api::{accepted, invalid, status};
 use crate::sessions::{Agent, OUTBOX};
@@ -50,7 +52,7 @@ impl wire::dispatcher_server::Dispatcher for Dispatcher {
         &self,
         request: Request<Streaming<wire::AgentMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        let caller = caller(&request)?;
+        let (caller, by) = (caller(&request)?, by(&request)?);
         let peer = request.extensions().get::<Peer>();
         let address = peer.map(|peer| peer.address.to_string()).unwrap_or_default();
         let mut messages = request.into_inner();
@@ -60,7 +62,14 @@ impl wire::dispatcher_server::Dispatcher for Dispatcher {
         let (sender, receiver) = mpsc::channel(OUTBOX);
         let id = node.id.clone();
         accepted(self.shared.door.ask(Event::Joined(Box::new(node))).await)?;
-        let agent = self.shared.sessions.join(&id, hello, address, sender);
+        let (agent, before) = self.shared.sessions.join(&id, hello, address, sender);
+        if let Some(before) = before.filter(|before| is_elsewhere(before, &agent.address)) {
+            // An agent that comes back from where it was is nothing that anybody has to look at.
+            let note = format!("takes the place of a session from {before}");
+            tracing::warn!(node = %id, before, now = agent.address, "a node speaks from two machines");
+            let node = Object::named(format!("node {id}"));
+            self.shared.watch.note(by.act(vec![node], Verdict::Done, &note));
+        }
         let session = Session { shared: Arc::clone(&self.shared), node: id, caller, agent };
         tokio::spawn(session.serve(messages));
         Ok(Response::new(Box::pin(tokio_stream::StreamExt::map(ReceiverStream::new(receiver), Ok))))
@@ -94,9 +103,17 @@ impl Dispatcher {
             return Ok(());
         }
         let shown = Asked::Shown { node: node.clone(), shown: shown.clone() };
-        let decided = self.shared.door.trust(shown).await.map_err(|error| status(&error))?;
+        let decided = self.shared.door.trust(shown, None).await.map_err(|error| status(&error))?;
         decided.map_err(|refusal| refused(&refusal))
     }
+}
+
+/// Whether two addresses are of different machines.
+fn is_elsewhere(one: &str, other: &str) -> bool {
+    let host = |address: &str| {
+        address.rsplit_once(':').map_or_else(|| address.to_owned(), |(host, _)| host.to_owned())
+    };
+    host(one) != host(other)
 }
 
 async fn introduced(messages: &mut Streaming<wire::AgentMessage>) -> Result<wire::Hello, Status> {
@@ -125,6 +142,10 @@ fn check(shared: &Shared, caller: &Caller, hello: &wire::Hello) -> Result<Node, 
     if let Caller::Node(known, _) = caller {
         let grant = shared.ledgers.read().grant(known).cloned().unwrap_or_default();
         (node.pool, node.labels) = (grant.pool, grant.labels);
+        let Machine { zone, ami, instance_type } = grant.machine;
+        node.zone = zone.unwrap_or(node.zone);
+        node.ami = ami.or(node.ami);
+        node.instance_type = instance_type.or(node.instance_type);
     }
     let node = node_from_wire(&node).map_err(|error| invalid(&error))?;
     caller.is_node(&node.id)?;
@@ -271,4 +292,17 @@ fn read_report(from: &wire::TaskReport) -> Result<Report, Status> {
         note: from.note.clone(),
         containers: containers_from_wire(&from.containers).map_err(|error| invalid(&error))?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t3_a_node_that_speaks_from_two_machines_is_told_from_one_that_comes_back() {
+        assert!(is_elsewhere("10.0.0.1:4000", "10.0.0.2:4000"));
+        assert!(is_elsewhere("[fd00::1]:4000", "[fd00::2]:4000"));
+        assert!(!is_elsewhere("10.0.0.1:4000", "10.0.0.1:4001"));
+        assert!(!is_elsewhere("[fd00::1]:4000", "[fd00::1]:9"));
+    }
 }

@@ -11,9 +11,11 @@ use tonic::Status;
 
 use crate::Shared;
 use crate::api::accepted;
+use crate::audit::By;
 
 pub(crate) async fn drain(
     shared: &Shared,
+    by: By,
     request: &wire::DrainRequest,
 ) -> Result<wire::DrainResponse, Status> {
     let nodes = request.nodes.iter().map(|node| node.parse());
@@ -28,7 +30,7 @@ pub(crate) async fn drain(
         return plan(shared, &nodes, within);
     }
     let event = Event::Drain { nodes, within, cause: DrainCause::Operator };
-    accepted(shared.door.ask(event).await)?;
+    accepted(shared.door.ask_by(by, event).await)?;
     Ok(wire::DrainResponse::default())
 }
 
@@ -49,10 +51,11 @@ fn plan(
 
 pub(crate) async fn rebalance(
     shared: &Shared,
+    by: By,
     request: &wire::RebalanceRequest,
 ) -> Result<wire::RebalanceResponse, Status> {
     if !request.dry_run {
-        accepted(shared.door.ask(Event::Rebalance).await)?;
+        accepted(shared.door.ask_by(by, Event::Rebalance).await)?;
         return Ok(wire::RebalanceResponse::default());
     }
     let now = shared.clock.now();

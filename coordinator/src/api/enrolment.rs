@@ -5,15 +5,16 @@ use std::sync::Arc;
 use coordinator_core::trust::{Asked, Join, Refusal};
 use model::id::NodeId;
 use model::time::Timestamp;
-use model::trust::Issued;
+use model::trust::{Fingerprint, Issued};
 use proto::wire;
 use tonic::{Request, Response, Status};
 use trust::key::{fingerprint, requested};
 use trust::{JoinToken, Name, Peer};
 
 use crate::Shared;
-use crate::api::access::{Caller, caller, denied};
+use crate::api::access::{Caller, by, caller, denied};
 use crate::api::{hinted, status};
+use crate::attest::{Claim, Proof, Refused, VALID};
 use crate::authority::Authority;
 use crate::trusted::Trusted;
 
@@ -25,21 +26,34 @@ pub(crate) struct Enrolment {
 
 #[tonic::async_trait]
 impl wire::enrolment_server::Enrolment for Enrolment {
+    async fn challenge(
+        &self,
+        _request: Request<wire::ChallengeRequest>,
+    ) -> Result<Response<wire::ChallengeResponse>, Status> {
+        let attestation = self.shared.trusted()?.attestation.as_ref();
+        let attestation = attestation.ok_or_else(|| unproven(&Refused::Unconfigured))?;
+        Ok(Response::new(wire::ChallengeResponse {
+            challenge: attestation.challenge(),
+            valid_ms: u64::try_from(VALID.as_millis()).unwrap_or(u64::MAX),
+            cluster: self.shared.identity.cluster.to_string(),
+        }))
+    }
+
     async fn join(
         &self,
         request: Request<wire::JoinRequest>,
     ) -> Result<Response<wire::JoinResponse>, Status> {
         let from = request.extensions().get::<Peer>().map(|peer| Arc::clone(&peer.address));
+        let by = by(&request)?;
         let request = request.into_inner();
         let trusted = self.shared.trusted()?;
         let node: NodeId =
             request.node.parse().map_err(|error| Status::invalid_argument(format!("{error}")))?;
         let key = read(&request.request)?;
         let (issued, now) = issue(trusted);
-        let token = JoinToken::digest(&request.token);
-        let join = Join { token, node: node.clone(), key: fingerprint(&key), issued };
-        let serial = join.issued.clone();
-        let decided = self.shared.door.trust(Asked::Join(join)).await;
+        let serial = issued.clone();
+        let asked = self.shown(request, (&node, fingerprint(&key), issued)).await?;
+        let decided = self.shared.door.trust(asked, Some(by)).await;
         if let Err(refusal) = decided.map_err(|error| status(&error))? {
             tracing::warn!(%node, ?from, why = %refusal, "a node is not let in");
             return Err(refused(&refusal));
@@ -57,11 +71,13 @@ impl wire::enrolment_server::Enrolment for Enrolment {
         let Caller::Node(node, shown) = caller(&request)? else {
             return Err(Status::permission_denied("only a node has a certificate to renew"));
         };
+        let by = by(&request)?;
         let trusted = self.shared.trusted()?;
         let key = read(&request.into_inner().request)?;
         let (issued, now) = issue(trusted);
         let renew = Asked::Renew { node: node.clone(), shown, issued: issued.clone() };
-        let decided = self.shared.door.trust(renew).await.map_err(|error| status(&error))?;
+        let decided =
+            self.shared.door.trust(renew, Some(by)).await.map_err(|error| status(&error))?;
         decided.map_err(|refusal| refused(&refusal))?;
         tracing::info!(%node, serial = %issued.serial, "a node has another certificate");
         self.sign(&node, &key, &issued, now)
@@ -69,6 +85,32 @@ impl wire::enrolment_server::Enrolment for Enrolment {
 }
 
 impl Enrolment {
+    /// What the ledger is asked, by what is shown: a token, or a proof that is found to be genuine.
+    async fn shown(
+        &self,
+        request: wire::JoinRequest,
+        (node, key, issued): (&NodeId, Fingerprint, Issued),
+    ) -> Result<Asked, Status> {
+        let node = node.clone();
+        let proof = match (request.token.as_str(), request.aws_sts, request.aws_iid) {
+            (token, None, None) => {
+                let token = JoinToken::digest(token);
+                return Ok(Asked::Join(Join { token, node, key, issued }));
+            }
+            ("", Some(call), None) => Proof::Call(call),
+            ("", None, Some(document)) => Proof::Document(document),
+            _ => return Err(Status::invalid_argument("one thing is shown, and no more")),
+        };
+        let attestation = self.shared.trusted()?.attestation.as_ref();
+        let attestation = attestation.ok_or_else(|| unproven(&Refused::Unconfigured))?;
+        let claim = Claim { node, key, issued, challenge: request.challenge, proof };
+        let may = |node: &NodeId, by, key: &Fingerprint| {
+            self.shared.ledgers.read().may_attest(node, by, key)
+        };
+        let proven = attestation.prove(&self.shared.identity.cluster, claim, may).await;
+        proven.map_err(|why| unproven(&why))
+    }
+
     fn sign(
         &self,
         node: &NodeId,
@@ -101,6 +143,38 @@ pub(crate) fn read(request: &[u8]) -> Result<rcgen::PublicKey, Status> {
     requested(request).map_err(invalid)
 }
 
+/// Why a machine is not let in by what it shows.
+fn unproven(why: &Refused) -> Status {
+    let message = why.to_string();
+    match why {
+        Refused::Unconfigured => hinted(
+            Status::failed_precondition(message),
+            "start it with --aws-join FILE (docs/aws.md), or let the node join by a token",
+        ),
+        Refused::Challenge(_) | Refused::Another { .. } => Status::unauthenticated(message),
+        Refused::Malformed(_) => Status::invalid_argument(message),
+        Refused::Stale { .. } => hinted(
+            Status::unauthenticated(message),
+            "a document is good for five minutes after the launch of its instance, and a call for five minutes after it was signed",
+        ),
+        Refused::Unsigned(_) => hinted(
+            Status::unauthenticated(message),
+            "the credentials of its metadata service may just be replaced: it is tried again",
+        ),
+        Refused::Unavailable(_) => Status::unavailable(message),
+        Refused::Busy => Status::resource_exhausted(message),
+        Refused::Foreign(_) => hinted(
+            Status::unauthenticated(message),
+            "accounts, regions and roles that are let in are in the file of --aws-join (docs/aws.md)",
+        ),
+        Refused::Unknown(_) | Refused::Unfit(..) => hinted(
+            Status::unauthenticated(message),
+            "instances of a pool are let in; it may be that this one was made a moment ago, and it is tried again",
+        ),
+        Refused::Ledger(refusal) => refused(refusal),
+    }
+}
+
 /// Why something about who is let in is not done.
 pub(crate) fn refused(refusal: &Refusal) -> Status {
     let message = refusal.to_string();
@@ -116,6 +190,10 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
         Refusal::NodeTaken(_) => hinted(
             Status::already_exists(message),
             "when it is this machine that joins anew, make a token for it with `wharf token create --node NAME`; otherwise give it another name",
+        ),
+        Refusal::DocumentUsed(_) => hinted(
+            Status::unauthenticated(message),
+            "a token that names the node lets it in anew (`wharf token create --node NAME`); with --join aws-sts it would do so by itself",
         ),
         Refusal::OperatorExists(_) => hinted(
             Status::already_exists(message),
@@ -136,6 +214,10 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
         Refusal::TooManyTokens => hinted(
             Status::resource_exhausted(message),
             "`wharf token rm` takes away those that nobody will use",
+        ),
+        Refusal::TooManyPermits | Refusal::NoPermit(_) => hinted(
+            Status::failed_precondition(message),
+            "`wharf grant ls` shows what services may ask of machines",
         ),
         Refusal::TooManyOperators => hinted(
             Status::resource_exhausted(message),

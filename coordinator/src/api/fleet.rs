@@ -13,7 +13,9 @@ use proto::wire;
 use tonic::{Request, Response, Status};
 
 use crate::Shared;
+use crate::api::access::by;
 use crate::api::{accepted, hinted};
+use crate::audit::By;
 use crate::fleet::Fleet;
 
 /// The service that operators call.
@@ -43,15 +45,17 @@ impl wire::fleet_server::Fleet for Pools {
         &self,
         request: Request<wire::PutPoolRequest>,
     ) -> Result<Response<wire::PutPoolResponse>, Status> {
-        self.put(request.into_inner()).await.map(Response::new)
+        let by = by(&request)?;
+        self.put(by, request.into_inner()).await.map(Response::new)
     }
 
     async fn remove_pool(
         &self,
         request: Request<wire::RemovePoolRequest>,
     ) -> Result<Response<wire::RemovePoolResponse>, Status> {
-        let name = request.into_inner().name;
-        accepted(self.shared.door.ask(Event::Fleet(FleetEvent::RemovePool(name))).await)?;
+        let by = by(&request)?;
+        let event = Event::Fleet(FleetEvent::RemovePool(request.into_inner().name));
+        accepted(self.shared.door.ask_by(by, event).await)?;
         Ok(Response::new(wire::RemovePoolResponse {}))
     }
 }
@@ -67,7 +71,11 @@ impl Pools {
         self.shared.fleet.as_ref().ok_or_else(none)
     }
 
-    async fn put(&self, request: wire::PutPoolRequest) -> Result<wire::PutPoolResponse, Status> {
+    async fn put(
+        &self,
+        by: By,
+        request: wire::PutPoolRequest,
+    ) -> Result<wire::PutPoolResponse, Status> {
         let fleet = self.fleet()?;
         let name = request.name.clone();
         let known = self.shared.published.read().cluster.pools().get(&name).cloned();
@@ -111,7 +119,8 @@ impl Pools {
         if request.dry_run {
             return Ok(answer);
         }
-        accepted(self.shared.door.ask(Event::Fleet(FleetEvent::PutPool { name, policy })).await)?;
+        let event = Event::Fleet(FleetEvent::PutPool { name, policy });
+        accepted(self.shared.door.ask_by(by, event).await)?;
         accepted(self.shared.door.ask(Event::Fleet(FleetEvent::Surveyed(Box::new(survey)))).await)?;
         fleet.look_soon();
         Ok(answer)

@@ -12,6 +12,7 @@ use crate::Shared;
 use crate::api::accepted;
 use crate::api::access::Caller;
 use crate::api::control::service_id;
+use crate::audit::By;
 use crate::job_order::job_order_from_wire;
 
 /// So many tasks on silent nodes are named: more than anybody reads.
@@ -19,14 +20,14 @@ const SILENT_LIMIT: usize = 20;
 
 pub(crate) async fn take(
     shared: &Shared,
-    caller: &Caller,
+    (caller, by): &(Caller, By),
     request: wire::JobRequest,
 ) -> Result<wire::JobResponse, Status> {
     let unasked = || Status::invalid_argument("nothing is asked of the job");
     let order = job_order_from_wire(request.order()).ok_or_else(unasked)?;
     let service = service_id(request.service)?;
     caller.may_change(std::slice::from_ref(&service))?;
-    match accepted(shared.door.ask(Event::Job { service, order }).await)? {
+    match accepted(shared.door.ask_by(by.clone(), Event::Job { service, order }).await)? {
         Reply::Run { number } => Ok(wire::JobResponse { run: number }),
         reply
         @ (Reply::Noted | Reply::Accepted { .. } | Reply::Deployed(_) | Reply::Refused(_)) => {

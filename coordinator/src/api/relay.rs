@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::audit::{Object, Verdict};
 use model::id::{NodeId, ServiceId, TaskId};
 use model::task::Task;
 use proto::wire;
@@ -15,7 +16,9 @@ use tonic::{Status, Streaming};
 use crate::Shared;
 use crate::api::access::Caller;
 use crate::api::control::{Answers, service_id};
+use crate::api::status;
 use crate::api::views;
+use crate::audit::By;
 use crate::sessions::Relay;
 
 /// An agent has so long to open the stream that it was asked for.
@@ -199,7 +202,7 @@ async fn read_one(
 
 pub(crate) async fn exec(
     shared: &Arc<Shared>,
-    caller: &Caller,
+    (caller, by): &(Caller, By),
     mut input: Streaming<wire::ExecInput>,
 ) -> Result<Answers<wire::ExecOutput>, Status> {
     let first = tokio::time::timeout(OPEN_TIMEOUT, input.message()).await;
@@ -209,16 +212,22 @@ pub(crate) async fn exec(
     else {
         return Err(Status::invalid_argument("the first message says what to execute"));
     };
-    let node = {
+    let (node, task) = {
         let state = shared.published.read();
         let task = start.task.parse().ok().and_then(|id| state.cluster.tasks().get(&id).cloned());
         let task =
             task.ok_or_else(|| Status::not_found(format!("there is no task {}", start.task)))?;
         caller.may_change(std::slice::from_ref(&task.service))?;
-        task.node.clone().ok_or_else(|| {
+        let node = task.node.clone().ok_or_else(|| {
             Status::failed_precondition(format!("task {} has no node yet", task.id))
-        })?
+        })?;
+        (node, task)
     };
+    // What is not on the record is not done. Arguments may hold what nobody else is to know.
+    let program = start.command.first().map_or("", String::as_str);
+    let objects = [task.service.to_string(), format!("task {}", task.id)].map(Object::named);
+    let act = by.act(objects.into(), Verdict::Done, program);
+    shared.door.record(act).await.map_err(|error| status(&error))?;
     let relay = open(shared, &node, wire::open_relay::Kind::Exec(start)).await?;
     let (sender, receiver) = mpsc::channel(QUEUE);
     let Relay { up, down } = relay;

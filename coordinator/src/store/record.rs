@@ -7,9 +7,9 @@ use coordinator_core::trust;
 use prost::Message;
 use proto::convert::{
     admission_from_wire, admission_to_wire, hook_from_wire, hook_to_wire, node_from_wire,
-    node_to_wire, operator_from_wire, operator_to_wire, pool_from_wire, pool_to_wire,
-    service_from_wire, service_to_wire, task_from_wire, task_to_wire, token_from_wire,
-    token_to_wire,
+    node_to_wire, operator_from_wire, operator_to_wire, permit_from_wire, permit_to_wire,
+    pool_from_wire, pool_to_wire, service_from_wire, service_to_wire, task_from_wire, task_to_wire,
+    token_from_wire, token_to_wire,
 };
 use proto::wire;
 
@@ -36,10 +36,18 @@ pub enum Kind {
     Admission = 22,
     /// An operator.
     Operator = 23,
+    /// A record of who did what.
+    Audit = 24,
+    /// An end of these.
+    AuditMark = 25,
+    /// What services may ask of machines.
+    Permit = 26,
 }
 
-/// Whatever has such a number is about who is let in, and no part of the cluster.
+/// Whatever has such a number is about who is let in or who did what, and no part of the cluster.
 pub(crate) const TRUST: std::ops::RangeInclusive<i64> = 20..=29;
+/// Who did what: a chain, which is read in pages.
+pub(crate) const AUDIT: std::ops::RangeInclusive<i64> = 24..=25;
 
 /// One write to a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +117,11 @@ pub fn trust_to_record(change: &trust::Change) -> Record {
             record(Kind::Operator, operator.name.to_string(), Some(value))
         }
         Change::RemoveOperator(name) => record(Kind::Operator, name.to_string(), None),
+        Change::PutPermit(permit) => {
+            let value = permit_to_wire(permit).encode_to_vec();
+            record(Kind::Permit, permit.services.to_string(), Some(value))
+        }
+        Change::RemovePermit(services) => record(Kind::Permit, services.to_string(), None),
     }
 }
 
@@ -130,6 +143,10 @@ pub fn trust_from_record(kind: i64, key: &str, value: &[u8]) -> Result<trust::Ch
         23 => {
             let from = wire::StoredOperator::decode(value).map_err(|error| error.to_string())?;
             operator_from_wire(&from).map(Change::PutOperator).map_err(|error| error.to_string())
+        }
+        26 => {
+            let from = wire::StoredPermit::decode(value).map_err(|error| error.to_string())?;
+            permit_from_wire(&from).map(Change::PutPermit).map_err(|error| error.to_string())
         }
         _ => Err("a kind of record that this version does not know".to_owned()),
     };

@@ -17,9 +17,9 @@ use rusqlite::{Connection, ErrorCode, params};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::store::record::{
-    Kind, Record, TRUST, from_record, to_record, trust_from_record, trust_to_record,
+    AUDIT, Kind, Record, TRUST, from_record, to_record, trust_from_record, trust_to_record,
 };
-use crate::store::{Identity, Store, StoreError};
+use crate::store::{Identity, Keyed, Store, StoreError};
 
 /// Counts the layouts of the file. Only ever grows.
 const SCHEMA: i64 = 3;
@@ -58,14 +58,14 @@ impl Sqlite {
         Ok(Self { path, connection, identity, _lock: lock })
     }
 
-    /// The records of some kinds, in the order of kind and key.
+    /// The records of some kinds, in the order of kind and key. Those of who did what are left where they are.
     fn records(&self, is_meant: impl Fn(i64) -> bool) -> Result<Vec<Stored>, StoreError> {
         let explain = |error| explain(&self.path, &error);
         let mut statement = self
             .connection
-            .prepare("SELECT kind, key, value FROM objects ORDER BY kind, key")
+            .prepare("SELECT kind, key, value FROM objects WHERE kind < ?1 OR kind > ?2 ORDER BY kind, key")
             .map_err(explain)?;
-        let mut rows = statement.query([]).map_err(explain)?;
+        let mut rows = statement.query([AUDIT.start(), AUDIT.end()]).map_err(explain)?;
         let mut records = Vec::new();
         while let Some(row) = rows.next().map_err(explain)? {
             let kind: i64 = row.get(0).map_err(explain)?;
@@ -201,9 +201,9 @@ impl Store for Sqlite {
         changes.collect::<Result<_, _>>().map_err(|why| self.damaged(why))
     }
 
-    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        write(&mut self.connection, changes.iter().map(to_record))
-            .map_err(|error| explain(&self.path, &error))
+    fn commit(&mut self, changes: &[Change], beside: &[Record]) -> Result<(), StoreError> {
+        let records = changes.iter().map(to_record).chain(beside.iter().cloned());
+        write(&mut self.connection, records).map_err(|error| explain(&self.path, &error))
     }
 
     fn load_trust(&mut self) -> Result<Vec<trust::Change>, StoreError> {
@@ -213,9 +213,33 @@ impl Store for Sqlite {
         changes.collect::<Result<_, _>>().map_err(|why| self.damaged(why))
     }
 
-    fn commit_trust(&mut self, changes: &[trust::Change]) -> Result<(), StoreError> {
-        write(&mut self.connection, changes.iter().map(trust_to_record))
-            .map_err(|error| explain(&self.path, &error))
+    fn commit_trust(
+        &mut self,
+        changes: &[trust::Change],
+        beside: &[Record],
+    ) -> Result<(), StoreError> {
+        let records = changes.iter().map(trust_to_record).chain(beside.iter().cloned());
+        write(&mut self.connection, records).map_err(|error| explain(&self.path, &error))
+    }
+
+    fn scan(&mut self, kind: Kind, after: &str, limit: usize) -> Result<Vec<Keyed>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let scan = || -> rusqlite::Result<Vec<Keyed>> {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT key, value FROM objects WHERE kind = ?1 AND key > ?2 ORDER BY key LIMIT ?3",
+            )?;
+            let rows = statement.query_map(params![kind as i64, after, limit], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+            rows.collect()
+        };
+        scan().map_err(|error| explain(&self.path, &error))
+    }
+
+    fn last(&mut self, kind: Kind) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT max(key) FROM objects WHERE kind = ?1";
+        let last = self.connection.query_row(sql, [kind as i64], |row| row.get(0));
+        last.map_err(|error| explain(&self.path, &error))
     }
 
     fn authority(&mut self) -> Result<Option<wire::Authority>, StoreError> {

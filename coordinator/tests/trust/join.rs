@@ -60,13 +60,12 @@ async fn t1_a_token_that_is_forged_replayed_or_expired_opens_nothing() {
     assert!(thief.message().contains("was used by node n1"), "{thief:?}");
     let thief = world.join(&token, "n1", &Key::generate().unwrap()).await.unwrap_err();
     assert_eq!(thief.code(), Code::Unauthenticated);
-    // Long enough for a busy machine to make it.
-    let short = wire::CreateTokenRequest { valid_ms: 1_000, ..Default::default() };
-    let expired = world.token_for(short).await;
-    let expires_at = trust::now() + Duration::from_millis(1_000);
-    while trust::now() <= expires_at {
+    let short = wire::CreateTokenRequest { valid_ms: 500, ..Default::default() };
+    let expired = world.admin().create_token(short).await.unwrap().into_inner();
+    while trust::now().as_millis() <= expired.expires_at_ms {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    let expired: JoinToken = expired.token.parse().unwrap();
     let refused = world.join(&expired, "n3", &key).await.unwrap_err();
     assert!(refused.message().contains("has expired"), "{refused:?}");
     assert_eq!(world.token().await.authority, token.authority);
@@ -88,6 +87,7 @@ async fn a_token_of_another_cluster_is_not_even_shown() {
         node: "n1".to_owned(),
         request: key.request().unwrap(),
         token: token.secret().to_owned(),
+        ..Default::default()
     };
     let channel = ours.dial(Client::pinned(right).unwrap());
     let refused = EnrolmentClient::new(channel).join(request).await.unwrap_err();
@@ -105,6 +105,7 @@ async fn a_wrong_pin_keeps_the_token_secret() {
         node: "n1".to_owned(),
         request: Key::generate().unwrap().request().unwrap(),
         token: token.secret().to_owned(),
+        ..Default::default()
     };
     let refused = EnrolmentClient::new(channel).join(request).await.unwrap_err();
     assert!(trust::failure::find(&refused).is_some(), "{refused:?}");
@@ -237,4 +238,31 @@ async fn t9_t13_neither_the_store_nor_anything_beside_it_holds_a_secret() {
         }
     }
     assert!(looked >= 2);
+}
+
+#[tokio::test]
+async fn a_node_that_is_forgotten_does_not_come_back_by_itself() {
+    use proto::wire::control_client::ControlClient;
+    let world = World::start().await;
+    let bundle = world.node("n1").await;
+    let session = Session::open(world.channel(&bundle), machine("n1")).await.unwrap();
+    let forget = wire::SetAvailabilityRequest {
+        node: "n1".to_owned(),
+        availability: wire::Availability::Dead.into(),
+    };
+    let mut control = ControlClient::new(world.local());
+    let refused = control.set_availability(forget.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition, "while it is connected: {refused:?}");
+    let again = Session::open(world.channel(&bundle), machine("n1")).await.unwrap();
+    drop((session, again));
+    // The coordinator hears a moment later that it has gone.
+    let forgotten = async {
+        while control.set_availability(forget.clone()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(crate::world::SOON, forgotten).await.expect("it is forgotten");
+    let denied = Session::open(world.channel(&bundle), machine("n1")).await.err().unwrap();
+    assert_eq!(denied.code(), Code::Unauthenticated);
+    assert!(denied.message().contains("was revoked"), "{denied:?}");
 }

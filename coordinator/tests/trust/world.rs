@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use coordinator::seal::Passphrase;
-use coordinator::{Config, Coordinator, SOCKET, Security, Tls};
+use coordinator::{Audit, Aws, Config, Coordinator, SOCKET, Security, Tls};
 use proto::wire;
 use proto::wire::control_client::ControlClient;
 use proto::wire::dispatcher_client::DispatcherClient;
@@ -31,6 +31,8 @@ pub(crate) struct World {
     pub(crate) address: String,
     running: Option<(oneshot::Sender<()>, tokio::task::JoinHandle<anyhow::Result<()>>)>,
     node_life: Duration,
+    pub(crate) audit: Audit,
+    pub(crate) aws: Option<Aws>,
 }
 
 impl World {
@@ -45,8 +47,14 @@ impl World {
             std::env::temp_dir().join(format!("wharf-trust-{}-{number}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("passphrase"), "correct horse battery").unwrap();
-        let mut world =
-            Self { folder, address: "127.0.0.1:0".to_owned(), running: None, node_life };
+        let mut world = Self {
+            folder,
+            address: "127.0.0.1:0".to_owned(),
+            running: None,
+            node_life,
+            audit: Audit::default(),
+            aws: None,
+        };
         world.begin().await;
         world
     }
@@ -54,12 +62,14 @@ impl World {
     /// Starts the coordinator, at the address that it had before.
     pub(crate) async fn begin(&mut self) {
         let sealer = Arc::new(Passphrase { file: self.folder.join("passphrase") });
-        let tls = Tls { sealer, names: vec!["wharf.test".to_owned()], node_life: self.node_life };
+        let (names, node_life) = (vec!["wharf.test".to_owned()], self.node_life);
+        let tls = Tls { sealer, names, node_life, aws: self.aws.clone() };
         let config = Config {
             listen: self.address.parse().unwrap(),
             data: self.data(),
             security: Security::Tls(tls),
             cloud: None,
+            audit: self.audit.clone(),
         };
         let coordinator = Coordinator::start(&config).await.unwrap();
         self.address = coordinator.address().unwrap().to_string();
@@ -117,6 +127,7 @@ impl World {
             node: node.to_owned(),
             request: key.request().unwrap(),
             token: token.secret().to_owned(),
+            ..Default::default()
         };
         let channel = self.dial(Client::pinned(token.authority).unwrap());
         Ok(EnrolmentClient::new(channel).join(request).await?.into_inner())

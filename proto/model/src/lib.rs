@@ -10,6 +10,7 @@
 //! randomness, no I/O. A value of one of these types has been validated: behind the door nothing is checked twice.
 #![deny(missing_docs)]
 
+pub mod audit;
 pub mod budget;
 pub mod constraint;
 pub mod fleet;
@@ -17,6 +18,7 @@ pub mod id;
 pub mod image;
 pub mod job;
 pub mod node;
+pub mod policy;
 pub mod priority;
 pub mod resources;
 pub mod rollout;

@@ -88,13 +88,26 @@ pub struct Token {
     pub used: Option<Use>,
 }
 
-/// What a node was given with its token, and does not say of itself.
+/// What a node was given when it was let in, and does not say of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Grant {
     /// The Auto Scaling group, or what takes its place.
     pub pool: Option<String>,
     /// What constraints can ask for.
     pub labels: BTreeMap<String, String>,
+    /// What is known of the machine itself, where somebody else than the machine knows it.
+    pub machine: Machine,
+}
+
+/// What somebody else than the machine says of it: nothing, where there is nobody else.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Machine {
+    /// Where it fails together with others.
+    pub zone: Option<String>,
+    /// The image that it has booted.
+    pub ami: Option<String>,
+    /// What kind of machine it is.
+    pub instance_type: Option<String>,
 }
 
 /// By whom a token was used.
@@ -126,6 +139,39 @@ pub struct Admission {
     pub grant: Grant,
     /// Whether it still is.
     pub standing: Standing,
+    /// How it has shown which machine it is; none when it has joined by a token.
+    pub attested: Option<Attested>,
+}
+
+/// How a machine has shown which one it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attested {
+    /// By what.
+    pub by: Method,
+    /// Of the public key that it had then.
+    pub key: Fingerprint,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// By what a machine shows which one it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// A call of AWS's token service that it has signed.
+    AwsSts,
+    /// Its identity document, which AWS has signed.
+    AwsIid,
+}
+
+impl Method {
+    /// Its name, as operators write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AwsSts => "aws-sts",
+            Self::AwsIid => "aws-iid",
+        }
+    }
 }
 
 /// Whether a node is let in.

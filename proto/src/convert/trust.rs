@@ -2,7 +2,8 @@
 
 use model::time::Timestamp;
 use model::trust::{
-    Admission, Fingerprint, Grant, Issued, Operator, Role, ServiceGlob, Standing, Token, Use,
+    Admission, Attested, Fingerprint, Grant, Issued, Machine, Method, Operator, Role, ServiceGlob,
+    Standing, Token, Use,
 };
 
 use super::{At, Invalid, Named, Valid};
@@ -22,20 +23,29 @@ fn grant_from_wire(from: Option<&wire::Grant>, path: &str) -> Valid<Grant> {
     if from.labels.len() > LABELS_LIMIT {
         return wrong(format!("a node has at most {LABELS_LIMIT} labels"));
     }
-    let texts = from.labels.iter().flat_map(|(key, value)| [key, value]).chain(&from.pool);
+    let machine = from.zone.iter().chain(&from.ami).chain(&from.instance_type);
+    let texts = from.labels.iter().flat_map(|(key, value)| [key, value]);
+    let texts = texts.chain(&from.pool).chain(machine.clone());
     for text in texts {
         if text.len() > TEXT_LIMIT || text.chars().any(char::is_control) {
             return wrong(format!("a text is longer than {TEXT_LIMIT} bytes, or not plain"));
         }
     }
-    if from.labels.keys().chain(&from.pool).any(String::is_empty) {
-        return wrong("a pool and the key of a label are not empty".to_owned());
+    if from.labels.keys().chain(&from.pool).chain(machine).any(String::is_empty) {
+        return wrong("a pool, the key of a label and what a machine is are not empty".to_owned());
     }
-    Ok(Grant { pool: from.pool, labels: from.labels })
+    let machine = Machine { zone: from.zone, ami: from.ami, instance_type: from.instance_type };
+    Ok(Grant { pool: from.pool, labels: from.labels, machine })
 }
 
 fn grant_to_wire(grant: &Grant) -> wire::Grant {
-    wire::Grant { pool: grant.pool.clone(), labels: grant.labels.clone() }
+    wire::Grant {
+        pool: grant.pool.clone(),
+        labels: grant.labels.clone(),
+        zone: grant.machine.zone.clone(),
+        ami: grant.machine.ami.clone(),
+        instance_type: grant.machine.instance_type.clone(),
+    }
 }
 
 fn fingerprint(from: &[u8], path: &str) -> Valid<Fingerprint> {
@@ -118,7 +128,27 @@ pub fn admission_from_wire(from: &wire::Admission) -> Valid<Admission> {
         node: from.node.named("admission.node")?,
         grant: grant_from_wire(from.grant.as_ref(), "admission.grant")?,
         standing,
+        attested: from.attested.as_ref().map(attested_from_wire).transpose()?,
     })
+}
+
+fn attested_from_wire(from: &wire::Attested) -> Valid<Attested> {
+    let by = match from.by() {
+        wire::AttestedBy::AwsSts => Method::AwsSts,
+        wire::AttestedBy::AwsIid => Method::AwsIid,
+        wire::AttestedBy::Unspecified => return None.at("admission.attested.by"),
+    };
+    let key = fingerprint(&from.key, "admission.attested.key")?;
+    Ok(Attested { by, key, at: Timestamp::from_millis(from.at_ms) })
+}
+
+fn attested_to_wire(attested: &Attested) -> wire::Attested {
+    let by = match attested.by {
+        Method::AwsSts => wire::AttestedBy::AwsSts,
+        Method::AwsIid => wire::AttestedBy::AwsIid,
+    };
+    let (key, at_ms) = (attested.key.as_bytes().to_vec(), attested.at.as_millis());
+    wire::Attested { by: by.into(), key, at_ms }
 }
 
 /// Writes a node that was let in.
@@ -136,6 +166,7 @@ pub fn admission_to_wire(admission: &Admission) -> wire::Admission {
         current,
         next,
         revoked_at_ms,
+        attested: admission.attested.as_ref().map(attested_to_wire),
     }
 }
 

@@ -180,6 +180,7 @@ async fn join(administrators: Channel, node: &str, address: String) -> anyhow::R
         node: node.to_owned(),
         request: key.request()?,
         token: token.secret().to_owned(),
+        ..Default::default()
     };
     let answer = EnrolmentClient::new(channel).join(request).await?.into_inner();
     let bundle = Bundle::new(key, answer.certificate, answer.authority)?;

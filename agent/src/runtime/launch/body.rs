@@ -9,8 +9,10 @@ use bollard::models::{
     MountTmpfsOptions, MountType, NetworkingConfig, PortBinding, PortMap, ResourcesUlimits,
     RestartPolicy, RestartPolicyNameEnum,
 };
+use model::policy::{DROPPED, PIDS_USUALLY, plain_capability};
 use model::spec::{
     Attachment, ContainerSpec, HealthCheck, Mount, MountSource, Network, PortSpec, Probe, Protocol,
+    SecuritySpec,
 };
 
 use crate::runtime::{Settings, label, network};
@@ -70,17 +72,29 @@ fn host(settings: &Settings, launch: &Launch, spec: &ContainerSpec) -> HostConfi
         init: Some(true),
         nano_cpus: bounded(spec.limit.cpu_millis.saturating_mul(NANOS_PER_MILLI)),
         memory: bounded(spec.limit.memory_bytes),
-        pids_limit: security.pids_limit.map(i64::from),
+        pids_limit: Some(i64::from(security.pids_limit.unwrap_or(PIDS_USUALLY))),
         ulimits: Some(ulimits.collect()),
         mounts: Some(mounts.collect()),
         cap_add: Some(security.cap_add.clone()),
-        cap_drop: Some(security.cap_drop.clone()),
+        cap_drop: Some(dropped(security)),
+        // No program of the image gives itself more than it was started with.
+        security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
         readonly_rootfs: Some(security.is_read_only),
         sysctls: Some(security.sysctls.clone().into_iter().collect()),
         shm_size: security.shm_bytes.and_then(bounded),
         extra_hosts: Some(extra_hosts(launch)),
         ..HostConfig::default()
     }
+}
+
+/// What it was told to do without, and what no container has that does not ask for it.
+fn dropped(security: &SecuritySpec) -> Vec<String> {
+    let asked: Vec<String> = security.cap_add.iter().map(|name| plain_capability(name)).collect();
+    let is_asked = |name: &&&str| asked.iter().any(|asked| asked == **name || asked == "ALL");
+    let usual = DROPPED.iter().filter(|name| !is_asked(name)).map(ToString::to_string);
+    let mut dropped = security.cap_drop.clone();
+    dropped.extend(usual);
+    dropped
 }
 
 /// Connects to the first network at once; the engine before API 1.44 takes no more than one.

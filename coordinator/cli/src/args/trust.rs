@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{duration, pair};
+use super::{duration, pair, since};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Token {
@@ -13,6 +13,8 @@ pub(crate) enum Token {
     Create(CreateToken),
     /// Lists tokens, by the names that they go by.
     Ls,
+    /// Prints the digest of the cluster's authority, by which nodes that join without a token know whom they call.
+    Authority,
     /// Takes a token back. A node that has joined by it stays.
     Rm { token: String },
 }
@@ -67,6 +69,66 @@ pub(crate) struct AddOperator {
     /// Where they reach the coordinator, HOST:PORT, when it does not know that itself.
     #[arg(long)]
     pub(crate) at: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Grant {
+    /// Allows services something. What was allowed to the same ones before is not any more.
+    #[command(
+        after_help = "Examples:\n  wharf grant add 'shop/backup' --host-path /srv/data\n  wharf grant add 'edge/*' --host-network --capability NET_ADMIN --why 'ticket 7'"
+    )]
+    Add(AddGrant),
+    /// Lists what is allowed, and by whom.
+    Ls,
+    /// Takes it back. What runs goes on; what is deployed from now on does without.
+    Rm {
+        /// As in `wharf grant ls`.
+        services: String,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("right").required(true).multiple(true))]
+pub(crate) struct AddGrant {
+    /// PROJECT/SERVICE, with * for any characters of one of the two.
+    pub(crate) services: String,
+    /// A path of the host with all that is below it, PATH to read it or PATH:rw to write it too. May be given several times.
+    #[arg(long = "host-path", value_name = "PATH[:rw]", group = "right")]
+    pub(crate) host_paths: Vec<String>,
+    /// The network of the host.
+    #[arg(long, group = "right")]
+    pub(crate) host_network: bool,
+    /// A capability beyond those that every container has, as in NET_ADMIN. May be given several times.
+    #[arg(long = "capability", value_name = "NAME", group = "right")]
+    pub(crate) capabilities: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  wharf audit --since 1h\n  wharf audit --who kim --what deploy -o jsonl\n  wharf audit -f\n  wharf audit --verify\n  wharf audit --verify --file /var/log/wharf/audit.jsonl   (a copy, without a coordinator)"
+)]
+pub(crate) struct Audit {
+    /// Not before this: 10m ago, or an instant as RFC 3339.
+    #[arg(long, value_parser = since)]
+    pub(crate) since: Option<i64>,
+    /// Only what somebody did whose name has this in it.
+    #[arg(long, default_value = "")]
+    pub(crate) who: String,
+    /// Only calls that have this in their name: deploy, token.
+    #[arg(long, default_value = "")]
+    pub(crate) what: String,
+    /// Only the newest so many.
+    #[arg(long)]
+    pub(crate) tail: Option<u64>,
+    /// Goes on as more is done.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Finds out whether anything was changed, dropped, moved or cut off, and says where.
+    #[arg(long, conflicts_with_all = ["since", "who", "what", "tail", "follow"])]
+    pub(crate) verify: bool,
+    /// The file that a coordinator writes (--audit-file), or a copy of it.
+    #[arg(long, requires = "verify")]
+    pub(crate) file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

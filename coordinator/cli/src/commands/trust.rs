@@ -32,6 +32,12 @@ pub(crate) async fn token(
             output::print(Listing { head, wide: 7, rows }, global.format(), &global.filters)?;
             Ok(Exit::Done)
         }
+        Token::Authority => {
+            let tokens = client.trust.clone().list_tokens(unary(wire::ListTokensRequest {})).await;
+            let tokens = tokens.map_err(|status| from_status(&status))?.into_inner();
+            println!("{}", tokens.authority);
+            Ok(Exit::Done)
+        }
         Token::Rm { token } => {
             let request = unary(wire::RemoveTokenRequest { id: token });
             let removed = client.trust.clone().remove_token(request).await;

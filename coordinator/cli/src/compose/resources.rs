@@ -55,7 +55,7 @@ pub(super) fn read(
             gpus: gpus(problems, &reservations),
         },
         limit: Resources { cpu_millis: amount(cpus), memory_bytes: amount(memory), gpus: 0 },
-        pids_limit: pids.and_then(|(limit, _)| limit),
+        pids_limit: pids.map(|(limit, _)| limit),
     }
 }
 

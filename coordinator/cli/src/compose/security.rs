@@ -33,10 +33,11 @@ pub(super) fn read(problems: &mut Problems, service: &Section<'_>) -> SecuritySp
     }
 }
 
-/// Reads a limit on processes. 0 and -1 are without a limit, as for the engine.
-pub(super) fn pids(problems: &mut Problems, node: &Node) -> Option<Option<u32>> {
+/// Reads a limit on processes. 0 and -1 are without a limit, as for the engine, and so as many as there can be: who says nothing
+/// has the usual limit.
+pub(super) fn pids(problems: &mut Problems, node: &Node) -> Option<u32> {
     let limit = values::whole(problems, node, -1..=PIDS_LIMIT)?;
-    Some(u32::try_from(limit).ok().filter(|limit| *limit > 0))
+    u32::try_from(if limit > 0 { limit } else { PIDS_LIMIT }).ok()
 }
 
 fn capabilities(problems: &mut Problems, node: &Node) -> Option<Vec<String>> {

@@ -36,7 +36,7 @@ pub(super) fn security(directory: &Path) -> anyhow::Result<Security> {
         write_secret(&file, secret.as_bytes())?;
     }
     let sealer = Arc::new(Passphrase { file });
-    Ok(Security::Tls(Tls { sealer, names: Vec::new(), node_life: NODE_LIFE }))
+    Ok(Security::Tls(Tls { sealer, names: Vec::new(), node_life: NODE_LIFE, aws: None }))
 }
 
 /// Makes whoever has started the cluster its administrator, over the socket that only they may open.
@@ -79,5 +79,6 @@ pub(super) async fn join(
         expires: TOKEN_LIFE,
     };
     let given: JoinToken = create_token(client, asked).await?.token.parse()?;
-    Ok(agent::Security::Tls(agent::TokenSource { given: Some(given), file: None }))
+    let tokens = agent::TokenSource { given: Some(given), file: None };
+    Ok(agent::Security::Tls(agent::Joining::Token(tokens)))
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use model::id::{NodeId, OperatorName, TokenId};
 use model::time::Timestamp;
+use model::trust::ServiceGlob;
 
-use super::{LONGEST_OPERATOR, LONGEST_TOKEN, OPERATORS_LIMIT, TOKENS_LIMIT};
+use super::{LONGEST_OPERATOR, LONGEST_TOKEN, OPERATORS_LIMIT, PERMITS_LIMIT, TOKENS_LIMIT};
 
 /// Why a certificate that the authority has signed lets nobody in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub enum Refusal {
     TokenUsed(TokenId, NodeId, Timestamp),
     /// There is such a node already, and the token is for a new one.
     NodeTaken(NodeId),
+    /// The document of this node was shown before, with another key.
+    DocumentUsed(NodeId),
     /// A token has to hold for some time, and not too long.
     TokenLife(Duration),
     /// Too many wait to be used.
@@ -71,6 +74,10 @@ pub enum Refusal {
     TooManyOperators,
     /// There is no such operator.
     NoOperator(OperatorName),
+    /// There are too many.
+    TooManyPermits,
+    /// Nothing is allowed to exactly these services.
+    NoPermit(ServiceGlob),
 }
 
 fn days(duration: Duration) -> u64 {
@@ -89,6 +96,10 @@ impl fmt::Display for Refusal {
                 write!(f, "join token {id} was used by node {node} at {at}, and each is used once")
             }
             Self::NodeTaken(node) => write!(f, "node {node} has joined already"),
+            Self::DocumentUsed(node) => write!(
+                f,
+                "node {node} has joined already, and its identity document lets it in once: was it copied?"
+            ),
             Self::TokenLife(asked) => write!(
                 f,
                 "a join token holds for some time, and {} days at most: not for {asked:?}",
@@ -113,6 +124,10 @@ impl fmt::Display for Refusal {
                 write!(f, "there are {OPERATORS_LIMIT} operators: no more are added")
             }
             Self::NoOperator(name) => write!(f, "there is no operator {name}"),
+            Self::TooManyPermits => {
+                write!(f, "there are {PERMITS_LIMIT} grants: no more are made")
+            }
+            Self::NoPermit(services) => write!(f, "there is no grant for {services}"),
         }
     }
 }

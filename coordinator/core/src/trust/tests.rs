@@ -19,7 +19,7 @@ fn issued(serial: &str) -> Issued {
 
 fn token(of: u8, node: Option<&str>) -> Token {
     let digest = digest(of);
-    let grant = Grant { pool: Some("web".to_owned()), labels: BTreeMap::new() };
+    let grant = Grant { pool: Some("web".to_owned()), ..Grant::default() };
     let node = node.map(|node| node.parse().unwrap());
     let (made_by, expires_at) = ("kim".to_owned(), NOW + HOUR);
     Token { id: digest.token_id(), digest, grant, node, made_by, expires_at, used: None }
@@ -280,4 +280,85 @@ fn what_is_stored_rebuilds_it() {
         stored.extend(changes);
     }
     assert_eq!(Ledger::load(&stored), desk.0);
+}
+
+fn attest(by: Method, node: &str, key: u8, serial: &str) -> Asked {
+    let (node, key) = (node.parse().unwrap(), digest(key));
+    let grant = Grant { pool: Some("aws".to_owned()), ..Grant::default() };
+    Asked::Attest(Attest { node, by, key, grant, issued: issued(serial) })
+}
+
+#[test]
+fn a_machine_that_shows_itself_anew_takes_its_own_place() {
+    let mut desk = Desk::default();
+    desk.ask(&attest(Method::AwsSts, "i-1", 1, "a1")).unwrap();
+    assert!(desk.admits("i-1", "a1"));
+    desk.ask(&attest(Method::AwsSts, "i-1", 2, "a2")).unwrap();
+    assert!(desk.admits("i-1", "a2") && !desk.admits("i-1", "a1"));
+    // Also one that has joined by a token before, and what it belongs to is what is known of it now.
+    let mut desk = Desk::with_node();
+    desk.ask(&attest(Method::AwsSts, "n1", 2, "a2")).unwrap();
+    assert!(desk.admits("n1", "a2") && !desk.admits("n1", "a1"));
+    assert_eq!(desk.0.grant(&"n1".parse().unwrap()).unwrap().pool.as_deref(), Some("aws"));
+}
+
+#[test]
+fn t3_a_document_lets_in_once_and_again_only_who_has_the_key() {
+    let mut desk = Desk::default();
+    desk.ask(&attest(Method::AwsIid, "i-1", 1, "a1")).unwrap();
+    let copied = desk.ask(&attest(Method::AwsIid, "i-1", 2, "a0"));
+    assert_eq!(copied, Err(Refusal::DocumentUsed("i-1".parse().unwrap())));
+    assert!(desk.admits("i-1", "a1") && !desk.admits("i-1", "a0"));
+    desk.ask(&attest(Method::AwsIid, "i-1", 1, "a3")).unwrap();
+    assert!(desk.admits("i-1", "a3"), "the answer was lost");
+    // Nor does it take the place of somebody who has come in by other means.
+    let mut desk = Desk::with_node();
+    assert!(desk.ask(&attest(Method::AwsIid, "n1", 2, "a2")).is_err());
+    desk.ask(&attest(Method::AwsSts, "i-2", 5, "a4")).unwrap();
+    assert!(desk.ask(&attest(Method::AwsIid, "i-2", 6, "a5")).is_err());
+}
+
+#[test]
+fn no_proof_lets_in_who_was_revoked() {
+    let mut desk = Desk::default();
+    desk.ask(&attest(Method::AwsSts, "i-1", 1, "a1")).unwrap();
+    desk.ask(&Asked::Revoke("i-1".parse().unwrap())).unwrap();
+    for method in [Method::AwsSts, Method::AwsIid] {
+        let refused = desk.ask(&attest(method, "i-1", 1, "a2"));
+        assert!(matches!(refused, Err(Refusal::Denied(Denial::Revoked(..)))), "{refused:?}");
+    }
+    desk.ask(&Asked::CreateToken(token(3, Some("i-1")))).unwrap();
+    desk.ask(&join(3, "i-1", 9, "a3")).unwrap();
+    assert!(desk.admits("i-1", "a3"));
+    desk.ask(&attest(Method::AwsSts, "i-1", 1, "a4")).unwrap();
+}
+
+fn permit(services: &str, rights: Vec<Right>) -> Asked {
+    let (made_by, why) = ("kim".to_owned(), String::new());
+    Asked::AddPermit(Permit { services: services.parse().unwrap(), rights, made_by, why })
+}
+
+#[test]
+fn t7_a_service_may_ask_of_machines_what_somebody_has_allowed_it_and_no_more() {
+    let path = |path: &str, writable| Right::HostPath { path: path.to_owned(), writable };
+    let mut desk = Desk::default();
+    desk.ask(&permit("shop/*", vec![path("/srv/shop", false)])).unwrap();
+    desk.ask(&permit("shop/web", vec![Right::HostNetwork])).unwrap();
+    let rights = |desk: &Desk, service: &str| {
+        let (project, name) = service.split_once('/').unwrap();
+        let (project, name) = (project.parse().unwrap(), name.parse().unwrap());
+        let service = model::id::ServiceId { project, name };
+        let permits = desk.0.permits().filter(|permit| permit.services.matches(&service));
+        permits.flat_map(|permit| permit.rights.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(rights(&desk, "shop/db"), [path("/srv/shop", false)]);
+    assert_eq!(rights(&desk, "shop/web").len(), 2);
+    assert!(rights(&desk, "shop2/web").is_empty());
+    // Said again, it is what was said last; taken back, it is gone.
+    desk.ask(&permit("shop/*", vec![path("/srv/other", true)])).unwrap();
+    assert_eq!(rights(&desk, "shop/db"), [path("/srv/other", true)]);
+    let all: ServiceGlob = "shop/*".parse().unwrap();
+    desk.ask(&Asked::RemovePermit(all.clone())).unwrap();
+    assert!(rights(&desk, "shop/db").is_empty());
+    assert_eq!(desk.ask(&Asked::RemovePermit(all.clone())), Err(Refusal::NoPermit(all)));
 }

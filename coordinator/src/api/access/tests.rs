@@ -1,6 +1,7 @@
 //! The table, against the descriptors and against what is meant.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use coordinator_core::trust::{Asked, Join, Ledger};
 use model::id::Serial;
@@ -38,6 +39,7 @@ fn every_call_that_there_is_has_a_row_and_no_row_is_of_a_call_that_there_is_not(
 /// What is meant, a line for each call: S stranger, N node, V viewer, D deployer, O operator, A admin, R root of the machine.
 const MEANT: &str = "
 /wharf.v1.Enrolment/Join                 S
+/wharf.v1.Enrolment/Challenge            S
 /wharf.v1.Enrolment/Renew                N
 /wharf.v1.Dispatcher/Session             N
 /wharf.v1.Dispatcher/Relay               N
@@ -69,6 +71,10 @@ const MEANT: &str = "
 /wharf.v1.Fleet/ListPools                VDOAR
 /wharf.v1.Fleet/PutPool                  AR
 /wharf.v1.Fleet/RemovePool               AR
+/wharf.v1.Trust/AddGrant                 AR
+/wharf.v1.Trust/ListGrants               AR
+/wharf.v1.Trust/RemoveGrant              AR
+/wharf.v1.Trust/Audit                    AR
 /grpc.health.v1.Health/Check             VDOAR
 /grpc.health.v1.Health/Watch             VDOAR
 /grpc.health.v1.Health/List              VDOAR

@@ -2,20 +2,23 @@
 
 use std::sync::Arc;
 
+use model::audit::Act;
 use model::fleet::{Hook, Pool};
 use model::id::{ClusterId, ContainerName, NodeId};
 use model::node::Node;
+use model::policy::Permit;
 use model::service::Service;
 use model::spec::TaskSpec;
 use model::task::{Task, TaskState};
 use model::trust::{Admission, Operator, Token};
 use prost::Message;
 use proto::convert::{
-    WireAssignment, admission_from_wire, admission_to_wire, assignment_from_wire,
-    assignment_to_journal, hook_from_wire, hook_to_wire, node_from_wire, node_to_wire,
-    operator_from_wire, operator_to_wire, pool_from_wire, pool_to_wire, service_from_wire,
-    service_to_wire, state_from_wire, state_to_wire, task_from_wire, task_spec_from_wire,
-    task_spec_to_wire, task_to_wire, token_from_wire, token_to_wire,
+    WireAssignment, act_from_wire, act_to_wire, admission_from_wire, admission_to_wire,
+    assignment_from_wire, assignment_to_journal, hook_from_wire, hook_to_wire, node_from_wire,
+    node_to_wire, operator_from_wire, operator_to_wire, permit_from_wire, permit_to_wire,
+    pool_from_wire, pool_to_wire, service_from_wire, service_to_wire, state_from_wire,
+    state_to_wire, task_from_wire, task_spec_from_wire, task_spec_to_wire, task_to_wire,
+    token_from_wire, token_to_wire,
 };
 use proto::wire;
 
@@ -34,6 +37,10 @@ pub(crate) enum Stored {
     Operator(Operator),
     Pool(Pool),
     Hook(Hook),
+    Act(u64, Act),
+    AuditRecord(wire::AuditRecord),
+    AuditMark(wire::AuditMark),
+    Permit(Permit),
 }
 
 /// What an agent keeps, as its own core knows it.
@@ -72,6 +79,10 @@ impl Stored {
             Self::Operator(_) => "StoredOperator",
             Self::Pool(_) => "Pool",
             Self::Hook(_) => "Hook",
+            Self::Act(..) => "Act",
+            Self::AuditRecord(_) => "AuditRecord",
+            Self::AuditMark(_) => "AuditMark",
+            Self::Permit(_) => "StoredPermit",
         }
     }
 
@@ -90,6 +101,10 @@ impl Stored {
             Self::Operator(operator) => operator_to_wire(operator).encode_to_vec(),
             Self::Pool(pool) => pool_to_wire(pool).encode_to_vec(),
             Self::Hook(hook) => hook_to_wire(hook).encode_to_vec(),
+            Self::Act(sequence, act) => act_to_wire(act, *sequence).encode_to_vec(),
+            Self::AuditRecord(record) => record.encode_to_vec(),
+            Self::AuditMark(mark) => mark.encode_to_vec(),
+            Self::Permit(permit) => permit_to_wire(permit).encode_to_vec(),
         }
     }
 
@@ -119,6 +134,16 @@ impl Stored {
             }
             "Pool" => Self::Pool(pool_from_wire(&wire::Pool::decode(bytes).unwrap()).unwrap()),
             "Hook" => Self::Hook(hook_from_wire(&wire::Hook::decode(bytes).unwrap()).unwrap()),
+            "Act" => {
+                let (sequence, act) = act_from_wire(&wire::Act::decode(bytes).unwrap()).unwrap();
+                Self::Act(sequence, act)
+            }
+            "AuditRecord" => Self::AuditRecord(wire::AuditRecord::decode(bytes).unwrap()),
+            "AuditMark" => Self::AuditMark(wire::AuditMark::decode(bytes).unwrap()),
+            "StoredPermit" => {
+                let permit = wire::StoredPermit::decode(bytes).unwrap();
+                Self::Permit(permit_from_wire(&permit).unwrap())
+            }
             "Journal" => Self::Journal(Journal::read(&wire::Journal::decode(bytes).unwrap())),
             other => panic!("nothing that is stored is a {other}"),
         }

@@ -36,7 +36,11 @@ pub(crate) fn records() -> super::Records {
         | Stored::Admission(_)
         | Stored::Pool(_)
         | Stored::Hook(_)
-        | Stored::Operator(_) => (name, record),
+        | Stored::Operator(_)
+        | Stored::Act(..)
+        | Stored::AuditRecord(_)
+        | Stored::AuditMark(_)
+        | Stored::Permit(_) => (name, record),
     };
     let known: super::Records = v0_1_0::records().into_iter().map(grown).collect();
     let added: super::Records =
@@ -109,7 +113,11 @@ fn more(name: &str, record: &Stored) -> super::Records {
         | Stored::Admission(_)
         | Stored::Pool(_)
         | Stored::Hook(_)
-        | Stored::Operator(_) => Vec::new(),
+        | Stored::Operator(_)
+        | Stored::Act(..)
+        | Stored::AuditRecord(_)
+        | Stored::AuditMark(_)
+        | Stored::Permit(_) => Vec::new(),
     }
 }
 

@@ -211,7 +211,8 @@ fn security_is_read_whole() {
     assert_eq!(security.ulimits["core"], Ulimit { soft: -1, hard: -1 });
     assert_eq!(security.sysctls["net.core.somaxconn"], "1024");
     assert_eq!((security.shm_bytes, security.pids_limit), (Some(64 << 20), Some(100)));
-    assert_eq!(web("    pids_limit: -1").security.unwrap().pids_limit, None);
+    assert_eq!(web("    pids_limit: -1").security.unwrap().pids_limit, Some(4_194_304));
+    assert_eq!(web("    read_only: true").security.unwrap().pids_limit, None);
 }
 
 #[test]

@@ -1,7 +1,12 @@
 //! Who is let in.
 
+use model::audit::{Act, Object, Verdict};
+use model::policy::{Permit, Right};
 use model::time::Timestamp;
-use model::trust::{Admission, Fingerprint, Grant, Issued, Operator, Role, Standing, Token, Use};
+use model::trust::{
+    Admission, Attested, Fingerprint, Grant, Issued, Machine, Method, Operator, Role, Standing,
+    Token, Use,
+};
 use proto::wire;
 
 use super::super::Records;
@@ -23,6 +28,8 @@ pub(crate) fn records() -> Records {
     records.extend(tokens());
     records.extend(admissions());
     records.extend(operators());
+    records.extend(audit());
+    records.push(("grant", permit()));
     records
 }
 
@@ -44,7 +51,7 @@ fn authority(kind: wire::SealKind) -> Stored {
 
 fn grant() -> Grant {
     let labels = [("disk".to_owned(), "ssd".to_owned())].into();
-    Grant { pool: Some("web".to_owned()), labels }
+    Grant { pool: Some("web".to_owned()), labels, machine: Machine::default() }
 }
 
 fn tokens() -> Records {
@@ -68,10 +75,24 @@ fn admissions() -> Records {
     let (current, next) = (issued("40ab"), Some(issued("41cd")));
     let admitted = |next| {
         let standing = Standing::Admitted { current: current.clone(), next };
-        Admission { node: "i-0123456789abcdef0".parse().unwrap(), grant: grant(), standing }
+        let node = "i-0123456789abcdef0".parse().unwrap();
+        Admission { node, grant: grant(), standing, attested: None }
     };
     let revoked = Admission { standing: Standing::Revoked { at: at(7) }, ..admitted(None) };
+    let said = |text: &str| Some(text.to_owned());
+    let machine = Machine {
+        zone: said("eu-central-1a"),
+        ami: said("ami-0123456789abcdef0"),
+        instance_type: said("m7g.xlarge"),
+    };
+    let attested = |by| {
+        let attested = Some(Attested { by, key: Fingerprint::new([0xef; 32]), at: at(5) });
+        let grant = Grant { machine: machine.clone(), ..grant() };
+        Stored::Admission(Admission { grant, attested, ..admitted(None) })
+    };
     vec![
+        ("admission-aws-sts", attested(Method::AwsSts)),
+        ("admission-aws-iid", attested(Method::AwsIid)),
         ("admission", Stored::Admission(admitted(None))),
         ("admission-renewing", Stored::Admission(admitted(next))),
         ("admission-revoked", Stored::Admission(revoked)),
@@ -91,4 +112,44 @@ fn operators() -> Records {
         (name, Stored::Operator(Operator { name: "kim".parse().unwrap(), role, issued, made_by }))
     };
     roles.map(record).into()
+}
+
+fn permit() -> Stored {
+    let rights = vec![
+        Right::HostPath { path: "/srv/data".to_owned(), writable: true },
+        Right::HostNetwork,
+        Right::Capability("NET_ADMIN".to_owned()),
+    ];
+    let services = "shop/*".parse().unwrap();
+    let (made_by, why) = ("kim (admin)".to_owned(), "ticket 7".to_owned());
+    Stored::Permit(Permit { services, rights, made_by, why })
+}
+
+fn audit() -> Records {
+    let act = |verdict, count| {
+        let web = Object { name: "shop/web".to_owned(), before: Some(3), after: Some(4) };
+        let act = Act {
+            at: at(9),
+            who: "kim (deployer)".to_owned(),
+            from: "10.0.0.7:50000".to_owned(),
+            what: "deploy".to_owned(),
+            objects: vec![web, Object::named("node i-1")],
+            why: "ticket 7".to_owned(),
+            request: "40ab41cd42ef43ab".to_owned(),
+            verdict,
+            note: "in words".to_owned(),
+            count,
+        };
+        Stored::Act(17, act)
+    };
+    let (hash, seal) = (vec![0xab; 32], vec![0xcd; 32]);
+    let record = wire::AuditRecord { act: vec![8, 17], hash: hash.clone() };
+    vec![
+        ("act-done", act(Verdict::Done, 1)),
+        ("act-refused", act(Verdict::Refused, 1)),
+        ("act-denied", act(Verdict::Denied, 900)),
+        ("act-alarm", act(Verdict::Alarm, 1)),
+        ("audit-record", Stored::AuditRecord(record)),
+        ("audit-mark", Stored::AuditMark(wire::AuditMark { sequence: 17, hash, seal })),
+    ]
 }

@@ -1,0 +1,186 @@
+//! What is written down of a request that was taken.
+
+use coordinator_core::cluster::Cluster;
+use coordinator_core::event::{Event, FleetEvent, JobOrder, Reply};
+use coordinator_core::trust::{Asked, Ledger};
+use model::audit::{Act, Object, Verdict};
+use model::id::{NodeId, ServiceId};
+use model::node::Availability;
+use model::rollout::Steering;
+use model::trust::Standing;
+
+use super::By;
+
+/// A request on its way, and which generations there were before it.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) by: Box<By>,
+    services: Vec<(ServiceId, Option<u64>)>,
+    nodes: Vec<NodeId>,
+    note: String,
+}
+
+fn target(cluster: &Cluster, service: &ServiceId) -> Option<u64> {
+    cluster.services().get(service).map(|service| service.target.number)
+}
+
+impl Watched {
+    /// Looks at what is there before it is decided.
+    pub(crate) fn new(by: Box<By>, event: &Event, cluster: &Cluster) -> Self {
+        let (services, nodes, note) = about(event);
+        let services = services.into_iter().map(|id| (id.clone(), target(cluster, id))).collect();
+        Self { by, services, nodes: nodes.into_iter().cloned().collect(), note }
+    }
+
+    /// What was done. None when it was not: that is noted where it is answered.
+    pub(crate) fn act(&self, reply: &Reply, cluster: &Cluster) -> Option<Act> {
+        if let Reply::Refused(_) = reply {
+            return None;
+        }
+        let services = self.services.iter().map(|(id, before)| Object {
+            name: id.to_string(),
+            before: *before,
+            after: target(cluster, id),
+        });
+        let nodes = self.nodes.iter().map(|node| Object::named(format!("node {node}")));
+        Some(self.by.act(services.chain(nodes).collect(), Verdict::Done, &self.note))
+    }
+}
+
+fn about(event: &Event) -> (Vec<&ServiceId>, Vec<&NodeId>, String) {
+    match event {
+        Event::Deploy { specs, remove, .. } => {
+            let removed = match remove.len() {
+                0 => String::new(),
+                count => format!("{count} are removed"),
+            };
+            (specs.iter().map(|spec| &spec.id).chain(remove).collect(), Vec::new(), removed)
+        }
+        Event::Restart(service) | Event::Remove(service) => {
+            (vec![service], Vec::new(), String::new())
+        }
+        Event::Job { service, order } => (vec![service], Vec::new(), job(*order).to_owned()),
+        Event::Scale { service, replicas } => {
+            (vec![service], Vec::new(), format!("{replicas} replicas"))
+        }
+        Event::Rollback { service, to } => {
+            let to = to.map(|to| format!("to generation {to}")).unwrap_or_default();
+            (vec![service], Vec::new(), to)
+        }
+        Event::Steer { service, steering } => {
+            (vec![service], Vec::new(), steer(*steering).to_owned())
+        }
+        Event::SetAvailability { node, availability } => {
+            (Vec::new(), vec![node], available(*availability).to_owned())
+        }
+        Event::Died(node) => (Vec::new(), vec![node], "forgotten".to_owned()),
+        Event::Drain { nodes, within, .. } => {
+            (Vec::new(), nodes.iter().collect(), format!("within {} s", within.as_secs()))
+        }
+        Event::Joined(node) => (Vec::new(), vec![&node.id], String::new()),
+        Event::Heard { node, .. } | Event::Reported { node, .. } | Event::Images { node, .. } => {
+            (Vec::new(), vec![node], String::new())
+        }
+        Event::Rebalance => (Vec::new(), Vec::new(), String::new()),
+        Event::Fleet(event) => (Vec::new(), Vec::new(), fleet(event)),
+    }
+}
+
+/// Operators say two things of machines; the rest is heard from the cloud, and recorded by nobody.
+fn fleet(event: &FleetEvent) -> String {
+    match event {
+        FleetEvent::PutPool { name, policy } => format!(
+            "pool {name}: drains within {} s, joins within {} s{}",
+            policy.drain_within.as_secs(),
+            policy.join_within.as_secs(),
+            if policy.grows { ", grows" } else { "" }
+        ),
+        FleetEvent::RemovePool(name) => format!("pool {name} is left to itself"),
+        FleetEvent::Surveyed(_)
+        | FleetEvent::Hooked(_)
+        | FleetEvent::Noticed { .. }
+        | FleetEvent::Performed { .. } => String::new(),
+    }
+}
+
+const fn job(order: JobOrder) -> &'static str {
+    match order {
+        JobOrder::Run => "run",
+        JobOrder::Stop => "stop",
+        JobOrder::Suspend => "suspend",
+        JobOrder::Resume => "resume",
+    }
+}
+
+const fn steer(steering: Steering) -> &'static str {
+    match steering {
+        Steering::Pause => "pause",
+        Steering::Resume => "resume",
+        Steering::Promote => "promote",
+        Steering::Abort => "abort",
+    }
+}
+
+const fn available(availability: Availability) -> &'static str {
+    match availability {
+        Availability::Active => "opened",
+        Availability::Cordoned => "closed",
+        Availability::Dead => "gone",
+    }
+}
+
+/// What was done about who is let in, by what was there before.
+pub(crate) fn of_trust(by: &By, asked: &Asked, ledger: &Ledger) -> Act {
+    let node = |node: &NodeId| Object::named(format!("node {node}"));
+    let (objects, note) = match asked {
+        Asked::CreateToken(token) => {
+            let mut note = format!("until {}", token.expires_at);
+            if let Some(node) = &token.node {
+                note = format!("for node {node}, {note}");
+            }
+            if let Some(pool) = &token.grant.pool {
+                note = format!("for pool {pool}, {note}");
+            }
+            (vec![Object::named(format!("token {}", token.id))], note)
+        }
+        Asked::RemoveToken(id) => (vec![Object::named(format!("token {id}"))], String::new()),
+        Asked::Join(join) => {
+            let token = Object::named(format!("token {}", join.token.token_id()));
+            let was_here = ledger.grant(&join.node).is_some();
+            let note = format!("certificate {}", join.issued.serial);
+            let note = if was_here { format!("{note}, in place of an earlier one") } else { note };
+            (vec![node(&join.node), token], note)
+        }
+        Asked::Attest(attest) => {
+            let note = format!("{}, certificate {}", attest.by.as_str(), attest.issued.serial);
+            let note = match ledger.admission(&attest.node).map(|before| &before.standing) {
+                Some(Standing::Admitted { current, .. }) => {
+                    format!("{note}, in place of {} until {}", current.serial, current.expires_at)
+                }
+                Some(Standing::Revoked { .. }) | None => note,
+            };
+            (vec![node(&attest.node)], note)
+        }
+        Asked::Renew { node: id, shown, issued } => {
+            (vec![node(id)], format!("certificate {} after {}", issued.serial, shown.serial))
+        }
+        Asked::Shown { node: id, shown } => (vec![node(id)], format!("shows {}", shown.serial)),
+        Asked::Revoke(id) => (vec![node(id)], "its certificates count no more".to_owned()),
+        Asked::AddOperator(operator) => {
+            let name = Object::named(format!("operator {}", operator.name));
+            let until = operator.issued.expires_at;
+            (vec![name], format!("{} until {until}", operator.role.as_str()))
+        }
+        Asked::AddPermit(permit) => {
+            let rights: Vec<String> = permit.rights.iter().map(ToString::to_string).collect();
+            (vec![Object::named(format!("grant {}", permit.services))], rights.join(", "))
+        }
+        Asked::RemovePermit(services) => {
+            (vec![Object::named(format!("grant {services}"))], String::new())
+        }
+        Asked::RemoveOperator(name) => {
+            (vec![Object::named(format!("operator {name}"))], String::new())
+        }
+    };
+    by.act(objects, Verdict::Done, &note)
+}

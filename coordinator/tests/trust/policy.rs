@@ -1,0 +1,135 @@
+//! What services ask of machines: refused to whoever does not decide about machines, unless an administrator has allowed it.
+
+use proto::wire;
+use proto::wire::control_client::ControlClient;
+use proto::wire::right::Kind;
+use tonic::{Code, Status};
+
+use crate::calls::spec;
+use crate::world::World;
+
+type Asks = fn(&mut wire::ServiceSpec);
+
+fn container(service: &mut wire::ServiceSpec) -> &mut wire::ContainerSpec {
+    &mut service.task.as_mut().unwrap().containers[0]
+}
+
+fn bind(service: &mut wire::ServiceSpec, path: &str, read_only: bool) {
+    container(service).mounts.push(wire::Mount {
+        source: Some(wire::mount::Source::Bind(path.to_owned())),
+        target: "/host".to_owned(),
+        read_only,
+    });
+}
+
+fn asks(ask: Asks) -> wire::DeployRequest {
+    let mut service = spec("shop", "web");
+    ask(&mut service);
+    wire::DeployRequest { services: vec![service], ..Default::default() }
+}
+
+const ASKS: [(&str, Asks, &str); 7] = [
+    (
+        "the engine's socket",
+        |it| bind(it, "/var/run/docker.sock", false),
+        "/var/run/docker.sock:rw",
+    ),
+    ("a path to read", |it| bind(it, "/srv/data/a", true), "--host-path '/srv/data/a'"),
+    ("a path to write", |it| bind(it, "/srv/data/a", false), "--host-path '/srv/data/a:rw'"),
+    ("a path beside it", |it| bind(it, "/srv/data2", true), "--host-path '/srv/data2'"),
+    (
+        "the host's network",
+        |it| {
+            let kind = Some(wire::network::Kind::Host(wire::HostNetwork {}));
+            it.task.as_mut().unwrap().network = Some(wire::Network { kind });
+        },
+        "--host-network",
+    ),
+    (
+        "a capability",
+        |it| container(it).security.as_mut().unwrap().cap_add.push("NET_ADMIN".to_owned()),
+        "--capability NET_ADMIN",
+    ),
+    (
+        "all of them",
+        |it| container(it).security.as_mut().unwrap().cap_add.push("ALL".to_owned()),
+        "--capability ALL",
+    ),
+];
+
+async fn deploy(
+    control: &mut ControlClient<tonic::transport::Channel>,
+    ask: Asks,
+) -> Result<(), Status> {
+    control.deploy(asks(ask)).await.map(drop)
+}
+
+#[tokio::test]
+async fn t7_f37_who_deploys_gets_nothing_of_the_host_that_nobody_has_allowed() {
+    let world = World::start().await;
+    let kim = world.operator("kim", wire::OperatorRole::Deployer, &["shop/*"]).await;
+    let lee = world.operator("lee", wire::OperatorRole::Operator, &[]).await;
+    let mut controls = [&kim, &lee].map(|bundle| ControlClient::new(world.channel(bundle)));
+    for control in &mut controls {
+        for (what, ask, option) in ASKS {
+            let refused = deploy(control, ask).await.unwrap_err();
+            assert_eq!(refused.code(), Code::PermissionDenied, "{what}");
+            assert!(refused.message().contains(option), "{what}: {refused:?}");
+            let plan = wire::DeployRequest { dry_run: true, ..asks(ask) };
+            assert!(control.deploy(plan).await.is_err(), "a plan says so too: {what}");
+        }
+        // What every container has may be asked for, and a volume is nobody's but the project's.
+        let plain: Asks = |it| {
+            let container = container(it);
+            container.security.as_mut().unwrap().cap_add.push("CHOWN".to_owned());
+            let source = Some(wire::mount::Source::Volume("data".to_owned()));
+            let target = "/data".to_owned();
+            container.mounts.push(wire::Mount { source, target, read_only: false });
+        };
+        deploy(control, plain).await.unwrap();
+    }
+    // Whoever could allow it needs nobody's leave.
+    let mut admin = ControlClient::new(world.local());
+    for (what, ask, _) in ASKS {
+        deploy(&mut admin, ask).await.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+    }
+}
+
+#[tokio::test]
+async fn what_was_allowed_is_allowed_to_whom_it_was_and_until_it_is_taken_back() {
+    let mut world = World::start().await;
+    let kim = world.operator("kim", wire::OperatorRole::Deployer, &["*/*"]).await;
+    let right = |kind| wire::Right { kind: Some(kind) };
+    let path = wire::HostPath { path: "/srv//data/".to_owned(), writable: false };
+    let rights = vec![
+        right(Kind::HostPath(path)),
+        right(Kind::HostNetwork(wire::HostNetworkRight {})),
+        right(Kind::Capability("cap_net_admin".to_owned())),
+    ];
+    let services = "shop/*".to_owned();
+    let grant = wire::AddGrantRequest { services: services.clone(), rights, why: "a".to_owned() };
+    world.admin().add_grant(grant.clone()).await.unwrap();
+    world.end().await;
+    world.begin().await;
+    let mut control = ControlClient::new(world.channel(&kim));
+    for (at, is_allowed) in [false, true, false, false, true, true, false].into_iter().enumerate() {
+        let (what, ask, _) = ASKS[at];
+        assert_eq!(deploy(&mut control, ask).await.is_ok(), is_allowed, "{what}");
+    }
+    let mut other = asks(ASKS[1].1);
+    other.services[0].project = "shop2".to_owned();
+    assert!(control.deploy(other).await.is_err(), "to others it is not");
+    let listed = world.admin().list_grants(wire::ListGrantsRequest {}).await.unwrap().into_inner();
+    assert_eq!(listed.grants[0].services, "shop/*");
+    world.admin().remove_grant(wire::RemoveGrantRequest { services }).await.unwrap();
+    assert!(deploy(&mut control, ASKS[1].1).await.is_err());
+    for wrong in ["srv", "/srv/../etc", ""] {
+        let path = wire::HostPath { path: wrong.to_owned(), writable: true };
+        let grant =
+            wire::AddGrantRequest { rights: vec![right(Kind::HostPath(path))], ..grant.clone() };
+        let refused = world.admin().add_grant(grant).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{wrong:?}");
+    }
+    let nothing = wire::AddGrantRequest { rights: Vec::new(), ..grant };
+    assert!(world.admin().add_grant(nothing).await.is_err());
+}
