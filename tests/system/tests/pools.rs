@@ -11,14 +11,15 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use system_tests::docker::IMAGE;
 use system_tests::program::built;
-use system_tests::region::{Machines, NodeOrder, Pool, Region};
-use system_tests::{Cluster, Options, SOON, until};
+use system_tests::region::{Machines, NAME, NodeOrder, Pool, Region};
+use system_tests::{Cluster, Options, SOON, Scratch, until};
 
 /// A region, a queue that hears of its groups, and a coordinator that manages them.
 struct World {
     // The cluster goes first: its coordinator asks the region.
     cluster: Cluster,
     region: Region,
+    _scratch: Scratch,
 }
 
 impl World {
@@ -30,8 +31,15 @@ impl World {
         let mut environment = Vec::from(environment);
         environment.push(("WHARF_AWS".to_owned(), "true".to_owned()));
         environment.push(("WHARF_AWS_QUEUE".to_owned(), queue.url));
+        let scratch = Scratch::new();
+        let joining = format!(
+            "accounts = [\"123456789012\"]\nregions = [\"{NAME}\"]\nsts = \"{}\"\n",
+            region.endpoint()
+        );
+        let joining = scratch.write("aws.toml", &joining).display().to_string();
+        environment.push(("WHARF_AWS_JOIN_FILE".to_owned(), joining));
         let cluster = Cluster::with(Options { nodes: 0, environment, ..Options::default() });
-        Self { cluster, region }
+        Self { cluster, region, _scratch: scratch }
     }
 
     /// A pool of so many machines that are ready nodes.
@@ -154,6 +162,40 @@ fn a_group_is_adopted_and_its_machines_become_nodes_before_they_count() {
     let pool = world.pool();
     assert_eq!((pool["ready"].as_u64(), pool["group"]["desired"].as_u64()), (Some(3), Some(3)));
     assert_eq!(pool["instances"].as_array().unwrap().len(), members.len());
+}
+
+/// No secret is in the image, in the launch template or on any command line.
+#[test]
+fn machines_of_a_pool_join_by_what_aws_says_of_them() {
+    let world = World::start();
+    let authority = world.cluster.as_root(&["token", "authority"]).good();
+    let user_data = format!(
+        "WHARF_ADDR={}\nWHARF_JOIN=aws-sts\nWHARF_AUTHORITY={}\nREGION_AGENT_ARGUMENTS=--prefer-local-images\nREGION_FACTS=no\n",
+        world.cluster.address,
+        authority.trim()
+    );
+    world.region.create_pool(&Pool { size: 0, user_data: &user_data, ..Pool::default() });
+    let other = Pool { name: "other", size: 1, user_data: &user_data, ..Pool::default() };
+    world.region.create_pool(&other);
+    let _added = world.cluster.wharf(&["pool", "add", "web"]).good();
+    world.has_hooks();
+    world.region.set_desired("web", 2);
+    let members = world.are_ready(2);
+    let nodes = world.cluster.wharf(&["node", "ls", "-o", "json"]).json();
+    for node in nodes.as_array().unwrap() {
+        assert!(members.contains(node["id"].as_str().unwrap()), "a machine of no pool is in");
+        assert_eq!(
+            (&node["pool"], &node["labels"]["lifecycle"]),
+            (&json!("web"), &json!("on-demand"))
+        );
+        let instance = world.region.instance(node["id"].as_str().unwrap());
+        assert_eq!(
+            (node["zone"].as_str(), node["ami"].as_str()),
+            (Some(&*instance.zone), Some(&*instance.image))
+        );
+    }
+    let joins = world.cluster.wharf(&["audit", "--what", "join"]).good();
+    assert!(members.iter().all(|id| joins.contains(id)), "{joins}");
 }
 
 #[test]
