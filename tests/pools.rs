@@ -246,6 +246,23 @@ fn a_machine_that_the_cloud_does_not_know_is_gone_only_when_its_agent_is_silent_
 }
 
 #[test]
+fn a_machine_that_was_never_described_is_waited_for_longer() {
+    let mut story = fleet();
+    let odd = Node { pool: Some(POOL.to_owned()), ..node("odd", "z") };
+    story.hear(&[Event::Joined(Box::new(odd))]);
+    let is_dead =
+        |story: &Story| story.cluster.nodes()[&id("odd")].availability == Availability::Dead;
+    for _ in 0..8 {
+        story.hear(&[unknown(&["odd"])]);
+        story.pass(100, &["a", "b"]);
+    }
+    assert!(!is_dead(&story));
+    story.pass(100, &["a", "b"]);
+    story.hear(&[unknown(&["odd"])]);
+    assert!(is_dead(&story));
+}
+
+#[test]
 fn silence_is_no_proof_and_power_is() {
     let mut story = fleet();
     story.pass(120, &["b"]);
@@ -306,6 +323,52 @@ fn a_group_of_which_nobody_has_spoken_is_left_alone() {
     story.hear(&[called("a", Transition::Terminating)]);
     assert!(story.cluster.hooks().is_empty() && commands(&story).is_empty());
     assert_eq!(story.cluster.draining().count(), 0, "anybody can write to a queue");
+}
+
+#[test]
+fn a_message_that_lies_is_forgotten_once_the_cloud_shows_otherwise() {
+    let mut story = fleet();
+    let both = || survey(["a", "b"].map(|name| machine(name, Lifecycle::InService)).to_vec());
+    story.hear(&[called("a", Transition::Terminating), both()]);
+    assert_eq!(story.cluster.draining().count(), 1, "what it shows may be older");
+    story.pass(60, &["a", "b"]);
+    story.hear(&[both()]);
+    assert_eq!(story.cluster.draining().count(), 0);
+    assert_eq!(story.cluster.nodes()[&id("a")].availability, Availability::Active);
+    assert!(matches!(phase(&story, "a", Transition::Terminating), HookPhase::Done { .. }));
+}
+
+#[test]
+fn a_message_about_a_node_of_another_pool_or_of_none_is_nothing() {
+    let mut story = fleet();
+    story.hear(&[Event::Joined(Box::new(node("alone", "z")))]);
+    let at = story.now + Duration::from_secs(120);
+    let notice = model::fleet::Notice::Interrupted { at };
+    story.hear(&[Event::Fleet(FleetEvent::Noticed { node: id("alone"), notice })]);
+    let demand = Instance { is_spot: false, ..machine("a", Lifecycle::InService) };
+    story.hear(&[survey(vec![demand, machine("b", Lifecycle::InService)])]);
+    story.hear(&[Event::Fleet(FleetEvent::Noticed { node: id("a"), notice })]);
+    let pool = "other".to_owned();
+    story.hear(&[Event::Fleet(FleetEvent::PutPool {
+        name: pool.clone(),
+        policy: PoolPolicy::default(),
+    })]);
+    let call = HookCall { id: hook("b", Transition::Terminating), pool, token: None };
+    story.hear(&[Event::Fleet(FleetEvent::Hooked(call))]);
+    assert_eq!(story.cluster.draining().count(), 0);
+}
+
+#[test]
+fn a_look_at_one_group_says_nothing_of_another() {
+    let mut story = fleet();
+    story.hear(&[survey(vec![machine("new", Lifecycle::LaunchingWaits)])]);
+    story.pass(120, &["a", "b"]);
+    let name = "other".to_owned();
+    let other = Group { name, hooks: command::hooks().to_vec(), ..Group::default() };
+    let only = Survey { groups: vec![other], ..Survey::default() };
+    story.hear(&[Event::Fleet(FleetEvent::Surveyed(Box::new(only)))]);
+    assert_eq!(phase(&story, "new", Transition::Launching), HookPhase::Waiting);
+    assert!(story.cluster.instance(&id("new")).is_some());
 }
 
 #[test]

@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cloud::{Cloud, CloudError, Letter, Message, Told};
-use coordinator_core::command::{Command, Key, Outcome};
+use coordinator_core::command::{self, Command, Key, Outcome};
 use coordinator_core::event::{Event, FleetEvent, Reply};
-use model::fleet::{HookPhase, Instance, Lifecycle, Notice, Survey};
+use model::fleet::{HookPhase, Instance, Lifecycle, Notice, Survey, is_instance};
 use model::id::NodeId;
 use model::time::Timestamp;
 use tokio::sync::{Notify, watch};
@@ -67,6 +67,14 @@ impl Fleet {
         self.cloud.survey(&BTreeSet::from([pool.to_owned()]), &BTreeSet::new()).await
     }
 
+    /// Takes our hooks from a group: without us it would wait in vain, and give each new machine back.
+    pub(crate) async fn let_go(&self, pool: &str) -> Result<(), CloudError> {
+        for hook in command::hooks() {
+            self.cloud.remove_hook(pool, &hook.name).await?;
+        }
+        Ok(())
+    }
+
     /// Has the cloud looked at soon.
     pub(crate) fn look_soon(&self) {
         self.look.notify_one();
@@ -99,10 +107,9 @@ impl Fleet {
             let living =
                 of_pools.filter(|node| node.availability != model::node::Availability::Dead);
             let hooked = state.cluster.hooks().keys().map(|hook| &hook.instance);
-            (
-                pools.clone(),
-                living.map(|node| &node.id).chain(hooked).cloned().collect::<BTreeSet<NodeId>>(),
-            )
+            let others = living.map(|node| &node.id).chain(hooked);
+            let others = others.filter(|id| is_instance(id)).cloned();
+            (pools.clone(), others.collect::<BTreeSet<NodeId>>())
         };
         if pools.is_empty() {
             return LOOK;

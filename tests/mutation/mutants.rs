@@ -571,7 +571,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     bug(
         "a machine that the cloud does not show is dead",
         FLEET,
-        "if is_silent && now.since(since) >= UNKNOWN_FOR {",
-        "if PLANTED || is_silent && now.since(since) >= UNKNOWN_FOR {",
+        "if is_silent && now.since(since) >= wait {",
+        "if PLANTED || is_silent && now.since(since) >= wait {",
     ),
 ];

@@ -48,7 +48,7 @@ impl Region {
                 instance_type: Some("m7g.large".to_owned()),
                 ami: Some("ami-1".to_owned()),
                 template_version: Some("1".to_owned()),
-                is_spot: false,
+                is_spot: pool == "spot",
                 is_protected: false,
             },
         );

@@ -11,7 +11,7 @@ use model::fleet::{
 };
 use model::id::NodeId;
 use model::node::{Availability, DrainPhase, Node};
-use model::task::{Task, TaskState};
+use model::task::Task;
 use model::time::Timestamp;
 
 use crate::coordinator_core::command::{Command, Key, Outcome};
@@ -345,9 +345,9 @@ impl World {
         let is_late = hook.deadline <= self.now || is_forced && hook.since + LAST_WAIT <= self.now;
         match id.transition {
             Transition::Terminating => {
-                // What is lost was given up long ago: its node is silent, and another has its place.
+                // What is lost was given up long ago, because its node is silent; of what has failed the last container may stop still.
                 let is_there = |task: &Arc<Task>| {
-                    task.node.as_ref() == Some(&id.instance) && task.state != TaskState::Lost
+                    task.node.as_ref() == Some(&id.instance) && !task.state.is_final()
                 };
                 let ours = machine
                     .engine

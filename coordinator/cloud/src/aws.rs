@@ -170,7 +170,9 @@ fn told<T>(request: &'static str, result: Result<T, CloudError>) -> Result<Told,
 /// Auto Scaling has one code for everything that is wrong with a request: its words tell it apart.
 fn is_over(why: &str) -> bool {
     let why = why.to_lowercase();
-    why.contains("no active lifecycle action") || why.contains("not found")
+    ["no active lifecycle action", "not found", "no lifecycle hook"]
+        .iter()
+        .any(|over| why.contains(over))
 }
 
 #[async_trait]
@@ -251,6 +253,16 @@ impl Cloud for Aws {
             .heartbeat_timeout(patience)
             .default_result(answer_word(hook.otherwise));
         request.send().await.map_err(|error| failed("PutLifecycleHook", &error))?;
+        self.forget_slow(pool);
+        Ok(())
+    }
+
+    async fn remove_hook(&self, pool: &str, name: &str) -> Result<(), CloudError> {
+        const REQUEST: &str = "DeleteLifecycleHook";
+        let request = self.groups.delete_lifecycle_hook();
+        let request = request.auto_scaling_group_name(pool).lifecycle_hook_name(name);
+        // A group or a hook that is not there waits for nothing.
+        told(REQUEST, request.send().await.map_err(|error| failed(REQUEST, &error)))?;
         self.forget_slow(pool);
         Ok(())
     }

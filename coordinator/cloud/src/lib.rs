@@ -130,6 +130,9 @@ pub trait Cloud: Debug + Send + Sync {
     /// Has a group wait for us. Safe to repeat.
     async fn set_hook(&self, pool: &str, hook: &GroupHook) -> Result<(), CloudError>;
 
+    /// Has a group wait for this hook no more. Safe to repeat.
+    async fn remove_hook(&self, pool: &str, name: &str) -> Result<(), CloudError>;
+
     /// Asks a group for more machines, unless it wants as many already, or another number than was known. Safe to repeat.
     async fn grow(&self, pool: &str, from: u32, to: u32) -> Result<(), CloudError>;
 

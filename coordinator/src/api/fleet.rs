@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cloud::CloudError;
 use coordinator_core::cluster::{Cluster, Shortage};
 use coordinator_core::command;
 use coordinator_core::event::{Event, FleetEvent};
 use coordinator_core::view::{self, NodeState};
-use model::fleet::{Answer, Group, GroupHook, HookPhase, Pool, PoolPolicy, Transition};
+use model::fleet::{
+    Answer, Group, GroupHook, HookPhase, LAUNCHING_HOOK, Pool, PoolPolicy, TERMINATING_HOOK,
+    Transition,
+};
 use proto::convert::{group_to_wire, hook_to_wire, instance_to_wire, pool_to_wire};
 use proto::wire;
 use tonic::{Request, Response, Status};
@@ -54,8 +58,12 @@ impl wire::fleet_server::Fleet for Pools {
         request: Request<wire::RemovePoolRequest>,
     ) -> Result<Response<wire::RemovePoolResponse>, Status> {
         let by = by(&request)?;
-        let event = Event::Fleet(FleetEvent::RemovePool(request.into_inner().name));
+        let name = request.into_inner().name;
+        let fleet = self.fleet()?;
+        let event = Event::Fleet(FleetEvent::RemovePool(name.clone()));
         accepted(self.shared.door.ask_by(by, event).await)?;
+        // Only now: while it is a pool, hooks that are missing are set again.
+        fleet.let_go(&name).await.map_err(|error| left_behind(&name, &error))?;
         Ok(Response::new(wire::RemovePoolResponse {}))
     }
 }
@@ -101,10 +109,7 @@ impl Pools {
                 _,
             ) => {}
         }
-        let survey = fleet.survey(&name).await.map_err(|error| {
-            let status = Status::unavailable(error.to_string());
-            error.hint().map_or(status.clone(), |hint| hinted(status, hint))
-        })?;
+        let survey = fleet.survey(&name).await.map_err(|error| unavailable(&error))?;
         let group = survey.groups.first().ok_or_else(|| {
             let why = format!("there is no Auto Scaling group {name} where this coordinator looks");
             hinted(Status::not_found(why), "is it in the region that `wharf status` shows?")
@@ -164,6 +169,22 @@ impl Pools {
             notes,
             ready: ready.count().try_into().unwrap_or(u32::MAX),
         }
+    }
+}
+
+/// A group whose hooks nobody answers gives each new machine back.
+fn left_behind(name: &str, error: &CloudError) -> Status {
+    let why = format!(
+        "{name} is no pool any more, and still has hooks that nobody answers ({error}): delete {LAUNCHING_HOOK} and {TERMINATING_HOOK}"
+    );
+    hinted(Status::unavailable(why), "or `wharf pool add` and `wharf pool rm` it again")
+}
+
+fn unavailable(error: &CloudError) -> Status {
+    let status = Status::unavailable(error.to_string());
+    match error.hint() {
+        Some(hint) => hinted(status, hint),
+        None => status,
     }
 }
 

@@ -162,6 +162,14 @@ fn a_group_is_adopted_and_its_machines_become_nodes_before_they_count() {
     let pool = world.pool();
     assert_eq!((pool["ready"].as_u64(), pool["group"]["desired"].as_u64()), (Some(3), Some(3)));
     assert_eq!(pool["instances"].as_array().unwrap().len(), members.len());
+    // Left to itself, the group waits for nobody.
+    let _left = world.cluster.wharf(&["pool", "rm", "web", "-y"]).good();
+    world.region.set_desired("web", 4);
+    until("a machine counts without us", SOON, || {
+        let members = world.region.members("web");
+        let serving = members.iter().filter(|one| one.lifecycle_state == "InService").count();
+        if serving == 4 { Ok(()) } else { Err(format!("{members:?} {:?}", world.region.calls())) }
+    });
 }
 
 /// No secret is in the image, in the launch template or on any command line.

@@ -16,11 +16,17 @@ use crate::cluster::{Change, Try, UNREACHABLE_AFTER, hook_name};
 use crate::command::{self, Key, Outcome};
 use crate::draft::Draft;
 use crate::event::{FleetEvent, PoolRefusal, Refusal, Reply};
+use crate::plan::leaving;
 
 /// So long before a machine is taken back what runs there is stopped: a grace of seconds, and a margin.
 const BEFORE_INTERRUPTION: Duration = Duration::from_secs(30);
 /// The cloud must have known nothing of a machine for so long, and its agent silent besides, until that counts.
 const UNKNOWN_FOR: Duration = Duration::from_secs(60);
+
+/// The same of a machine that the cloud has never described.
+const STRANGE_FOR: Duration = Duration::from_secs(900);
+/// The label that the cloud's description gives a node.
+const LIFECYCLE: &str = "lifecycle";
 
 /// Writes down what was heard of machines.
 pub(crate) fn absorb(draft: &mut Draft<'_>, event: &FleetEvent) -> Result<Reply, Refusal> {
@@ -86,18 +92,25 @@ fn survey(draft: &mut Draft<'_>, survey: &Survey) -> Reply {
     survey.unknown.iter().for_each(|id| miss(draft, id));
     let asked: BTreeSet<&NodeId> = survey.instances.iter().map(|instance| &instance.id).collect();
     draft.cluster.fleet.unknown.retain(|id, _| !asked.contains(id));
-    end_hooks(draft);
+    let shown: BTreeSet<&str> = survey.groups.iter().map(|group| group.name.as_str()).collect();
+    end_hooks(draft, &shown);
     Reply::Noted
 }
 
-/// Keeps what was shown. A machine that is neither in a group nor a node is forgotten.
+/// Keeps what was shown, and what is known of groups that were not. A machine that is neither in a group nor a node is
+/// forgotten.
 fn see_instances(draft: &mut Draft<'_>, survey: &Survey) {
     let shown = survey.instances.iter().map(|one| (one.id.clone(), one.clone())).collect();
     let before = std::mem::replace(&mut draft.cluster.fleet.instances, shown);
     // One that was not asked for because it joined meanwhile is as it was.
     let nodes = draft.cluster.nodes();
-    let is_unasked = |id: &NodeId| nodes.contains_key(id) && !survey.unknown.contains(id);
-    let unasked: Vec<_> = before.into_iter().filter(|(id, _)| is_unasked(id)).collect();
+    let is_shown = |pool: &Option<String>| {
+        survey.groups.iter().any(|group| Some(&group.name) == pool.as_ref())
+    };
+    let is_unasked = |(id, one): &(NodeId, Instance)| {
+        !survey.unknown.contains(id) && (nodes.contains_key(id) || !is_shown(&one.pool))
+    };
+    let unasked: Vec<_> = before.into_iter().filter(is_unasked).collect();
     for (id, instance) in unasked {
         draft.cluster.fleet.instances.entry(id).or_insert(instance);
     }
@@ -116,8 +129,11 @@ fn see(draft: &mut Draft<'_>, instance: &Instance) {
     if instance.power.is_off() || instance.lifecycle == Lifecycle::Terminated {
         return die(draft, &node.id);
     }
-    let told = told(&node, instance);
+    let told = stays(told(&node, instance), instance, draft.now);
     if told != *node {
+        if node.is_draining() && told.drain.is_none() {
+            leaving::call_back(draft, &node.id);
+        }
         draft.write(Change::PutNode(Arc::new(told)));
         super::touch_nodes(draft);
     }
@@ -133,6 +149,17 @@ fn see(draft: &mut Draft<'_>, instance: &Instance) {
 pub(crate) fn runs_again(draft: &Draft<'_>, id: &NodeId) -> bool {
     let instance = draft.cluster.instance(id);
     instance.is_some_and(|one| one.power == Power::Running && !one.lifecycle.is_leaving())
+}
+
+/// A machine in service does not end, whoever said so: its node is open again.
+fn stays(node: Node, instance: &Instance, now: Timestamp) -> Node {
+    let is_false = node.drain.is_some_and(|drain| {
+        drain.cause == DrainCause::Terminating && has_settled(drain.since, now)
+    });
+    if instance.lifecycle == Lifecycle::InService && is_false {
+        return Node { availability: Availability::Active, drain: None, ..node };
+    }
+    node
 }
 
 /// A machine that is on its way out is no place for anything, also when its agent comes only now.
@@ -169,7 +196,7 @@ fn waits_for(draft: &Draft<'_>, instance: &Instance) -> Option<Transition> {
 pub(crate) fn told(node: &Node, instance: &Instance) -> Node {
     let mut labels = node.labels.clone();
     let lifecycle = if instance.is_spot { "spot" } else { "on-demand" };
-    labels.insert("lifecycle".to_owned(), lifecycle.to_owned());
+    labels.insert(LIFECYCLE.to_owned(), lifecycle.to_owned());
     let known = |said: &Option<String>, before: &Option<String>| said.clone().or(before.clone());
     Node {
         pool: instance.pool.clone(),
@@ -187,8 +214,12 @@ fn miss(draft: &mut Draft<'_>, id: &NodeId) {
     draft.cluster.fleet.instances.remove(id);
     let since = *draft.cluster.fleet.unknown.entry(id.clone()).or_insert(now);
     let heard = draft.cluster.sighting(id).map(|seen| seen.at);
-    let is_silent = heard.is_some_and(|at| now.since(at) >= UNREACHABLE_AFTER);
-    if is_silent && now.since(since) >= UNKNOWN_FOR {
+    // Who was never described may be no machine of this region: that has to show for longer (simulation, seed 350).
+    let node = draft.cluster.nodes().get(id);
+    let was_described = node.is_some_and(|node| node.labels.contains_key(LIFECYCLE));
+    let wait = if was_described { UNKNOWN_FOR } else { STRANGE_FOR };
+    let is_silent = heard.is_some_and(|at| now.since(at) >= wait.max(UNREACHABLE_AFTER));
+    if is_silent && now.since(since) >= wait {
         die(draft, id);
     }
 }
@@ -200,6 +231,10 @@ fn die(draft: &mut Draft<'_>, id: &NodeId) {
 /// Hears that a group waits for an answer.
 fn hear(draft: &mut Draft<'_>, call: &HookCall) -> Reply {
     let Some(pool) = draft.cluster.pools().get(&call.pool).cloned() else { return Reply::Noted };
+    let node = draft.cluster.nodes().get(&call.id.instance);
+    if node.is_some_and(|node| node.pool.as_ref().is_some_and(|own| *own != call.pool)) {
+        return Reply::Noted;
+    }
     let within = match call.id.transition {
         Transition::Launching => pool.policy.join_within,
         Transition::Terminating => pool.policy.drain_within,
@@ -230,6 +265,11 @@ fn hear(draft: &mut Draft<'_>, call: &HookCall) -> Reply {
     Reply::Noted
 }
 
+/// Says whether the cloud shows by now what it told then.
+fn has_settled(told: Timestamp, now: Timestamp) -> bool {
+    now.since(told) >= UNKNOWN_FOR
+}
+
 fn is_lost(hook: &Hook, now: Timestamp) -> bool {
     match &hook.phase {
         HookPhase::Done { at, .. } => now.since(*at) >= command::SETTLES,
@@ -238,13 +278,22 @@ fn is_lost(hook: &Hook, now: Timestamp) -> bool {
 }
 
 /// Hooks that wait for machines that are not there any more wait for nothing.
-fn end_hooks(draft: &mut Draft<'_>) {
+fn end_hooks(draft: &mut Draft<'_>, shown: &BTreeSet<&str>) {
     let fleet = &draft.cluster.fleet;
     let is_over = |hook: &&Arc<Hook>| match fleet.instances.get(&hook.id.instance) {
         Some(instance) => match (hook.id.transition, instance.lifecycle) {
             (_, Lifecycle::Terminated) => true,
+            // Whoever said that it ends was wrong: there is no way back into service.
+            (Transition::Terminating, Lifecycle::InService) => has_settled(hook.since, draft.now),
             // A machine that ended by itself is waited for like any other.
-            (Transition::Terminating, _) => false,
+            (
+                Transition::Terminating,
+                Lifecycle::Launching
+                | Lifecycle::LaunchingWaits
+                | Lifecycle::Terminating
+                | Lifecycle::TerminatingWaits
+                | Lifecycle::Aside,
+            ) => false,
             (
                 Transition::Launching,
                 Lifecycle::InService | Lifecycle::Terminating | Lifecycle::TerminatingWaits,
@@ -255,9 +304,11 @@ fn end_hooks(draft: &mut Draft<'_>) {
             ) => false,
         },
         // What the cloud says may lag behind what it has told.
-        None => fleet.groups.contains_key(&hook.pool) && draft.now.since(hook.since) >= UNKNOWN_FOR,
+        None => has_settled(hook.since, draft.now),
     };
-    let is_open = |hook: &&Arc<Hook>| !matches!(hook.phase, HookPhase::Done { .. });
+    let is_open = |hook: &&Arc<Hook>| {
+        !matches!(hook.phase, HookPhase::Done { .. }) && shown.contains(hook.pool.as_str())
+    };
     let over = draft.cluster.hooks().values().filter(is_open).filter(is_over);
     let over: Vec<Arc<Hook>> = over.cloned().collect();
     over.iter().for_each(|hook| end(draft, hook));
@@ -284,8 +335,18 @@ fn leave(draft: &mut Draft<'_>, id: &NodeId, (within, cause): (Duration, DrainCa
     }
 }
 
+/// Anybody who can write to a queue can say that of any machine: it is believed of Spot machines in pools.
+fn may_expect(draft: &Draft<'_>, id: &NodeId) -> bool {
+    let node = draft.cluster.nodes().get(id);
+    let pool = node.and_then(|node| draft.cluster.pools().get(node.pool.as_ref()?));
+    pool.is_some() && draft.cluster.instance(id).is_none_or(|instance| instance.is_spot)
+}
+
 /// Hears what the cloud says that a machine has to expect.
 fn notice(draft: &mut Draft<'_>, id: &NodeId, notice: Notice) -> Reply {
+    if !may_expect(draft, id) {
+        return Reply::Noted;
+    }
     match notice {
         Notice::Interrupted { at } => {
             let within = at.since(draft.now).saturating_sub(BEFORE_INTERRUPTION);

@@ -121,15 +121,26 @@ fn forget_the_dead(draft: &mut Draft<'_>) {
     let due = draft.cluster.fleet.dead.iter().filter(|(_, at)| is_due(at)).map(|(id, _)| id);
     let due: Vec<NodeId> = due.cloned().collect();
     for id in due {
+        if !is_over(draft.cluster, &id) {
+            continue;
+        }
         let ended: Vec<_> = draft.cluster.tasks_on(&id).cloned().collect();
-        if draft.room() <= ended.len() {
+        for task in ended {
+            if draft.is_full() {
+                return;
+            }
+            draft.write(Change::RemoveTask(task.id.clone()));
+        }
+        if draft.is_full() {
             return;
         }
-        if ended.iter().all(|task| task.state.is_final()) {
-            ended.iter().for_each(|task| draft.write(Change::RemoveTask(task.id.clone())));
-            draft.write(Change::RemoveNode(id));
-        }
+        draft.write(Change::RemoveNode(id));
     }
+}
+
+/// Says whether every task of a node has ended.
+fn is_over(cluster: &Cluster, node: &NodeId) -> bool {
+    cluster.tasks_on(node).all(|task| task.state.is_final())
 }
 
 /// When time alone changes something for a hook or for a dead node.
@@ -150,7 +161,8 @@ pub(crate) fn next(cluster: &Cluster, now: Timestamp) -> Option<Timestamp> {
         (HookPhase::Answered { .. }, _) => None,
     };
     let hooks = cluster.hooks().values().filter_map(due);
-    let dead = cluster.fleet.dead.values().map(|at| *at + REMEMBER_DEAD);
-    // A dead node whose tasks are remembered still is looked at again with whatever happens next.
-    hooks.chain(dead).filter(|at| *at > now).min()
+    let dead = cluster.fleet.dead.iter().filter(|(id, _)| is_over(cluster, id));
+    let dead = dead.map(|(_, at)| *at + REMEMBER_DEAD);
+    // What did not fit into this step is due still.
+    hooks.filter(|at| *at > now).chain(dead.map(|at| at.max(now))).min()
 }
