@@ -11,7 +11,7 @@ mod world;
 
 use std::thread;
 
-/// A minute and a half on two cores.
+/// Four minutes on two cores.
 const SEEDS: u64 = 3_000;
 
 #[test]
