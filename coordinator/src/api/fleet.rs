@@ -114,6 +114,11 @@ impl Pools {
             let why = format!("there is no Auto Scaling group {name} where this coordinator looks");
             hinted(Status::not_found(why), "is it in the region that `wharf status` shows?")
         })?;
+        if group.has_warm_pool && known.is_none() {
+            let why = format!("{name} has a warm pool, whose machines would wait for us in vain");
+            let hint = "remove it first: `aws autoscaling delete-warm-pool`";
+            return Err(hinted(Status::failed_precondition(why), hint));
+        }
         let before = known.as_ref().map(|pool| pool.policy);
         let policy = policy(&request, before.unwrap_or_default());
         let mut changes: Vec<String> =
@@ -233,8 +238,7 @@ fn warnings(group: &Group) -> Vec<String> {
     }
     if group.has_warm_pool {
         warnings.push(
-            "it has a warm pool, which Wharf leaves alone: machines from there join when they start"
-                .to_owned(),
+            "it has a warm pool now, whose machines wait for us in vain: remove it".to_owned(),
         );
     }
     for process in

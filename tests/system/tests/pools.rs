@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use system_tests::docker::IMAGE;
 use system_tests::program::built;
-use system_tests::region::{Machines, NAME, NodeOrder, Pool, Region};
+use system_tests::region::{Machines, NAME, NodeOrder, Pool, Region, Service};
 use system_tests::{Cluster, Options, SOON, Scratch, until};
 
 /// A region, a queue that hears of its groups, and a coordinator that manages them.
@@ -145,6 +145,11 @@ fn a_group_is_adopted_and_its_machines_become_nodes_before_they_count() {
     let missing = world.cluster.wharf(&["pool", "add", "nosuch"]);
     assert_eq!(missing.code, 1);
     assert!(missing.err.contains("no Auto Scaling group nosuch"), "{}", missing.err);
+    world.create_group(&Pool { name: "warm", size: 0, ..Pool::default() });
+    let warm = [("AutoScalingGroupName", "warm"), ("PoolState", "Stopped"), ("MinSize", "0")];
+    world.region.call(Service::AutoScaling, "PutWarmPool", &warm).unwrap();
+    let refused = world.cluster.wharf(&["pool", "add", "warm"]);
+    assert!(refused.err.contains("has a warm pool"), "{}{}", refused.out, refused.err);
     let _added = world.cluster.wharf(&["pool", "add", "web", "--drain-within", "2m"]).good();
     world.are_ready(1);
     world.has_hooks();

@@ -58,7 +58,7 @@ fn put_pool(draft: &mut Draft<'_>, name: &str, policy: PoolPolicy) -> Result<Rep
     Ok(Reply::Noted)
 }
 
-/// Leaves a group to itself. Its nodes stay nodes; whoever waits there is told to go on.
+/// Leaves a group to itself. Its nodes stay nodes. While it waits for an answer it is not left.
 fn remove_pool(draft: &mut Draft<'_>, name: &str) -> Result<Reply, Refusal> {
     if !draft.cluster.pools().contains_key(name) {
         return Err(Refusal::Pool(PoolRefusal::None(name.to_owned())));
@@ -240,13 +240,7 @@ fn hear(draft: &mut Draft<'_>, call: &HookCall) -> Reply {
         Transition::Terminating => pool.policy.drain_within,
     };
     match draft.cluster.hooks().get(&call.id).cloned() {
-        None => {
-            let (since, deadline) = (draft.now, draft.now + within);
-            let (id, pool, token) = (call.id.clone(), call.pool.clone(), call.token.clone());
-            let hook = Hook { id, pool, token, since, deadline, phase: HookPhase::Waiting };
-            draft.cluster.fleet.beats.insert(call.id.clone(), draft.now);
-            draft.write(Change::PutHook(Arc::new(hook)));
-        }
+        None => wait(draft, call, within),
         // Told after it was found.
         Some(known) if known.token.is_none() && call.token.is_some() => {
             let token = call.token.clone();
@@ -254,8 +248,7 @@ fn hear(draft: &mut Draft<'_>, call: &HookCall) -> Reply {
         }
         // It waits for longer than an answer takes: that has not reached it.
         Some(known) if call.token.is_none() && is_lost(&known, draft.now) => {
-            let hook = Hook { token: None, phase: HookPhase::Waiting, ..(*known).clone() };
-            draft.write(Change::PutHook(Arc::new(hook)));
+            wait(draft, call, within)
         }
         Some(_) => {}
     }
@@ -263,6 +256,15 @@ fn hear(draft: &mut Draft<'_>, call: &HookCall) -> Reply {
         leave(draft, &call.id.instance, (within, DrainCause::Terminating));
     }
     Reply::Noted
+}
+
+/// Has the group wait from now on.
+fn wait(draft: &mut Draft<'_>, call: &HookCall, within: Duration) {
+    let (since, deadline) = (draft.now, draft.now + within);
+    let HookCall { id, pool, token } = call.clone();
+    draft.cluster.fleet.beats.insert(id.clone(), since);
+    let hook = Hook { id, pool, token, since, deadline, phase: HookPhase::Waiting };
+    draft.write(Change::PutHook(Arc::new(hook)));
 }
 
 /// Says whether the cloud shows by now what it told then.
