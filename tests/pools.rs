@@ -134,6 +134,15 @@ fn what_the_cloud_says_of_a_machine_counts_more_than_what_it_says_itself() {
 }
 
 #[test]
+fn a_machine_that_its_group_does_not_name_yet_keeps_its_pool() {
+    let mut story = fleet();
+    let lone =
+        Instance { pool: None, lifecycle: Lifecycle::Aside, ..machine("a", Lifecycle::Aside) };
+    story.hear(&[survey(vec![lone, machine("b", Lifecycle::InService)])]);
+    assert_eq!(story.cluster.nodes()[&id("a")].pool.as_deref(), Some(POOL));
+}
+
+#[test]
 fn a_message_that_comes_twice_leads_to_one_answer() {
     let mut story = fleet();
     let leaves = called("a", Transition::Terminating);

@@ -199,7 +199,8 @@ pub(crate) fn told(node: &Node, instance: &Instance) -> Node {
     labels.insert(LIFECYCLE.to_owned(), lifecycle.to_owned());
     let known = |said: &Option<String>, before: &Option<String>| said.clone().or(before.clone());
     Node {
-        pool: instance.pool.clone(),
+        // One look reads groups first: who has come since is not named by its group yet.
+        pool: known(&instance.pool, &node.pool),
         zone: instance.zone.clone(),
         instance_type: known(&instance.instance_type, &node.instance_type),
         ami: known(&instance.ami, &node.ami),
