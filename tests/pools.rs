@@ -19,8 +19,9 @@ use model::fleet::{
     Transition,
 };
 use model::node::{Availability, DrainCause, Node};
+use model::spec::Mode;
 
-use story::{Story, id, node};
+use story::{Story, id, node, specs};
 
 const POOL: &str = "web";
 
@@ -136,10 +137,11 @@ fn what_the_cloud_says_of_a_machine_counts_more_than_what_it_says_itself() {
 #[test]
 fn a_machine_that_its_group_does_not_name_yet_keeps_its_pool() {
     let mut story = fleet();
-    let lone =
-        Instance { pool: None, lifecycle: Lifecycle::Aside, ..machine("a", Lifecycle::Aside) };
+    let (pool, zone, lifecycle) = (None, String::new(), Lifecycle::Aside);
+    let lone = Instance { pool, zone, ..machine("a", lifecycle) };
     story.hear(&[survey(vec![lone, machine("b", Lifecycle::InService)])]);
-    assert_eq!(story.cluster.nodes()[&id("a")].pool.as_deref(), Some(POOL));
+    let known = &story.cluster.nodes()[&id("a")];
+    assert_eq!((known.pool.as_deref(), known.zone.as_str()), (Some(POOL), "z"));
 }
 
 #[test]
@@ -310,6 +312,53 @@ fn a_machine_that_was_stopped_and_is_started_again_is_a_node_again() {
     story.hear(&[survey(vec![powered(Power::Running)])]);
     story.hear(&[Event::Joined(Box::new(node("a", "z")))]);
     assert_eq!(story.cluster.nodes()[&id("a")].availability, Availability::Active);
+}
+
+/// How many machines the group is asked to have, if any.
+fn asked_for(story: &Story) -> Option<u32> {
+    let to = |command| match command {
+        Command::SetDesired { to, .. } => Some(to),
+        Command::AnswerHook { .. } | Command::Beat { .. } | Command::SetHook { .. } => None,
+    };
+    commands(story).into_iter().find_map(to)
+}
+
+fn growing() -> Story {
+    let mut story = fleet();
+    story.hear(&[put(PoolPolicy { grows: true, ..PoolPolicy::default() })]);
+    story
+}
+
+fn deploy(story: &mut Story, mode: Mode, cpu_millis: u64) {
+    let mut spec = specs::spec_of(&"ops/plain".parse().unwrap(), 1, 1);
+    spec.mode = mode;
+    spec.task.containers[0].reservation.cpu_millis = cpu_millis;
+    story.hear(&[Event::Deploy { specs: vec![spec], remove: Vec::new(), expect: Vec::new() }]);
+}
+
+#[test]
+fn what_finds_no_room_on_its_own_node_has_no_machines_launched() {
+    let mut story = growing();
+    let each = node("a", "z").capacity.cpu_millis;
+    deploy(&mut story, Mode::Global, each);
+    story.pass(20, &["a", "b"]);
+    assert_eq!(asked_for(&story), None, "one more node would not help the others");
+    deploy(&mut story, Mode::Replicated { replicas: 2 }, each);
+    story.pass(20, &["a", "b"]);
+    assert_eq!(asked_for(&story), Some(4), "and these it would");
+}
+
+#[test]
+fn a_group_that_claims_to_want_billions_of_machines_is_no_burden() {
+    let mut story = growing();
+    let (desired, max) = (u32::MAX, u32::MAX);
+    let groups = vec![Group { desired, max, ..group() }];
+    let instances = ["a", "b"].map(|name| machine(name, Lifecycle::InService)).to_vec();
+    let survey = Survey { groups, instances, ..Survey::default() };
+    story.hear(&[Event::Fleet(FleetEvent::Surveyed(Box::new(survey)))]);
+    deploy(&mut story, Mode::Replicated { replicas: 3 }, node("a", "z").capacity.cpu_millis);
+    story.pass(20, &["a", "b"]);
+    assert_eq!(asked_for(&story), None, "enough are on their way");
 }
 
 #[test]

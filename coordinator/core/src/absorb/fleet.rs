@@ -201,7 +201,7 @@ pub(crate) fn told(node: &Node, instance: &Instance) -> Node {
     Node {
         // One look reads groups first: who has come since is not named by its group yet.
         pool: known(&instance.pool, &node.pool),
-        zone: instance.zone.clone(),
+        zone: if instance.zone.is_empty() { node.zone.clone() } else { instance.zone.clone() },
         instance_type: known(&instance.instance_type, &node.instance_type),
         ami: known(&instance.ami, &node.ami),
         labels,

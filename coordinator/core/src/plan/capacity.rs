@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::fleet::Group;
-use model::id::ServiceId;
+use model::id::{ServiceId, Slot};
 use model::node::{Availability, Node};
 use model::resources::Resources;
 use model::spec::HostPort;
@@ -57,10 +57,17 @@ fn shortage(cluster: &Cluster) -> BTreeMap<String, Shortage> {
     pools.into_iter().filter_map(Growing::shortage).collect()
 }
 
-/// Tasks for which there is no room, and none is being made.
+/// Tasks for which there is no room, and none is being made. What belongs to a node goes nowhere else, however many come.
 fn waiting(cluster: &Cluster) -> impl Iterator<Item = &Arc<Task>> {
     let tasks = cluster.waiting.iter().flat_map(|service| cluster.tasks_of(service));
-    tasks.filter(|task| task.is_wanted() && !task.state.is_final() && task.booked_on().is_none())
+    tasks.filter(|task| {
+        let may_go_anywhere = match task.slot {
+            Slot::Replica(_) | Slot::RunReplica { .. } => true,
+            Slot::Node(_) | Slot::RunNode { .. } => false,
+        };
+        let waits = task.is_wanted() && !task.state.is_final() && task.booked_on().is_none();
+        may_go_anywhere && waits
+    })
 }
 
 fn growing(cluster: &Cluster) -> impl Iterator<Item = Growing<'_>> {
@@ -77,7 +84,9 @@ fn growing(cluster: &Cluster) -> impl Iterator<Item = Growing<'_>> {
         let on_the_way = group.desired.saturating_sub(staying);
         // What the cloud has said may be older than the last machine that has come.
         let has = group.desired.max(staying);
-        let open = (0..on_the_way).map(|_| Machine::default()).collect();
+        // More than there are tasks to put on them need not be told apart.
+        let told_apart = usize::try_from(on_the_way).unwrap_or(usize::MAX).min(TASKS);
+        let open = (0..told_apart).map(|_| Machine::default()).collect();
         Growing { group, has, likeness, open, new: 0, beyond: 0, rooms: BTreeMap::new() }
     })
 }
