@@ -6,6 +6,9 @@
 //!
 //! A letter is struck off once what it says is committed, and nothing depends on one: the next look finds whatever was lost.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,8 +31,8 @@ const LOOK: Duration = Duration::from_secs(30);
 const LOOK_CLOSELY: Duration = Duration::from_secs(5);
 /// After a request that failed the next one comes so much later.
 const RETRY: Duration = Duration::from_secs(5);
-/// News that come in numbers lead to one look.
-const SETTLE: Duration = Duration::from_millis(200);
+/// News that come in numbers lead to one look, and whoever can write to the queue to no more than one a second.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// The side of the coordinator that faces the cloud.
 #[derive(Debug)]
@@ -235,7 +238,12 @@ impl Fleet {
     }
 
     async fn perform(self: Arc<Self>, mut commands: watch::Receiver<Vec<Command>>) {
-        while commands.changed().await.is_ok() {
+        loop {
+            // The same list may wait still: what was withheld, or whose outcome was not written down.
+            tokio::select! {
+                changed = commands.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(RETRY) => {}
+            }
             let wanted = commands.borrow_and_update().clone();
             let is_withheld = !self.published.read().alarms.is_empty();
             for command in wanted {

@@ -119,6 +119,12 @@ impl std::fmt::Debug for Input {
 }
 
 impl Door {
+    /// A door behind which nobody listens.
+    #[cfg(test)]
+    pub(crate) fn to_nobody() -> Self {
+        Self { inputs: sync_channel(1).0 }
+    }
+
     /// Brings an event and waits until it is committed.
     ///
     /// # Errors
