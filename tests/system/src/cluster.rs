@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::docker::IMAGE;
 use crate::program::built;
 use crate::{Container, Docker, Program, Said, Scratch, until};
 
@@ -309,6 +310,15 @@ impl Cluster {
         let mut arguments = vec!["deploy", "-y", &file];
         arguments.extend_from_slice(more);
         self.wharf(&arguments)
+    }
+
+    /// Deploys `lab/app`, which sleeps for ever, with this as its `deploy`.
+    #[must_use]
+    pub fn deploy_sleeper(&self, deploy: &str) -> Said {
+        let command = "command: [sleep, '2147483647']";
+        self.deploy(&format!(
+            "name: lab\nservices:\n  app:\n    image: {IMAGE}\n    {command}\n    deploy: {deploy}\n"
+        ))
     }
 
     /// All tasks of the cluster, those that are over included.

@@ -6,7 +6,6 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
-use system_tests::docker::IMAGE;
 use system_tests::program::built;
 use system_tests::{Cluster, Options, Program, SOON, until};
 use trust::attest::caller::{Call, Credentials};
@@ -130,17 +129,9 @@ fn an_instance_joins_without_a_secret_and_again_by_itself_when_its_certificate_h
     let node = cluster.wharf(&["node", "ls", "-o", "json"]).json()[0].clone();
     assert_eq!((&node["id"], &node["pool"]), (&INSTANCE.into(), &"web".into()), "{node}");
     assert_eq!(node["zone"], "eu-central-1c", "{node}");
-    let text = format!(
-        "
-name: lab
-services:
-  app:
-    image: {IMAGE}
-    command: [sleep, '2147483647']
-    deploy: {{placement: {{constraints: [node.labels.disk == ssd]}}, update_config: {{monitor: 0s}}}}
-"
-    );
-    let _done = cluster.deploy(&text).good();
+    let deploy =
+        "{placement: {constraints: [node.labels.disk == ssd]}, update_config: {monitor: 0s}}";
+    let _done = cluster.deploy_sleeper(deploy).good();
     let before = cluster.running();
     assert_eq!(before.len(), 1);
     cluster.kill_coordinator();

@@ -10,17 +10,7 @@ use system_tests::docker::IMAGE;
 use system_tests::{Cluster, Options};
 
 fn deploy(cluster: &Cluster) {
-    let text = format!(
-        "
-name: lab
-services:
-  app:
-    image: {IMAGE}
-    command: [sleep, '2147483647']
-    deploy: {{replicas: 1, update_config: {{monitor: 0s}}}}
-"
-    );
-    let _done = cluster.deploy(&text).good();
+    let _done = cluster.deploy_sleeper("{replicas: 1, update_config: {monitor: 0s}}").good();
 }
 
 /// Starts operators who ask for different numbers of replicas at once.

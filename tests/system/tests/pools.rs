@@ -99,11 +99,8 @@ impl World {
     }
 
     fn deploy(&self, replicas: usize) {
-        let shop = format!(
-            "name: shop\nservices:\n  web:\n    image: {IMAGE}\n    command: [sleep, '2147483647']\n    \
-             deploy: {{replicas: {replicas}, update_config: {{monitor: 1s}}}}\n"
-        );
-        let _deployed = self.cluster.deploy(&shop).good();
+        let deploy = format!("{{replicas: {replicas}, update_config: {{monitor: 1s}}}}");
+        let _deployed = self.cluster.deploy_sleeper(&deploy).good();
     }
 
     /// Where each task runs, once as many run as are wanted, on none of these machines.

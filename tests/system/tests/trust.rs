@@ -5,7 +5,6 @@ use std::fs;
 use std::time::Duration;
 
 use model::id::Serial;
-use system_tests::docker::IMAGE;
 use system_tests::{Cluster, Container, Options, SOON, until};
 
 /// Renewed after seven to twelve seconds, which leaves some for a machine that does much else.
@@ -17,17 +16,7 @@ fn short(nodes: u32) -> Cluster {
 }
 
 fn deploy(cluster: &Cluster) -> Vec<Container> {
-    let text = format!(
-        "
-name: lab
-services:
-  app:
-    image: {IMAGE}
-    command: [sleep, '2147483647']
-    deploy: {{replicas: 2, update_config: {{monitor: 0s}}}}
-"
-    );
-    let _done = cluster.deploy(&text).good();
+    let _done = cluster.deploy_sleeper("{replicas: 2, update_config: {monitor: 0s}}").good();
     let running = cluster.running();
     assert_eq!(running.len(), 2);
     running
