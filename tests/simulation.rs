@@ -11,8 +11,8 @@ mod world;
 
 use std::thread;
 
-/// Two and a half minutes on two cores.
-const SEEDS: u64 = 2_000;
+/// Four minutes on two cores.
+const SEEDS: u64 = 3_000;
 
 #[test]
 fn every_seed_keeps_the_invariants_and_converges() {

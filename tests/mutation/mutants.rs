@@ -49,6 +49,7 @@ const BUDGET: &str = "coordinator/core/src/plan/budget.rs";
 const DRAIN: &str = "coordinator/core/src/plan/drain.rs";
 const LEAVING: &str = "coordinator/core/src/plan/leaving.rs";
 const HOOKS: &str = "coordinator/core/src/plan/hooks.rs";
+const FLEET: &str = "coordinator/core/src/absorb/fleet.rs";
 const COMMAND: &str = "coordinator/core/src/command.rs";
 const SLOT: &str = "coordinator/core/src/plan/slot.rs";
 const ROLLOUT: &str = "coordinator/core/src/plan/rollout.rs";
@@ -560,5 +561,17 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         COMMAND,
         "cluster.nodes().get(&hook.id.instance).is_some_and(|node| {",
         "PLANTED || cluster.nodes().get(&hook.id.instance).is_some_and(|node| {",
+    ),
+    bug(
+        "a machine goes at once when its tasks are stopped by force",
+        HOOKS,
+        "since.max(hook.since) + grace + LAST_WAIT",
+        "if PLANTED { since } else { since.max(hook.since) + grace + LAST_WAIT }",
+    ),
+    bug(
+        "a machine that the cloud does not show is dead",
+        FLEET,
+        "if is_silent && now.since(since) >= wait {",
+        "if PLANTED || is_silent && now.since(since) >= wait {",
     ),
 ];
