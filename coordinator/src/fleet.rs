@@ -16,10 +16,11 @@ use std::time::Duration;
 use cloud::{Cloud, CloudError, Letter, Message, Told};
 use coordinator_core::command::{self, Command, Key, Outcome};
 use coordinator_core::event::{Event, FleetEvent, Reply};
-use model::fleet::{HookPhase, Instance, Lifecycle, Notice, Survey, is_instance};
+use model::fleet::{HookPhase, Instance, Lifecycle, Notice, Survey};
 use model::id::NodeId;
 use model::time::Timestamp;
 use tokio::sync::{Notify, watch};
+use trust::attest::is_instance;
 
 use crate::clock::Clock;
 use crate::published::Published;
@@ -70,6 +71,11 @@ impl Fleet {
         self.cloud.survey(&BTreeSet::from([pool.to_owned()]), &BTreeSet::new()).await
     }
 
+    /// Where the cloud is, in words.
+    pub(crate) fn describe(&self) -> String {
+        self.cloud.describe()
+    }
+
     /// Takes our hooks from a group: without us it would wait in vain, and give each new machine back.
     pub(crate) async fn let_go(&self, pool: &str) -> Result<(), CloudError> {
         for hook in command::hooks() {
@@ -111,7 +117,7 @@ impl Fleet {
                 of_pools.filter(|node| node.availability != model::node::Availability::Dead);
             let hooked = state.cluster.hooks().keys().map(|hook| &hook.instance);
             let others = living.map(|node| &node.id).chain(hooked);
-            let others = others.filter(|id| is_instance(id)).cloned();
+            let others = others.filter(|id| is_instance(id.as_str())).cloned();
             (pools.clone(), others.collect::<BTreeSet<NodeId>>())
         };
         if pools.is_empty() {

@@ -12,6 +12,8 @@ use thiserror::Error;
 
 /// The longest message that is read: EventBridge sends at most 256 KiB, and what concerns us is a hundredth of that.
 const LIMIT: usize = 256 << 10;
+/// A token is a UUID, and is no longer than this. It is stored, and must never be what can not be read again.
+const TOKEN_LIMIT: usize = 64;
 /// EC2 gives so much notice before it takes a machine back.
 pub(crate) const SPOT_NOTICE: Duration = Duration::from_secs(120);
 
@@ -145,6 +147,13 @@ impl Message {
         let id = action.instance.ok_or_else(|| lacks("instance"))?;
         let pool = action.auto_scaling_group_name.ok_or_else(|| lacks("group"))?;
         let id = HookId { instance: instance(&id)?, transition };
+        let is_token = |token: &String| {
+            let is_plain = token.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            is_plain && (1..=TOKEN_LIMIT).contains(&token.len())
+        };
+        if action.lifecycle_action_token.as_ref().is_some_and(|token| !is_token(token)) {
+            return Err(Unreadable("a token that is none of Auto Scaling's".to_owned()));
+        }
         Ok(Self::Hooked(HookCall { id, pool, token: action.lifecycle_action_token }))
     }
 }
@@ -234,6 +243,9 @@ mod tests {
             "[]",
             &ACTION.replace("\"EC2InstanceId\":\"i-1\",", ""),
             &ACTION.replace("i-1", "../../etc"),
+            &ACTION.replace("t-1", ""),
+            &ACTION.replace("t-1", &"t".repeat(TOKEN_LIMIT + 1)),
+            &ACTION.replace("t-1", "\u{202e}"),
             &ACTION.replace("EC2_INSTANCE_TERMINATING", "EC2_INSTANCE_DANCING"),
             &event("aws.ec2", "EC2 Spot Instance Interruption Warning", "{}"),
             &" ".repeat(LIMIT + 1),

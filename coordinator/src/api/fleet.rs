@@ -12,13 +12,15 @@ use model::fleet::{
     Answer, Group, GroupHook, HookPhase, LAUNCHING_HOOK, Pool, PoolPolicy, TERMINATING_HOOK,
     Transition,
 };
-use proto::convert::{group_to_wire, hook_to_wire, instance_to_wire, pool_to_wire};
+use proto::convert::{
+    group_to_wire, hook_to_wire, instance_to_wire, pool_name_from_wire, pool_to_wire,
+};
 use proto::wire;
 use tonic::{Request, Response, Status};
 
 use crate::Shared;
 use crate::api::access::by;
-use crate::api::{accepted, hinted};
+use crate::api::{accepted, hinted, invalid};
 use crate::audit::By;
 use crate::fleet::Fleet;
 
@@ -85,7 +87,7 @@ impl Pools {
         request: wire::PutPoolRequest,
     ) -> Result<wire::PutPoolResponse, Status> {
         let fleet = self.fleet()?;
-        let name = request.name.clone();
+        let name = pool_name_from_wire(&request.name).map_err(|error| invalid(&error))?;
         let known = self.shared.published.read().cluster.pools().get(&name).cloned();
         match (request.presence(), &known) {
             (wire::PoolPresence::New, Some(_)) => {
@@ -111,8 +113,11 @@ impl Pools {
         }
         let survey = fleet.survey(&name).await.map_err(|error| unavailable(&error))?;
         let group = survey.groups.first().ok_or_else(|| {
-            let why = format!("there is no Auto Scaling group {name} where this coordinator looks");
-            hinted(Status::not_found(why), "is it in the region that `wharf status` shows?")
+            let why = format!("there is no Auto Scaling group {name} ({})", fleet.describe());
+            hinted(
+                Status::not_found(why),
+                "is that its region? --aws-region of the coordinator says another",
+            )
         })?;
         if group.has_warm_pool && known.is_none() {
             let why = format!("{name} has a warm pool, whose machines would wait for us in vain");

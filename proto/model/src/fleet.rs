@@ -205,14 +205,6 @@ impl fmt::Display for Transition {
     }
 }
 
-/// Says whether this can be the id of a machine of EC2: `i-` and 8 or 17 hexadecimal digits.
-#[must_use]
-pub fn is_instance(id: &NodeId) -> bool {
-    let digits = id.as_str().strip_prefix("i-").unwrap_or_default();
-    let is_digit = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f');
-    matches!(digits.len(), 8 | 17) && digits.bytes().all(is_digit)
-}
-
 /// What a hook is told. A machine that leaves ends with either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Answer {

@@ -28,6 +28,14 @@ fn name(path: &str, from: &str) -> Valid<String> {
     word(path, from)
 }
 
+/// Reads the name of a pool, as it has to be to be stored.
+///
+/// # Errors
+/// When it is empty, too long, or does not show as what it is.
+pub fn pool_name_from_wire(from: &str) -> Valid<String> {
+    name("pool.name", from)
+}
+
 /// Reads a pool.
 ///
 /// # Errors

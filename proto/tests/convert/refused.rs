@@ -398,3 +398,17 @@ fn port(address: String) -> wire::PortSpec {
     let protocol = wire::Protocol::Tcp.into();
     wire::PortSpec { container: 1, protocol, address: Some(address), ..Default::default() }
 }
+
+/// What is stored has to be read again at the next start.
+#[test]
+fn the_name_of_a_pool_that_could_not_be_read_again_is_refused() {
+    for wrong in ["", &"g".repeat(256), "web\u{202e}", "web\n"] {
+        assert!(proto::convert::pool_name_from_wire(wrong).is_err(), "{wrong:?}");
+    }
+    for right in ["web", &"g".repeat(255), "a group of spaces"] {
+        let name = proto::convert::pool_name_from_wire(right).unwrap();
+        let pool =
+            wire::Pool { name, policy: Some(wire::PoolPolicy::default()), ..wire::Pool::default() };
+        assert!(proto::convert::pool_from_wire(&pool).is_ok(), "{right}");
+    }
+}
