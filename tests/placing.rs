@@ -64,6 +64,7 @@ fn the_score_of_each_node_can_be_asked_for() {
     let asked = view::ask_nodes(&story.cluster, task, story.now);
     let score = |images_missing| Score {
         has_failed: false,
+        is_fenced: false,
         in_zone: 0,
         packing: Packing::default(),
         on_node: 0,

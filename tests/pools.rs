@@ -39,6 +39,7 @@ fn machine(name: &str, lifecycle: Lifecycle) -> Instance {
         zone: "z".to_owned(),
         instance_type: Some("m7g.large".to_owned()),
         ami: Some("ami-1".to_owned()),
+        template_id: None,
         template_version: None,
         is_spot: true,
         is_protected: false,
@@ -104,7 +105,7 @@ fn commands(story: &Story) -> Vec<Command> {
 fn answers(story: &Story) -> Vec<(String, Answer)> {
     let answer = |command| match command {
         Command::AnswerHook { hook, answer, .. } => Some((hook.instance.to_string(), answer)),
-        Command::Beat { .. } | Command::SetHook { .. } | Command::SetDesired { .. } => None,
+        _ => None,
     };
     commands(story).into_iter().filter_map(answer).collect()
 }
@@ -318,7 +319,7 @@ fn a_machine_that_was_stopped_and_is_started_again_is_a_node_again() {
 fn asked_for(story: &Story) -> Option<u32> {
     let to = |command| match command {
         Command::SetDesired { to, .. } => Some(to),
-        Command::AnswerHook { .. } | Command::Beat { .. } | Command::SetHook { .. } => None,
+        _ => None,
     };
     commands(story).into_iter().find_map(to)
 }

@@ -10,6 +10,8 @@ extern crate coordinator_core;
 mod play;
 #[path = "scenario/pools.rs"]
 mod pools;
+#[path = "scenario/refresh.rs"]
+mod refresh;
 #[path = "scenario/region.rs"]
 mod region;
 #[path = "scenario/script.rs"]

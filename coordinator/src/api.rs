@@ -15,6 +15,7 @@ mod pages;
 mod relay;
 mod resolve;
 mod rollout;
+pub(crate) mod refresh;
 pub(crate) mod trust;
 mod views;
 
@@ -40,17 +41,17 @@ pub(crate) fn invalid(error: &Invalid) -> Status {
     Status::invalid_argument(error.to_string())
 }
 
-fn refused(refusal: &Refusal) -> Status {
+pub(crate) fn refused(refusal: &Refusal) -> Status {
     let message = refusal.to_string();
     match refusal {
-        Refusal::Overtaken { .. } => Status::aborted(refusal.to_string()),
+        Refusal::Overtaken { .. } | Refusal::Pool(PoolRefusal::Overtaken(_)) => Status::aborted(refusal.to_string()),
         Refusal::NoService(_)
         | Refusal::NoNode(_)
         | Refusal::NoGeneration(..)
         | Refusal::Pool(PoolRefusal::None(_)) => Status::not_found(message),
         Refusal::TooManyReplicas(_)
         | Refusal::LongDrain(_)
-        | Refusal::Pool(PoolRefusal::Wait(_))
+        | Refusal::Pool(PoolRefusal::Wait(_) | PoolRefusal::Policy(_))
         | Refusal::DependencyCycle(_)
         | Refusal::NoDependency { .. }
         | Refusal::NamedTwice(_) => Status::invalid_argument(message),
@@ -71,8 +72,17 @@ fn refused(refusal: &Refusal) -> Status {
         | Refusal::RunsToEnd(_)
         | Refusal::NoCanary(_)
         | Refusal::CanaryMoves(_)
-        | Refusal::Pool(PoolRefusal::Waits(..))
-        | Refusal::Pool(PoolRefusal::Leaving(_))
+        | Refusal::Pool(
+            PoolRefusal::Waits(..)
+            | PoolRefusal::Leaving(_)
+            | PoolRefusal::Refreshing(_)
+            | PoolRefusal::NotRefreshing(_)
+            | PoolRefusal::NoBlueprint(_)
+            | PoolRefusal::Foreign(_)
+            | PoolRefusal::Fresh(_)
+            | PoolRefusal::NothingBefore(_)
+            | PoolRefusal::NothingToPromote(_),
+        )
         | Refusal::DeadNode(_) => Status::failed_precondition(message),
     }
 }

@@ -71,6 +71,17 @@ impl Fleet {
         self.cloud.survey(&BTreeSet::from([pool.to_owned()]), &BTreeSet::new()).await
     }
 
+    /// Says whether there is such a machine image.
+    pub(crate) async fn has_ami(&self, ami: &str) -> Result<bool, CloudError> {
+        self.cloud.has_ami(ami).await
+    }
+
+    /// Looks at all pools now, and has what was seen written down.
+    pub(crate) async fn look_now(&self) -> Result<(), CloudError> {
+        self.look_around().await;
+        self.trouble().map_or(Ok(()), Err)
+    }
+
     /// Where the cloud is, in words.
     pub(crate) fn describe(&self) -> String {
         self.cloud.describe()
@@ -160,7 +171,8 @@ impl Fleet {
         let state = self.published.read();
         let mut hooks = state.cluster.hooks().values();
         let waits = hooks.any(|hook| !matches!(hook.phase, HookPhase::Done { .. }));
-        waits || !is_complete || !survey.instances.iter().all(is_settled)
+        let is_refreshing = state.cluster.open_refreshes().next().is_some();
+        waits || is_refreshing || !is_complete || !survey.instances.iter().all(is_settled)
     }
 
     fn complain(&self, trouble: Option<CloudError>) {
@@ -265,10 +277,9 @@ impl Fleet {
     }
 
     async fn ask(&self, command: Command, key: Key) {
-        let is_visible = command.is_weighty();
+        let is_visible = command.shows();
         let outcome = match self.send(command).await {
-            Ok(Told::Heard) => Outcome::Done,
-            Ok(Told::NothingWaits) => Outcome::NothingWaits,
+            Ok(outcome) => outcome,
             Err(error) => {
                 tracing::warn!(%error, hint = error.hint(), "a request to the cloud failed; it is made again");
                 Outcome::Failed { why: error.to_string() }
@@ -285,19 +296,35 @@ impl Fleet {
         }
     }
 
-    async fn send(&self, command: Command) -> Result<Told, CloudError> {
+    async fn send(&self, command: Command) -> Result<Outcome, CloudError> {
+        let told = |told: Told| match told {
+            Told::Heard => Outcome::Done,
+            Told::NothingWaits => Outcome::NothingWaits,
+        };
+        let done = |()| Outcome::Done;
         match command {
             Command::AnswerHook { hook, pool, token, answer } => {
-                self.cloud.answer(&pool, (&hook, token.as_deref()), answer).await
+                self.cloud.answer(&pool, (&hook, token.as_deref()), answer).await.map(told)
             }
             Command::Beat { hook, pool, token } => {
-                self.cloud.beat(&pool, (&hook, token.as_deref())).await
+                self.cloud.beat(&pool, (&hook, token.as_deref())).await.map(told)
             }
-            Command::SetHook { pool, hook } => {
-                self.cloud.set_hook(&pool, &hook).await.map(|()| Told::Heard)
-            }
+            Command::SetHook { pool, hook } => self.cloud.set_hook(&pool, &hook).await.map(done),
             Command::SetDesired { pool, from, to } => {
-                self.cloud.grow(&pool, from, to).await.map(|()| Told::Heard)
+                self.cloud.grow(&pool, from, to).await.map(done)
+            }
+            Command::MakeTemplate { token, from, ami, .. } => {
+                self.cloud.make_template(&token, &from, &ami).await.map(Outcome::Made)
+            }
+            Command::SetTemplate { pool, from, to } => {
+                self.cloud.set_template(&pool, &from, &to).await.map(done)
+            }
+            Command::SetMax { pool, to } => self.cloud.set_max(&pool, to).await.map(done),
+            Command::SetProcess { pool, process, suspended } => {
+                self.cloud.set_process(&pool, process, suspended).await.map(done)
+            }
+            Command::Terminate { pool, instance, keep } => {
+                self.cloud.terminate(&pool, &instance, keep).await.map(done)
             }
         }
     }

@@ -22,6 +22,8 @@ use super::{script, specs};
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// From when a task is told to start or stop until it has.
 const REACTION: Duration = Duration::from_secs(2);
+/// How much longer that takes on a slow machine.
+const SLOWNESS: Duration = Duration::from_secs(50);
 /// Until a pull is given up.
 const PULL: Duration = Duration::from_secs(30);
 
@@ -56,6 +58,8 @@ pub(crate) struct Play {
     pub(crate) region: Region,
     /// What the cloud is asked, and has not done.
     pub(crate) asked: BTreeMap<Key, Command>,
+    /// What becomes of tasks, or agents, on machines of an image.
+    pub(crate) amis: BTreeMap<String, String>,
     /// How long the tasks of jobs take.
     takes: Duration,
     /// Seconds from midnight, of the clock on the wall, to the beginning.
@@ -80,6 +84,7 @@ impl Play {
             told: Vec::new(),
             region: Region::default(),
             asked: BTreeMap::new(),
+            amis: BTreeMap::new(),
             takes: REACTION,
             midnight: None,
         }
@@ -145,6 +150,10 @@ impl Play {
             ("takeover", []) => self.take_over(),
             ("wait", [text]) => self.wait(script::duration(text)),
             ("show", [name]) => self.show(&service(name)),
+            ("ami", [name, words @ ..]) => {
+                self.amis.insert((*name).to_owned(), words.join(" "));
+            }
+            ("refresh", rest) => self.refresh(rest),
             ("pool" | "launch" | "terminate" | "end" | "interrupt" | "at-risk" | "cloud", rest) => {
                 self.face_cloud(verb, rest);
             }
@@ -179,7 +188,7 @@ impl Play {
         self.comes(&newest.id, state);
     }
 
-    fn join(&mut self, name: &str, settings: &BTreeMap<&str, &str>) {
+    pub(crate) fn join(&mut self, name: &str, settings: &BTreeMap<&str, &str>) {
         let cpus = settings.get("cpus").map_or(64, |cpus| cpus.parse::<u64>().unwrap());
         let zone = settings.get("zone").copied().unwrap_or("z");
         let node = Node {
@@ -352,11 +361,15 @@ impl Play {
         }
         let image = specs::number_of(&task.generation.spec.task.containers[0].image);
         let fate = self.fates.get(&image).copied().unwrap_or(Fate::Works);
-        let since = self.now + REACTION;
+        let ami = task.node.as_ref().and_then(|node| self.region.ami(node));
+        let harm = ami.and_then(|ami| self.amis.get(ami)).map(String::as_str);
+        let fate = if harm == Some("breaks tasks") { Fate::Ends } else { fate };
+        let slower = if harm == Some("is slow") { SLOWNESS } else { Duration::ZERO };
+        let since = self.now + REACTION + slower;
         let failed = |kind, reason: &str| TaskState::Failed { kind, reason: reason.to_owned() };
         let (after, state) = match fate {
             Fate::Works | Fate::Crashes => {
-                (REACTION, TaskState::Running { since, health: Health::Healthy })
+                (REACTION + slower, TaskState::Running { since, health: Health::Healthy })
             }
             Fate::Ends => (REACTION, failed(FailureKind::Application, "exit code 1")),
             Fate::Unhealthy => (REACTION, TaskState::Running { since, health: Health::Unhealthy }),

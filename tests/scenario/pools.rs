@@ -27,12 +27,21 @@ impl Play {
                     match *key {
                         "drain" => policy.drain_within = script::duration(value),
                         "join" => policy.join_within = script::duration(value),
-                        "max" => policy.grows = true,
+                        "grows" => policy.grows = true,
+                        "max" => policy.grows = !settings.contains_key("size"),
+                        "size" | "zones" | "boots" => {}
                         _ => panic!("{key} is nothing that a pool has"),
                     }
                 }
                 let max = settings.get("max").map_or(100, |max| max.parse().unwrap());
                 self.region.add(name, max);
+                if let Some(size) = settings.get("size") {
+                    let boots = settings.get("boots").copied().unwrap_or("40s");
+                    let zones = settings.get("zones").copied().unwrap_or("z");
+                    let zones: Vec<&str> = zones.split(',').collect();
+                    let size = (size.parse().unwrap(), script::duration(boots));
+                    self.region.launch_by_itself(name, &zones, size);
+                }
                 self.hear(&[Event::Fleet(FleetEvent::PutPool {
                     name: (*name).to_owned(),
                     policy,
@@ -85,6 +94,7 @@ impl Play {
         if !self.region.has_groups() {
             return;
         }
+        self.boot();
         let asked = std::mem::take(&mut self.asked);
         let doing: BTreeSet<Key> = asked.keys().cloned().collect();
         for (key, command) in asked {

@@ -1,6 +1,7 @@
 //! A cloud that does as it is told: groups and their machines, and whoever waits for whom.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use coordinator_core::command::{Command, Outcome};
 use model::fleet::{
@@ -8,6 +9,8 @@ use model::fleet::{
     TERMINATING_HOOK, Transition,
 };
 use model::id::NodeId;
+use model::refresh::Blueprint;
+use model::time::Timestamp;
 
 #[derive(Debug, Default)]
 pub(crate) struct Region {
@@ -17,6 +20,12 @@ pub(crate) struct Region {
     pub(crate) is_down: bool,
     /// How many machines were launched, by whoever.
     launched: usize,
+    /// Groups that launch machines by themselves, and how long those take to boot.
+    boots: BTreeMap<String, Duration>,
+    /// Machines that boot, and when they have.
+    booting: BTreeMap<NodeId, Timestamp>,
+    /// The image of each version of the template, from 1.
+    amis: Vec<String>,
 }
 
 impl Region {
@@ -25,6 +34,49 @@ impl Region {
         let zones = vec!["z".to_owned()];
         let group = Group { name: name.to_owned(), max, zones, ..Group::default() };
         self.groups.insert(name.to_owned(), group);
+    }
+
+    /// From now on the group sees to it that it has as many machines as it wants.
+    pub(crate) fn launch_by_itself(&mut self, name: &str, zones: &[&str], (size, boot): (u32, Duration)) {
+        let group = self.groups.get_mut(name).unwrap();
+        group.desired = size;
+        group.zones = zones.iter().map(|zone| (*zone).to_owned()).collect();
+        group.blueprint = Some(version(1));
+        self.amis = vec!["ami-1".to_owned()];
+        self.boots.insert(name.to_owned(), boot);
+    }
+
+    /// Launches what is missing, and gives the machines that have booted.
+    pub(crate) fn tick(&mut self, now: Timestamp) -> (Vec<HookCall>, Vec<Instance>) {
+        let mut calls = Vec::new();
+        for (name, boot) in self.boots.clone() {
+            while self.staying(&name).count() < self.groups[&name].desired as usize {
+                let group = &self.groups[&name];
+                let of = |zone: &String| self.staying(&name).filter(|one| one.zone == *zone).count();
+                let zone = group.zones.iter().min_by_key(|zone| of(zone)).unwrap().clone();
+                let id: NodeId = format!("{name}-{}", self.launched + 1).parse().unwrap();
+                let desired = group.desired;
+                calls.extend(self.launch(&name, &id, &zone));
+                self.groups.get_mut(&name).unwrap().desired = desired;
+                self.booting.insert(id, now + boot);
+            }
+        }
+        let has_booted = |(id, at): (&NodeId, &Timestamp)| (*at <= now).then(|| id.clone());
+        let booted: Vec<NodeId> = self.booting.iter().filter_map(has_booted).collect();
+        booted.iter().for_each(|id| {
+            self.booting.remove(id);
+        });
+        let there = |id: &NodeId| self.machines.get(id).filter(|one| !one.power.is_off());
+        (calls, booted.iter().filter_map(there).cloned().collect())
+    }
+
+    fn staying(&self, pool: &str) -> impl Iterator<Item = &Instance> {
+        let of_pool = self.machines.values().filter(move |one| one.pool.as_deref() == Some(pool));
+        of_pool.filter(|one| !one.lifecycle.is_leaving())
+    }
+
+    pub(crate) fn ami(&self, id: &NodeId) -> Option<&str> {
+        self.machines.get(id)?.ami.as_deref()
     }
 
     pub(crate) fn has_groups(&self) -> bool {
@@ -36,6 +88,9 @@ impl Region {
         let group = self.groups.get_mut(pool).unwrap();
         let waits = group.hooks.iter().any(|hook| hook.name == LAUNCHING_HOOK);
         let lifecycle = if waits { Lifecycle::LaunchingWaits } else { Lifecycle::InService };
+        let number = group.blueprint.as_ref().map_or(1, |blueprint| blueprint.0["lt-1"]);
+        let at = usize::try_from(number).unwrap() - 1;
+        let ami = self.amis.get(at).cloned().unwrap_or_else(|| "ami-1".to_owned());
         self.launched += 1;
         self.machines.insert(
             id.clone(),
@@ -46,8 +101,9 @@ impl Region {
                 power: Power::Running,
                 zone: zone.to_owned(),
                 instance_type: Some("m7g.large".to_owned()),
-                ami: Some("ami-1".to_owned()),
-                template_version: Some("1".to_owned()),
+                ami: Some(ami),
+                template_id: Some("lt-1".to_owned()),
+                template_version: Some(number.to_string()),
                 is_spot: pool == "spot",
                 is_protected: false,
             },
@@ -126,7 +182,56 @@ impl Region {
                 group.desired = *to;
                 (Outcome::Done, Some(format!("{pool} is to have {to} machines")))
             }
+            Command::MakeTemplate { .. }
+            | Command::SetTemplate { .. }
+            | Command::SetMax { .. }
+            | Command::SetProcess { .. }
+            | Command::Terminate { .. } => self.refresh(command),
         }
+    }
+
+    fn refresh(&mut self, command: &Command) -> (Outcome, Option<String>) {
+        let told = match command {
+            Command::MakeTemplate { ami, .. } => {
+                let at = self.amis.iter().position(|known| known == ami);
+                let at = at.unwrap_or_else(|| {
+                    self.amis.push(ami.clone());
+                    self.amis.len() - 1
+                });
+                let made = version(u64::try_from(at).unwrap() + 1);
+                let told = format!("{made} is of {ami}");
+                return (Outcome::Made(made), Some(told));
+            }
+            Command::SetTemplate { pool, to, .. } => {
+                self.groups.get_mut(pool).unwrap().blueprint = Some(to.clone());
+                format!("{pool} launches from {to}")
+            }
+            Command::SetMax { pool, to } => {
+                self.groups.get_mut(pool).unwrap().max = *to;
+                format!("{pool} may have {to} machines")
+            }
+            Command::SetProcess { pool, process, suspended: true } => {
+                self.groups.get_mut(pool).unwrap().suspended.insert((*process).to_owned());
+                format!("{pool} leaves {process} undone")
+            }
+            Command::SetProcess { pool, process, suspended: false } => {
+                self.groups.get_mut(pool).unwrap().suspended.remove(*process);
+                format!("{pool} does {process} again")
+            }
+            Command::Terminate { pool, instance, keep } => {
+                let group = self.groups.get_mut(pool).unwrap();
+                let shrinks = group.desired > *keep;
+                group.desired -= u32::from(shrinks);
+                let desired = group.desired;
+                self.terminate(instance);
+                format!("{pool} is to end {instance} and to have {desired} machines")
+            }
+            Command::AnswerHook { .. }
+            | Command::Beat { .. }
+            | Command::SetHook { .. }
+            | Command::SetDesired { .. } => unreachable!("{command:?}"),
+        };
+        (Outcome::Done, Some(told))
     }
 
     fn waits(&self, hook: &HookId) -> bool {
@@ -154,6 +259,10 @@ impl Region {
             }
         }
     }
+}
+
+fn version(number: u64) -> Blueprint {
+    Blueprint(BTreeMap::from([("lt-1".to_owned(), number)]))
 }
 
 fn call(id: &NodeId, pool: &str, transition: Transition) -> HookCall {

@@ -46,7 +46,7 @@ pub(crate) fn duration(text: &str) -> Duration {
     Duration::from_secs(number.parse::<u64>().unwrap() * seconds)
 }
 
-fn amount(text: &str) -> Amount {
+pub(crate) fn amount(text: &str) -> Amount {
     match text.strip_suffix('%') {
         Some(percent) => Amount::Percent(percent.parse().unwrap()),
         None => Amount::Count(text.parse().unwrap()),

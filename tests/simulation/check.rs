@@ -172,6 +172,7 @@ impl World {
 
     /// What was heard is heard before anything is placed.
     fn take_over_what_is_not_stored(&self, cluster: &mut Cluster) {
+        cluster.saw_cloud(&self.coordinator.cluster);
         let now = &self.coordinator.cluster;
         for node in now.nodes().keys() {
             now.sighting(node).into_iter().for_each(|seen| cluster.saw(node, seen));
@@ -332,6 +333,8 @@ fn brief(change: &Change) -> String {
         | Change::RemovePool(_)
         | Change::PutHook(_)
         | Change::RemoveHook(_)
+        | Change::PutRefresh(_)
+        | Change::RemoveRefresh(_)
         | Change::PutNextTask(_) => format!("{change:?}"),
     }
 }

@@ -19,8 +19,10 @@ use crate::coordinator_core::event::{Event, FleetEvent};
 
 use super::World;
 use super::agenda::Happening;
+use super::refresh::Images;
 
-const POOL: &str = "web";
+pub(crate) const POOL: &str = "web";
+pub(crate) const TEMPLATE: &str = "lt-1";
 const LOOK: Duration = Duration::from_secs(30);
 /// The notice before a machine is taken back.
 const NOTICE: Duration = Duration::from_secs(120);
@@ -43,6 +45,7 @@ pub(crate) struct Cloud {
     pub(crate) asking: BTreeSet<Key>,
     /// Since when nothing goes wrong any more.
     calm_since: Option<Timestamp>,
+    pub(crate) images: Images,
 }
 
 const fn policy() -> PoolPolicy {
@@ -76,8 +79,12 @@ impl Cloud {
         self.hooks.iter().find(|hook| hook.transition == transition)
     }
 
-    fn staying(&self) -> usize {
+    pub(crate) fn staying(&self) -> usize {
         self.machines.values().filter(|one| !one.lifecycle.is_leaving()).count()
+    }
+
+    pub(crate) fn machines(&self) -> impl Iterator<Item = &Instance> {
+        self.machines.values()
     }
 
     fn end(&mut self, id: &NodeId, now: Timestamp) {
@@ -89,7 +96,7 @@ impl Cloud {
     }
 }
 
-fn instance(node: &Node, lifecycle: Lifecycle) -> Instance {
+fn instance(node: &Node, lifecycle: Lifecycle, version: u64) -> Instance {
     Instance {
         id: node.id.clone(),
         pool: Some(POOL.to_owned()),
@@ -98,7 +105,8 @@ fn instance(node: &Node, lifecycle: Lifecycle) -> Instance {
         zone: node.zone.clone(),
         instance_type: None,
         ami: None,
-        template_version: None,
+        template_id: Some(TEMPLATE.to_owned()),
+        template_version: Some(version.to_string()),
         is_spot: true,
         is_protected: false,
     }
@@ -110,7 +118,7 @@ impl World {
         self.cloud.is_there = self.chance.percent(50);
         if self.cloud.is_there {
             let members = self.machines.values().map(|machine| &machine.node);
-            let members = members.map(|node| instance(node, Lifecycle::InService));
+            let members = members.map(|node| instance(node, Lifecycle::InService, 1));
             self.cloud.machines = members.map(|one| (one.id.clone(), one)).collect();
             self.adopt();
             self.after(LOOK, Happening::Look);
@@ -128,6 +136,7 @@ impl World {
     pub(crate) fn calm_cloud(&mut self) {
         self.cloud.calm_since = Some(self.now);
         self.adopt();
+        self.resume_refresh();
     }
 
     /// A machine has been launched.
@@ -138,7 +147,8 @@ impl World {
         let waits = self.cloud.hook(Transition::Launching).map(|hook| hook.patience);
         let lifecycle =
             if waits.is_some() { Lifecycle::LaunchingWaits } else { Lifecycle::InService };
-        self.cloud.machines.insert(node.id.clone(), instance(node, lifecycle));
+        let version = self.cloud.images.version;
+        self.cloud.machines.insert(node.id.clone(), instance(node, lifecycle, version));
         if let Some(patience) = waits {
             self.cloud.waits_until.insert(node.id.clone(), self.now + patience);
             self.call(&node.id, Transition::Launching);
@@ -154,9 +164,13 @@ impl World {
 
     /// The group ends a machine, if there are enough.
     pub(crate) fn terminate(&mut self, id: &NodeId) {
-        if self.cloud.staying() <= 2 || self.cloud.lifecycle(id) != Some(Lifecycle::InService) {
-            return;
+        if self.cloud.staying() > 2 && self.cloud.lifecycle(id) == Some(Lifecycle::InService) {
+            self.terminate_now(id);
         }
+    }
+
+    /// The group ends a machine.
+    pub(crate) fn terminate_now(&mut self, id: &NodeId) {
         match self.cloud.hook(Transition::Terminating).map(|hook| hook.patience) {
             Some(patience) => {
                 self.cloud.set(id, Lifecycle::TerminatingWaits);
@@ -220,7 +234,7 @@ impl World {
         old.iter().for_each(|id| {
             self.cloud.machines.remove(id);
         });
-        while self.cloud.staying() < super::MACHINES && self.machines.len() <= super::MACHINES {
+        while self.cloud.staying() < self.cloud.images.desired && self.has_place_for_one_more() {
             self.add_machine();
         }
         let shown: Vec<Instance> = self.cloud.machines.values().cloned().collect();
@@ -248,13 +262,8 @@ impl World {
         let asked: BTreeSet<&NodeId> =
             asked.chain(cluster.hooks().keys().map(|hook| &hook.instance)).collect();
         let is_shown = |id: &NodeId| machines.iter().any(|one| one.id == *id);
-        let group = Group {
-            name: POOL.to_owned(),
-            max: 100,
-            desired: u32::try_from(super::MACHINES).unwrap_or(u32::MAX),
-            hooks: self.cloud.hooks.clone(),
-            ..Group::default()
-        };
+        let hooks = self.cloud.hooks.clone();
+        let group = Group { name: POOL.to_owned(), hooks, ..self.cloud.images.group() };
         let unknown = asked.iter().filter(|id| !is_shown(id)).map(|id| (**id).clone()).collect();
         let is_asked = |one: &Instance| one.power != Power::Terminated || asked.contains(&one.id);
         let instances = machines.iter().filter(|one| is_asked(one)).cloned().collect();
@@ -306,9 +315,12 @@ impl World {
                 self.cloud.hooks.retain(|known| known.name != hook.name);
                 self.cloud.hooks.push(hook);
             }
-            Command::SetDesired { .. } => {
-                self.truth.accuse("machines are asked for, and nobody allowed it".to_owned());
-            }
+            Command::SetDesired { .. }
+            | Command::MakeTemplate { .. }
+            | Command::SetTemplate { .. }
+            | Command::SetMax { .. }
+            | Command::SetProcess { .. }
+            | Command::Terminate { .. } => return self.grant_refresh(command),
             Command::Beat { hook, .. } | Command::AnswerHook { hook, .. }
                 if !self.cloud.waits(&hook) =>
             {
@@ -395,6 +407,7 @@ impl World {
         let open = open.map(|hook| format!("{} is {:?}", hook.id, hook.phase));
         let few =
             (self.cloud.staying() < super::MACHINES).then(|| "machines are missing".to_owned());
+        let few = few.or_else(|| self.unrest_of_refresh());
         let hookless = (self.cloud.hooks.len() < 2).then(|| "the group has no hooks".to_owned());
         moving.or(open).or(few).or(hookless)
     }

@@ -249,6 +249,7 @@ impl World {
         self.crash_coordinator();
         self.coordinator.stored.clear();
         self.truth.jobs = Done::default();
+        self.cloud.images.is_forgotten = true;
         self.coordinator.fence.incarnation += 1;
         self.coordinator.fence.epoch = 0;
     }

@@ -79,6 +79,9 @@ impl World {
         if self.chance.permille(self.odds.blackout) {
             self.black_out();
         }
+        if self.machines.is_empty() {
+            return;
+        }
         let node = self.some_node();
         if self.chance.permille(self.odds.lost_journal) {
             self.crash(&node);
@@ -123,6 +126,9 @@ impl World {
             return;
         }
         let service = self.some_service();
+        if self.cloud.is_there && self.chance.percent(6) {
+            return self.refresh_or_not();
+        }
         let event = match self.chance.below(17) {
             0..=3 => {
                 self.images += 1;
@@ -297,7 +303,7 @@ impl World {
     pub(crate) fn some_node(&mut self) -> NodeId {
         let index = self.chance.below(u32::try_from(self.machines.len()).unwrap_or(1));
         let node = self.machines.keys().nth(index as usize);
-        node.cloned().expect("two machines always stay")
+        node.cloned().expect("whoever asks has seen that there is one")
     }
 
     fn some_container(&mut self, node: &NodeId) -> Option<String> {

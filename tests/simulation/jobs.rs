@@ -53,6 +53,8 @@ impl Done {
             | Change::RemovePool(_)
             | Change::PutHook(_)
             | Change::RemoveHook(_)
+            | Change::PutRefresh(_)
+            | Change::RemoveRefresh(_)
             | Change::PutNextTask(_) => None,
         }
     }

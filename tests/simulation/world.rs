@@ -16,6 +16,7 @@ mod fate;
 pub(crate) mod flaw;
 mod jobs;
 mod machine;
+mod refresh;
 mod specs;
 mod steering;
 mod truth;
@@ -269,8 +270,12 @@ impl World {
         }
     }
 
+    pub(crate) fn has_place_for_one_more(&self) -> bool {
+        self.machines.len() <= MACHINES + usize::from(self.cloud.is_there)
+    }
+
     pub(crate) fn add_machine(&mut self) {
-        if self.machines.len() > MACHINES {
+        if !self.has_place_for_one_more() {
             return;
         }
         self.born += 1;
@@ -325,6 +330,10 @@ impl World {
         self.adopt();
         for node in self.machines.keys().cloned().collect::<Vec<_>>() {
             let availability = Availability::Active;
+            // Who opens it again only has it begin anew.
+            if self.leaves_for_refresh(&node) {
+                continue;
+            }
             self.coordinator.inbox.push(Event::SetAvailability { node, availability });
         }
         self.turn_within(Duration::from_millis(50));

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::output::Format;
 
 pub(crate) mod pool;
+pub(crate) mod refresh;
 pub(crate) mod trust;
 
 /// Runs Docker containers on a fleet of machines.
@@ -114,6 +115,9 @@ pub(crate) enum Command {
     /// Auto Scaling groups whose machines are nodes.
     #[command(subcommand)]
     Pool(pool::Pool),
+    /// Replaces the machines of a pool by such of another machine image.
+    #[command(subcommand)]
+    Refresh(refresh::Refresh),
     /// Tokens by which nodes join.
     #[command(subcommand)]
     Token(trust::Token),

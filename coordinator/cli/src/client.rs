@@ -6,6 +6,7 @@ use proto::MESSAGE_LIMIT;
 use proto::wire;
 use proto::wire::control_client::ControlClient;
 use proto::wire::fleet_client::FleetClient;
+use proto::wire::refreshes_client::RefreshesClient;
 use proto::wire::trust_client::TrustClient;
 use tonic::metadata::MetadataValue;
 use tonic::service::Interceptor;
@@ -27,6 +28,7 @@ pub(crate) struct Client {
     pub(crate) control: ControlClient<Reasoned>,
     pub(crate) trust: TrustClient<Reasoned>,
     pub(crate) fleet: FleetClient<Reasoned>,
+    pub(crate) refreshes: RefreshesClient<Reasoned>,
 }
 
 /// A connection over which every request says why it is made.
@@ -63,9 +65,11 @@ impl Client {
             .max_encoding_message_size(MESSAGE_LIMIT);
         let trust = TrustClient::with_interceptor(channel.clone(), why.clone())
             .max_decoding_message_size(MESSAGE_LIMIT);
-        let fleet =
-            FleetClient::with_interceptor(channel, why).max_decoding_message_size(MESSAGE_LIMIT);
-        Ok(Self { control, trust, fleet })
+        let fleet = FleetClient::with_interceptor(channel.clone(), why.clone())
+            .max_decoding_message_size(MESSAGE_LIMIT);
+        let refreshes = RefreshesClient::with_interceptor(channel, why)
+            .max_decoding_message_size(MESSAGE_LIMIT);
+        Ok(Self { control, trust, fleet, refreshes })
     }
 
     pub(crate) async fn services(&self, project: &str) -> anyhow::Result<Vec<wire::ServiceView>> {

@@ -14,6 +14,7 @@ mod logs;
 mod once;
 mod pool;
 mod rebalance;
+mod refresh;
 mod rollout;
 mod show;
 pub(crate) mod trust;
@@ -64,6 +65,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Status => show::status(&client()?, &global).await,
         Command::Version => show::version(&global).await,
         Command::Pool(command) => pool::pool(&client()?, &global, command).await,
+        Command::Refresh(command) => refresh::refresh(&client()?, &global, command).await,
         Command::Token(command) => trust::token(&client()?, &global, command).await,
         Command::Operator(command) => trust::operator(&client()?, &global, command).await,
         Command::Grant(command) => grant::grant(&client()?, &global, command).await,

@@ -1,5 +1,6 @@
 //! AWS by its SDK.
 
+mod refresh;
 mod survey;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{self};
 use model::fleet::{Answer, GroupHook, HookId, Survey};
 use model::id::NodeId;
+use model::refresh::Blueprint;
 
 use self::survey::Slow;
 use crate::message::Message;
@@ -280,6 +282,50 @@ impl Cloud for Aws {
             .honor_cooldown(false);
         request.send().await.map_err(|error| failed("SetDesiredCapacity", &error))?;
         Ok(())
+    }
+
+    async fn make_template(
+        &self,
+        token: &str,
+        from: &Blueprint,
+        ami: &str,
+    ) -> Result<Blueprint, CloudError> {
+        self.make_versions(token, from, ami).await
+    }
+
+    async fn set_template(
+        &self,
+        pool: &str,
+        from: &Blueprint,
+        to: &Blueprint,
+    ) -> Result<(), CloudError> {
+        self.launch_from(pool, from, to).await
+    }
+
+    async fn set_max(&self, pool: &str, to: u32) -> Result<(), CloudError> {
+        self.allow(pool, to).await
+    }
+
+    async fn set_process(
+        &self,
+        pool: &str,
+        process: &str,
+        suspended: bool,
+    ) -> Result<(), CloudError> {
+        self.suspend(pool, process, suspended).await
+    }
+
+    async fn terminate(
+        &self,
+        pool: &str,
+        instance: &NodeId,
+        keep: u32,
+    ) -> Result<(), CloudError> {
+        self.end(pool, instance, keep).await
+    }
+
+    async fn has_ami(&self, ami: &str) -> Result<bool, CloudError> {
+        self.knows_ami(ami).await
     }
 
     fn region(&self) -> &str {

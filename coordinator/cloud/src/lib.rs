@@ -23,6 +23,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use model::fleet::{Answer, GroupHook, HookId, Survey};
 use model::id::NodeId;
+use model::refresh::Blueprint;
 use thiserror::Error;
 
 /// Why the cloud did not do what it was asked.
@@ -135,6 +136,47 @@ pub trait Cloud: Debug + Send + Sync {
 
     /// Asks a group for more machines, unless it wants as many already, or another number than was known. Safe to repeat.
     async fn grow(&self, pool: &str, from: u32, to: u32) -> Result<(), CloudError>;
+
+    /// Makes a version of each of these launch templates that differs in the machine image only, and says which. Safe to repeat
+    /// with the same token.
+    async fn make_template(
+        &self,
+        token: &str,
+        from: &Blueprint,
+        ami: &str,
+    ) -> Result<Blueprint, CloudError>;
+
+    /// Has a group launch machines from other versions of the same templates, unless it launches something else than was known.
+    /// Safe to repeat.
+    async fn set_template(
+        &self,
+        pool: &str,
+        from: &Blueprint,
+        to: &Blueprint,
+    ) -> Result<(), CloudError>;
+
+    /// Allows a group so many machines. Safe to repeat.
+    async fn set_max(&self, pool: &str, to: u32) -> Result<(), CloudError>;
+
+    /// Has a group leave something undone that it does by itself, or do it again. Safe to repeat.
+    async fn set_process(
+        &self,
+        pool: &str,
+        process: &str,
+        suspended: bool,
+    ) -> Result<(), CloudError>;
+
+    /// Ends a machine through its group. If the group wants more than `keep` machines it wants one less from then on; otherwise
+    /// another takes its place. Safe to repeat: a machine that is on its way out already is left alone.
+    async fn terminate(
+        &self,
+        pool: &str,
+        instance: &NodeId,
+        keep: u32,
+    ) -> Result<(), CloudError>;
+
+    /// Says whether there is such a machine image, and it can be launched.
+    async fn has_ami(&self, ami: &str) -> Result<bool, CloudError>;
 
     /// Which region this is: `eu-west-1`.
     fn region(&self) -> &str;

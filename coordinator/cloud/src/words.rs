@@ -51,10 +51,23 @@ pub(crate) fn group(from: &asg::AutoScalingGroup) -> Option<Group> {
             let name = template.launch_template_name().or(template.launch_template_id());
             format!("{} version {version}", name.unwrap_or("a launch template"))
         }),
+        blueprint: None,
         is_refreshed: false,
         has_warm_pool: from.warm_pool_configuration().is_some(),
         hooks: Vec::new(),
     })
+}
+
+/// Every launch template that a group names, with what it says of the version: a number, `$Latest`, or `$Default`.
+pub(crate) fn named_templates(group: &asg::AutoScalingGroup) -> Vec<(String, String)> {
+    let mixed = group.mixed_instances_policy().and_then(|policy| policy.launch_template());
+    let overrides = mixed.into_iter().flat_map(|mixed| mixed.overrides());
+    let overrides = overrides.filter_map(|one| one.launch_template_specification());
+    let named = template(group).into_iter().chain(overrides).filter_map(|named| {
+        let version = named.version().filter(|version| !version.is_empty());
+        Some((named.launch_template_id()?.to_owned(), version.unwrap_or("$Default").to_owned()))
+    });
+    named.collect()
 }
 
 fn template(group: &asg::AutoScalingGroup) -> Option<&asg::LaunchTemplateSpecification> {
@@ -88,6 +101,10 @@ pub(crate) fn member(pool: &str, from: &asg::Instance) -> Option<Instance> {
         zone: from.availability_zone().unwrap_or_default().to_owned(),
         instance_type: from.instance_type().map(str::to_owned),
         ami: None,
+        template_id: from
+            .launch_template()
+            .and_then(|template| template.launch_template_id())
+            .map(str::to_owned),
         template_version: from
             .launch_template()
             .and_then(|template| template.version())
@@ -125,6 +142,7 @@ pub(crate) fn lone(id: NodeId) -> Instance {
         zone: String::new(),
         instance_type: None,
         ami: None,
+        template_id: None,
         template_version: None,
         is_spot: false,
         is_protected: false,

@@ -1,6 +1,7 @@
 //! Writes down what was heard. Decides nothing but whether a request can be taken.
 
 mod fleet;
+mod refresh;
 mod steering;
 
 use std::collections::BTreeSet;
@@ -300,7 +301,8 @@ fn set_availability(
         return Err(Refusal::DeadNode(id.clone()));
     }
     if availability == Availability::Active
-        && node.drain.is_some_and(|drain| drain.cause.is_final())
+        && (node.drain.is_some_and(|drain| drain.cause.is_final())
+            || draft.cluster.is_ending(id))
     {
         return Err(Refusal::Pool(PoolRefusal::Leaving(id.clone())));
     }
@@ -341,7 +343,7 @@ fn drain(
     Ok(Reply::Noted)
 }
 
-fn empty(draft: &mut Draft<'_>, node: &Arc<Node>, (within, cause): (Duration, DrainCause)) {
+pub(crate) fn empty(draft: &mut Draft<'_>, node: &Arc<Node>, (within, cause): (Duration, DrainCause)) {
     let (since, deadline) = (draft.now, draft.now + within);
     let drain = match node.drain {
         None => Drain { cause, since, deadline, phase: DrainPhase::Moving },
@@ -365,7 +367,7 @@ fn empty(draft: &mut Draft<'_>, node: &Arc<Node>, (within, cause): (Duration, Dr
 }
 
 /// There are other nodes than before, or others are open: that concerns what has a place on each, and what waits for one.
-fn touch_nodes(draft: &mut Draft<'_>) {
+pub(crate) fn touch_nodes(draft: &mut Draft<'_>) {
     let globals = draft.cluster.globals().clone();
     globals.iter().for_each(|service| draft.touch(service));
     draft.touch_waiting();

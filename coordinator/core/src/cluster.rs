@@ -25,6 +25,7 @@ use model::id::{NodeId, ServiceId, Slot, TaskId};
 use model::image::Digest;
 use model::job::{Completions, Job};
 use model::node::{Availability, Node};
+use model::refresh::{Refresh, RefreshId};
 use model::resources::Resources;
 use model::service::Service;
 use model::spec::{Mode, ServiceSpec, TaskSpec};
@@ -100,6 +101,10 @@ pub enum Change {
     PutHook(Arc<Hook>),
     /// Forgets a lifecycle action.
     RemoveHook(HookId),
+    /// Adds a refresh of a pool or replaces it.
+    PutRefresh(Arc<Refresh>),
+    /// Forgets a refresh.
+    RemoveRefresh(RefreshId),
     /// Says that all task numbers below are used, also those of services that are long forgotten.
     PutNextTask(u64),
 }
@@ -268,7 +273,9 @@ impl Cluster {
             Change::PutPool(_)
             | Change::RemovePool(_)
             | Change::PutHook(_)
-            | Change::RemoveHook(_) => self.fleet.apply(change),
+            | Change::RemoveHook(_)
+            | Change::PutRefresh(_)
+            | Change::RemoveRefresh(_) => self.fleet.apply(change),
             Change::PutNextTask(number) => self.next_task = *number,
         }
     }
@@ -575,7 +582,8 @@ impl Cluster {
         let nodes = self.nodes.values().cloned().map(Change::PutNode);
         let pools = self.pools().values().cloned().map(Change::PutPool);
         let hooks = self.hooks().values().cloned().map(Change::PutHook);
-        let fleet = pools.chain(hooks);
+        let refreshes = self.refreshes().values().cloned().map(Change::PutRefresh);
+        let fleet = pools.chain(hooks).chain(refreshes);
         let counters = [Change::PutNextTask(self.next_task)];
         services.chain(tasks).chain(nodes).chain(fleet).chain(counters).collect()
     }

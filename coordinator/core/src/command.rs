@@ -1,12 +1,15 @@
 //! What is asked of the cloud. Nothing is kept of it: each request follows from the state as it is, until the cloud has
 //! done it. So a coordinator that is started again asks for the same, and planning is the only retry.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::fleet::{
     Answer, Group, GroupHook, HOOK_PATIENCE, Hook, HookId, HookPhase, Pool, Transition,
 };
+use model::id::NodeId;
 use model::node::Availability;
+use model::refresh::{Blueprint, RefreshId};
 use model::time::Timestamp;
 
 use crate::cluster::{Cluster, hook_name};
@@ -57,6 +60,51 @@ pub enum Command {
         /// How many it is to want.
         to: u32,
     },
+    /// Makes versions of launch templates that name another machine image.
+    MakeTemplate {
+        /// For which refresh.
+        refresh: RefreshId,
+        /// What is asked for twice with the same is made once.
+        token: String,
+        /// Of which versions they differ in nothing else.
+        from: Blueprint,
+        /// The machine image.
+        ami: String,
+    },
+    /// Has a group launch machines from other versions.
+    SetTemplate {
+        /// The group.
+        pool: String,
+        /// What it launches now, as far as is known.
+        from: Blueprint,
+        /// What it is to launch.
+        to: Blueprint,
+    },
+    /// Allows a group another number of machines.
+    SetMax {
+        /// The group.
+        pool: String,
+        /// How many.
+        to: u32,
+    },
+    /// Has a group leave something undone that it does by itself, or do it again.
+    SetProcess {
+        /// The group.
+        pool: String,
+        /// What, in Auto Scaling's words.
+        process: &'static str,
+        /// Whether it is left undone.
+        suspended: bool,
+    },
+    /// Ends a machine through its group.
+    Terminate {
+        /// The group.
+        pool: String,
+        /// The machine.
+        instance: NodeId,
+        /// If the group wants more machines than this, it wants one less from then on; otherwise another takes its place.
+        keep: u32,
+    },
 }
 
 /// Which request: two with the same key are never made at once.
@@ -70,6 +118,16 @@ pub enum Key {
     Hook(String, Transition),
     /// Of [`Command::SetDesired`].
     Desired(String),
+    /// Of [`Command::MakeTemplate`].
+    MakeTemplate(RefreshId),
+    /// Of [`Command::SetTemplate`].
+    Template(String),
+    /// Of [`Command::SetMax`].
+    Max(String),
+    /// Of [`Command::SetProcess`].
+    Process(String),
+    /// Of [`Command::Terminate`].
+    Terminate(NodeId),
 }
 
 /// What became of a request.
@@ -77,6 +135,8 @@ pub enum Key {
 pub enum Outcome {
     /// It is done.
     Done,
+    /// These versions were made.
+    Made(Blueprint),
     /// The group does not wait any more.
     NothingWaits,
     /// It is not done, or nobody knows.
@@ -95,6 +155,25 @@ impl Command {
             Self::Beat { hook, .. } => Key::Beat(hook.clone()),
             Self::SetHook { pool, hook } => Key::Hook(pool.clone(), hook.transition),
             Self::SetDesired { pool, .. } => Key::Desired(pool.clone()),
+            Self::MakeTemplate { refresh, .. } => Key::MakeTemplate(refresh.clone()),
+            Self::SetTemplate { pool, .. } => Key::Template(pool.clone()),
+            Self::SetMax { pool, .. } => Key::Max(pool.clone()),
+            Self::SetProcess { pool, .. } => Key::Process(pool.clone()),
+            Self::Terminate { instance, .. } => Key::Terminate(instance.clone()),
+        }
+    }
+
+    /// Says whether what comes of it shows in how the cloud looks soon after.
+    #[must_use]
+    pub const fn shows(&self) -> bool {
+        match self {
+            Self::AnswerHook { .. }
+            | Self::SetDesired { .. }
+            | Self::SetTemplate { .. }
+            | Self::SetMax { .. }
+            | Self::SetProcess { .. }
+            | Self::Terminate { .. } => true,
+            Self::Beat { .. } | Self::SetHook { .. } | Self::MakeTemplate { .. } => false,
         }
     }
 
@@ -102,8 +181,15 @@ impl Command {
     #[must_use]
     pub const fn is_weighty(&self) -> bool {
         match self {
-            Self::AnswerHook { .. } | Self::SetDesired { .. } => true,
-            Self::Beat { .. } | Self::SetHook { .. } => false,
+            Self::AnswerHook { .. }
+            | Self::SetDesired { .. }
+            | Self::SetTemplate { .. }
+            | Self::Terminate { .. } => true,
+            Self::Beat { .. }
+            | Self::SetHook { .. }
+            | Self::MakeTemplate { .. }
+            | Self::SetMax { .. }
+            | Self::SetProcess { .. } => false,
         }
     }
 }
@@ -120,8 +206,37 @@ pub fn commands(cluster: &Cluster, now: Timestamp) -> Vec<Command> {
     let pools = cluster.pools().values();
     let groups = pools.filter_map(|pool| Some((pool, cluster.group(&pool.name)?)));
     let settings = groups.flat_map(|(pool, group)| of_pool(cluster, pool, group));
-    let all = hooks.chain(settings);
-    all.filter(|command| cluster.fleet.may_try(&command.key(), now)).collect()
+    let mut all: Vec<Command> =
+        hooks.chain(settings).chain(cluster.fleet.orders.iter().cloned()).collect();
+    all.retain(|command| cluster.fleet.may_try(&command.key(), now));
+    the_greatest_size(&mut all);
+    all
+}
+
+/// Two may want a group to have more machines: for tasks that find no room, and for a refresh. It gets what the greater asks.
+fn the_greatest_size(commands: &mut Vec<Command>) {
+    let mut greatest: BTreeMap<String, u32> = BTreeMap::new();
+    for command in &*commands {
+        if let Command::SetDesired { pool, to, .. } = command {
+            let known = greatest.entry(pool.clone()).or_insert(*to);
+            *known = (*known).max(*to);
+        }
+    }
+    let mut seen = BTreeSet::new();
+    commands.retain_mut(|command| match command {
+        Command::SetDesired { pool, to, .. } => {
+            *to = greatest.get(pool).copied().unwrap_or(*to);
+            seen.insert(pool.clone())
+        }
+        Command::AnswerHook { .. }
+        | Command::Beat { .. }
+        | Command::SetHook { .. }
+        | Command::MakeTemplate { .. }
+        | Command::SetTemplate { .. }
+        | Command::SetMax { .. }
+        | Command::SetProcess { .. }
+        | Command::Terminate { .. } => true,
+    });
 }
 
 fn of_hook(cluster: &Cluster, hook: &Hook, now: Timestamp) -> Option<Command> {
@@ -173,7 +288,7 @@ pub(crate) fn next(cluster: &Cluster, now: Timestamp) -> Option<Timestamp> {
         tried.map_or(beat, |tried| beat.max(tried.not_before))
     });
     let tries = cluster.fleet.tries.values().map(|tried| tried.not_before);
-    let count = cluster.fleet.count_at;
+    let count = cluster.fleet.count_at.into_iter().chain(cluster.fleet.refresh_at);
     beats.chain(tries).chain(count).filter(|at| *at > now).min()
 }
 

@@ -13,7 +13,7 @@ use model::rollout::Steering;
 use model::spec::ServiceSpec;
 use model::task::{ContainerStatus, TaskState};
 
-pub use self::fleet::{FleetEvent, PoolRefusal};
+pub use self::fleet::{FleetEvent, PoolRefusal, RefreshEvent, Target};
 
 /// Something heard. Events are written down first; deciding comes after all of a batch.
 #[derive(Debug, Clone)]

@@ -1,5 +1,6 @@
 //! What would happen: the same steps on a copy of the cluster, in a world where everything that is asked for succeeds.
 
+mod refresh;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +10,8 @@ use model::id::{NodeId, TaskId};
 use model::node::DrainCause;
 use model::task::{DesiredState, Task};
 use model::time::Timestamp;
+
+pub use self::refresh::{RefreshPlan, Replacement, refresh};
 
 use self::world::World;
 use crate::cluster::Cluster;

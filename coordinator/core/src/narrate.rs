@@ -66,6 +66,8 @@ pub fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         | Change::RemovePool(_)
         | Change::PutHook(_)
         | Change::RemoveHook(_)
+        | Change::PutRefresh(_)
+        | Change::RemoveRefresh(_)
         | Change::RemoveNode(_) => fleet::narrate(before, change),
         Change::RemoveTask(_) | Change::PutNextTask(_) => None,
     }
@@ -283,6 +285,7 @@ fn drain_news(drain: Drain, node: &Node, left: usize) -> String {
             let wait = drain.deadline.since(drain.since).as_secs();
             let why = match drain.cause {
                 DrainCause::Operator => "",
+                DrainCause::Refresh => ", because its machine is replaced by a newer one,",
                 DrainCause::AtRisk => ", because the cloud may take its machine back,",
                 DrainCause::Terminating => ", because its group ends its machine,",
                 DrainCause::Interrupted => ", because the cloud takes its machine back,",

@@ -16,6 +16,7 @@ pub(crate) mod place;
 mod preempt;
 pub(crate) mod preparing;
 pub(crate) mod reconcile;
+pub(crate) mod refresh;
 mod returning;
 pub(crate) mod rollout;
 pub(crate) mod slot;
@@ -91,6 +92,7 @@ fn plan_services(draft: &mut Draft<'_>) {
     // Each touch follows a state that moved forward, so this ends; the bound only says so to the reader.
     const ROUNDS: usize = 8;
     liveness::pass(draft);
+    refresh::pass(draft);
     balance::pass(draft);
     for _ in 0..ROUNDS {
         drain::pass(draft);

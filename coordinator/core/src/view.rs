@@ -21,6 +21,7 @@ pub use crate::cluster::{Load, Packing};
 pub use crate::plan::budget::Short;
 pub use crate::plan::leaving::Wait;
 pub use crate::plan::place::Score;
+pub use crate::plan::refresh::{Progress as RefreshProgress, fingerprint, progress as refresh_progress};
 
 /// What is thought of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -311,6 +312,8 @@ pub fn concerns(before: &Cluster, change: &Change) -> Option<NodeId> {
         | Change::RemovePool(_)
         | Change::PutHook(_)
         | Change::RemoveHook(_)
+        | Change::PutRefresh(_)
+        | Change::RemoveRefresh(_)
         | Change::PutNextTask(_) => None,
     }
 }

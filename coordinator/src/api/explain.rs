@@ -215,6 +215,8 @@ fn verdict_to_wire(task: &Task, verdict: NodeVerdict) -> wire::NodeVerdict {
         let failed = "a task of the slot has failed there by no fault of its own";
         let mut terms: Vec<String> =
             score.has_failed.then(|| failed.to_owned()).into_iter().collect();
+        let fenced = "its machine is to be replaced by a newer one";
+        terms.extend(score.is_fenced.then(|| fenced.to_owned()));
         terms.push(format!("{} of the service stay in its zone", score.in_zone));
         if is_packed {
             terms.extend(packing(score.packing));
@@ -234,6 +236,7 @@ fn verdict_to_wire(task: &Task, verdict: NodeVerdict) -> wire::NodeVerdict {
         reasons: if fits { terms() } else { verdict.refusals },
         score: Some(wire::Score {
             has_failed: score.has_failed,
+            is_fenced: score.is_fenced,
             in_zone: count(score.in_zone),
             on_node: count(score.on_node),
             images_missing: count(score.images_missing),

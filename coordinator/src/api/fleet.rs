@@ -71,7 +71,7 @@ impl wire::fleet_server::Fleet for Pools {
 }
 
 impl Pools {
-    fn fleet(&self) -> Result<&Arc<Fleet>, Status> {
+    pub(crate) fn fleet(&self) -> Result<&Arc<Fleet>, Status> {
         let none = || {
             hinted(
                 Status::failed_precondition("this coordinator knows no cloud"),
@@ -190,7 +190,7 @@ fn left_behind(name: &str, error: &CloudError) -> Status {
     hinted(Status::unavailable(why), "or `wharf pool add` and `wharf pool rm` it again")
 }
 
-fn unavailable(error: &CloudError) -> Status {
+pub(crate) fn unavailable(error: &CloudError) -> Status {
     let status = Status::unavailable(error.to_string());
     match error.hint() {
         Some(hint) => hinted(status, hint),

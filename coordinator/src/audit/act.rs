@@ -1,7 +1,7 @@
 //! What is written down of a request that was taken.
 
 use coordinator_core::cluster::Cluster;
-use coordinator_core::event::{Event, FleetEvent, JobOrder, Reply};
+use coordinator_core::event::{Event, FleetEvent, RefreshEvent, Target, JobOrder, Reply};
 use coordinator_core::trust::{Asked, Ledger};
 use model::audit::{Act, Object, Verdict};
 use model::id::{NodeId, ServiceId};
@@ -100,6 +100,22 @@ fn fleet(event: &FleetEvent) -> String {
         | FleetEvent::Hooked(_)
         | FleetEvent::Noticed { .. }
         | FleetEvent::Performed { .. } => String::new(),
+        FleetEvent::Refresh(event) => refresh(event),
+    }
+}
+
+fn refresh(event: &RefreshEvent) -> String {
+    match event {
+        RefreshEvent::Start { pool, target: Target::Ami(ami), .. } => {
+            format!("pool {pool} is refreshed with {ami}")
+        }
+        RefreshEvent::Start { pool, target: Target::Blueprint(to), .. } => {
+            format!("pool {pool} is refreshed with {to}")
+        }
+        RefreshEvent::Steer { pool, steering } => {
+            format!("refresh of pool {pool}: {}", steer(*steering))
+        }
+        RefreshEvent::RollBack { pool } => format!("pool {pool} is rolled back"),
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use coordinator_core::cluster::Cluster;
 use model::fleet::{Answer, GroupHook, HookId, Transition};
+use model::refresh::Blueprint;
 
 use super::*;
 
@@ -53,6 +54,50 @@ impl Cloud for Counting {
 
     async fn grow(&self, _pool: &str, _from: u32, _to: u32) -> Result<(), CloudError> {
         Ok(())
+    }
+
+    async fn make_template(
+        &self,
+        _token: &str,
+        from: &Blueprint,
+        _ami: &str,
+    ) -> Result<Blueprint, CloudError> {
+        Ok(from.clone())
+    }
+
+    async fn set_template(
+        &self,
+        _pool: &str,
+        _from: &Blueprint,
+        _to: &Blueprint,
+    ) -> Result<(), CloudError> {
+        Ok(())
+    }
+
+    async fn set_max(&self, _pool: &str, _to: u32) -> Result<(), CloudError> {
+        Ok(())
+    }
+
+    async fn set_process(
+        &self,
+        _pool: &str,
+        _process: &str,
+        _suspended: bool,
+    ) -> Result<(), CloudError> {
+        Ok(())
+    }
+
+    async fn terminate(
+        &self,
+        _pool: &str,
+        _instance: &NodeId,
+        _keep: u32,
+    ) -> Result<(), CloudError> {
+        Ok(())
+    }
+
+    async fn has_ami(&self, _ami: &str) -> Result<bool, CloudError> {
+        Ok(false)
     }
 
     fn region(&self) -> &str {

@@ -2,11 +2,12 @@
 
 use anyhow::Context as _;
 use coordinator_core::command::{Key, Outcome};
-use coordinator_core::event::FleetEvent;
+use coordinator_core::event::{FleetEvent, RefreshEvent, Target};
 use model::fleet::HookId;
 use proto::convert::{
-    hook_call_from_wire, hook_call_to_wire, hook_id_from_wire, notice_from_wire, notice_to_wire,
-    pool_policy_from_wire, pool_policy_to_wire, survey_from_wire, survey_to_wire,
+    blueprint_from_wire, blueprint_to_wire, hook_call_from_wire, hook_call_to_wire, hook_id_from_wire, notice_from_wire, notice_to_wire,
+    pool_policy_from_wire, pool_policy_to_wire, refresh_id_from_wire, refresh_policy_from_wire,
+    refresh_policy_to_wire, steering_from_wire, steering_to_wire, survey_from_wire, survey_to_wire,
     transition_from_wire, transition_to_wire,
 };
 use proto::wire;
@@ -27,6 +28,7 @@ pub(super) fn fleet_to_wire(event: &FleetEvent) -> wire::FlightFleet {
             notice: Some(notice_to_wire(*notice)),
         }),
         FleetEvent::Performed { key, outcome } => Wire::Performed(performed_to_wire(key, outcome)),
+        FleetEvent::Refresh(event) => Wire::Refresh(refresh_event_to_wire(event)),
     };
     wire::FlightFleet { event: Some(event) }
 }
@@ -48,6 +50,7 @@ pub(super) fn fleet_from_wire(from: &wire::FlightFleet) -> anyhow::Result<FleetE
             let (key, outcome) = performed_from_wire(performed)?;
             FleetEvent::Performed { key, outcome }
         }
+        Wire::Refresh(event) => FleetEvent::Refresh(refresh_event_from_wire(event)?),
     })
 }
 
@@ -65,9 +68,17 @@ fn performed_to_wire(key: &Key, outcome: &Outcome) -> wire::Performed {
             transition: transition_to_wire(*transition).into(),
         }),
         Key::Desired(pool) => WireKey::Desired(pool.clone()),
+        Key::MakeTemplate(id) => {
+            WireKey::MakeTemplate(wire::RefreshKey { pool: id.pool.clone(), number: id.number })
+        }
+        Key::Template(pool) => WireKey::Template(pool.clone()),
+        Key::Max(pool) => WireKey::Max(pool.clone()),
+        Key::Process(pool) => WireKey::Process(pool.clone()),
+        Key::Terminate(instance) => WireKey::Terminate(instance.to_string()),
     };
     let outcome = match outcome {
         Outcome::Done => WireOutcome::Done(wire::Done {}),
+        Outcome::Made(blueprint) => WireOutcome::Made(blueprint_to_wire(blueprint)),
         Outcome::NothingWaits => WireOutcome::NothingWaits(wire::Done {}),
         Outcome::Failed { why } => WireOutcome::Failed(why.clone()),
     };
@@ -81,11 +92,65 @@ fn performed_from_wire(from: &wire::Performed) -> anyhow::Result<(Key, Outcome)>
         WireKey::Beat(key) => Key::Beat(hook(key)?),
         WireKey::Hook(key) => Key::Hook(key.pool.clone(), transition_from_wire(key.transition())?),
         WireKey::Desired(pool) => Key::Desired(pool.clone()),
+        WireKey::MakeTemplate(key) => {
+            Key::MakeTemplate(refresh_id_from_wire(&key.pool, key.number)?)
+        }
+        WireKey::Template(pool) => Key::Template(pool.clone()),
+        WireKey::Max(pool) => Key::Max(pool.clone()),
+        WireKey::Process(pool) => Key::Process(pool.clone()),
+        WireKey::Terminate(instance) => Key::Terminate(instance.parse()?),
     };
     let outcome = match from.outcome.as_ref().context("a request without an outcome")? {
         WireOutcome::Done(_) => Outcome::Done,
+        WireOutcome::Made(blueprint) => Outcome::Made(blueprint_from_wire(blueprint)?),
         WireOutcome::NothingWaits(_) => Outcome::NothingWaits,
         WireOutcome::Failed(why) => Outcome::Failed { why: why.clone() },
     };
     Ok((key, outcome))
+}
+
+fn refresh_event_to_wire(event: &RefreshEvent) -> wire::FlightRefresh {
+    use wire::flight_refresh::Event as Wire;
+    use wire::start_refresh_request::Target as WireTarget;
+    let event = match event {
+        RefreshEvent::Start { pool, target, policy, expect } => {
+            let target = match target {
+                Target::Ami(ami) => WireTarget::Ami(ami.clone()),
+                Target::Blueprint(to) => WireTarget::Blueprint(blueprint_to_wire(to)),
+            };
+            Wire::Start(wire::StartRefreshRequest {
+                pool: pool.clone(),
+                target: Some(target),
+                policy: Some(refresh_policy_to_wire(policy)),
+                expect: *expect,
+            })
+        }
+        RefreshEvent::Steer { pool, steering } => Wire::Steer(wire::SteerRefreshRequest {
+            pool: pool.clone(),
+            steering: steering_to_wire(*steering).into(),
+        }),
+        RefreshEvent::RollBack { pool } => Wire::RollBack(pool.clone()),
+    };
+    wire::FlightRefresh { event: Some(event) }
+}
+
+fn refresh_event_from_wire(from: &wire::FlightRefresh) -> anyhow::Result<RefreshEvent> {
+    use wire::flight_refresh::Event as Wire;
+    use wire::start_refresh_request::Target as WireTarget;
+    Ok(match from.event.as_ref().context("an event that this version does not know")? {
+        Wire::Start(start) => RefreshEvent::Start {
+            pool: start.pool.clone(),
+            target: match start.target.as_ref().context("a refresh without a target")? {
+                WireTarget::Ami(ami) => Target::Ami(ami.clone()),
+                WireTarget::Blueprint(to) => Target::Blueprint(blueprint_from_wire(to)?),
+            },
+            policy: refresh_policy_from_wire(start.policy.as_ref())?,
+            expect: start.expect,
+        },
+        Wire::Steer(steer) => RefreshEvent::Steer {
+            pool: steer.pool.clone(),
+            steering: steering_from_wire(steer.steering())?,
+        },
+        Wire::RollBack(pool) => RefreshEvent::RollBack { pool: pool.clone() },
+    })
 }

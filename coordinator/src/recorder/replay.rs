@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use coordinator_core::cluster::Cluster;
-use coordinator_core::event::{Event, FleetEvent, Reply};
+use coordinator_core::event::{Event, FleetEvent, RefreshEvent, Reply};
 use coordinator_core::narrate::{Subject, narrate};
 use coordinator_core::{Step, invariant, step};
 use jiff::Timestamp as Clock;
@@ -192,6 +192,11 @@ fn brief_of_fleet(event: &FleetEvent) -> String {
         FleetEvent::Hooked(call) => format!("{} waits for an answer about {}", call.pool, call.id),
         FleetEvent::Noticed { node, notice } => format!("{node} has to expect {notice:?}"),
         FleetEvent::Performed { key, outcome } => format!("the cloud on {key:?}: {outcome:?}"),
+        FleetEvent::Refresh(RefreshEvent::Start { pool, .. }) => format!("{pool} is refreshed"),
+        FleetEvent::Refresh(RefreshEvent::Steer { pool, steering }) => {
+            format!("the refresh of {pool} is told to {steering:?}")
+        }
+        FleetEvent::Refresh(RefreshEvent::RollBack { pool }) => format!("{pool} is rolled back"),
     }
 }
 

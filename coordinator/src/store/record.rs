@@ -8,7 +8,7 @@ use prost::Message;
 use proto::convert::{
     admission_from_wire, admission_to_wire, hook_from_wire, hook_to_wire, node_from_wire,
     node_to_wire, operator_from_wire, operator_to_wire, permit_from_wire, permit_to_wire,
-    pool_from_wire, pool_to_wire, service_from_wire, service_to_wire, task_from_wire, task_to_wire,
+    pool_from_wire, pool_to_wire, refresh_from_wire, refresh_to_wire, service_from_wire, service_to_wire, task_from_wire, task_to_wire,
     token_from_wire, token_to_wire,
 };
 use proto::wire;
@@ -28,6 +28,8 @@ pub enum Kind {
     Pool = 5,
     /// A lifecycle action.
     Hook = 6,
+    /// A refresh of a pool.
+    Refresh = 15,
     /// The authority of the cluster.
     Authority = 20,
     /// A join token.
@@ -84,11 +86,15 @@ pub fn to_record(change: &Change) -> Record {
         Change::PutHook(hook) => {
             put(Kind::Hook, hook.id.to_string(), hook_to_wire(hook).encode_to_vec())
         }
+        Change::PutRefresh(refresh) => {
+            put(Kind::Refresh, refresh.id.to_string(), refresh_to_wire(refresh).encode_to_vec())
+        }
         Change::RemoveService(id) => forgotten(Kind::Service, id.to_string()),
         Change::RemoveTask(id) => forgotten(Kind::Task, id.to_string()),
         Change::RemoveNode(id) => forgotten(Kind::Node, id.to_string()),
         Change::RemovePool(name) => forgotten(Kind::Pool, name.clone()),
         Change::RemoveHook(id) => forgotten(Kind::Hook, id.to_string()),
+        Change::RemoveRefresh(id) => forgotten(Kind::Refresh, id.to_string()),
     }
 }
 
@@ -188,6 +194,11 @@ pub fn from_record(kind: i64, key: &str, value: &[u8]) -> Result<Change, String>
             let hook = wire::Hook::decode(value).map_err(|error| error.to_string())?;
             let hook = hook_from_wire(&hook).map_err(|error| error.to_string())?;
             Ok(Change::PutHook(Arc::new(hook)))
+        }
+        15 => {
+            let refresh = wire::Refresh::decode(value).map_err(|error| error.to_string())?;
+            let refresh = refresh_from_wire(&refresh).map_err(|error| error.to_string())?;
+            Ok(Change::PutRefresh(Arc::new(refresh)))
         }
         _ => Err("a kind of record that this version does not know".to_owned()),
     };

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::id::NodeId;
+use crate::refresh::Blueprint;
 use crate::time::Timestamp;
 
 /// How long a machine that leaves may wait for what the services on it do not allow, unless it is told otherwise.
@@ -82,6 +83,8 @@ pub struct Group {
     pub suspended: BTreeSet<String>,
     /// What new machines are launched from, in words: `lt-0123456789abcdef0 version 7`.
     pub template: Option<String>,
+    /// The same in numbers; none where it is not launched from a template, or from two versions of one.
+    pub blueprint: Option<Blueprint>,
     /// Whether an instance refresh that is not ours replaces its machines.
     pub is_refreshed: bool,
     /// Whether it keeps machines in store, which start without being launched.
@@ -120,7 +123,9 @@ pub struct Instance {
     pub instance_type: Option<String>,
     /// The machine image that it was launched from.
     pub ami: Option<String>,
-    /// What it was launched from: the number of a launch template's version.
+    /// What it was launched from: the id of a launch template.
+    pub template_id: Option<String>,
+    /// And the number of its version.
     pub template_version: Option<String>,
     /// Whether it may be taken back at two minutes' notice.
     pub is_spot: bool,

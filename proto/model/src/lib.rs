@@ -20,6 +20,7 @@ pub mod job;
 pub mod node;
 pub mod policy;
 pub mod priority;
+pub mod refresh;
 pub mod resources;
 pub mod rollout;
 pub mod schedule;

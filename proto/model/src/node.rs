@@ -64,6 +64,8 @@ pub struct Drain {
 pub enum DrainCause {
     /// An operator.
     Operator,
+    /// The machine is replaced by one of a newer image.
+    Refresh,
     /// The cloud says that the machine is more likely than others to be taken back.
     AtRisk,
     /// The machine is on its way out of its Auto Scaling group.
@@ -77,7 +79,7 @@ impl DrainCause {
     #[must_use]
     pub const fn is_final(self) -> bool {
         match self {
-            Self::Operator | Self::AtRisk => false,
+            Self::Operator | Self::Refresh | Self::AtRisk => false,
             Self::Terminating | Self::Interrupted => true,
         }
     }

@@ -9,6 +9,7 @@ use model::fleet::{
 use model::time::Timestamp;
 
 use super::checks::{line, word};
+use super::refresh::{blueprint_from_wire, blueprint_to_wire};
 use super::{At, Invalid, Named, Valid};
 use crate::wire;
 
@@ -271,6 +272,7 @@ fn group_from_wire(from: &wire::Group) -> Valid<Group> {
         zones: from.zones.clone(),
         suspended: from.suspended.iter().cloned().collect(),
         template: from.template.clone(),
+        blueprint: from.blueprint.as_ref().map(blueprint_from_wire).transpose()?,
         is_refreshed: from.refreshed,
         has_warm_pool: from.warm_pool,
         hooks: from.hooks.iter().map(hook).collect::<Valid<_>>()?,
@@ -294,6 +296,7 @@ pub fn group_to_wire(group: &Group) -> wire::Group {
         zones: group.zones.clone(),
         suspended: group.suspended.iter().cloned().collect(),
         template: group.template.clone(),
+        blueprint: group.blueprint.as_ref().map(blueprint_to_wire),
         refreshed: group.is_refreshed,
         warm_pool: group.has_warm_pool,
         hooks: group.hooks.iter().map(hook).collect(),
@@ -328,6 +331,7 @@ fn instance_from_wire(from: &wire::Instance) -> Valid<Instance> {
         zone: line("instance.zone", &from.zone)?,
         instance_type: from.instance_type.clone(),
         ami: from.ami.clone(),
+        template_id: from.template_id.clone(),
         template_version: from.template_version.clone(),
         is_spot: from.spot,
         is_protected: from.protected,
@@ -362,6 +366,7 @@ pub fn instance_to_wire(instance: &Instance) -> wire::Instance {
         zone: instance.zone.clone(),
         instance_type: instance.instance_type.clone(),
         ami: instance.ami.clone(),
+        template_id: instance.template_id.clone(),
         template_version: instance.template_version.clone(),
         spot: instance.is_spot,
         protected: instance.is_protected,

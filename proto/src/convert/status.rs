@@ -206,6 +206,7 @@ fn fact(path: &str, from: Option<&String>) -> Valid<Option<String>> {
 pub fn drain_cause_from_wire(from: wire::DrainCause) -> Valid<DrainCause> {
     match from {
         wire::DrainCause::Operator => Ok(DrainCause::Operator),
+        wire::DrainCause::Refresh => Ok(DrainCause::Refresh),
         wire::DrainCause::AtRisk => Ok(DrainCause::AtRisk),
         wire::DrainCause::Terminating => Ok(DrainCause::Terminating),
         wire::DrainCause::Interrupted => Ok(DrainCause::Interrupted),
@@ -218,6 +219,7 @@ pub fn drain_cause_from_wire(from: wire::DrainCause) -> Valid<DrainCause> {
 pub const fn drain_cause_to_wire(cause: DrainCause) -> wire::DrainCause {
     match cause {
         DrainCause::Operator => wire::DrainCause::Operator,
+        DrainCause::Refresh => wire::DrainCause::Refresh,
         DrainCause::AtRisk => wire::DrainCause::AtRisk,
         DrainCause::Terminating => wire::DrainCause::Terminating,
         DrainCause::Interrupted => wire::DrainCause::Interrupted,

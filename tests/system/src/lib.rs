@@ -15,6 +15,7 @@
 pub mod cluster;
 pub mod docker;
 pub mod engine;
+pub mod fleet;
 pub mod machine;
 pub mod packages;
 pub mod program;

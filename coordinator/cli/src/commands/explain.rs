@@ -81,6 +81,7 @@ fn node_document(verdict: &wire::NodeVerdict) -> Value {
         "reasons": verdict.reasons,
         "score": {
             "has_failed": score.has_failed,
+            "is_fenced": score.is_fenced,
             "in_zone": score.in_zone,
             "packing": packing,
             "on_node": score.on_node,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_ec2::types::Filter;
 use model::fleet::{Group, GroupHook, Instance, Survey};
 use model::id::NodeId;
+use model::refresh::Blueprint;
 
 use super::{Aws, failed};
 use crate::{CloudError, words};
@@ -26,6 +27,23 @@ struct Close {
     at: Instant,
     hooks: Vec<GroupHook>,
     is_refreshed: bool,
+    /// The numbers of versions that the group names otherwise: `$Latest` of a template is the fourth.
+    numbers: BTreeMap<(String, String), u64>,
+}
+
+/// Launch templates that a group names, and what it says of the version of each.
+pub(super) type Named = Vec<(String, String)>;
+
+/// What a group launches, in numbers. None when it launches one template in two versions.
+fn blueprint(named: &Named, numbers: &BTreeMap<(String, String), u64>) -> Option<Blueprint> {
+    let mut versions = BTreeMap::new();
+    for one in named {
+        let number = one.1.parse().ok().or_else(|| numbers.get(one).copied())?;
+        if versions.insert(one.0.clone(), number).is_some_and(|other| other != number) {
+            return None;
+        }
+    }
+    (!versions.is_empty()).then_some(Blueprint(versions))
 }
 
 impl Aws {
@@ -39,12 +57,16 @@ impl Aws {
         groups: &BTreeSet<String>,
         others: &BTreeSet<NodeId>,
     ) -> Result<Survey, CloudError> {
-        let (mut found, mut instances) = self.groups(groups).await?;
-        for group in &mut found {
-            let close = self.close(&group.name).await?;
+        let (found, mut instances) = self.groups(groups).await?;
+        let mut groups_found = Vec::new();
+        for (mut group, named) in found {
+            let close = self.close(&group.name, &named).await?;
+            group.blueprint = blueprint(&named, &close.numbers);
             group.hooks = close.hooks;
             group.is_refreshed = close.is_refreshed;
+            groups_found.push(group);
         }
+        let found = groups_found;
         let lone = others.iter().filter(|id| !instances.contains_key(*id));
         let lone: Vec<NodeId> = lone.cloned().collect();
         let asked: Vec<NodeId> = instances.keys().chain(&lone).cloned().collect();
@@ -64,10 +86,15 @@ impl Aws {
         Ok(Survey { groups: found, missing, instances, unknown })
     }
 
-    async fn groups(
+    /// What a group launches that names these.
+    pub(super) async fn blueprint(&self, named: &Named) -> Result<Option<Blueprint>, CloudError> {
+        Ok(blueprint(named, &self.numbers(named).await?))
+    }
+
+    pub(super) async fn groups(
         &self,
         names: &BTreeSet<String>,
-    ) -> Result<(Vec<Group>, BTreeMap<NodeId, Instance>), CloudError> {
+    ) -> Result<(Vec<(Group, Named)>, BTreeMap<NodeId, Instance>), CloudError> {
         let names: Vec<String> = names.iter().cloned().collect();
         let (mut groups, mut instances) = (Vec::new(), BTreeMap::new());
         for names in names.chunks(GROUPS) {
@@ -81,7 +108,7 @@ impl Aws {
                     let members = from.instances().iter();
                     let members = members.filter_map(|from| words::member(&group.name, from));
                     instances.extend(members.map(|member| (member.id.clone(), member)));
-                    groups.push(group);
+                    groups.push((group, words::named_templates(from)));
                 }
             }
         }
@@ -91,13 +118,17 @@ impl Aws {
     /// How many machines a group wants, if it is there.
     pub(super) async fn desired(&self, pool: &str) -> Result<Option<u32>, CloudError> {
         let (groups, _) = self.groups(&BTreeSet::from([pool.to_owned()])).await?;
-        Ok(groups.first().map(|group| group.desired))
+        Ok(groups.first().map(|(group, _)| group.desired))
     }
 
     /// Looks at a group closely, unless that was done lately.
-    async fn close(&self, pool: &str) -> Result<Close, CloudError> {
+    async fn close(&self, pool: &str, named: &Named) -> Result<Close, CloudError> {
         let known = self.slow.lock().unwrap_or_else(PoisonError::into_inner).0.get(pool).cloned();
-        if let Some(known) = known.filter(|known| known.at.elapsed() < SLOW) {
+        let is_known = |known: &Close| {
+            let mut others = named.iter().filter(|(_, version)| version.parse::<u64>().is_err());
+            known.at.elapsed() < SLOW && others.all(|one| known.numbers.contains_key(one))
+        };
+        if let Some(known) = known.filter(is_known) {
             return Ok(known);
         }
         let request = self.groups.describe_lifecycle_hooks().auto_scaling_group_name(pool);
@@ -114,10 +145,28 @@ impl Aws {
                 "Successful" | "Failed" | "Cancelled" | "RollbackSuccessful" | "RollbackFailed"
             )
         });
-        let close = Close { at: Instant::now(), hooks, is_refreshed };
+        let numbers = self.numbers(named).await?;
+        let close = Close { at: Instant::now(), hooks, is_refreshed, numbers };
         let mut slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
         slow.0.insert(pool.to_owned(), close.clone());
         Ok(close)
+    }
+
+    /// The numbers of versions that are named by something else.
+    async fn numbers(
+        &self,
+        named: &Named,
+    ) -> Result<BTreeMap<(String, String), u64>, CloudError> {
+        let mut numbers = BTreeMap::new();
+        for (id, version) in named.iter().filter(|(_, version)| version.parse::<u64>().is_err()) {
+            let request = self.ec2.describe_launch_template_versions().launch_template_id(id);
+            let found = request.versions(version).send().await;
+            let found = found.map_err(|error| failed("DescribeLaunchTemplateVersions", &error))?;
+            let number = found.launch_template_versions().first();
+            let number = number.and_then(|found| u64::try_from(found.version_number()?).ok());
+            numbers.extend(number.map(|number| ((id.clone(), version.clone()), number)));
+        }
+        Ok(numbers)
     }
 
     /// The machines of these ids that EC2 knows. Asked for by a filter, because one id that is not known fails a request
@@ -136,5 +185,24 @@ impl Aws {
             machines.extend(reservations.flat_map(|one| one.instances().iter().cloned()));
         }
         Ok(machines)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(all: &[(&str, &str)]) -> Named {
+        all.iter().map(|(id, version)| ((*id).to_owned(), (*version).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_blueprint_is_in_numbers_only() {
+        let numbers = BTreeMap::from([(("lt-1".to_owned(), "$Latest".to_owned()), 4)]);
+        let of = |all: &[(&str, &str)]| blueprint(&named(all), &numbers).map(|found| found.0);
+        assert_eq!(of(&[("lt-1", "$Latest"), ("lt-2", "7"), ("lt-2", "7")]).unwrap()["lt-1"], 4);
+        assert_eq!(of(&[("lt-1", "$Default")]), None);
+        assert_eq!(of(&[("lt-2", "7"), ("lt-2", "8")]), None);
+        assert_eq!(of(&[]), None);
     }
 }

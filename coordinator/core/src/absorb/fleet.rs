@@ -37,6 +37,7 @@ pub(crate) fn absorb(draft: &mut Draft<'_>, event: &FleetEvent) -> Result<Reply,
         FleetEvent::Hooked(call) => Ok(hear(draft, call)),
         FleetEvent::Noticed { node, notice: expected } => Ok(notice(draft, node, *expected)),
         FleetEvent::Performed { key, outcome: came } => Ok(outcome(draft, key, came)),
+        FleetEvent::Refresh(event) => super::refresh::absorb(draft, event),
     }
 }
 
@@ -66,6 +67,12 @@ fn remove_pool(draft: &mut Draft<'_>, name: &str) -> Result<Reply, Refusal> {
     if let Some(hook) = draft.cluster.waiting_hooks().find(|hook| hook.pool == name) {
         return Err(Refusal::Pool(PoolRefusal::Waits(name.to_owned(), hook.id.clone())));
     }
+    if let Some(refresh) = draft.cluster.open_refreshes().find(|refresh| refresh.id.pool == name) {
+        return Err(Refusal::Pool(PoolRefusal::Refreshing(refresh.id.clone())));
+    }
+    let old = draft.cluster.refreshes_of(name).map(|refresh| refresh.id.clone());
+    let old: Vec<_> = old.collect();
+    old.into_iter().for_each(|id| draft.write(Change::RemoveRefresh(id)));
     draft.write(Change::RemovePool(name.to_owned()));
     Ok(Reply::Noted)
 }
@@ -80,14 +87,17 @@ fn survey(draft: &mut Draft<'_>, survey: &Survey) -> Reply {
             }
         }
         let before = draft.cluster.fleet.groups.insert(pool.clone(), group.clone());
-        if before.is_none_or(|before| before.desired != group.desired) {
-            draft.cluster.fleet.tries.remove(&Key::Desired(pool));
+        if before.as_ref().is_none_or(|before| before.desired != group.desired) {
+            draft.cluster.fleet.tries.remove(&Key::Desired(pool.clone()));
         }
+        super::refresh::see(draft, before.as_ref(), group);
     }
+    draft.cluster.fleet.refresh_at = None;
     for missing in &survey.missing {
         draft.cluster.fleet.groups.remove(missing);
     }
     see_instances(draft, survey);
+    forget_ended(draft);
     survey.instances.iter().for_each(|instance| see(draft, instance));
     survey.unknown.iter().for_each(|id| miss(draft, id));
     let asked: BTreeSet<&NodeId> = survey.instances.iter().map(|instance| &instance.id).collect();
@@ -95,6 +105,25 @@ fn survey(draft: &mut Draft<'_>, survey: &Survey) -> Reply {
     let shown: BTreeSet<&str> = survey.groups.iter().map(|group| group.name.as_str()).collect();
     end_hooks(draft, &shown);
     Reply::Noted
+}
+
+/// What was asked of machines that are on their way out was done.
+fn forget_ended(draft: &mut Draft<'_>) {
+    let fleet = &mut draft.cluster.fleet;
+    let stays = |id: &NodeId| {
+        fleet.instances.get(id).is_some_and(|instance| !instance.lifecycle.is_leaving())
+    };
+    fleet.tries.retain(|key, _| match key {
+        Key::Terminate(id) => stays(id),
+        Key::Answer(_)
+        | Key::Beat(_)
+        | Key::Hook(..)
+        | Key::Desired(_)
+        | Key::MakeTemplate(_)
+        | Key::Template(_)
+        | Key::Max(_)
+        | Key::Process(_) => true,
+    });
 }
 
 /// Keeps what was shown, and what is known of groups that were not. A machine that is neither in a group nor a node is
@@ -164,6 +193,9 @@ fn stays(node: Node, instance: &Instance, now: Timestamp) -> Node {
 
 /// A machine that is on its way out is no place for anything, also when its agent comes only now.
 pub(crate) fn joined(draft: &mut Draft<'_>, id: &NodeId) {
+    if draft.cluster.is_ending(id) {
+        leave(draft, id, (Duration::ZERO, DrainCause::Refresh));
+    }
     let leaving = draft.cluster.instance(id).filter(|one| one.lifecycle.is_leaving());
     let waits = HookId { instance: id.clone(), transition: Transition::Terminating };
     let pool = match (draft.cluster.hooks().get(&waits), leaving) {
@@ -372,14 +404,15 @@ fn outcome(draft: &mut Draft<'_>, key: &Key, outcome: &Outcome) -> Reply {
     let now = draft.now;
     let tries = &mut draft.cluster.fleet.tries;
     match outcome {
-        Outcome::Failed { .. } => {
-            let count = tries.get(key).map_or(0, |tried| tried.count);
-            let tried =
-                Try { count: count.saturating_add(1), not_before: command::retry(count, now) };
-            tries.insert(key.clone(), tried);
+        Outcome::Failed { why } => {
+            let known = tries.get(key).map_or(0, |tried| tried.count);
+            let (count, not_before) = (known.saturating_add(1), command::retry(known, now));
+            let why = Some(why.clone());
+            tries.insert(key.clone(), Try { count, not_before, why });
+            super::refresh::fail(draft, key);
             return Reply::Noted;
         }
-        Outcome::Done | Outcome::NothingWaits => {
+        Outcome::Done | Outcome::Made(_) | Outcome::NothingWaits => {
             tries.remove(key);
         }
     }
@@ -392,9 +425,19 @@ fn outcome(draft: &mut Draft<'_>, key: &Key, outcome: &Outcome) -> Reply {
                 end(draft, &hook);
             }
         }
+        Key::MakeTemplate(id) => {
+            if let Outcome::Made(to) = outcome {
+                super::refresh::made(draft, id, to);
+            }
+        }
         // It shows with the next look.
-        Key::Hook(..) | Key::Desired(_) => {
-            let tried = Try { count: 0, not_before: now + command::SETTLES };
+        Key::Hook(..)
+        | Key::Desired(_)
+        | Key::Template(_)
+        | Key::Max(_)
+        | Key::Process(_)
+        | Key::Terminate(_) => {
+            let tried = Try { count: 0, not_before: now + command::SETTLES, why: None };
             draft.cluster.fleet.tries.insert(key.clone(), tried);
         }
     }

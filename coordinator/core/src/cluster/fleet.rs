@@ -1,25 +1,29 @@
 //! Pools, what their groups wait for, and what the cloud says of their machines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::fleet::{Group, HOOK_PATIENCE, Hook, HookId, HookPhase, Instance, Pool, Transition};
 use model::id::NodeId;
-use model::node::{Availability, Node};
+use model::node::{Availability, DrainCause, Node};
+use model::refresh::{Refresh, RefreshId};
 use model::time::Timestamp;
 
 use super::{Change, Cluster};
-use crate::command::Key;
+use crate::command::{Command, Key};
 
 /// A sign of life for a group that waits is given three times as often as it asks for: two may be lost.
 const BEATS: u32 = 3;
 
-/// What is known of pools. Only pools and hooks are stored.
+/// What is known of pools. Only pools, hooks and refreshes are stored.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fleet {
     pub(super) pools: BTreeMap<String, Arc<Pool>>,
     pub(super) hooks: BTreeMap<HookId, Arc<Hook>>,
+    pub(super) refreshes: BTreeMap<RefreshId, Arc<Refresh>>,
+    /// Those that are not over.
+    pub(super) open: BTreeSet<RefreshId>,
     /// As they were when they were last looked at.
     pub(crate) groups: BTreeMap<String, Group>,
     /// The same of their machines.
@@ -36,6 +40,12 @@ pub(crate) struct Fleet {
     pub(crate) shortage: BTreeMap<String, Shortage>,
     /// When that is counted again, while tasks find no room.
     pub(crate) count_at: Option<Timestamp>,
+    /// What is to be asked for refreshes, as of the last look at them.
+    pub(crate) orders: Vec<Command>,
+    /// Machines that new tasks should not go to while there are newer ones.
+    pub(crate) fenced: BTreeSet<NodeId>,
+    /// When refreshes are looked at again, while any is under way.
+    pub(crate) refresh_at: Option<Timestamp>,
 }
 
 /// What a pool lacks for tasks that find no room.
@@ -47,13 +57,15 @@ pub struct Shortage {
     pub beyond: u32,
 }
 
-/// What did not work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What did not work, or is done and does not show yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Try {
     /// How often.
     pub(crate) count: u32,
     /// It is not tried before.
     pub(crate) not_before: Timestamp,
+    /// Why it did not work; none when it did.
+    pub(crate) why: Option<String>,
 }
 
 impl Fleet {
@@ -74,6 +86,18 @@ impl Fleet {
             Change::RemoveHook(id) => {
                 self.hooks.remove(id);
                 self.beats.remove(id);
+            }
+            Change::PutRefresh(refresh) => {
+                if refresh.is_done() {
+                    self.open.remove(&refresh.id);
+                } else {
+                    self.open.insert(refresh.id.clone());
+                }
+                self.refreshes.insert(refresh.id.clone(), Arc::clone(refresh));
+            }
+            Change::RemoveRefresh(id) => {
+                self.refreshes.remove(id);
+                self.open.remove(id);
             }
             // Of something else.
             Change::PutService(_)
@@ -98,6 +122,13 @@ impl Fleet {
         self.dead.remove(id);
         self.unknown.remove(id);
         self.instances.remove(id);
+    }
+
+    /// No refresh is under way: nothing is known of any.
+    pub(crate) fn forget_refreshing(&mut self) {
+        self.orders.clear();
+        self.fenced.clear();
+        self.refresh_at = None;
     }
 
     /// Whether so much was just tried in vain that it is not time yet.
@@ -168,9 +199,9 @@ impl Cluster {
 
     /// Writes down what another copy of the cluster knows of the cloud and does not store.
     pub fn saw_cloud(&mut self, other: &Self) {
-        let (pools, hooks) = (&self.fleet.pools, &self.fleet.hooks);
-        let (pools, hooks) = (pools.clone(), hooks.clone());
-        self.fleet = Fleet { pools, hooks, ..other.fleet.clone() };
+        let own = std::mem::take(&mut self.fleet);
+        let Fleet { pools, hooks, refreshes, open, .. } = own;
+        self.fleet = Fleet { pools, hooks, refreshes, open, ..other.fleet.clone() };
     }
 
     /// Says whether another copy of the cluster says the same of what pools lack.
@@ -186,6 +217,54 @@ impl Cluster {
         let is_of_pool =
             |node: &&Arc<Node>| node.pool.as_ref().is_some_and(|pool| pools.contains_key(pool));
         self.fleet.dead = nodes.filter(is_of_pool).map(|node| (node.id.clone(), now)).collect();
+    }
+
+    /// The refreshes of all pools that are under way or remembered.
+    #[must_use]
+    pub const fn refreshes(&self) -> &BTreeMap<RefreshId, Arc<Refresh>> {
+        &self.fleet.refreshes
+    }
+
+    /// Those that are under way.
+    pub fn open_refreshes(&self) -> impl Iterator<Item = &Arc<Refresh>> {
+        self.fleet.open.iter().filter_map(|id| self.fleet.refreshes.get(id))
+    }
+
+    /// Those of a pool, the oldest first.
+    pub fn refreshes_of<'a>(&'a self, pool: &'a str) -> impl Iterator<Item = &'a Arc<Refresh>> {
+        let first = RefreshId { pool: pool.to_owned(), number: 0 };
+        let rest = self.fleet.refreshes.range(first..).map(|(_, refresh)| refresh);
+        rest.take_while(move |refresh| refresh.id.pool == pool)
+    }
+
+    /// The nodes of a pool that are being emptied to be replaced, or are empty.
+    pub fn leaving_for_refresh<'a>(
+        &'a self,
+        pool: &'a str,
+    ) -> impl Iterator<Item = &'a NodeId> + use<'a> {
+        let is_leaving = move |node: &&Arc<Node>| {
+            node.pool.as_deref() == Some(pool)
+                && node.drain.is_some_and(|drain| drain.cause == DrainCause::Refresh)
+        };
+        self.nodes.values().filter(is_leaving).map(|node| &node.id)
+    }
+
+    /// Says whether its group is asked to end the machine of the node.
+    #[must_use]
+    pub fn is_ending(&self, node: &NodeId) -> bool {
+        self.open_refreshes().any(|refresh| refresh.ending.contains(node))
+    }
+
+    /// Says whether new tasks should not go to the node while there are newer ones.
+    #[must_use]
+    pub fn is_fenced(&self, node: &NodeId) -> bool {
+        self.fleet.fenced.contains(node)
+    }
+
+    /// Says whether there are such nodes.
+    #[must_use]
+    pub fn has_fence(&self) -> bool {
+        !self.fleet.fenced.is_empty()
     }
 
     /// Hooks that groups wait for.

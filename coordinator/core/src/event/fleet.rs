@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use model::fleet::{HookCall, HookId, Notice, PoolPolicy, Survey, WAIT_LIMITS};
 use model::id::NodeId;
+use model::refresh::{Blueprint, RefreshId, RefreshPolicy};
+use model::rollout::Steering;
 
 use crate::command::{Key, Outcome};
 
@@ -38,6 +40,45 @@ pub enum FleetEvent {
         /// What came of it.
         outcome: Outcome,
     },
+    /// An operator wants something of the machine images of a pool.
+    Refresh(RefreshEvent),
+}
+
+/// Something that an operator wants of the machine images of a pool.
+#[derive(Debug, Clone)]
+pub enum RefreshEvent {
+    /// Its machines replaced.
+    Start {
+        /// Of which pool.
+        pool: String,
+        /// By what.
+        target: Target,
+        /// How.
+        policy: RefreshPolicy,
+        /// What a plan that the operator has seen was made of: if it is otherwise by now nothing is done.
+        expect: Option<u64>,
+    },
+    /// Something of the refresh that is under way.
+    Steer {
+        /// Of which pool.
+        pool: String,
+        /// What.
+        steering: Steering,
+    },
+    /// The machines as they were before the refresh that is under way, or the last one.
+    RollBack {
+        /// Of which pool.
+        pool: String,
+    },
+}
+
+/// What machines are to be replaced by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Such as are launched as now, from another machine image.
+    Ami(String),
+    /// Such as are launched from these versions.
+    Blueprint(Blueprint),
 }
 
 /// Why what was asked of a pool, or of a machine of one, can not be done.
@@ -51,6 +92,24 @@ pub enum PoolRefusal {
     Wait(Duration),
     /// The machine ends, whatever an operator wants of its node.
     Leaving(NodeId),
+    /// The pool is being refreshed.
+    Refreshing(RefreshId),
+    /// The pool is not being refreshed.
+    NotRefreshing(String),
+    /// It can not be said from what the machines of the pool are launched.
+    NoBlueprint(String),
+    /// Somebody else replaces the machines of the pool.
+    Foreign(String),
+    /// All machines of the pool are as they are to be.
+    Fresh(String),
+    /// There is nothing to go back to.
+    NothingBefore(String),
+    /// A canary is watched by nobody, or it is over.
+    NothingToPromote(RefreshId),
+    /// Something is wrong with how it is to be done.
+    Policy(String),
+    /// The pool is not as it was when the plan was made.
+    Overtaken(String),
 }
 
 impl fmt::Display for PoolRefusal {
@@ -67,6 +126,31 @@ impl fmt::Display for PoolRefusal {
                 WAIT_LIMITS.0.as_secs(),
                 WAIT_LIMITS.1.as_secs() / 3_600,
                 asked.as_secs()
+            ),
+            Self::Refreshing(id) => write!(
+                f,
+                "{id} is under way: `wharf refresh status {}` shows how far, `abort` and `rollback` end it",
+                id.pool
+            ),
+            Self::NotRefreshing(pool) => write!(f, "no refresh of {pool} is under way"),
+            Self::NoBlueprint(pool) => write!(
+                f,
+                "it is not known from which versions of launch templates {pool} launches: was it looked at, and has it a launch template, and each in one version only?"
+            ),
+            Self::Foreign(pool) => write!(
+                f,
+                "an instance refresh that is not ours replaces the machines of {pool}: cancel it or wait for it"
+            ),
+            Self::Fresh(pool) => write!(f, "every machine of {pool} is launched from that already"),
+            Self::NothingBefore(pool) => write!(
+                f,
+                "nothing is known to go back to: {pool} was not refreshed, or was rolled back already"
+            ),
+            Self::NothingToPromote(id) => write!(f, "{id} watches no machines that could be promoted"),
+            Self::Policy(why) => f.write_str(why),
+            Self::Overtaken(pool) => write!(
+                f,
+                "{pool} is not as it was when the plan was made: plan again"
             ),
             Self::Leaving(node) => write!(
                 f,

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::id::{NodeId, TaskId};
+use model::id::{NodeId, ServiceId, Slot, TaskId};
 use model::image::Image;
-use model::task::{DesiredState, Health, Task, TaskState};
+use model::task::{DesiredState, Health, StopCause, Task, TaskState};
 use model::time::Timestamp;
 
 use crate::cluster::{Change, Cluster, Sighting};
+use crate::command::Command;
 use crate::event::{EngineState, Event, Refusal, Reply, Report};
 use crate::step;
 
@@ -34,6 +35,10 @@ pub(super) struct World {
     ended: BTreeMap<TaskId, Timestamp>,
     wake_at: Option<Timestamp>,
     fetches: BTreeMap<NodeId, BTreeSet<Image>>,
+    /// What the cloud was asked in the last turn.
+    pub(super) commands: Vec<Command>,
+    /// Tasks that were told in the last turn to leave nodes that are being emptied.
+    pub(super) drained: Vec<Arc<Task>>,
     /// Those that are heard now, and go on being heard.
     heard: BTreeMap<NodeId, Sighting>,
 }
@@ -48,7 +53,8 @@ impl World {
         let (heard, fetches) = (heard.collect(), BTreeMap::new());
         let open = cluster.tasks().values().map(|task| task.id.clone()).collect();
         let (pending, ended) = (BTreeMap::new(), BTreeMap::new());
-        Self { heard, now, pending, open, ended, wake_at: None, fetches, cluster }
+        let (commands, drained, wake_at) = (Vec::new(), Vec::new(), None);
+        Self { heard, now, pending, open, ended, wake_at, fetches, commands, drained, cluster }
     }
 
     pub(super) fn turn(&mut self, events: &[Event]) -> Result<(), Refusal> {
@@ -68,9 +74,13 @@ impl World {
             | Change::RemovePool(_)
             | Change::PutHook(_)
             | Change::RemoveHook(_)
+            | Change::PutRefresh(_)
+            | Change::RemoveRefresh(_)
             | Change::PutNextTask(_) => None,
         }));
+        self.drained = done.changes.iter().filter_map(leaves).collect();
         self.fetches = done.fetches;
+        self.commands = done.commands;
         let refused = |reply| match reply {
             Reply::Refused(refusal) => Some(refusal),
             Reply::Noted | Reply::Accepted { .. } | Reply::Run { .. } | Reply::Deployed(_) => None,
@@ -155,6 +165,27 @@ impl World {
         next.is_some()
     }
 
+    /// The same, or to `at` if that is earlier; what the cluster itself would look at only to see nothing is left out.
+    pub(super) fn sleep_until(&mut self, at: Option<Timestamp>) -> bool {
+        let done = self.pending.values().map(|(at, _)| *at);
+        let due = self.cluster.due.values().copied();
+        let next = done.chain(due).chain(at).filter(|at| *at > self.now).min();
+        self.now = next.unwrap_or(self.now);
+        next.is_some()
+    }
+
+    /// A node is there that was not before.
+    pub(super) fn hear_of(&mut self, node: &NodeId) {
+        let seen = Sighting { at: self.now, engine: EngineState::Ready, has_told_all: true };
+        self.heard.insert(node.clone(), seen);
+    }
+
+    /// Where the slot of a service is filled.
+    pub(super) fn holder(&self, service: &ServiceId, slot: &Slot) -> Option<NodeId> {
+        let mut tasks = self.cluster.tasks_in(service, slot).iter();
+        tasks.find(|task| task.is_wanted() && !task.state.is_final())?.node.clone()
+    }
+
     pub(super) fn deadline(&self, node: &NodeId) -> Option<Timestamp> {
         self.cluster.nodes().get(node)?.drain.map(|drain| drain.deadline)
     }
@@ -169,6 +200,28 @@ impl World {
     /// When a task has ended, if it has.
     pub(super) fn ended_at(&self, id: &TaskId) -> Option<Timestamp> {
         self.ended.get(id).copied()
+    }
+}
+
+/// The task that a change tells to leave a node that is being emptied.
+fn leaves(change: &Change) -> Option<Arc<Task>> {
+    match change {
+        Change::PutTask(task) => {
+            let leaves = DesiredState::Stop { cause: StopCause::Drain };
+            (task.desired == leaves && !task.state.is_final()).then(|| Arc::clone(task))
+        }
+        Change::PutService(_)
+        | Change::RemoveService(_)
+        | Change::RemoveTask(_)
+        | Change::PutNode(_)
+        | Change::RemoveNode(_)
+        | Change::PutPool(_)
+        | Change::RemovePool(_)
+        | Change::PutHook(_)
+        | Change::RemoveHook(_)
+        | Change::PutRefresh(_)
+        | Change::RemoveRefresh(_)
+        | Change::PutNextTask(_) => None,
     }
 }
 

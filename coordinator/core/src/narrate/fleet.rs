@@ -1,6 +1,8 @@
 //! What changes about pools mean.
 
 use model::fleet::{Answer, Hook, HookPhase, Transition};
+use model::id::NodeId;
+use model::refresh::{Refresh, RefreshEnd, RefreshPhase, Skip};
 
 use super::{Occurrence, Subject};
 use crate::cluster::{Change, Cluster};
@@ -30,7 +32,13 @@ pub(super) fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
             let message = "is forgotten: its machine is long gone".to_owned();
             Some(Occurrence { subject: Subject::Node(id.clone()), message })
         }
+        Change::PutRefresh(refresh) => {
+            let known = before.refreshes().get(&refresh.id);
+            let message = refresh_news(known.map(AsRef::as_ref), refresh)?;
+            Some(Occurrence { subject: Subject::Pool(refresh.id.pool.clone()), message })
+        }
         Change::RemoveHook(_)
+        | Change::RemoveRefresh(_)
         | Change::PutService(_)
         | Change::RemoveService(_)
         | Change::PutTask(_)
@@ -63,5 +71,75 @@ fn hook_news(before: Option<&HookPhase>, hook: &Hook) -> Option<String> {
             Some(format!("may leave {pool}: {why}"))
         }
         (HookPhase::Done { .. }, _) => None,
+    }
+}
+
+fn refresh_news(before: Option<&Refresh>, refresh: &Refresh) -> Option<String> {
+    let number = refresh.id.number;
+    let Some(before) = before else {
+        return Some(format!("refresh {number} begins: {} machines", refresh.size));
+    };
+    if before.paused_at.is_some() != refresh.paused_at.is_some() && !refresh.is_done() {
+        let how = if refresh.paused_at.is_some() { "stands still" } else { "goes on" };
+        return Some(format!("refresh {number} {how}"));
+    }
+    if before.phase != refresh.phase {
+        return phase_news(&before.phase, refresh).map(|news| format!("refresh {number} {news}"));
+    }
+    let is_new = |(id, skip): &(&NodeId, &Skip)| before.skipped.get(*id) != Some(*skip);
+    if let Some((id, skip)) = refresh.skipped.iter().find(is_new) {
+        return Some(format!("refresh {number} leaves {id} as it is: {}", skip.why));
+    }
+    if before.failed != refresh.failed {
+        return Some(format!(
+            "refresh {number}: {} of its machines never became nodes",
+            refresh.failed.len()
+        ));
+    }
+    (before.size != refresh.size)
+        .then(|| format!("refresh {number} is of {} machines by now", refresh.size))
+}
+
+fn phase_news(before: &RefreshPhase, refresh: &Refresh) -> Option<String> {
+    let size = refresh.size as usize;
+    let quota = |stage| refresh.policy.quota(stage, size);
+    match &refresh.phase {
+        RefreshPhase::Making { .. } => None,
+        RefreshPhase::Rolling { stage, watched_since: None } => Some(format!(
+            "replaces machines by those of {} until {} of {size} are new",
+            refresh.to,
+            quota(*stage)
+        )),
+        RefreshPhase::Rolling { stage, watched_since: Some(_) } => match before {
+            RefreshPhase::Rolling { watched_since: Some(_), .. } => {
+                Some("is promoted by an operator".to_owned())
+            }
+            RefreshPhase::Making { .. }
+            | RefreshPhase::Rolling { .. }
+            | RefreshPhase::RollingBack { .. }
+            | RefreshPhase::Restoring { .. }
+            | RefreshPhase::Done { .. } => Some(format!(
+                "watches its new machines for {} s: {} of {size}",
+                refresh.policy.hold.as_secs(),
+                quota(*stage)
+            )),
+        },
+        RefreshPhase::RollingBack { why } => Some(format!("is rolled back: {why}")),
+        RefreshPhase::Restoring { .. } => {
+            Some("has replaced what it will, and makes the group as it was".to_owned())
+        }
+        RefreshPhase::Done { end: RefreshEnd::Refreshed, .. } if refresh.skipped.is_empty() => {
+            Some("is over: every machine is new".to_owned())
+        }
+        RefreshPhase::Done { end: RefreshEnd::Refreshed, .. } => Some(format!(
+            "is over, and {} machines could not be emptied in time and may be as they were",
+            refresh.skipped.len()
+        )),
+        RefreshPhase::Done { end: RefreshEnd::RolledBack { .. }, .. } => {
+            Some("is over: the machines are as before".to_owned())
+        }
+        RefreshPhase::Done { end: RefreshEnd::Aborted { why }, .. } => {
+            Some(format!("was ended where it was: {why}"))
+        }
     }
 }

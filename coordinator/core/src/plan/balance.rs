@@ -34,6 +34,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(crate) fn pass(draft: &mut Draft<'_>) {
     call_off(draft);
+    // Machines come and go by the wave: what is moved between now would be moved again.
+    if draft.cluster.open_refreshes().next().is_some() {
+        draft.cluster.round.at = draft.cluster.round.at.map(|at| at.max(draft.now + PAUSE));
+        return;
+    }
     if draft.is_full() || draft.cluster.round.at.is_none_or(|at| at > draft.now) {
         return;
     }

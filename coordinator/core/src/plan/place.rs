@@ -305,6 +305,8 @@ pub struct Score {
     /// Whether a task of the same slot has failed there because the node or its engine could not run it, or got no image: it may
     /// be the node, so others are tried first.
     pub has_failed: bool,
+    /// Whether the node is to be replaced by a newer one: what goes there will move again.
+    pub is_fenced: bool,
     /// Tasks of the service that stay in the zone of the node, of the same template: what fails together is spread first.
     pub in_zone: usize,
     /// What the node would be left with; nothing where tasks are spread.
@@ -335,6 +337,7 @@ pub(crate) fn score(
     };
     Score {
         has_failed: counts.failed_on().any(|failed| *failed == node.id),
+        is_fenced: cluster.is_fenced(&node.id),
         in_zone: ledger.zone.map_or(0, |zone| counts.in_zone(zone)),
         packing,
         on_node: counts.on_node(ledger.number),

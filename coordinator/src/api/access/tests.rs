@@ -71,6 +71,11 @@ const MEANT: &str = "
 /wharf.v1.Fleet/ListPools                VDOAR
 /wharf.v1.Fleet/PutPool                  AR
 /wharf.v1.Fleet/RemovePool               AR
+/wharf.v1.Refreshes/ListRefreshes        VDOAR
+/wharf.v1.Refreshes/PlanRefresh          OAR
+/wharf.v1.Refreshes/StartRefresh         OAR
+/wharf.v1.Refreshes/SteerRefresh         OAR
+/wharf.v1.Refreshes/RollBackRefresh      OAR
 /wharf.v1.Trust/AddGrant                 AR
 /wharf.v1.Trust/ListGrants               AR
 /wharf.v1.Trust/RemoveGrant              AR

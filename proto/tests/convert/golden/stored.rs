@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use model::audit::Act;
 use model::fleet::{Hook, Pool};
+use model::refresh::Refresh;
 use model::id::{ClusterId, ContainerName, NodeId};
 use model::node::Node;
 use model::policy::Permit;
@@ -18,7 +19,7 @@ use proto::convert::{
     node_to_wire, operator_from_wire, operator_to_wire, permit_from_wire, permit_to_wire,
     pool_from_wire, pool_to_wire, service_from_wire, service_to_wire, state_from_wire,
     state_to_wire, task_from_wire, task_spec_from_wire, task_spec_to_wire, task_to_wire,
-    token_from_wire, token_to_wire,
+    token_from_wire, token_to_wire, refresh_from_wire, refresh_to_wire,
 };
 use proto::wire;
 
@@ -37,6 +38,7 @@ pub(crate) enum Stored {
     Operator(Operator),
     Pool(Pool),
     Hook(Hook),
+    Refresh(Refresh),
     Act(u64, Act),
     AuditRecord(wire::AuditRecord),
     AuditMark(wire::AuditMark),
@@ -79,6 +81,7 @@ impl Stored {
             Self::Operator(_) => "StoredOperator",
             Self::Pool(_) => "Pool",
             Self::Hook(_) => "Hook",
+            Self::Refresh(_) => "Refresh",
             Self::Act(..) => "Act",
             Self::AuditRecord(_) => "AuditRecord",
             Self::AuditMark(_) => "AuditMark",
@@ -101,6 +104,7 @@ impl Stored {
             Self::Operator(operator) => operator_to_wire(operator).encode_to_vec(),
             Self::Pool(pool) => pool_to_wire(pool).encode_to_vec(),
             Self::Hook(hook) => hook_to_wire(hook).encode_to_vec(),
+            Self::Refresh(refresh) => refresh_to_wire(refresh).encode_to_vec(),
             Self::Act(sequence, act) => act_to_wire(act, *sequence).encode_to_vec(),
             Self::AuditRecord(record) => record.encode_to_vec(),
             Self::AuditMark(mark) => mark.encode_to_vec(),
@@ -134,6 +138,10 @@ impl Stored {
             }
             "Pool" => Self::Pool(pool_from_wire(&wire::Pool::decode(bytes).unwrap()).unwrap()),
             "Hook" => Self::Hook(hook_from_wire(&wire::Hook::decode(bytes).unwrap()).unwrap()),
+            "Refresh" => {
+                let refresh = wire::Refresh::decode(bytes).unwrap();
+                Self::Refresh(refresh_from_wire(&refresh).unwrap())
+            }
             "Act" => {
                 let (sequence, act) = act_from_wire(&wire::Act::decode(bytes).unwrap()).unwrap();
                 Self::Act(sequence, act)

@@ -1,6 +1,7 @@
 //! What the records of 0.2.0 say: those of 0.1.0, and what can be said since.
 
 mod fleet;
+mod refresh;
 mod job;
 mod trust;
 
@@ -36,6 +37,7 @@ pub(crate) fn records() -> super::Records {
         | Stored::Admission(_)
         | Stored::Pool(_)
         | Stored::Hook(_)
+        | Stored::Refresh(_)
         | Stored::Operator(_)
         | Stored::Act(..)
         | Stored::AuditRecord(_)
@@ -45,7 +47,7 @@ pub(crate) fn records() -> super::Records {
     let known: super::Records = v0_1_0::records().into_iter().map(grown).collect();
     let added: super::Records =
         known.iter().flat_map(|(name, record)| more(name, record)).collect();
-    known.into_iter().chain(added).chain(trust::records()).chain(fleet::records()).collect()
+    known.into_iter().chain(added).chain(trust::records()).chain(fleet::records()).chain(refresh::records()).collect()
 }
 
 /// A node whose agent knows what it runs on.
@@ -113,6 +115,7 @@ fn more(name: &str, record: &Stored) -> super::Records {
         | Stored::Admission(_)
         | Stored::Pool(_)
         | Stored::Hook(_)
+        | Stored::Refresh(_)
         | Stored::Operator(_)
         | Stored::Act(..)
         | Stored::AuditRecord(_)

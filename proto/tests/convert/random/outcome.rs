@@ -14,13 +14,13 @@ use proto::convert::{
     hook_call_to_wire, hook_from_wire, hook_to_wire, node_from_wire, node_to_wire,
     operator_from_wire, operator_to_wire, pool_from_wire, pool_to_wire, service_from_wire,
     service_to_wire, spec_from_wire, spec_to_wire, state_from_wire, state_to_wire,
-    survey_from_wire, survey_to_wire, task_from_wire, task_spec_to_wire, task_to_wire,
+    refresh_from_wire, refresh_to_wire, survey_from_wire, survey_to_wire, task_from_wire, task_spec_to_wire, task_to_wire,
     token_from_wire, token_to_wire,
 };
 use proto::wire;
 
 /// Every message that is read on its own.
-pub(crate) const KINDS: [&str; 13] = [
+pub(crate) const KINDS: [&str; 14] = [
     "ServiceSpec",
     "Service",
     "Task",
@@ -34,6 +34,7 @@ pub(crate) const KINDS: [&str; 13] = [
     "Hook",
     "HookCall",
     "Survey",
+    "Refresh",
 ];
 
 #[derive(Debug)]
@@ -62,6 +63,7 @@ pub(crate) fn judge(kind: &str, bytes: &[u8]) -> Outcome {
         "Pool" => again(bytes, pool_from_wire, pool_to_wire, |_| {}),
         "Hook" => again(bytes, hook_from_wire, hook_to_wire, |_| {}),
         "HookCall" => again(bytes, hook_call_from_wire, hook_call_to_wire, |_| {}),
+        "Refresh" => again(bytes, refresh_from_wire, refresh_to_wire, |_| {}),
         "Survey" => again(bytes, survey_from_wire, survey_to_wire, |_| {}),
         "TaskReport" => again(bytes, read_report, write_report, |_| {}),
         "Assignments" => {

@@ -249,6 +249,7 @@ fn drain() -> impl Strategy<Value = Drain> {
     ];
     let cause = one_of([
         DrainCause::Operator,
+        DrainCause::Refresh,
         DrainCause::AtRisk,
         DrainCause::Terminating,
         DrainCause::Interrupted,

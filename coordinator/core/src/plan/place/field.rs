@@ -57,6 +57,7 @@ struct Zone {
 /// the same for all of a zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Candidate {
+    is_fenced: bool,
     packing: Packing,
     /// Tasks on the node, and of equal ones images that it would have to fetch: see [`pair`].
     on_node_and_images: u64,
@@ -68,15 +69,15 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// All terms apart from the name of the node, in two numbers: most of the work of a survey is to compare.
-    const fn terms(&self) -> (u128, u64) {
+    /// All terms apart from the name of the node, in a few numbers: most of the work of a survey is to compare.
+    const fn terms(&self) -> (bool, u128, u64) {
         let before = (self.packing.order() as u128) << 64 | self.on_node_and_images as u128;
-        (before, self.load.order())
+        (self.is_fenced, before, self.load.order())
     }
 
-    const fn key(&self) -> (u128, u64, u64) {
-        let (before, load) = self.terms();
-        (before, load, pair(self.index, self.number))
+    const fn key(&self) -> (bool, u128, u64, u64) {
+        let (is_fenced, before, load) = self.terms();
+        (is_fenced, before, load, pair(self.index, self.number))
     }
 }
 
@@ -95,6 +96,7 @@ impl PartialOrd for Candidate {
 /// The candidate of a zone that counts so many tasks: the first of all is the node to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Best {
+    is_fenced: bool,
     in_zone: usize,
     candidate: Candidate,
     zone: usize,
@@ -111,6 +113,7 @@ impl Field {
         let counts = Counts::beside(cluster, task);
         // Zones are alike as a rule.
         let share = suits.len() / cluster.zone_count().max(1);
+        let has_fence = cluster.has_fence();
         // By the number of the zone.
         let mut zones: Vec<Vec<Candidate>> = Vec::new();
         for (index, ((number, ledger), suits)) in cluster.ledgers().zip(suits).enumerate() {
@@ -133,7 +136,10 @@ impl Field {
             let on_node = if present > 0 { few(counts.on_node(number)) } else { 0 };
             let missing = || few(ledger.images_missing(spec));
             let images_missing = asked.images_missing.unwrap_or_else(missing);
+            let is_fenced =
+                has_fence && ledger.id.as_ref().is_some_and(|id| cluster.is_fenced(id));
             let candidate = Candidate {
+                is_fenced,
                 packing: asked.packing(&free),
                 on_node_and_images: pair(on_node, images_missing),
                 load: Load::of(&ledger.held),
@@ -228,7 +234,8 @@ impl Zone {
     fn best(&self, index: usize) -> Option<Best> {
         let again = self.again.peek().map(|Reverse(candidate)| candidate);
         let candidate = self.fresh.as_slice().first().into_iter().chain(again).min()?;
-        Some(Best { in_zone: self.count, candidate: *candidate, zone: index })
+        let is_fenced = candidate.is_fenced;
+        Some(Best { is_fenced, in_zone: self.count, candidate: *candidate, zone: index })
     }
 
     /// Takes out the best candidate.

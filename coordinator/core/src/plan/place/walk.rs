@@ -18,16 +18,26 @@ use crate::cluster::{Cluster, Rank};
 pub(super) fn first(cluster: &Cluster, task: &Task, now: Timestamp) -> Option<NodeId> {
     let counts = Counts::beside(cluster, task);
     let failed: Vec<&NodeId> = counts.failed_on().collect();
-    let others =
-        (!failed.is_empty()).then(|| first_but(cluster, (task, counts), &failed, now)).flatten();
-    others.or_else(|| first_but(cluster, (task, counts), &[], now))
+    // Those that another term puts last are left out at first.
+    let all: [&[&NodeId]; 2] = [&failed, &[]];
+    let skipped = all.into_iter().skip(usize::from(failed.is_empty()));
+    let fenced = [Fenced::Out, Fenced::In].into_iter().skip(usize::from(!cluster.has_fence()));
+    let mut tries = skipped.flat_map(|skipped| fenced.clone().map(move |fenced| (skipped, fenced)));
+    tries.find_map(|skip| first_but(cluster, (task, counts), skip, now))
+}
+
+/// Whether nodes count that are to be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fenced {
+    In,
+    Out,
 }
 
 /// The best node apart from some.
 fn first_but(
     cluster: &Cluster,
     (task, counts): (&Task, Counts<'_>),
-    skipped: &[&NodeId],
+    skipped: (&[&NodeId], Fenced),
     now: Timestamp,
 ) -> Option<NodeId> {
     let class = cluster.class(&task.generation.spec)?;
@@ -48,23 +58,34 @@ fn first_but(
 fn first_of(
     cluster: &Cluster,
     (task, counts): (&Task, Counts<'_>),
-    (ranks, skipped): (&BTreeSet<Rank>, &[&NodeId]),
+    (ranks, (skipped, fenced)): (&BTreeSet<Rank>, (&[&NodeId], Fenced)),
     now: Timestamp,
 ) -> Option<(Score, NodeId)> {
     let images_missing = cluster.images_nowhere(&task.generation.spec.task);
     let mut best: Option<(Score, NodeId)> = None;
-    for rank in ranks.iter().filter(|rank| !skipped.contains(&&rank.node)) {
+    let is_in = |rank: &&Rank| {
+        !skipped.contains(&&rank.node) && (fenced == Fenced::In || !cluster.is_fenced(&rank.node))
+    };
+    for rank in ranks.iter().filter(is_in) {
         // No node from here on can be better than this, and of equal ones the first is taken.
         let Rank { packing, load, .. } = *rank;
-        let bound =
-            Score { has_failed: false, in_zone: 0, packing, on_node: 0, images_missing, load };
+        let (has_failed, is_fenced) = (false, false);
+        let bound = Score {
+            has_failed,
+            is_fenced,
+            in_zone: 0,
+            packing,
+            on_node: 0,
+            images_missing,
+            load,
+        };
         if best.as_ref().is_some_and(|(score, _)| *score <= bound) {
             break;
         }
         let Some(seat) = cluster.seat(rank.number) else { continue };
         if refusal(cluster, (task, counts), seat, now).is_none() {
             let score = score(cluster, (task, counts), seat);
-            let score = Score { has_failed: false, in_zone: 0, ..score };
+            let score = Score { has_failed: false, is_fenced: false, in_zone: 0, ..score };
             let found = (score, rank.node.clone());
             best = Some(best.map_or(found.clone(), |best| best.min(found)));
         }

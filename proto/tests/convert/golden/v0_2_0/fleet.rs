@@ -46,6 +46,7 @@ pub(crate) fn records() -> Records {
     let given_back = HookPhase::Done { at: at(61), answer: Some(Answer::Abandon) };
     records.push(("hook-done-abandoned", Stored::Hook(hook(Transition::Launching, given_back))));
     let causes = [
+        ("node-replaced", DrainCause::Refresh),
         ("node-at-risk", DrainCause::AtRisk),
         ("node-terminating", DrainCause::Terminating),
         ("node-interrupted", DrainCause::Interrupted),

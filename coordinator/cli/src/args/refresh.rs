@@ -1,0 +1,127 @@
+//! Arguments of commands about the machine images that run.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use model::budget::Amount;
+
+use super::{duration, some_duration};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Refresh {
+    /// Shows what a refresh would do: which machine after which, where each task would go, and how long it takes.
+    #[command(
+        after_help = "Examples:\n  wharf refresh plan web --ami ami-0123456789abcdef0\n  wharf refresh plan web --template lt-0123456789abcdef0=7 --surge 20%"
+    )]
+    Plan(Start),
+    /// Replaces the machines of a pool, each one once what runs there has moved.
+    #[command(
+        after_help = "Examples:\n  wharf refresh start web --ami ami-0123456789abcdef0\n  wharf refresh start web --ami ami-0123456789abcdef0 --stage 1 --stage 25% --hold 10m"
+    )]
+    Start(Begin),
+    /// Shows how far the refresh of a pool is, and follows it until it is over.
+    Status {
+        #[command(flatten)]
+        pool: Named,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Has it stand still: no machine is emptied or launched that was not before.
+    Pause(Named),
+    /// Has it go on.
+    Resume(Named),
+    /// Has the new machines been watched for long enough.
+    Promote(Named),
+    /// Ends it where it is: what is launched from now on is as before.
+    Abort(Named),
+    /// Has the machines be as they were before.
+    Rollback {
+        #[command(flatten)]
+        pool: Named,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Lists refreshes, those that are over among them.
+    Ls,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// The pool.
+    pub(crate) pool: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Waiting {
+    /// Does not wait for the end.
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// Waits for so long at most: 30m, 4h.
+    #[arg(long, value_parser = some_duration)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Begin {
+    #[command(flatten)]
+    pub(crate) start: Start,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+    /// The number that a plan gave: if the pool is otherwise by now nothing is done.
+    #[arg(long)]
+    pub(crate) expect: Option<String>,
+    /// Answers yes to every question.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Start {
+    /// The pool.
+    pub(crate) pool: String,
+    /// The machine image that new machines are launched from.
+    #[arg(long, required_unless_present = "template", conflicts_with = "template")]
+    pub(crate) ami: Option<String>,
+    /// The version of a launch template that they are launched from; of each template of the group one.
+    #[arg(long, value_name = "TEMPLATE=VERSION", value_parser = version)]
+    pub(crate) template: Vec<(String, u64)>,
+    /// So many machines more than usual are there meanwhile: 2, 10%. 10% when it is not said, and one at least.
+    #[arg(long, value_parser = amount)]
+    pub(crate) surge: Option<Amount>,
+    /// So many machines are new before the others follow: 1, 25%. Can be said for each of several stages; 1 and then 25% when it is
+    /// not said.
+    #[arg(long, value_parser = amount, conflicts_with = "at_once")]
+    pub(crate) stage: Vec<Amount>,
+    /// All machines in one stage.
+    #[arg(long)]
+    pub(crate) at_once: bool,
+    /// The new machines of a stage are watched for so long: 5m, 1h, 0s. 5m when it is not said.
+    #[arg(long, value_parser = duration)]
+    pub(crate) hold: Option<Duration>,
+    /// A machine that is to go waits for so long for what its services do not allow: 15m when it is not said.
+    #[arg(long, value_parser = some_duration)]
+    pub(crate) drain_within: Option<Duration>,
+    /// Stops what is left on a machine by then. Without it the machine is left as it is.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+fn version(text: &str) -> Result<(String, u64), String> {
+    let (id, version) = text.split_once('=').ok_or("it is TEMPLATE=VERSION: lt-0123456789abcdef0=7")?;
+    let number = version.parse().map_err(|_| format!("{version:?} is no number of a version"))?;
+    Ok((id.to_owned(), number))
+}
+
+fn amount(text: &str) -> Result<Amount, String> {
+    let wrong = |_| format!("{text:?} is neither a number (2) nor a share (10%)");
+    match text.strip_suffix('%') {
+        Some(percent) => {
+            let percent: u8 = percent.parse().map_err(wrong)?;
+            if percent > 100 {
+                return Err("a share is 100% at most".to_owned());
+            }
+            Ok(Amount::Percent(percent))
+        }
+        None => Ok(Amount::Count(text.parse().map_err(wrong)?)),
+    }
+}

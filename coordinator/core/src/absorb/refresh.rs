@@ -1,0 +1,239 @@
+//! What is heard of refreshes: what operators want of them, and what became of what the cloud was asked for them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use model::fleet::Group;
+use model::refresh::{
+    Before, Blueprint, Refresh, RefreshEnd, RefreshId, RefreshPhase, RefreshPolicy,
+};
+use model::rollout::Steering;
+
+use crate::cluster::Change;
+use crate::command::{Key, SETTLES};
+use crate::draft::Draft;
+use crate::event::{PoolRefusal, Refusal, RefreshEvent, Reply, Target};
+use crate::plan::refresh::{self, REBALANCING};
+
+/// When no version of a template can be made in so many tries, none will be.
+const MAKE_TRIES: u32 = 5;
+
+/// Hears what an operator wants.
+pub(super) fn absorb(draft: &mut Draft<'_>, event: &RefreshEvent) -> Result<Reply, Refusal> {
+    draft.cluster.fleet.refresh_at = None;
+    let heard = match event {
+        RefreshEvent::Start { pool, target, policy, expect } => {
+            start(draft, pool, (target, policy), *expect)
+        }
+        RefreshEvent::Steer { pool, steering } => steer(draft, pool, *steering),
+        RefreshEvent::RollBack { pool } => roll_back(draft, pool),
+    };
+    heard.map_err(Refusal::Pool)
+}
+
+fn put(draft: &mut Draft<'_>, refresh: Refresh) -> Reply {
+    draft.write(Change::PutRefresh(Arc::new(refresh)));
+    Reply::Noted
+}
+
+fn open(draft: &Draft<'_>, pool: &str) -> Option<Arc<Refresh>> {
+    draft.cluster.open_refreshes().find(|refresh| refresh.id.pool == pool).cloned()
+}
+
+fn start(
+    draft: &mut Draft<'_>,
+    pool: &str,
+    (target, policy): (&Target, &RefreshPolicy),
+    expect: Option<u64>,
+) -> Result<Reply, PoolRefusal> {
+    policy.check().map_err(PoolRefusal::Policy)?;
+    if !draft.cluster.pools().contains_key(pool) {
+        return Err(PoolRefusal::None(pool.to_owned()));
+    }
+    if let Some(refresh) = open(draft, pool) {
+        return Err(PoolRefusal::Refreshing(refresh.id.clone()));
+    }
+    let none = || PoolRefusal::NoBlueprint(pool.to_owned());
+    let group = draft.cluster.group(pool).ok_or_else(none)?.clone();
+    let from = group.blueprint.clone().filter(|from| !from.0.is_empty()).ok_or_else(none)?;
+    if group.is_refreshed {
+        return Err(PoolRefusal::Foreign(pool.to_owned()));
+    }
+    if expect.is_some_and(|expect| expect != refresh::fingerprint(draft.cluster, pool)) {
+        return Err(PoolRefusal::Overtaken(pool.to_owned()));
+    }
+    let (to, phase) = match target {
+        Target::Ami(ami) => (Blueprint::default(), RefreshPhase::Making { ami: ami.clone() }),
+        Target::Blueprint(to) => {
+            let mut members = draft.cluster.instances().values();
+            let is_stale = members.any(|one| one.pool.as_deref() == Some(pool) && !to.made(one));
+            if from == *to && !is_stale {
+                return Err(PoolRefusal::Fresh(pool.to_owned()));
+            }
+            (to.clone(), RefreshPhase::Rolling { stage: 0, watched_since: None })
+        }
+    };
+    let last = draft.cluster.refreshes_of(pool).last().cloned();
+    let number = last.as_ref().map_or(0, |last| last.id.number) + 1;
+    // What the cloud says may lag behind what it was told by the one before.
+    let settled = last.and_then(|last| match last.phase {
+        RefreshPhase::Done { at, .. } => (at + SETTLES > draft.now).then_some(last.size),
+        RefreshPhase::Making { .. }
+        | RefreshPhase::Rolling { .. }
+        | RefreshPhase::RollingBack { .. }
+        | RefreshPhase::Restoring { .. } => None,
+    });
+    let id = RefreshId { pool: pool.to_owned(), number };
+    let refresh = Refresh {
+        id,
+        since: draft.now,
+        from,
+        to,
+        policy: policy.clone(),
+        size: settled.unwrap_or(group.desired),
+        before: before(&group),
+        phase,
+        paused_at: None,
+        skipped: BTreeMap::new(),
+        failed: BTreeSet::new(),
+        ending: BTreeSet::new(),
+    };
+    Ok(put(draft, refresh))
+}
+
+/// What of a group is changed, as it is now.
+fn before(group: &Group) -> Before {
+    Before { rebalanced: !group.suspended.contains(REBALANCING), max: None }
+}
+
+fn steer(draft: &mut Draft<'_>, pool: &str, steering: Steering) -> Result<Reply, PoolRefusal> {
+    let refresh =
+        open(draft, pool).ok_or_else(|| PoolRefusal::NotRefreshing(pool.to_owned()))?;
+    let known = (*refresh).clone();
+    match (steering, &refresh.phase) {
+        (Steering::Pause, _) => {
+            let paused_at = known.paused_at.or(Some(draft.now));
+            Ok(put(draft, Refresh { paused_at, ..known }))
+        }
+        (Steering::Resume, _) => Ok(put(draft, Refresh { paused_at: None, ..known })),
+        (Steering::Promote, RefreshPhase::Rolling { stage, watched_since: Some(_) }) => {
+            let phase = promoted(draft, *stage, &known);
+            Ok(put(draft, Refresh { phase, ..known }))
+        }
+        (Steering::Promote, _) => Err(PoolRefusal::NothingToPromote(known.id)),
+        (Steering::Abort, RefreshPhase::Restoring { .. }) => Ok(Reply::Noted),
+        (Steering::Abort, _) => Ok(abort(draft, known, "an operator wanted it")),
+    }
+}
+
+/// The machines that are watched have been watched for long enough.
+fn promoted(draft: &Draft<'_>, stage: usize, refresh: &Refresh) -> RefreshPhase {
+    let hold = refresh.policy.hold;
+    let since = draft.now.as_millis().saturating_sub(u64::try_from(hold.as_millis()).unwrap_or(u64::MAX));
+    let watched_since = Some(model::time::Timestamp::from_millis(since));
+    RefreshPhase::Rolling { stage, watched_since }
+}
+
+/// It ends where it is: what is launched from now on is as before.
+fn abort(draft: &mut Draft<'_>, refresh: Refresh, why: &str) -> Reply {
+    refresh::call_off(draft, &refresh.id.pool);
+    let end = RefreshEnd::Aborted { why: why.to_owned() };
+    let phase = RefreshPhase::Restoring { end, since: draft.now };
+    put(draft, Refresh { phase, paused_at: None, ..refresh })
+}
+
+fn roll_back(draft: &mut Draft<'_>, pool: &str) -> Result<Reply, PoolRefusal> {
+    if !draft.cluster.pools().contains_key(pool) {
+        return Err(PoolRefusal::None(pool.to_owned()));
+    }
+    if let Some(refresh) = open(draft, pool) {
+        return match &refresh.phase {
+            RefreshPhase::Making { .. } => {
+                Ok(abort(draft, (*refresh).clone(), "an operator wanted it"))
+            }
+            RefreshPhase::Rolling { .. }
+            | RefreshPhase::Restoring {
+                end: RefreshEnd::Refreshed | RefreshEnd::Aborted { .. },
+                ..
+            } => {
+                refresh::turn_back(draft, &refresh, "an operator wanted it".to_owned());
+                Ok(Reply::Noted)
+            }
+            RefreshPhase::RollingBack { .. }
+            | RefreshPhase::Restoring { end: RefreshEnd::RolledBack { .. }, .. }
+            | RefreshPhase::Done { .. } => Ok(Reply::Noted),
+        };
+    }
+    let last = draft.cluster.refreshes_of(pool).last().cloned();
+    let ended = |refresh: &Arc<Refresh>| match &refresh.phase {
+        RefreshPhase::Done { end: RefreshEnd::Refreshed | RefreshEnd::Aborted { .. }, .. } => true,
+        RefreshPhase::Done { end: RefreshEnd::RolledBack { .. }, .. }
+        | RefreshPhase::Making { .. }
+        | RefreshPhase::Rolling { .. }
+        | RefreshPhase::RollingBack { .. }
+        | RefreshPhase::Restoring { .. } => false,
+    };
+    let last = last.filter(ended).ok_or_else(|| PoolRefusal::NothingBefore(pool.to_owned()))?;
+    // What was there before needs no canary.
+    let policy = RefreshPolicy { stages: Vec::new(), ..last.policy.clone() };
+    start(draft, pool, (&Target::Blueprint(last.from.clone()), &policy), None)
+}
+
+/// The versions of a refresh are made.
+pub(super) fn made(draft: &mut Draft<'_>, id: &RefreshId, to: &Blueprint) {
+    draft.cluster.fleet.refresh_at = None;
+    let Some(refresh) = draft.cluster.refreshes().get(id).cloned() else { return };
+    if let RefreshPhase::Making { .. } = refresh.phase {
+        let phase = RefreshPhase::Rolling { stage: 0, watched_since: None };
+        put(draft, Refresh { phase, to: to.clone(), ..(*refresh).clone() });
+    }
+}
+
+/// Something that the cloud was asked did not work.
+pub(super) fn fail(draft: &mut Draft<'_>, key: &Key) {
+    let Key::MakeTemplate(id) = key else { return };
+    let tried = draft.cluster.fleet.tries.get(key).cloned();
+    let Some(refresh) = draft.cluster.refreshes().get(id).cloned() else { return };
+    let is_making = matches!(refresh.phase, RefreshPhase::Making { .. });
+    if let Some(tried) = tried.filter(|tried| is_making && tried.count >= MAKE_TRIES) {
+        let why = tried.why.unwrap_or_default();
+        abort(draft, (*refresh).clone(), &format!("no version of its template can be made: {why}"));
+    }
+}
+
+/// A group was looked at. What others have made of its size since is kept: we never ask for less, nor for more than the surge.
+pub(super) fn see(draft: &mut Draft<'_>, before: Option<&Group>, group: &Group) {
+    for key in shown(before, group) {
+        draft.cluster.fleet.tries.remove(&key);
+    }
+    let Some(refresh) = open(draft, &group.name).filter(|refresh| refresh.is_rolling()) else {
+        return;
+    };
+    let surge = refresh.policy.surge_of(refresh.size as usize);
+    let surge = u32::try_from(surge).unwrap_or(u32::MAX);
+    let size = if group.desired < refresh.size {
+        group.desired
+    } else if group.desired > refresh.size.saturating_add(surge) {
+        group.desired - surge
+    } else {
+        return;
+    };
+    put(draft, Refresh { size, ..(*refresh).clone() });
+}
+
+/// What the cloud was told and shows by now.
+fn shown(before: Option<&Group>, group: &Group) -> Vec<Key> {
+    let Some(before) = before else { return Vec::new() };
+    let name = || group.name.clone();
+    let mut shown = Vec::new();
+    if before.blueprint != group.blueprint {
+        shown.push(Key::Template(name()));
+    }
+    if before.max != group.max {
+        shown.push(Key::Max(name()));
+    }
+    if before.suspended != group.suspended {
+        shown.push(Key::Process(name()));
+    }
+    shown
+}

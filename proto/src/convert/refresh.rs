@@ -1,0 +1,207 @@
+//! Refreshes of pools, and how they are done.
+
+use std::time::Duration;
+
+use model::refresh::{
+    AtDeadline, Before, Blueprint, Refresh, RefreshEnd, RefreshId, RefreshPhase, RefreshPolicy,
+    STAGES_LIMIT, Skip,
+};
+use model::time::Timestamp;
+
+use super::checks::{line, millis, word};
+use super::fleet::pool_name_from_wire;
+use super::spec::{amount_from_wire, amount_to_wire};
+use super::{At, Invalid, Named, Valid};
+use crate::wire;
+
+/// A group names no more launch templates (Auto Scaling's own bound).
+const TEMPLATES_LIMIT: usize = 20;
+/// Why something is so is a sentence or two, some of them the cloud's.
+const WHY_LIMIT: usize = 4_096;
+
+/// Reads from which versions of launch templates machines are launched.
+///
+/// # Errors
+/// When there are too many, or an id is none.
+pub fn blueprint_from_wire(from: &wire::Blueprint) -> Valid<Blueprint> {
+    if from.versions.len() > TEMPLATES_LIMIT {
+        let why = format!("names {} launch templates of {TEMPLATES_LIMIT} allowed", from.versions.len());
+        return Err(Invalid::new("blueprint", why));
+    }
+    let version = |(id, version): (&String, &u64)| -> Valid<(String, u64)> {
+        Ok((word("blueprint.template", id)?, *version))
+    };
+    Ok(Blueprint(from.versions.iter().map(version).collect::<Valid<_>>()?))
+}
+
+/// Writes from which versions of launch templates machines are launched.
+#[must_use]
+pub fn blueprint_to_wire(blueprint: &Blueprint) -> wire::Blueprint {
+    wire::Blueprint { versions: blueprint.0.clone() }
+}
+
+/// Reads how machines are replaced.
+///
+/// # Errors
+/// Says where and what is wrong.
+pub fn refresh_policy_from_wire(from: Option<&wire::RefreshPolicy>) -> Valid<RefreshPolicy> {
+    let from = from.at("refresh.policy")?;
+    if from.stages.len() > STAGES_LIMIT {
+        return Err(Invalid::new("refresh.policy.stages", format!("has more than {STAGES_LIMIT}")));
+    }
+    Ok(RefreshPolicy {
+        surge: amount_from_wire(from.surge.as_ref().at("refresh.policy.surge")?)?,
+        stages: from.stages.iter().map(amount_from_wire).collect::<Valid<_>>()?,
+        hold: Duration::from_millis(from.hold_ms),
+        drain_within: Duration::from_millis(from.drain_within_ms),
+        at_deadline: match from.at_deadline() {
+            wire::AtDeadline::Skip => AtDeadline::Skip,
+            wire::AtDeadline::Force => AtDeadline::Force,
+            wire::AtDeadline::Unspecified => return None.at("refresh.policy.at_deadline"),
+        },
+    })
+}
+
+/// Writes how machines are replaced.
+#[must_use]
+pub fn refresh_policy_to_wire(policy: &RefreshPolicy) -> wire::RefreshPolicy {
+    let at_deadline = match policy.at_deadline {
+        AtDeadline::Skip => wire::AtDeadline::Skip,
+        AtDeadline::Force => wire::AtDeadline::Force,
+    };
+    wire::RefreshPolicy {
+        surge: Some(amount_to_wire(policy.surge)),
+        stages: policy.stages.iter().map(|stage| amount_to_wire(*stage)).collect(),
+        hold_ms: millis(policy.hold),
+        drain_within_ms: millis(policy.drain_within),
+        at_deadline: at_deadline.into(),
+    }
+}
+
+/// Reads which refresh.
+///
+/// # Errors
+/// When the name of the pool is none.
+pub fn refresh_id_from_wire(pool: &str, number: u64) -> Valid<RefreshId> {
+    Ok(RefreshId { pool: pool_name_from_wire(pool)?, number })
+}
+
+/// Reads a refresh.
+///
+/// # Errors
+/// Says where and what is wrong.
+pub fn refresh_from_wire(from: &wire::Refresh) -> Valid<Refresh> {
+    let skip = |skip: &wire::SkippedMachine| -> Valid<_> {
+        let why = why("refresh.skipped.why", &skip.why)?;
+        Ok((skip.instance.named("refresh.skipped.instance")?, Skip { why, tries: skip.tries }))
+    };
+    Ok(Refresh {
+        id: refresh_id_from_wire(&from.pool, from.number)?,
+        since: Timestamp::from_millis(from.since_ms),
+        from: blueprint_from_wire(from.from.as_ref().at("refresh.from")?)?,
+        to: blueprint_from_wire(from.to.as_ref().at("refresh.to")?)?,
+        policy: refresh_policy_from_wire(from.policy.as_ref())?,
+        size: from.size,
+        before: Before { rebalanced: from.rebalanced, max: from.max },
+        phase: phase_from_wire(from.phase.as_ref())?,
+        paused_at: from.paused_at_ms.map(Timestamp::from_millis),
+        skipped: from.skipped.iter().map(skip).collect::<Valid<_>>()?,
+        failed: from.failed.iter().map(|id| id.named("refresh.failed")).collect::<Valid<_>>()?,
+        ending: from.ending.iter().map(|id| id.named("refresh.ending")).collect::<Valid<_>>()?,
+    })
+}
+
+/// Writes a refresh.
+#[must_use]
+pub fn refresh_to_wire(refresh: &Refresh) -> wire::Refresh {
+    let skipped = refresh.skipped.iter().map(|(id, skip)| wire::SkippedMachine {
+        instance: id.to_string(),
+        why: skip.why.clone(),
+        tries: skip.tries,
+    });
+    wire::Refresh {
+        pool: refresh.id.pool.clone(),
+        number: refresh.id.number,
+        since_ms: refresh.since.as_millis(),
+        from: Some(blueprint_to_wire(&refresh.from)),
+        to: Some(blueprint_to_wire(&refresh.to)),
+        policy: Some(refresh_policy_to_wire(&refresh.policy)),
+        size: refresh.size,
+        rebalanced: refresh.before.rebalanced,
+        max: refresh.before.max,
+        paused_at_ms: refresh.paused_at.map(Timestamp::as_millis),
+        skipped: skipped.collect(),
+        failed: refresh.failed.iter().map(ToString::to_string).collect(),
+        ending: refresh.ending.iter().map(ToString::to_string).collect(),
+        phase: Some(phase_to_wire(&refresh.phase)),
+    }
+}
+
+fn why(path: &str, from: &str) -> Valid<String> {
+    if from.len() > WHY_LIMIT {
+        let why = format!("has {} bytes of {WHY_LIMIT} allowed", from.len());
+        return Err(Invalid::new(path, why));
+    }
+    line(path, from)
+}
+
+fn phase_from_wire(from: Option<&wire::refresh::Phase>) -> Valid<RefreshPhase> {
+    use wire::refresh::Phase as Wire;
+    Ok(match from.at("refresh.phase")? {
+        Wire::Making(making) => RefreshPhase::Making { ami: word("refresh.ami", &making.ami)? },
+        Wire::Rolling(rolling) => RefreshPhase::Rolling {
+            stage: rolling.stage as usize,
+            watched_since: rolling.watched_since_ms.map(Timestamp::from_millis),
+        },
+        Wire::RollingBack(reason) => {
+            RefreshPhase::RollingBack { why: why("refresh.why", reason)? }
+        }
+        Wire::Restoring(restoring) => RefreshPhase::Restoring {
+            end: end_from_wire(restoring.end.as_ref().at("refresh.end")?)?,
+            since: Timestamp::from_millis(restoring.since_ms),
+        },
+        Wire::Done(done) => RefreshPhase::Done {
+            end: end_from_wire(done.end.as_ref().at("refresh.end")?)?,
+            at: Timestamp::from_millis(done.at_ms),
+        },
+    })
+}
+
+fn phase_to_wire(phase: &RefreshPhase) -> wire::refresh::Phase {
+    use wire::refresh::Phase as Wire;
+    match phase {
+        RefreshPhase::Making { ami } => Wire::Making(wire::RefreshMaking { ami: ami.clone() }),
+        RefreshPhase::Rolling { stage, watched_since } => Wire::Rolling(wire::RefreshRolling {
+            stage: u32::try_from(*stage).unwrap_or(u32::MAX),
+            watched_since_ms: watched_since.map(Timestamp::as_millis),
+        }),
+        RefreshPhase::RollingBack { why } => Wire::RollingBack(why.clone()),
+        RefreshPhase::Restoring { end, since } => {
+            let end = Some(end_to_wire(end));
+            Wire::Restoring(wire::RefreshRestoring { end, since_ms: since.as_millis() })
+        }
+        RefreshPhase::Done { end, at } => {
+            let end = Some(end_to_wire(end));
+            Wire::Done(wire::RefreshDone { end, at_ms: at.as_millis() })
+        }
+    }
+}
+
+fn end_from_wire(from: &wire::RefreshEnd) -> Valid<RefreshEnd> {
+    use wire::refresh_end::Kind as Wire;
+    Ok(match from.kind.as_ref().at("refresh.end")? {
+        Wire::Refreshed(_) => RefreshEnd::Refreshed,
+        Wire::RolledBack(reason) => RefreshEnd::RolledBack { why: why("refresh.end", reason)? },
+        Wire::Aborted(reason) => RefreshEnd::Aborted { why: why("refresh.end", reason)? },
+    })
+}
+
+fn end_to_wire(end: &RefreshEnd) -> wire::RefreshEnd {
+    use wire::refresh_end::Kind as Wire;
+    let kind = match end {
+        RefreshEnd::Refreshed => Wire::Refreshed(wire::Done {}),
+        RefreshEnd::RolledBack { why } => Wire::RolledBack(why.clone()),
+        RefreshEnd::Aborted { why } => Wire::Aborted(why.clone()),
+    };
+    wire::RefreshEnd { kind: Some(kind) }
+}

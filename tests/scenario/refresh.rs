@@ -1,0 +1,92 @@
+//! What a script says of machine images.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use coordinator_core::event::{Event, FleetEvent, RefreshEvent, Target};
+use coordinator_core::view;
+use model::budget::Amount;
+use model::refresh::{AtDeadline, RefreshPolicy};
+
+use super::play::Play;
+use super::script;
+
+impl Play {
+    pub(crate) fn refresh(&mut self, words: &[&str]) {
+        let event = match words {
+            ["show", pool] => return self.show_refresh(pool),
+            ["rollback", pool] => RefreshEvent::RollBack { pool: (*pool).to_owned() },
+            [pool, settings @ ..] if settings.iter().any(|setting| setting.contains('=')) => {
+                start(pool, &script::settings(settings))
+            }
+            [word, pool] => RefreshEvent::Steer {
+                pool: (*pool).to_owned(),
+                steering: script::steering(word),
+            },
+            _ => panic!("`refresh` can not be told {words:?}"),
+        };
+        self.hear(&[Event::Fleet(FleetEvent::Refresh(event))]);
+    }
+
+    fn show_refresh(&mut self, pool: &str) {
+        let last = self.cluster.refreshes_of(pool).last().cloned();
+        let Some(refresh) = last else {
+            self.told.push(format!("{pool} was never refreshed"));
+            return;
+        };
+        let Some(progress) = view::refresh_progress(&self.cluster, &refresh, self.now) else {
+            self.told.push(format!("{pool} was not looked at"));
+            return;
+        };
+        let view::RefreshProgress { new, new_ready, old, quota, note, .. } = &progress;
+        self.told.push(format!(
+            "{}: {new} new machines, of which {new_ready} are ready, {old} old ones, {quota} are to be new: {note}",
+            refresh.id
+        ));
+        for (id, why) in &progress.left {
+            self.told.push(format!("  {id} is left as it is: {why}"));
+        }
+    }
+
+    /// Machines that were launched boot, and their agents join.
+    pub(crate) fn boot(&mut self) {
+        let (calls, booted) = self.region.tick(self.now);
+        for call in calls {
+            self.hear(&[Event::Fleet(FleetEvent::Hooked(call))]);
+        }
+        for machine in booted {
+            let ami = machine.ami.as_ref().and_then(|ami| self.amis.get(ami));
+            if ami.is_none_or(|harm| harm != "never joins") {
+                let settings = BTreeMap::from([("zone", machine.zone.as_str())]);
+                self.join(machine.id.as_str(), &settings);
+            }
+        }
+    }
+}
+
+fn start(pool: &str, settings: &BTreeMap<&str, &str>) -> RefreshEvent {
+    let mut policy = RefreshPolicy::default();
+    let mut target = None;
+    let known: BTreeSet<&str> = settings.keys().copied().collect();
+    for name in known {
+        let value = settings[name];
+        match name {
+            "ami" => target = Some(Target::Ami(value.to_owned())),
+            "surge" => policy.surge = script::amount(value),
+            "hold" => policy.hold = script::duration(value),
+            "drain" => policy.drain_within = script::duration(value),
+            "force" => policy.at_deadline = AtDeadline::Force,
+            "stages" => policy.stages = stages(value),
+            _ => panic!("{name} is nothing that a refresh has"),
+        }
+    }
+    RefreshEvent::Start {
+        pool: pool.to_owned(),
+        target: target.unwrap_or_else(|| panic!("a refresh needs an ami")),
+        policy,
+        expect: None,
+    }
+}
+
+fn stages(text: &str) -> Vec<Amount> {
+    if text == "none" { Vec::new() } else { text.split(',').map(script::amount).collect() }
+}

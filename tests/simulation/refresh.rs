@@ -1,0 +1,199 @@
+//! What a group launches, how many machines it wants, and operators who want others.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::budget::Amount;
+use model::fleet::{Group, Lifecycle};
+use model::id::NodeId;
+use model::node::DrainCause;
+use model::refresh::{AtDeadline, Blueprint, Refresh, RefreshPolicy};
+use model::rollout::Steering;
+use model::task::Task;
+
+use crate::coordinator_core::command::{Command, Outcome};
+use crate::coordinator_core::event::{Event, FleetEvent, RefreshEvent, Target};
+
+use super::World;
+use super::cloud::{POOL, TEMPLATE};
+
+/// The greatest size that the group has, unless it is told otherwise: there is no room for a surge.
+const MAX: u32 = 4;
+
+#[derive(Debug)]
+pub(crate) struct Images {
+    /// The version of the template that machines are launched from.
+    pub(crate) version: u64,
+    /// How many versions there are.
+    versions: u64,
+    /// What was made by which token.
+    made: BTreeMap<String, u64>,
+    /// How many machines the group wants.
+    pub(crate) desired: usize,
+    max: u32,
+    suspended: BTreeSet<String>,
+    /// The store was lost since: nobody knows how the group was before.
+    pub(crate) is_forgotten: bool,
+}
+
+impl Default for Images {
+    fn default() -> Self {
+        Self {
+            version: 1,
+            versions: 1,
+            made: BTreeMap::new(),
+            desired: super::MACHINES,
+            max: MAX,
+            suspended: BTreeSet::new(),
+            is_forgotten: false,
+        }
+    }
+}
+
+impl Images {
+    /// The group as far as its machines' number and origin are concerned.
+    pub(crate) fn group(&self) -> Group {
+        Group {
+            max: self.max,
+            desired: u32::try_from(self.desired).unwrap_or(u32::MAX),
+            suspended: self.suspended.clone(),
+            blueprint: Some(blueprint(self.version)),
+            ..Group::default()
+        }
+    }
+}
+
+fn blueprint(version: u64) -> Blueprint {
+    Blueprint(BTreeMap::from([(TEMPLATE.to_owned(), version)]))
+}
+
+impl World {
+    fn ask_of_refresh(&mut self, event: RefreshEvent) {
+        self.coordinator.inbox.push(Event::Fleet(FleetEvent::Refresh(event)));
+        self.turn_within(Duration::from_millis(50));
+    }
+
+    /// An operator wants other machines, or something of those that come.
+    pub(crate) fn refresh_or_not(&mut self) {
+        let pool = POOL.to_owned();
+        let steering = match self.chance.below(12) {
+            0 => Steering::Pause,
+            1 | 2 => Steering::Resume,
+            3 => Steering::Promote,
+            4 => Steering::Abort,
+            5 => return self.ask_of_refresh(RefreshEvent::RollBack { pool }),
+            _ => return self.start_refresh(),
+        };
+        self.ask_of_refresh(RefreshEvent::Steer { pool, steering });
+    }
+
+    fn start_refresh(&mut self) {
+        let is_forced = self.chance.percent(30);
+        let policy = RefreshPolicy {
+            surge: Amount::Count(self.chance.below(2)),
+            stages: if self.chance.percent(50) { vec![Amount::Count(1)] } else { Vec::new() },
+            hold: Duration::from_secs(u64::from(self.chance.below(60))),
+            drain_within: Duration::from_secs(30 + u64::from(self.chance.below(200))),
+            at_deadline: if is_forced { AtDeadline::Force } else { AtDeadline::Skip },
+        };
+        let target = Target::Ami(format!("ami-{}", self.cloud.images.versions + 1));
+        let pool = POOL.to_owned();
+        self.ask_of_refresh(RefreshEvent::Start { pool, target, policy, expect: None });
+    }
+
+    /// Nobody has it stand still any more.
+    pub(crate) fn resume_refresh(&mut self) {
+        if self.cloud.is_there {
+            let (pool, steering) = (POOL.to_owned(), Steering::Resume);
+            self.ask_of_refresh(RefreshEvent::Steer { pool, steering });
+        }
+    }
+
+    /// Says whether the node is being emptied because its machine is to be replaced.
+    pub(crate) fn leaves_for_refresh(&self, node: &NodeId) -> bool {
+        let known = self.coordinator.cluster.nodes().get(node);
+        let drain = known.and_then(|node| node.drain);
+        drain.is_some_and(|drain| drain.cause == DrainCause::Refresh)
+    }
+
+    /// Does what is asked of the group.
+    pub(crate) fn grant_refresh(&mut self, command: Command) -> Outcome {
+        let images = &mut self.cloud.images;
+        match command {
+            Command::MakeTemplate { token, .. } => {
+                let versions = &mut images.versions;
+                let made = *images.made.entry(token).or_insert_with(|| {
+                    *versions += 1;
+                    *versions
+                });
+                return Outcome::Made(blueprint(made));
+            }
+            Command::SetTemplate { to, .. } => images.version = to.0[TEMPLATE],
+            Command::SetMax { to, .. } => images.max = to,
+            Command::SetProcess { process, suspended: true, .. } => {
+                images.suspended.insert(process.to_owned());
+            }
+            Command::SetProcess { process, suspended: false, .. } => {
+                images.suspended.remove(process);
+            }
+            Command::SetDesired { from, to, .. } => {
+                let (from, to) = (from as usize, to as usize);
+                let is_allowed = to <= images.max as usize;
+                if images.desired == from && is_allowed {
+                    images.desired = to;
+                }
+                let (desired, limit) = (images.desired, super::MACHINES + 1);
+                let is_sound = desired <= limit || images.is_forgotten;
+                self.truth.expect(is_sound, || format!("{desired} machines are wanted"));
+            }
+            Command::Terminate { instance, keep, .. } => self.grant_end(&instance, keep as usize),
+            Command::AnswerHook { .. } | Command::Beat { .. } | Command::SetHook { .. } => {}
+        }
+        Outcome::Done
+    }
+
+    /// A machine is ended by us: nothing of ours may run there, and the group never wants fewer than it did.
+    fn grant_end(&mut self, id: &NodeId, keep: usize) {
+        let is_member = |lifecycle: Lifecycle| !lifecycle.is_leaving();
+        let member = self.cloud.machines().find(|one| one.id == *id).map(|one| one.lifecycle);
+        if !member.is_some_and(is_member) {
+            return;
+        }
+        let desired = self.cloud.images.desired;
+        self.cloud.images.desired -= usize::from(desired > keep);
+        let size = self.cloud.images.desired;
+        self.truth.expect(size >= super::MACHINES, || {
+            format!("{id} is ended, and only {size} machines are wanted from then on")
+        });
+        let cluster = &self.coordinator.cluster;
+        let is_there =
+            |task: &Arc<Task>| task.node.as_ref() == Some(id) && !task.state.is_final();
+        let machine = self.machines.get(id);
+        let ours = machine.and_then(|machine| {
+            let mut living = machine.engine.living();
+            living.find(|held| cluster.tasks().get(&held.shown.task).is_some_and(is_there))
+        });
+        let ours = ours.map(|held| held.shown.name.clone());
+        self.truth.expect(ours.is_none(), || format!("{id} is ended, and {ours:?} runs there"));
+        self.terminate_now(id);
+    }
+
+    /// What a refresh waits for that should be over by now.
+    pub(crate) fn unrest_of_refresh(&self) -> Option<String> {
+        let cluster = &self.coordinator.cluster;
+        let open = cluster.open_refreshes().next();
+        let open = open.map(|refresh: &Arc<Refresh>| format!("{} is {:?}", refresh.id, refresh.phase));
+        let images = &self.cloud.images;
+        if images.is_forgotten {
+            return open;
+        }
+        let size = (images.desired != super::MACHINES)
+            .then(|| format!("the group wants {} machines", images.desired));
+        let max = (images.max != MAX).then(|| format!("the group may have {} machines", images.max));
+        let process = images.suspended.iter().next();
+        let process = process.map(|process| format!("the group leaves {process} undone"));
+        open.or(size).or(max).or(process)
+    }
+}

@@ -1,0 +1,149 @@
+//! Pools that are moved to other machine images, in a region in a box.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test that can not set up its world has failed, and says what it measured"
+)]
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use system_tests::fleet::World;
+use system_tests::region::{Service, values};
+use system_tests::{SOON, until};
+
+/// Another image, made of a machine of the pool.
+fn other_image(world: &World, machine: &str) -> String {
+    let asked = [("InstanceId", machine), ("Name", "web-2")];
+    let made = world.region.call(Service::Ec2, "CreateImage", &asked).unwrap();
+    let ami = values(&made, "imageId").remove(0);
+    until("the image is available", SOON, || {
+        let asked = [("ImageId.1", ami.as_str())];
+        let shown = world.region.call(Service::Ec2, "DescribeImages", &asked);
+        let state = shown.map(|shown| values(&shown, "imageState"));
+        if state == Ok(vec!["available".to_owned()]) { Ok(()) } else { Err(format!("{state:?}")) }
+    });
+    ami
+}
+
+/// What the pool is launched from, and how its group is.
+fn group(world: &World) -> Value {
+    world.pool()["group"].clone()
+}
+
+fn images(world: &World) -> BTreeSet<String> {
+    world.region.members("web").into_iter().map(|one| one.image).collect()
+}
+
+/// How often a task of the service was put on a node.
+fn placements(world: &World) -> usize {
+    let events = world.events();
+    let placed = events.lines().filter(|line| line.contains("is placed on"));
+    placed.filter(|line| line.contains("shop/")).count()
+}
+
+#[test]
+fn machines_are_replaced_by_those_of_another_image_and_each_task_moves_once() {
+    let world = World::with_pool(3);
+    world.deploy(3);
+    let before = world.are_ready(3);
+    world.serve_elsewhere(3, &BTreeSet::new());
+    let ami = other_image(&world, before.first().unwrap());
+    let nosuch = world.cluster.wharf(&["refresh", "start", "web", "--ami", "ami-0nosuch", "-y"]);
+    assert!(nosuch.err.contains("no machine image ami-0nosuch"), "{}", nosuch.err);
+    let planned = world.cluster.wharf(&["refresh", "plan", "web", "--ami", &ami, "-o", "json"]);
+    assert_eq!(planned.code, 2, "{}{}", planned.out, planned.err);
+    let plan: Value = serde_json::from_str(&planned.out).unwrap();
+    assert_eq!(plan["machines"].as_array().unwrap().len(), 3, "{plan:#}");
+    assert_eq!((&plan["moved_again"], &plan["peak"]), (&json!(0), &json!(4)), "{plan:#}");
+    assert_eq!(plan["moves"].as_array().unwrap().len(), 3, "{plan:#}");
+    let expect = plan["fingerprint"].as_str().unwrap();
+    let placed = placements(&world);
+    let began = Instant::now();
+    let start =
+        ["refresh", "start", "web", "--ami", &ami, "--hold", "1s", "-y", "--expect", expect];
+    let told = world.cluster.wharf(&start);
+    assert_eq!(told.code, 0, "{}{}{}", told.out, told.err, world.events());
+    eprintln!("3 machines in {:.1?}\n{}", began.elapsed(), told.out);
+    let after = world.are_ready(3);
+    assert!(after.is_disjoint(&before), "{after:?} {before:?}");
+    assert_eq!(images(&world), BTreeSet::from([ami.clone()]));
+    world.serve_elsewhere(3, &before);
+    assert_eq!(placements(&world) - placed, 3, "{}", world.events());
+    let restored = group(&world);
+    assert_eq!((&restored["desired"], &restored["max"]), (&json!(3), &json!(200)));
+    assert_eq!(restored["suspended"], json!([]), "{restored:#}");
+    let again = world.cluster.wharf(&["refresh", "start", "web", "--template", "lt-0=1", "-y"]);
+    assert_eq!(again.code, 1, "{}{}", again.out, again.err);
+    let stale = world.cluster.wharf(&start);
+    assert!(stale.err.contains("plan again"), "{}", stale.err);
+}
+
+#[test]
+fn machines_that_never_join_are_given_back_and_the_others_stay() {
+    let world = World::with_pool(2);
+    world.deploy(2);
+    let before = world.are_ready(2);
+    world.serve_elsewhere(2, &BTreeSet::new());
+    let shown = world.region.call(
+        Service::Ec2,
+        "DescribeLaunchTemplates",
+        &[("LaunchTemplateName.1", "web")],
+    );
+    let template = values(&shown.unwrap(), "launchTemplateId").remove(0);
+    // Its agent is told of no coordinator.
+    let asked = [
+        ("LaunchTemplateId", template.as_str()),
+        ("SourceVersion", "1"),
+        ("LaunchTemplateData.UserData", "V0hBUkZfQUREUj0xMjcuMC4wLjE6MQo="),
+    ];
+    world.region.call(Service::Ec2, "CreateLaunchTemplateVersion", &asked).unwrap();
+    let _set = world.cluster.wharf(&["pool", "set", "web", "--join-within", "30s"]).good();
+    let to = format!("{template}=2");
+    let told = world.cluster.wharf(&["refresh", "start", "web", "--template", &to, "-y"]);
+    assert_eq!(told.code, 3, "{}{}{}", told.out, told.err, world.events());
+    assert!(told.out.contains("never became nodes"), "{}", told.out);
+    assert_eq!(world.are_ready(2), before);
+    let events = world.events();
+    assert!(!events.contains("is being emptied"), "{events}");
+    let restored = group(&world);
+    assert_eq!((&restored["desired"], &restored["suspended"]), (&json!(2), &json!([])));
+    let template = restored["template"].as_str().unwrap();
+    assert!(template.ends_with("version 1"), "{template}");
+}
+
+#[test]
+fn a_coordinator_that_is_killed_again_and_again_comes_to_the_same_end() {
+    let mut world = World::with_pool(3);
+    world.deploy(3);
+    let before = world.are_ready(3);
+    let ami = other_image(&world, before.first().unwrap());
+    let start = ["refresh", "start", "web", "--ami", &ami, "--hold", "1s", "-y", "--detach"];
+    let _started = world.cluster.wharf(&start).good();
+    let mut left = before.len();
+    let mut kills = 0;
+    while left > 0 {
+        world.cluster.kill_coordinator();
+        world.cluster.start_coordinator();
+        kills += 1;
+        // Somewhere on the way to the next machine.
+        left = until("a machine has gone, or another has come", SOON * 2, || {
+            let members = world.region.members("web");
+            let old = members.iter().filter(|one| before.contains(&one.id)).count();
+            let seen = members.len();
+            if old < left || seen > 3 { Ok(old) } else { Err(format!("{members:?}")) }
+        });
+        assert!(kills < 200, "{}", world.events());
+    }
+    eprintln!("killed {kills} times");
+    let told = world.cluster.wharf(&["refresh", "status", "web"]);
+    assert_eq!(told.code, 0, "{}{}", told.out, told.err);
+    world.are_ready(3);
+    assert_eq!(images(&world), BTreeSet::from([ami]));
+    let calls = world.region.calls();
+    assert_eq!(calls["autoscaling.TerminateInstanceInAutoScalingGroup"], 3, "{calls:?}");
+    let restored = group(&world);
+    assert_eq!((&restored["desired"], &restored["suspended"]), (&json!(3), &json!([])));
+    world.serve_elsewhere(3, &before);
+}
