@@ -16,6 +16,7 @@ pub mod event;
 pub mod garbage;
 mod health;
 mod hear;
+pub mod lease;
 pub mod observed;
 mod orphan;
 mod report;
@@ -59,6 +60,7 @@ pub struct Order {
 /// A second step at the same instant without events orders nothing new.
 pub fn step(workload: &mut Workload, events: &[Event], now: Timestamp) -> Step {
     events.iter().for_each(|event| hear::hear(workload, event, now));
+    lease::expire(workload, now);
     let orders = decide::decide(workload, now);
     let reports = report::news(workload, now);
     let must_persist = workload.must_persist();

@@ -10,6 +10,7 @@ mod drain;
 pub(crate) mod fetch;
 pub(crate) mod hooks;
 pub(crate) mod job;
+pub(crate) mod lease;
 pub(crate) mod leaving;
 mod liveness;
 pub(crate) mod place;
@@ -92,6 +93,7 @@ fn plan_services(draft: &mut Draft<'_>) {
     const ROUNDS: usize = 8;
     liveness::pass(draft);
     balance::pass(draft);
+    lease::pass(draft);
     for _ in 0..ROUNDS {
         drain::pass(draft);
         preparing::pass(draft);

@@ -130,6 +130,7 @@ pub(crate) fn spec() -> TaskSpec {
             delay: Duration::from_secs(10),
         },
         restarts_asked: 0,
+        lease: None,
     }
 }
 
@@ -191,7 +192,7 @@ pub(crate) fn run(task: &str) -> Assignment {
 
 /// A tombstone.
 pub(crate) fn stop(task: &str, cause: StopCause) -> Assignment {
-    Assignment { desired: DesiredState::Stop { cause }, ..run(task) }
+    Assignment { desired: DesiredState::stop(cause), ..run(task) }
 }
 
 /// What the coordinator of the first epoch says at a revision.

@@ -61,6 +61,8 @@ pub(crate) struct Kept {
     pub(crate) assignment: WireAssignment,
     pub(crate) state: TaskState,
     pub(crate) parts: Vec<(ContainerName, u32, bool)>,
+    /// When its lease ends.
+    pub(crate) lease: Option<Timestamp>,
 }
 
 impl Stored {
@@ -165,6 +167,7 @@ impl Journal {
                 })
                 .collect(),
             state: Some(state_to_wire(&kept.state)),
+            lease_until_ms: kept.lease.map(Timestamp::as_millis),
         });
         wire::Journal {
             cluster: self.cluster.to_string(),
@@ -188,6 +191,7 @@ impl Journal {
                 assignment: assignment_from_wire(assignment, Arc::clone(&specs[index])).unwrap(),
                 state: state_from_wire(task.state.as_ref()).unwrap(),
                 parts: task.containers.iter().map(part).collect(),
+                lease: task.lease_until_ms.map(Timestamp::from_millis),
             };
             (index, kept)
         });
