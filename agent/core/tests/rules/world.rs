@@ -20,7 +20,7 @@ use model::task::{DesiredState, Exit, Health, StopCause, TaskState};
 use model::time::Timestamp;
 
 /// When the tests begin; containers were started before.
-const BEGINNING: Timestamp = Timestamp::from_millis(1_000_000);
+pub(crate) const BEGINNING: Timestamp = Timestamp::from_millis(1_000_000);
 
 pub(crate) const A: &str = "lab.app.1.1";
 pub(crate) const B: &str = "lab.app.2.2";
