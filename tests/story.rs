@@ -111,7 +111,7 @@ impl Story {
             restarts: 0,
             note: String::new(),
             containers: Vec::new(),
-                lease: None,
+            lease: None,
         };
         let live = self.cluster.tasks_on(&node).filter(|task| !task.state.is_final());
         let tasks = live.map(report).collect();

@@ -268,7 +268,8 @@ fn show(answer: &Answer) -> Response<Full<Bytes>> {
         Answer::Is(lease) => say(StatusCode::OK, &describe(*lease)),
         Answer::Stopping(lease) => {
             let mut body = describe(*lease);
-            body["error"] = "the task was told to stop and holds no lease: begin nothing new".into();
+            body["error"] =
+                "the task was told to stop and holds no lease: begin nothing new".into();
             say(StatusCode::CONFLICT, &body)
         }
         Answer::TooLong(lease) => {
@@ -277,9 +278,7 @@ fn show(answer: &Answer) -> Response<Full<Bytes>> {
             body["error"] = format!("a lease of this task is for {longest} s at the most").into();
             say(StatusCode::UNPROCESSABLE_ENTITY, &body)
         }
-        Answer::Over => {
-            say(StatusCode::GONE, &serde_json::json!({ "error": "the task is over" }))
-        }
+        Answer::Over => say(StatusCode::GONE, &serde_json::json!({ "error": "the task is over" })),
         Answer::NotSafe => {
             let why = "the agent can not write it down: its disk may be full";
             say(StatusCode::SERVICE_UNAVAILABLE, &serde_json::json!({ "error": why }))

@@ -501,9 +501,7 @@ impl Agent {
             step(&mut self.workload, events, self.clock.now());
         self.wake_at = wake_at;
         let saved = match &self.cluster {
-            Some(cluster) if must_persist => {
-                self.journal.save(cluster, &self.node, &self.workload)
-            }
+            Some(cluster) if must_persist => self.journal.save(cluster, &self.node, &self.workload),
             Some(_) | None => Ok(()),
         };
         if let Err(error) = &saved {

@@ -49,8 +49,9 @@ impl Agent {
     /// Has a socket for each task that may take leases, before its containers are made. At the beginning also what
     /// an agent of before has left is looked at.
     pub(super) fn open_sockets(&mut self, extent: Extent) {
-        let tasks = self.workload.assignments().filter(|one| one.spec.lease.is_some());
-        let tasks: BTreeSet<TaskId> = tasks.map(|one| one.task.clone()).collect();
+        let tasks = self.workload.assignments().map(|one| &one.task);
+        let takers = tasks.filter(|task| self.workload.lease(task).is_some());
+        let tasks: BTreeSet<TaskId> = takers.cloned().collect();
         if extent == Extent::Everything {
             self.sockets.sweep(&tasks);
         }

@@ -92,9 +92,7 @@ fn note(state: &State, task: &Task) -> Option<String> {
         | TaskState::Running { .. } => {
             let waits = view::lease_wait(&state.cluster, task);
             let waits = waits.map(|wait| format!("{} is to stop: {wait}", task.id));
-            waits.or_else(|| {
-                (!task.note.is_empty()).then(|| format!("{}: {}", task.id, task.note))
-            })
+            waits.or_else(|| (!task.note.is_empty()).then(|| format!("{}: {}", task.id, task.note)))
         }
         TaskState::Completed | TaskState::Failed { .. } | TaskState::Lost => None,
     }

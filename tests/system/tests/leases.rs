@@ -8,7 +8,7 @@ use std::process::Command;
 use std::{env, fs};
 
 use serde_json::Value;
-use system_tests::{Cluster, Docker, Options, Said, SOON, Scratch, until};
+use system_tests::{Cluster, Docker, Options, SOON, Said, Scratch, until};
 
 /// Takes a lease for a while as soon as it runs.
 const APP: &str = "
@@ -49,7 +49,8 @@ fn note(cluster: &Cluster, task: &str) -> String {
 fn says(cluster: &Cluster, task: &str, text: &str) {
     until(text, SOON, || {
         let note = note(cluster, task);
-        if note.contains(text) { Ok(()) } else { Err(format!("{task}: {note}")) }
+        let logs = || cluster.docker.try_run(&["logs", &cluster.containers()[0].id]).out;
+        if note.contains(text) { Ok(()) } else { Err(format!("{task}: {note}; {}", logs())) }
     });
 }
 
@@ -85,16 +86,30 @@ fn a_rollout_waits_for_a_lease_through_restarts_of_everything() {
     says(&cluster, &old, "is to stop: waits: it holds a lease until 20");
     // The second try to listen on its port ends the program; what it was told comes first.
     let said = cluster.docker.try_run(&["exec", &container, "/hello", "work", "200s"]);
-    assert!(said.out.contains("\"stopping\":true") && said.out.contains("\"held_until\":\"20"), "{}{}", said.out, said.err);
+    assert!(
+        said.out.contains("\"stopping\":true") && said.out.contains("\"held_until\":\"20"),
+        "{}{}",
+        said.out,
+        said.err
+    );
     let said = cluster.docker.try_run(&["exec", &container, "/hello", "work", "301s"]);
-    assert!(said.out.contains("a lease of this task is for 300 s at the most"), "{}{}", said.out, said.err);
+    assert!(
+        said.out.contains("a lease of this task is for 300 s at the most"),
+        "{}{}",
+        said.out,
+        said.err
+    );
     assert!(cluster.running().iter().any(|one| one.id == container));
 
     let socket = cluster.state_dir("n1").join("leases").join(&old).join("lease.sock");
     assert_eq!(ask(&socket, "DELETE /lease")["held_until"], Value::Null);
     until("the old container has ended", SOON, || {
         let running = cluster.running();
-        if running.iter().all(|one| one.id != container) { Ok(()) } else { Err("it runs".to_owned()) }
+        if running.iter().all(|one| one.id != container) {
+            Ok(())
+        } else {
+            Err("it runs".to_owned())
+        }
     });
     until("its socket is gone", SOON, || {
         if socket.exists() { Err(socket.display().to_string()) } else { Ok(()) }

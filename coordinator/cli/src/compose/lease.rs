@@ -31,7 +31,10 @@ pub(super) fn read(
 }
 
 /// Where the socket would be mounted, and what asks for it.
-pub(super) fn target(problems: &mut Problems, service: &Section<'_>) -> Option<(&'static str, Place)> {
+pub(super) fn target(
+    problems: &mut Problems,
+    service: &Section<'_>,
+) -> Option<(&'static str, Place)> {
     let wharf = service.section(problems, "x-wharf");
     wharf.node("lease").map(|node| (DIRECTORY, node.place))
 }

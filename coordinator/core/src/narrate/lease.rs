@@ -25,7 +25,8 @@ pub(super) fn out_of_patience(before: &Cluster, task: &Task) -> Option<String> {
 pub(super) fn waited_for(before: &Cluster, task: &Task) -> Option<String> {
     let is_news = before.tasks().get(&task.id).is_some_and(|was| was.desired != task.desired);
     let (until, at_most) = before.lease(&task.id).zip(task.desired.patience())?;
-    let waits =
-        format!("; it holds a lease until {until}, and is waited for until {at_most} at the latest");
+    let waits = format!(
+        "; it holds a lease until {until}, and is waited for until {at_most} at the latest"
+    );
     is_news.then_some(waits)
 }

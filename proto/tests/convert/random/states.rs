@@ -153,9 +153,8 @@ fn desired() -> impl Strategy<Value = DesiredState> {
     ];
     prop_oneof![
         Just(DesiredState::Run),
-        (one_of(causes), option::of(instant())).prop_map(|(cause, patience)| {
-            DesiredState::Stop { cause, patience }
-        }),
+        (one_of(causes), option::of(instant()))
+            .prop_map(|(cause, patience)| { DesiredState::Stop { cause, patience } }),
     ]
 }
 
