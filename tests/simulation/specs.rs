@@ -129,8 +129,8 @@ fn priority(id: &ServiceId, image: u32) -> Priority {
 fn lease(id: &ServiceId, image: u32) -> Option<LeasePolicy> {
     let seconds = match (id.name.as_str(), image % 6) {
         ("web", 1 | 3 | 4) => 90,
-        ("front", 0 | 2) => 300,
-        ("db", 0 | 1) => 60,
+        ("front", 2 | 5) => 300,
+        ("db", 1 | 3) => 60,
         _ => return None,
     };
     Some(LeasePolicy { cap: Duration::from_secs(seconds) })

@@ -78,6 +78,8 @@ fn a_rollout_waits_for_a_lease_through_restarts_of_everything() {
     let _done = cluster.deploy_with(&APP.replace("FOR", "1s"), &["--detach"]).good();
     says(&cluster, &old, "is to stop: waits: it holds a lease until 20");
     assert_eq!(cluster.running().len(), 2, "the next one is there, and nothing was broken off");
+    let events = cluster.wharf(&["events"]).good();
+    assert!(events.contains("and is waited for until"), "{events}");
 
     cluster.kill_agent("n1");
     cluster.kill_coordinator();
@@ -114,8 +116,6 @@ fn a_rollout_waits_for_a_lease_through_restarts_of_everything() {
     until("its socket is gone", SOON, || {
         if socket.exists() { Err(socket.display().to_string()) } else { Ok(()) }
     });
-    let events = cluster.wharf(&["events"]).good();
-    assert!(events.contains("and is waited for until"), "{events}");
 }
 
 #[test]

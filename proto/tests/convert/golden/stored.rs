@@ -10,6 +10,7 @@ use model::policy::Permit;
 use model::service::Service;
 use model::spec::TaskSpec;
 use model::task::{Task, TaskState};
+use model::time::Timestamp;
 use model::trust::{Admission, Operator, Token};
 use prost::Message;
 use proto::convert::{
