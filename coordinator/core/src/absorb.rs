@@ -471,6 +471,10 @@ fn report(draft: &mut Draft<'_>, node: &NodeId, reports: &[Report]) -> Reply {
 fn observe(draft: &mut Draft<'_>, task: Task) {
     let (service, slot) = (task.service.clone(), task.slot.clone());
     let is_final = task.state.is_final();
+    if is_final && task.desired.stop_cause() == Some(StopCause::Operator) {
+        // An operator wanted less: there is room where there may have been none.
+        draft.cluster.round.begin(draft.now);
+    }
     draft.put_task(task);
     draft.touch_slot(&service, &slot);
     touch_dependents(draft, &service);

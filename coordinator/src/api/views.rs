@@ -162,7 +162,7 @@ fn task_view(state: &State, task: &Task, now: Timestamp) -> wire::TaskView {
 }
 
 /// What is to be said of the lease of a task, unless there is something else to say.
-fn lease_note(cluster: &Cluster, task: &Task) -> Option<String> {
+pub(crate) fn lease_note(cluster: &Cluster, task: &Task) -> Option<String> {
     let waits = view::lease_wait(cluster, task).map(|wait| format!("is to stop: {wait}"));
     let holds = || {
         let until = cluster.lease(&task.id).filter(|_| task.note.is_empty())?;

@@ -73,6 +73,8 @@ fn a_rollout_waits_for_a_lease_through_restarts_of_everything() {
     let _done = cluster.deploy(&APP.replace("FOR", "250s")).good();
     let old = cluster.live()[0]["id"].as_str().unwrap().to_owned();
     says(&cluster, &old, "holds a lease until 20");
+    let explained = cluster.wharf(&["explain", "lab/app"]).good();
+    assert!(explained.contains("holds a lease until 20"), "{explained}");
     let container = cluster.running()[0].id.clone();
 
     let _done = cluster.deploy_with(&APP.replace("FOR", "1s"), &["--detach"]).good();

@@ -29,7 +29,7 @@ pub(in super::super) static WHARF: &[Key] = &[
     ),
     partly(
         "rebalance",
-        "whether tasks move to where the service is spread better after nodes have come; `true` when it is left out",
+        "whether tasks move to where the service is spread better after nodes or room have come; `true` when it is left out",
     ),
     partly(
         "lease",
