@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use agent_core::action::Outcome;
+use agent_core::ahead::Ahead;
 use agent_core::assignment::{Assignments, Fence};
 use agent_core::event::{Event, OrderKind};
 use agent_core::observed::Container;
@@ -164,8 +165,8 @@ struct Agent {
     /// Tasks that wait for an answer about their leases, and until when they want them.
     asking: Vec<(Asked, Option<Timestamp>)>,
     housekeeping: Housekeeping,
-    /// What is being fetched for tasks to come.
-    fetching: BTreeSet<Image>,
+    /// What is fetched for tasks to come.
+    ahead: Ahead,
     /// What the coordinator was told last of the images here.
     told_images: Vec<String>,
     is_listing: bool,
@@ -230,7 +231,7 @@ pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<
         sockets: Sockets::new(leases, lease_asked),
         asking: Vec::new(),
         housekeeping,
-        fetching: BTreeSet::new(),
+        ahead: Ahead::default(),
         told_images: Vec::new(),
         is_listing: false,
         list_again: false,
@@ -342,7 +343,8 @@ impl Agent {
                 Some(Event::Done { task, container, kind, outcome })
             }
             Input::Fetched { image, outcome } => {
-                self.fetching.remove(&image);
+                let is_here = !matches!(outcome, Outcome::Failed(_));
+                self.ahead.ended(&image, is_here, self.clock.now());
                 if let Outcome::Failed(fault) = outcome {
                     tracing::warn!(%image, why = fault.message, "an image for a task to come was not fetched");
                 }

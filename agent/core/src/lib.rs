@@ -9,6 +9,7 @@
 #![deny(missing_docs, clippy::wildcard_enum_match_arm, clippy::indexing_slicing)]
 
 pub mod action;
+pub mod ahead;
 pub mod assignment;
 mod brake;
 mod decide;
