@@ -52,7 +52,8 @@ fn deploy(story: &mut Story, name: &str, replicas: u32, change: impl FnOnce(&mut
 /// What was told to stop has stopped.
 fn report(story: &mut Story, task: &Task, state: TaskState) {
     let (note, containers) = (String::new(), Vec::new());
-    let said = Report { task: task.id.clone(), state, restarts: 0, note, containers };
+    let task_id = task.id.clone();
+    let said = Report { task: task_id, state, restarts: 0, note, containers, lease: None };
     let node = task.node.clone().unwrap();
     story.hear(&[Event::Reported { node, tasks: vec![said], is_complete: false }]);
 }
@@ -150,7 +151,7 @@ fn a_drain_never_stops_the_last_that_serves_of_two() {
     let since = story.now;
     report(&mut story, &other, TaskState::Running { since, health: Health::Healthy });
     assert_eq!(story.wanted_on("a"), 0, "now it can be spared");
-    assert!(matches!(on(&story, "a")[0].desired, DesiredState::Stop { cause: StopCause::Drain }));
+    assert!(on(&story, "a")[0].desired == DesiredState::stop(StopCause::Drain));
 }
 
 #[test]
@@ -235,7 +236,7 @@ fn what_runs_on_every_node_leaves_last() {
     };
     assert_eq!(probe(&story), Some(DesiredState::Run), "the other has not ended yet");
     story.stop_all();
-    assert_eq!(probe(&story), Some(DesiredState::Stop { cause: StopCause::Drain }));
+    assert_eq!(probe(&story), Some(DesiredState::stop(StopCause::Drain)));
     story.stop_all();
     assert_eq!(state(&story, "a"), NodeState::Drained);
     story.hear(&[open("a")]);

@@ -78,7 +78,7 @@ fn what_fails_in_a_run_takes_the_others_along() {
     deploy(&mut story, &spec(0, Job { retries: 0, ..TERMS }));
     end(&mut story, failed());
     let other = live(&story).remove(0);
-    assert_eq!(other.desired, DesiredState::Stop { cause: StopCause::RunOver });
+    assert_eq!(other.desired, DesiredState::stop(StopCause::RunOver));
     assert!(matches!(service(&story).phase, ServicePhase::Halted { .. }));
     assert_eq!(slots(&story), ["r1-2"], "nothing new begins");
 }
@@ -214,7 +214,7 @@ fn a_drain_lets_a_job_finish_and_what_it_forces_is_done_again_without_costing_a_
     story.pass(50, &ALL);
     assert_eq!(live(&story)[0].desired, DesiredState::Run);
     story.pass(10, &ALL);
-    assert_eq!(live(&story)[0].desired, DesiredState::Stop { cause: StopCause::Drain });
+    assert_eq!(live(&story)[0].desired, DesiredState::stop(StopCause::Drain));
     story.stop_all();
     let next = live(&story).remove(0);
     assert_eq!((next.failures, next.slot == task.slot), (0, true));

@@ -6,6 +6,8 @@
 
 extern crate coordinator_core;
 
+#[path = "scenario/leases.rs"]
+mod leases;
 #[path = "scenario/play.rs"]
 mod play;
 #[path = "scenario/pools.rs"]

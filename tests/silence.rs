@@ -67,7 +67,7 @@ fn the_copy_stays_when_only_it_serves() {
     assert_eq!(story.running(), counts([("b", 2), ("c", 1)]));
     let a = id("a");
     let told: Vec<_> = view::assignments(&story.cluster, &a).map(|task| task.desired).collect();
-    assert_eq!(told, [DesiredState::Stop { cause: StopCause::Duplicate }]);
+    assert_eq!(told, [DesiredState::stop(StopCause::Duplicate)]);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn an_operator_who_removes_a_service_is_the_cause_from_then_on() {
     story.hear(&[Event::Remove("mail/front".parse().unwrap())]);
     let cause = StopCause::Operator;
     let told = story.cluster.tasks().values().map(|task| task.desired);
-    assert_eq!(told.collect::<Vec<_>>(), [DesiredState::Stop { cause }; 4]);
+    assert_eq!(told.collect::<Vec<_>>(), [DesiredState::stop(cause); 4]);
 }
 
 #[test]

@@ -64,6 +64,7 @@ impl Story {
                 restarts: 0,
                 note: String::new(),
                 containers: Vec::new(),
+                lease: None,
             };
             let node = task.node.clone().unwrap();
             self.hear(&[Event::Reported { node, tasks: vec![report], is_complete: false }]);
@@ -83,6 +84,7 @@ impl Story {
                 restarts: 0,
                 note: String::new(),
                 containers: Vec::new(),
+                lease: None,
             };
             let node = task.node.clone().unwrap();
             self.hear(&[Event::Reported { node, tasks: vec![report], is_complete: false }]);
@@ -109,6 +111,7 @@ impl Story {
             restarts: 0,
             note: String::new(),
             containers: Vec::new(),
+            lease: None,
         };
         let live = self.cluster.tasks_on(&node).filter(|task| !task.state.is_final());
         let tasks = live.map(report).collect();

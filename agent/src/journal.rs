@@ -13,6 +13,7 @@ use agent_core::workload::{Saved, SavedPart, Workload};
 use anyhow::{Context, bail, ensure};
 use model::id::{ClusterId, NodeId};
 use model::spec::TaskSpec;
+use model::time::Timestamp;
 use prost::Message;
 use proto::convert::{
     WireAssignment, assignment_from_wire, assignment_to_journal, state_from_wire, state_to_wire,
@@ -123,6 +124,7 @@ fn write(cluster: &ClusterId, node: &NodeId, workload: &Workload) -> wire::Journ
             spec,
             containers: saved.parts.into_iter().map(part).collect(),
             state: Some(state_to_wire(&saved.state)),
+            lease_until_ms: saved.lease.map(Timestamp::as_millis),
         }
     });
     let tasks = tasks.collect();
@@ -172,6 +174,7 @@ fn read_task(from: &wire::JournalTask, specs: &[Arc<TaskSpec>]) -> anyhow::Resul
         assignment: from_wire(assignment),
         state: state_from_wire(from.state.as_ref())?,
         parts: from.containers.iter().map(read).collect::<anyhow::Result<_>>()?,
+        lease: from.lease_until_ms.map(Timestamp::from_millis),
     })
 }
 

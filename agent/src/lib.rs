@@ -15,6 +15,7 @@ mod housekeeping;
 mod identity;
 mod imds;
 mod journal;
+mod leases;
 mod leaving;
 mod relay;
 mod report;

@@ -6,6 +6,7 @@ use agent_core::event::Report;
 use agent_core::workload::{Engine as EngineState, Workload};
 use model::id::{ClusterId, NodeId};
 use model::resources::Resources;
+use model::time::Timestamp;
 use proto::convert::{containers_to_wire, image_to_wire, resources_to_wire, state_to_wire};
 use proto::wire;
 
@@ -31,6 +32,7 @@ pub(crate) fn to_wire(reports: &[Report], workload: &Workload, extent: Extent) -
         restarts: report.restarts,
         note: report.note.clone(),
         containers: containers_to_wire(&report.containers),
+        lease_until_ms: report.lease.map(Timestamp::as_millis),
     };
     let orphans = workload.orphans().into_iter().map(|orphan| wire::Orphan {
         task: orphan.task.to_string(),

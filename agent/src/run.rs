@@ -1,6 +1,7 @@
 //! The loop: hears the coordinator, the engine and the clock; writes the journal; carries out what the core orders.
 
 mod errands;
+mod leasing;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use agent_core::action::Outcome;
+use agent_core::ahead::Ahead;
 use agent_core::assignment::{Assignments, Fence};
 use agent_core::event::{Event, OrderKind};
 use agent_core::observed::Container;
@@ -30,7 +32,9 @@ use crate::credentials::{Credentials, Joining};
 use crate::housekeeping::Housekeeping;
 use crate::imds::Imds;
 use crate::journal::{self, Journal};
+use crate::leases::{Asked, Sockets};
 use crate::leaving::Leaving;
+use crate::report::Extent;
 use crate::runtime::usage::{ContainerMeter, HostMeter};
 use crate::runtime::{Docker, Engine, Settings, StoredImage};
 use crate::session::{self, Link};
@@ -157,9 +161,12 @@ struct Agent {
     host: HostMeter,
     meter: ContainerMeter,
     leaving: Leaving,
+    sockets: Sockets,
+    /// Tasks that wait for an answer about their leases, and until when they want them.
+    asking: Vec<(Asked, Option<Timestamp>)>,
     housekeeping: Housekeeping,
-    /// What is being fetched for tasks to come.
-    fetching: BTreeSet<Image>,
+    /// What is fetched for tasks to come.
+    ahead: Ahead,
     /// What the coordinator was told last of the images here.
     told_images: Vec<String>,
     is_listing: bool,
@@ -195,6 +202,8 @@ pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<
     let (inputs, mut incoming) = mpsc::channel(QUEUE);
     let (engine_heard, mut engine_incoming) = mpsc::channel(QUEUE);
     let (session_heard, mut session_incoming) = mpsc::channel(QUEUE);
+    let (lease_asked, mut lease_incoming) = mpsc::channel(QUEUE);
+    let leases = std::path::absolute(config.state.join("leases"))?;
     let reaching = (config.coordinator.as_str(), &config.security);
     let credentials = Credentials::load(&config.state, &node, cluster.as_ref(), reaching);
     let housekeeping = Housekeeping::load(&config.state);
@@ -219,8 +228,10 @@ pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<
         host: HostMeter::new(PathBuf::from("/")),
         meter: ContainerMeter::default(),
         leaving: Leaving::default(),
+        sockets: Sockets::new(leases, lease_asked),
+        asking: Vec::new(),
         housekeeping,
-        fetching: BTreeSet::new(),
+        ahead: Ahead::default(),
         told_images: Vec::new(),
         is_listing: false,
         list_again: false,
@@ -229,11 +240,13 @@ pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<
         heartbeat: HEARTBEAT,
     };
     agent.introduce();
+    agent.open_sockets(Extent::Everything);
     agent.watch_engine();
     let hello = Arc::clone(&agent.hello);
     let hello = move || hello.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let linking = tokio::spawn(session::keep(credentials, hello, session_heard));
-    let looping = agent.turn(&mut incoming, &mut engine_incoming, &mut session_incoming);
+    let outside = (&mut session_incoming, &mut lease_incoming);
+    let looping = agent.turn(&mut incoming, &mut engine_incoming, outside);
     tokio::select! {
         linked = linking => linked.context("the link was interrupted"),
         () = looping => Ok(()),
@@ -258,7 +271,7 @@ impl Agent {
         &mut self,
         inputs: &mut mpsc::Receiver<Input>,
         engine: &mut mpsc::Receiver<engine::Heard>,
-        session: &mut mpsc::Receiver<session::Heard>,
+        (session, leases): (&mut mpsc::Receiver<session::Heard>, &mut mpsc::Receiver<Asked>),
     ) {
         let mut relist = tokio::time::interval(RELIST);
         let mut sweep = tokio::time::interval(SWEEP);
@@ -270,6 +283,7 @@ impl Agent {
                 Some(input) = inputs.recv() => self.take_inputs(input, inputs),
                 Some(heard) = engine.recv() => self.hear_engine(heard),
                 Some(heard) = session.recv() => self.hear_session(heard),
+                Some(asked) = leases.recv() => self.take_wish(asked).into_iter().collect(),
                 _ = relist.tick() => {
                     self.list();
                     let left = self.leaving.pending();
@@ -329,7 +343,8 @@ impl Agent {
                 Some(Event::Done { task, container, kind, outcome })
             }
             Input::Fetched { image, outcome } => {
-                self.fetching.remove(&image);
+                let is_here = !matches!(outcome, Outcome::Failed(_));
+                self.ahead.ended(&image, is_here, self.clock.now());
                 if let Outcome::Failed(fault) = outcome {
                     tracing::warn!(%image, why = fault.message, "an image for a task to come was not fetched");
                 }
@@ -487,17 +502,20 @@ impl Agent {
         let Step { must_persist, orders, reports, wake_at } =
             step(&mut self.workload, events, self.clock.now());
         self.wake_at = wake_at;
-        if must_persist
-            && let Some(cluster) = &self.cluster
-            && let Err(error) = self.journal.save(cluster, &self.node, &self.workload)
-        {
+        let saved = match &self.cluster {
+            Some(cluster) if must_persist => self.journal.save(cluster, &self.node, &self.workload),
+            Some(_) | None => Ok(()),
+        };
+        if let Err(error) = &saved {
             tracing::error!(
                 "the journal can not be written ({error:#}): what runs goes on, but a restart of the agent would know less"
             );
         }
+        self.answer_wishes(saved.is_ok());
+        self.open_sockets(Extent::News);
         orders.into_iter().for_each(|order| self.carry_out(order));
         if !reports.is_empty() {
-            self.say(Up::Report(report::to_wire(&reports, &self.workload, report::Extent::News)));
+            self.say(Up::Report(report::to_wire(&reports, &self.workload, Extent::News)));
         }
         self.leave_projects();
     }
@@ -514,7 +532,7 @@ impl Agent {
 
     fn report_everything(&mut self) {
         let reports = self.workload.reports();
-        self.say(Up::Report(report::to_wire(&reports, &self.workload, report::Extent::Everything)));
+        self.say(Up::Report(report::to_wire(&reports, &self.workload, Extent::Everything)));
     }
 
     fn say(&mut self, message: Up) {
@@ -554,6 +572,7 @@ impl Agent {
             docker_config: self.config.docker_config.clone(),
             prefer_local: self.config.prefer_local,
             gpus: self.config.gpus,
+            leases: Some(self.sockets.root().to_owned()),
         };
         tokio::spawn(engine::watch(settings, self.engine_heard.clone()));
     }

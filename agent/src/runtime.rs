@@ -66,6 +66,8 @@ pub struct Settings {
     pub prefer_local: bool,
     /// GPUs that containers can be given; those of the machine when there is none.
     pub gpus: Option<u64>,
+    /// Below what each task that takes leases has a directory with its socket; none where no task runs.
+    pub leases: Option<PathBuf>,
 }
 
 /// Where Docker listens unless told otherwise.

@@ -103,6 +103,18 @@ impl Published {
         state.cluster.saw_images(node, Arc::clone(images));
     }
 
+    /// Takes over until when tasks hold leases, which is not stored. Mostly that is known.
+    pub(crate) fn saw_leases(&self, leases: &[(TaskId, Option<Timestamp>)]) {
+        let is_news = {
+            let state = self.read();
+            leases.iter().any(|(task, until)| state.cluster.lease(task) != *until)
+        };
+        if is_news {
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            leases.iter().for_each(|(task, until)| state.cluster.saw_lease(task, *until));
+        }
+    }
+
     /// Nobody's silence counts: this process itself stood still.
     pub(crate) fn forgive(&self, now: Timestamp) {
         self.state.write().unwrap_or_else(PoisonError::into_inner).cluster.forgive(now);

@@ -14,7 +14,7 @@ use coordinator_core::event::{Event, Reply};
 use coordinator_core::trust::{Asked, Ledger, Refusal};
 use coordinator_core::{Step, invariant, step, view};
 use model::audit::Act;
-use model::id::NodeId;
+use model::id::{NodeId, TaskId};
 use model::time::Timestamp;
 use proto::wire;
 use thiserror::Error;
@@ -405,6 +405,9 @@ impl Loop {
                 .filter_map(|change| view::concerns(&before.cluster, change))
                 .collect()
         };
+        // What is said of a stop names the lease that it waits for.
+        let leases = self.leases(events);
+        self.published.saw_leases(&leases);
         self.published.apply(&done.changes, now);
         let is_due = self.checked.elapsed() >= CHECK_INTERVAL && !done.changes.is_empty();
         let alarms = is_due.then(|| self.check());
@@ -434,6 +437,17 @@ impl Loop {
             );
         }
         broken
+    }
+
+    /// The leases of the tasks that were spoken of.
+    fn leases(&self, events: &[Event]) -> Vec<(TaskId, Option<Timestamp>)> {
+        let spoken = events.iter().filter_map(|event| match event {
+            Event::Reported { tasks, .. } => Some(tasks),
+            _ => None,
+        });
+        let ids = spoken.flatten().map(|report| &report.task);
+        let known = ids.filter(|id| self.cluster.tasks().get(id).is_some());
+        known.map(|id| (id.clone(), self.cluster.lease(id))).collect()
     }
 
     fn sightings(&self, events: &[Event]) -> Vec<(NodeId, Sighting)> {

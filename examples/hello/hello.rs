@@ -1,10 +1,11 @@
-//! The program of the example: `hello web` answers with its name, `hello front` asks `web` by name and passes it on, and
-//! `hello job` does its work and ends.
+//! The program of the example: `hello web` answers with its name, `hello front` asks `web` by name and passes it on,
+//! `hello work 30s` does the same as `web` after it has taken a lease for so long, and `hello job` does its work and ends.
 //!
 //! It has no dependencies and is linked statically, so that its image is this one file.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// Where Docker's own DNS server is found in every container of a network.
@@ -17,6 +18,13 @@ fn main() {
     if role == "job" {
         return println!("{} has done its work", name());
     }
+    if role == "work" {
+        let time = std::env::args().nth(2).unwrap_or_default();
+        match lease(&time) {
+            Ok(answer) => println!("{answer}"),
+            Err(error) => println!("no lease: {error}"),
+        }
+    }
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).expect("the port is ours");
     println!("{role} listens on port {PORT}");
     for connection in listener.incoming().flatten() {
@@ -26,6 +34,16 @@ fn main() {
             let _ = answer(connection, &role);
         });
     }
+}
+
+/// Says that there is work in flight, which is not to be broken off.
+fn lease(time: &str) -> std::io::Result<String> {
+    let socket = std::env::var("WHARF_LEASE_SOCKET").map_err(std::io::Error::other)?;
+    let mut connection = UnixStream::connect(socket)?;
+    write!(connection, "PUT /lease?for={time} HTTP/1.1\r\nHost: wharf\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer)?;
+    Ok(answer.lines().last().unwrap_or_default().to_owned())
 }
 
 fn answer(mut connection: TcpStream, role: &str) -> std::io::Result<()> {

@@ -71,7 +71,8 @@ pub(crate) fn slots(story: &Story) -> Vec<String> {
 
 pub(crate) fn report(story: &mut Story, task: &Task, state: TaskState) {
     let (note, containers) = (String::new(), Vec::new());
-    let said = Report { task: task.id.clone(), state, restarts: 0, note, containers };
+    let task_id = task.id.clone();
+    let said = Report { task: task_id, state, restarts: 0, note, containers, lease: None };
     let node = task.node.clone().unwrap();
     story.hear(&[Event::Reported { node, tasks: vec![said], is_complete: false }]);
 }

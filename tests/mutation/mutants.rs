@@ -1,5 +1,8 @@
 //! The table of bugs that are planted in the code of the cores. `PLANTED` stands for the question whether this one is.
 
+#[path = "mutants/shapes.rs"]
+mod shapes;
+
 /// A bug.
 #[derive(Debug)]
 #[allow(dead_code, reason = "the gate needs the names, and the build script the rest")]
@@ -61,7 +64,11 @@ const FORGET: &str = "coordinator/core/src/plan/job/forget.rs";
 const PROGRESS: &str = "coordinator/core/src/plan/job/progress.rs";
 
 /// All of them; they are numbered from 1.
-pub(crate) const MUTANTS: &[Mutant] = &[
+pub(crate) fn all() -> impl Iterator<Item = &'static Mutant> {
+    MUTANTS.iter().chain(shapes::MUTANTS)
+}
+
+const MUTANTS: &[Mutant] = &[
     bug(
         "R2: a stale assignment is obeyed",
         HEAR,
@@ -73,7 +80,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         HEAR,
         "let is_known = named.contains(task);",
         "let is_known = named.contains(task); if PLANTED && !is_known { unit.assignment.desired = \
-         model::task::DesiredState::Stop { cause: model::task::StopCause::Operator }; }",
+         model::task::DesiredState::stop(model::task::StopCause::Operator); }",
     ),
     bug(
         "R6: an engine that can not be asked has no containers",

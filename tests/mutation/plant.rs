@@ -7,7 +7,7 @@ mod mutants;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mutants::{MUTANTS, Mutant};
+use mutants::Mutant;
 
 /// Where the sources of a core are, and under which name the gate knows the copy.
 const CORES: [(&str, &str); 2] =
@@ -17,7 +17,7 @@ fn main() {
     let root =
         PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("..");
     let out = PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets it"));
-    let mut lost: Vec<&str> = MUTANTS.iter().map(|mutant| mutant.name).collect();
+    let mut lost: Vec<&str> = mutants::all().map(|mutant| mutant.name).collect();
     let mut cores = String::new();
     for (sources, name) in CORES {
         println!("cargo::rerun-if-changed={}", root.join(sources).display());
@@ -57,7 +57,7 @@ fn copy(root: &Path, folder: &Path, to: &Path, (name, lost): (&str, &mut Vec<&st
 }
 
 fn plant(mut text: String, file: &Path, lost: &mut Vec<&str>) -> String {
-    for (index, Mutant { name, file: of, from, to }) in MUTANTS.iter().enumerate() {
+    for (index, Mutant { name, file: of, from, to }) in mutants::all().enumerate() {
         if Path::new(of) == file && text.matches(from).count() == 1 {
             text = text.replace(from, &to.replace("PLANTED", &format!("PLANTED({})", index + 1)));
             lost.retain(|known| known != name);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use coordinator_core::cluster::{Change, Cluster};
 use coordinator_core::command::{Command, Key};
-use coordinator_core::event::{EngineState, Event, Refusal, Reply, Report};
+use coordinator_core::event::{EngineState, Event, Refusal, Reply};
 use coordinator_core::narrate::{Occurrence, Subject, narrate};
 use coordinator_core::{invariant, step, view};
 use model::id::{NodeId, ServiceId, TaskId};
@@ -50,7 +50,7 @@ pub(crate) struct Play {
     fates: BTreeMap<u32, Fate>,
     /// What was done with each task in the world: when it started and when it was told to stop.
     started: BTreeSet<TaskId>,
-    due: BTreeMap<(Timestamp, TaskId), TaskState>,
+    pub(crate) due: BTreeMap<(Timestamp, TaskId), TaskState>,
     /// What the engines have, and what they are fetching ahead.
     images: BTreeMap<NodeId, BTreeSet<u32>>,
     fetching: BTreeMap<(Timestamp, NodeId, u32), ()>,
@@ -60,6 +60,8 @@ pub(crate) struct Play {
     pub(crate) asked: BTreeMap<Key, Command>,
     /// What becomes of tasks, or agents, on machines of an image.
     pub(crate) amis: BTreeMap<String, String>,
+    /// When the lease of each task ends that has taken one.
+    pub(crate) leases: BTreeMap<TaskId, Timestamp>,
     /// How long the tasks of jobs take.
     takes: Duration,
     /// Seconds from midnight, of the clock on the wall, to the beginning.
@@ -85,6 +87,7 @@ impl Play {
             region: Region::default(),
             asked: BTreeMap::new(),
             amis: BTreeMap::new(),
+            leases: BTreeMap::new(),
             takes: REACTION,
             midnight: None,
         }
@@ -146,6 +149,9 @@ impl Play {
                 self.fates.insert(number, fate(&words.join(" ")));
                 self.is_fetched(number);
             }
+            ("lease", [name, slot, text]) => {
+                self.lease(&service(name), slot, script::duration(text));
+            }
             ("sick", [name, slot]) => self.sicken(&service(name), slot),
             ("takeover", []) => self.take_over(),
             ("wait", [text]) => self.wait(script::duration(text)),
@@ -180,10 +186,15 @@ impl Play {
         self.due.extend(up);
     }
 
+    /// The newest task of a slot.
+    pub(crate) fn newest(&self, id: &ServiceId, slot: &str) -> Arc<Task> {
+        let of_slot = self.cluster.tasks_of(id).filter(|task| task.slot.to_string() == slot);
+        of_slot.max_by_key(|task| task.id.clone()).cloned().unwrap()
+    }
+
     /// The newest task of a slot fails its checks from now on.
     fn sicken(&mut self, id: &ServiceId, slot: &str) {
-        let of_slot = self.cluster.tasks_of(id).filter(|task| task.slot.to_string() == slot);
-        let newest = of_slot.max_by_key(|task| task.id.clone()).cloned().unwrap();
+        let newest = self.newest(id, slot);
         let state = TaskState::Running { since: self.now, health: Health::Unhealthy };
         self.comes(&newest.id, state);
     }
@@ -271,7 +282,7 @@ impl Play {
 
     fn report_all(&mut self, node: &NodeId) {
         let live = self.cluster.tasks_on(node).filter(|task| !task.state.is_final());
-        let tasks = live.map(|task| report(task, task.state.clone())).collect();
+        let tasks = live.map(|task| self.report(task, task.state.clone())).collect();
         self.hear(&[Event::Reported { node: node.clone(), tasks, is_complete: true }]);
     }
 
@@ -349,11 +360,11 @@ impl Play {
     }
 
     /// What the world does with a task that has changed.
-    fn react(&mut self, task: &Arc<Task>) {
+    pub(crate) fn react(&mut self, task: &Arc<Task>) {
         let id = task.id.clone();
         if task.desired != DesiredState::Run && !task.state.is_final() && task.node.is_some() {
             self.due.retain(|(_, other), _| *other != id);
-            self.due.insert((self.now + REACTION, id), TaskState::Completed);
+            self.due.insert((self.ends_at(task) + REACTION, id), TaskState::Completed);
             return;
         }
         if task.state != TaskState::Assigned || !self.started.insert(id.clone()) {
@@ -434,7 +445,7 @@ impl Play {
         let image = specs::number_of(&task.generation.spec.task.containers[0].image);
         let is_up = matches!(state, TaskState::Running { .. });
         let crashes = self.fates.get(&image) == Some(&Fate::Crashes) && task.restarts == 0 && is_up;
-        let mut said = report(&task, state);
+        let mut said = self.report(&task, state);
         if crashes {
             said.restarts = 1;
             said.note = "exit code 1".to_owned();
@@ -460,23 +471,13 @@ impl Play {
             progress.serving, progress.desired, progress.updated, service.target.number
         ));
         let live = self.cluster.tasks_of(id).filter(|task| !task.state.is_final());
-        let line = |task: &Arc<Task>| {
-            let node = task.node.as_ref().map_or_else(|| "no node".to_owned(), ToString::to_string);
-            let stops = if task.desired == DesiredState::Run { "" } else { ", stopping" };
-            format!("{} on {node}: {}{stops}", short(task), task.state)
-        };
-        let lines: Vec<String> = live.map(line).collect();
+        let lines: Vec<String> = live.map(|task| self.line(task)).collect();
         self.told.extend(lines);
     }
 }
 
-fn report(task: &Task, state: TaskState) -> Report {
-    let (restarts, note, containers) = (task.restarts, String::new(), Vec::new());
-    Report { task: task.id.clone(), state, restarts, note, containers }
-}
-
 /// A task by its slot and generation: its own number means nothing to a reader.
-fn short(task: &Task) -> String {
+pub(crate) fn short(task: &Task) -> String {
     format!("{} {} (generation {})", task.service, task.slot, task.generation.number)
 }
 

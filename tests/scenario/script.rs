@@ -7,6 +7,7 @@ use coordinator_core::event::JobOrder;
 use model::budget::{Amount, Budget};
 use model::id::ServiceId;
 use model::job::{Completions, Job, Keep};
+use model::lease::LeasePolicy;
 use model::priority::Priority;
 use model::rollout::{Canary, Promotion, Steering, Tolerance};
 use model::schedule::{CatchUp, Overlap, Schedule, Zone};
@@ -165,6 +166,7 @@ pub(crate) fn spec(id: &ServiceId, settings: &BTreeMap<&str, &str>) -> ServiceSp
             }
             "failing" if *value == "pauses" => spec.update.on_failure = FailureAction::Pause,
             "failing" if *value == "continues" => spec.update.on_failure = FailureAction::Continue,
+            "lease" => spec.task.lease = Some(LeasePolicy { cap: duration(value) }),
             "canary" => canary = Some(amount(value)),
             "hold" => hold = duration(value),
             "promote" if *value == "manual" => promotion = Promotion::Manual,

@@ -72,6 +72,7 @@ impl World {
                 let engine_ready = *agent.workload.engine() == Engine::Ready;
                 self.say(node, Up::Beat { engine_ready });
                 self.for_agent(node, life, HEARTBEAT, ForAgent::Beat);
+                self.lease(node);
             }
             ForAgent::Dial => self.dial(node, life),
             ForAgent::Heard(event) => self.agent_steps(node, &[*event]),
@@ -180,7 +181,7 @@ impl World {
         self.after(after, Happening::Engine { node: node.clone(), what });
     }
 
-    fn agent_steps(&mut self, node: &NodeId, events: &[Event]) {
+    pub(crate) fn agent_steps(&mut self, node: &NodeId, events: &[Event]) {
         let (now, reach) = (self.now, self.reach());
         let Some(machine) = self.machines.get_mut(node) else { return };
         let Some(agent) = machine.agent.as_mut() else { return };

@@ -34,8 +34,8 @@ impl World {
         self.check_first(before, done);
         let cluster = &self.coordinator.cluster;
         for (id, task) in cluster.tasks().iter() {
-            let was = before.tasks().get(id).map_or(&DesiredState::Run, |task| &task.desired);
-            if task.desired != *was && !is_stop_justified(cluster, before, task) {
+            let was = before.tasks().get(id).and_then(|task| task.desired.stop_cause());
+            if task.desired.stop_cause() != was && !is_stop_justified(cluster, before, task) {
                 let beside = before.tasks_of(&task.service).filter(|other| other.slot == task.slot);
                 let beside: Vec<String> = beside.map(|task| line(task)).collect();
                 let what = format!("{id} is stopped with nobody in its place: {beside:#?}");
@@ -46,6 +46,7 @@ impl World {
         self.check_disruption(before);
         self.check_rollouts(before);
         self.check_jobs(done);
+        self.check_leases(before, done);
         let (cluster, now) = (&self.coordinator.cluster, self.now);
         let (made, most) = (done.changes.len(), cluster.max_changes() + AT_ONCE);
         self.truth.expect(made <= most, || format!("a step makes {made} changes"));
@@ -182,11 +183,11 @@ impl World {
 
     /// Of two tasks of a slot one is kept, and if only one of them serves it is that one.
     fn check_kept(&mut self, before: &Cluster) {
-        let duplicate = DesiredState::Stop { cause: StopCause::Duplicate };
+        let is_double = |task: &Task| task.desired.stop_cause() == Some(StopCause::Duplicate);
         let cluster = &self.coordinator.cluster;
         let is_news =
             |id| before.tasks().get(id).is_some_and(|task| task.desired == DesiredState::Run);
-        for (id, task) in cluster.tasks().iter().filter(|(_, task)| task.desired == duplicate) {
+        for (id, task) in cluster.tasks().iter().filter(|(_, task)| is_double(task)) {
             let mut kept = cluster.tasks_of(&task.service).filter(|other| {
                 other.slot == task.slot && other.is_wanted() && !other.state.is_final()
             });
@@ -341,7 +342,7 @@ fn brief(change: &Change) -> String {
 
 /// Never below what runs by our own doing: a start-first update stops a task only beside one that serves.
 fn is_stop_justified(cluster: &Cluster, before: &Cluster, task: &Task) -> bool {
-    let DesiredState::Stop { cause: StopCause::Update } = task.desired else { return true };
+    let DesiredState::Stop { cause: StopCause::Update, .. } = task.desired else { return true };
     let Some(service) = cluster.services().get(&task.service) else { return true };
     let beside = before.tasks_of(&task.service).chain(cluster.tasks_of(&task.service));
     let mut beside = beside.filter(|other| other.slot == task.slot && other.id != task.id);

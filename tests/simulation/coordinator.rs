@@ -268,6 +268,6 @@ fn assignment(task: &Arc<Task>) -> Assignment {
 }
 
 fn translate(said: Said) -> Report {
-    let Said { task, state, restarts, note, containers } = said;
-    Report { task, state, restarts, note, containers }
+    let Said { task, state, restarts, note, containers, lease } = said;
+    Report { task, state, restarts, note, containers, lease }
 }

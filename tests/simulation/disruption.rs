@@ -24,7 +24,7 @@ impl World {
             if is_placed && cluster.is_leaving(task) {
                 wrong.push(format!("{} is put on a node that is being emptied", task.id));
             }
-            if let DesiredState::Stop { cause } = task.desired
+            if let DesiredState::Stop { cause, .. } = task.desired
                 && was.is_some_and(|was| was.desired == DesiredState::Run)
                 && let Some(service) = cluster.services().get(&task.service)
             {

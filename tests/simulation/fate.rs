@@ -39,6 +39,8 @@ pub(crate) struct Odds {
     pub(crate) death: u32,
     pub(crate) hand: u32,
     pub(crate) machine: u32,
+    /// In a hundred heartbeats.
+    pub(crate) leases: u32,
 }
 
 impl Odds {
@@ -65,6 +67,7 @@ impl Odds {
             death: pick(10, 30),
             hand: pick(5, 20),
             machine: pick(5, 15),
+            leases: 0,
         }
     }
 }

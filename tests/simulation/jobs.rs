@@ -96,8 +96,10 @@ impl Done {
 
 /// What was told to stop before it ended has proven nothing.
 fn has_ended_by_itself(task: &Task) -> bool {
-    let is_free =
-        matches!(task.desired, DesiredState::Run | DesiredState::Stop { cause: StopCause::Ended });
+    let is_free = matches!(
+        task.desired,
+        DesiredState::Run | DesiredState::Stop { cause: StopCause::Ended, .. }
+    );
     is_free && task.state == TaskState::Completed
 }
 

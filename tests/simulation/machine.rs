@@ -51,6 +51,10 @@ pub(crate) struct Ledger {
     /// Tasks that the agent was told to stop, or that nobody knows them, since then.
     pub(crate) told_to_stop: BTreeSet<TaskId>,
     pub(crate) told_unknown: BTreeSet<TaskId>,
+    /// Those that it was told to stop whatever they hold.
+    pub(crate) told_at_once: BTreeSet<TaskId>,
+    /// Leases that tasks were given, and when each ends.
+    pub(crate) leases: BTreeMap<TaskId, Timestamp>,
     /// Every start of a container that an agent ordered.
     pub(crate) starts: BTreeSet<(String, Timestamp)>,
 }
@@ -101,6 +105,8 @@ impl Machine {
             Down::Welcome | Down::Fetch(_) => {}
             Down::Assignments(assigned) => {
                 let told = assigned.tasks.iter().filter(|task| task.desired != DesiredState::Run);
+                let at_once = told.clone().filter(|task| task.desired.patience().is_none());
+                self.ledger.told_at_once.extend(at_once.map(|task| task.task.clone()));
                 self.ledger.told_to_stop.extend(told.map(|task| task.task.clone()));
             }
             Down::RemoveOrphans(containers) => {

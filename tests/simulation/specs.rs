@@ -8,6 +8,7 @@ use model::constraint::Constraint;
 use model::id::{ServiceId, ServiceName};
 use model::image::{Image, Pin};
 use model::job::{Completions, Job, Keep};
+use model::lease::LeasePolicy;
 use model::priority::Priority;
 use model::resources::Resources;
 use model::rollout::{Canary, Promotion, Tolerance};
@@ -97,6 +98,7 @@ pub(crate) fn spec_of(id: &ServiceId, image: u32, replicas: u32) -> ServiceSpec 
         max_per_node: limit(id, image),
         restart,
         restarts_asked: 0,
+        lease: lease(id, image),
     };
     let schedule = (id.name.as_str() == "report").then(|| schedule(image));
     ServiceSpec {
@@ -121,6 +123,17 @@ fn priority(id: &ServiceId, image: u32) -> Priority {
         ("import" | "report", 0..=4) | ("web", 3) => Priority::Low,
         _ => Priority::Normal,
     }
+}
+
+/// Tasks of some generations say that they have work in flight.
+fn lease(id: &ServiceId, image: u32) -> Option<LeasePolicy> {
+    let seconds = match (id.name.as_str(), image % 6) {
+        ("web", 1 | 3 | 4) => 90,
+        ("front", 2 | 5) => 300,
+        ("db", 1 | 3) => 60,
+        _ => return None,
+    };
+    Some(LeasePolicy { cap: Duration::from_secs(seconds) })
 }
 
 /// Some generations may have only few tasks on a machine, so that old and new ones stand in each other's way.

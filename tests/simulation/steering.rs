@@ -107,7 +107,7 @@ fn lost_old(cluster: &Cluster, before: &Cluster, service: &Service) -> Option<St
             && !is_double
             && !is_given_up
             && matches!(task.slot, Slot::Replica(_))
-            && task.desired == (DesiredState::Stop { cause: StopCause::Update })
+            && task.desired.stop_cause() == Some(StopCause::Update)
     });
     stopped.map(|task| {
         let slot = cluster.tasks_of(&service.id).filter(|other| other.slot == task.slot);
@@ -141,7 +141,7 @@ fn too_soon(
     let stopped = cluster.tasks_of(&service.id).find(|task| {
         let was = before.tasks().get(&task.id);
         was.is_some_and(|was| was.desired == DesiredState::Run)
-            && task.desired == (DesiredState::Stop { cause: StopCause::Update })
+            && task.desired.stop_cause() == Some(StopCause::Update)
             && task.state.serving_since().is_some()
             && !is_ready(task)
     });

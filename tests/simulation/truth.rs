@@ -108,7 +108,7 @@ impl Truth {
         }
     }
 
-    /// Only a tombstone, its own checks, a sibling that ended, or a coordinator that disowned it stop a container. What
+    /// Only a tombstone, and not before a lease is over that it has patience with, its own checks, a sibling that ended, or a coordinator that disowned it stop a container. What
     /// the coordinator decided counts from when the agent has heard it.
     fn may_stop(&self, machine: &Machine, held: &Held, now: Timestamp) -> bool {
         let task = &held.shown.task;
@@ -118,7 +118,9 @@ impl Truth {
         let is_disowned = self.disowned.contains(&(machine.node.id.clone(), task.clone()))
             && ledger.told_unknown.contains(task)
             && now >= ledger.lost_at + ORPHAN_GRACE;
-        self.tombstones.contains(task) && ledger.told_to_stop.contains(task)
+        let holds_lease = ledger.leases.get(task).is_some_and(|until| now < *until);
+        let may_now = !holds_lease || ledger.told_at_once.contains(task);
+        self.tombstones.contains(task) && ledger.told_to_stop.contains(task) && may_now
             || held.is_sick
             || held.was_frozen
             || siblings.any(|(_, name)| *name != held.shown.container)

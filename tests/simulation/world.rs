@@ -15,6 +15,7 @@ mod engine;
 mod fate;
 pub(crate) mod flaw;
 mod jobs;
+mod leases;
 mod machine;
 mod refresh;
 mod specs;
@@ -57,6 +58,8 @@ const WATCH: Duration = Duration::from_secs(40);
 pub(crate) struct World {
     seed: u64,
     pub(crate) chance: Chance,
+    /// What programs do with their leases is drawn apart from all else.
+    pub(crate) lease_chance: Chance,
     pub(crate) odds: Odds,
     pub(crate) flaw: Option<Flaw>,
     pub(crate) now: Timestamp,
@@ -119,12 +122,15 @@ const BEGINNING: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 impl World {
     fn new(seed: u64, flaw: Option<Flaw>) -> Self {
         let mut chance = Chance(seed);
-        let odds = Odds::draw(&mut chance);
+        let mut lease_chance = Chance(seed.wrapping_mul(31));
+        let leases = if lease_chance.percent(60) { leases::OFTEN } else { 0 };
+        let odds = Odds { leases, ..Odds::draw(&mut chance) };
         // Many steps are full in some worlds, and none in others.
         let max_changes = [2, 9, 1_000][chance.below(3) as usize];
         let mut world = Self {
             seed,
             chance,
+            lease_chance,
             odds,
             flaw,
             now: BEGINNING,

@@ -33,6 +33,6 @@ pub(crate) fn hold(workload: &mut Workload, now: Timestamp) {
 }
 
 fn is_suspicious(unit: &Unit) -> bool {
-    let DesiredState::Stop { cause } = unit.assignment.desired else { return false };
+    let DesiredState::Stop { cause, .. } = unit.assignment.desired else { return false };
     !cause.is_intended() && unit.is_alive()
 }

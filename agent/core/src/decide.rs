@@ -12,7 +12,7 @@ use crate::observed::{Container, Status};
 use crate::restart::{self, Verdict};
 use crate::unit::{Doubt, Part, Unit};
 use crate::workload::{Engine, Workload};
-use crate::{brake, health, orphan, report};
+use crate::{brake, health, lease, orphan, report};
 
 /// Everything that is to be asked of the engine now.
 pub(crate) fn decide(workload: &mut Workload, now: Timestamp) -> Vec<Order> {
@@ -50,13 +50,16 @@ pub(crate) fn wake_at(workload: &Workload, now: Timestamp) -> Option<Timestamp> 
             Some(Doubt::Until(until)) => Some(until),
             Some(Doubt::Unlisted) | None => None,
         };
-        waits.chain(doubt).chain(unit.braked_until).chain(health::wake_at(unit))
+        waits.chain(doubt).chain(unit.braked_until).chain(unit.lease).chain(health::wake_at(unit))
     });
     let all = units.chain(orphan::wake_at(workload)).chain(report::wake_at(workload));
     all.filter(|at| *at > now).min()
 }
 
 fn next(unit: &mut Unit, now: Timestamp) -> Option<Order> {
+    if lease::waits(unit, now) {
+        return None;
+    }
     let is_braked = unit.braked_until.is_some_and(|until| now < until);
     let stops = !unit.wants_to_run() && !is_braked;
     let chosen = if stops || unit.state.is_final() || unit.is_leaving {
@@ -92,7 +95,7 @@ fn wind_down(unit: &Unit, now: Timestamp) -> Option<(usize, Action)> {
 
 fn has_run_to_its_end(unit: &Unit) -> bool {
     let desired = unit.assignment.desired;
-    unit.assignment.is_once && desired == DesiredState::Stop { cause: StopCause::Ended }
+    unit.assignment.is_once && desired == DesiredState::stop(StopCause::Ended)
 }
 
 fn stop(unit: &Unit, index: usize, container: &Container) -> Action {

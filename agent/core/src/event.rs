@@ -6,6 +6,7 @@ use model::time::Timestamp;
 
 use crate::action::Outcome;
 use crate::assignment::Assignments;
+use crate::lease::Ask;
 use crate::observed::Container;
 
 /// Something heard.
@@ -37,6 +38,13 @@ pub enum Event {
         kind: OrderKind,
         /// What came of it.
         outcome: Outcome,
+    },
+    /// A task wants something of its lease.
+    Lease {
+        /// Which.
+        task: TaskId,
+        /// What.
+        ask: Ask,
     },
     /// The coordinator knows nothing of these containers either.
     OrphansConfirmed {
@@ -70,6 +78,8 @@ pub struct Report {
     pub note: String,
     /// Each container of the task.
     pub containers: Vec<ContainerStatus>,
+    /// When the lease ends that it holds.
+    pub lease: Option<Timestamp>,
 }
 
 /// A container of ours that belongs to no task that we know.

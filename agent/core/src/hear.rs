@@ -12,9 +12,9 @@ use crate::assignment::{Assignment, Assignments};
 use crate::event::{Event, OrderKind};
 use crate::observed::Container;
 use crate::orphan::{self, Orphan};
-use crate::restart;
 use crate::unit::{Part, Stray, Unit};
 use crate::workload::{Engine, Workload};
+use crate::{lease, restart};
 
 /// So many tries of a thing that the engine refused for its own reasons, before the coordinator is told to look elsewhere.
 const TRIES: u32 = 5;
@@ -32,6 +32,7 @@ pub(crate) fn hear(workload: &mut Workload, event: &Event, now: Timestamp) {
                 OrderKind::Probe { number } => probed(unit, container, (*number, outcome), now),
             }
         }
+        Event::Lease { task, ask } => lease::ask(workload, task, *ask, now),
         Event::OrphansConfirmed { containers } => orphan::confirm(workload, containers),
     }
 }
@@ -63,12 +64,14 @@ fn take(workload: &mut Workload, assignment: &Assignment) {
             if unit.wants_to_run() {
                 unit.assignment.desired = assignment.desired;
                 unit.is_unjudged = !unit.wants_to_run();
-            } else if let DesiredState::Stop { cause } = assignment.desired
-                && cause.is_intended()
-            {
-                // Whoever looked, and now asks for it, is not kept waiting.
-                unit.assignment.desired = assignment.desired;
-                unit.braked_until = None;
+            } else if let DesiredState::Stop { cause, patience } = assignment.desired {
+                if cause.is_intended() {
+                    // Whoever looked, and now asks for it, is not kept waiting.
+                    unit.assignment.desired = assignment.desired;
+                    unit.braked_until = None;
+                } else if patience.is_none() {
+                    unit.assignment.desired = unit.assignment.desired.without_patience();
+                }
             }
         }
         None => {

@@ -9,6 +9,7 @@
 #![deny(missing_docs, clippy::wildcard_enum_match_arm, clippy::indexing_slicing)]
 
 pub mod action;
+pub mod ahead;
 pub mod assignment;
 mod brake;
 mod decide;
@@ -16,6 +17,7 @@ pub mod event;
 pub mod garbage;
 mod health;
 mod hear;
+pub mod lease;
 pub mod observed;
 mod orphan;
 mod report;
@@ -59,6 +61,7 @@ pub struct Order {
 /// A second step at the same instant without events orders nothing new.
 pub fn step(workload: &mut Workload, events: &[Event], now: Timestamp) -> Step {
     events.iter().for_each(|event| hear::hear(workload, event, now));
+    lease::expire(workload, now);
     let orders = decide::decide(workload, now);
     let reports = report::news(workload, now);
     let must_persist = workload.must_persist();

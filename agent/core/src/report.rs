@@ -45,6 +45,7 @@ pub(crate) fn report(unit: &Unit) -> Report {
         restarts: unit.restarts(),
         note: note(unit),
         containers: parts.map(|(part, spec)| status(part, spec)).collect(),
+        lease: unit.lease,
     }
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct Unit {
     pub(crate) doubt: Option<Doubt>,
     /// The brake holds its tombstone back until then.
     pub(crate) braked_until: Option<Timestamp>,
+    /// When the lease ends that it holds.
+    pub(crate) lease: Option<Timestamp>,
     pub(crate) note: String,
     pub(crate) reported: Option<Report>,
     /// What the journal says of it; none when it says nothing.
@@ -51,12 +53,13 @@ pub(crate) enum Doubt {
     Until(Timestamp),
 }
 
-/// What the journal has to say of a task: whether it is wanted, whether it is over, and how far each part has come.
+/// What the journal has to say of a task: whether it is wanted, whether it is over, how far each part has come, and its lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     desired: DesiredState,
     is_over: bool,
     parts: Vec<(u32, bool)>,
+    lease: Option<Timestamp>,
 }
 
 /// A task that lives on though the coordinator does not speak of it any more: it forgot it, or its store is another one.
@@ -219,6 +222,7 @@ impl Unit {
             is_leaving: false,
             doubt: None,
             braked_until: None,
+            lease: None,
             note: String::new(),
             reported: None,
             journalled: None,
@@ -230,6 +234,7 @@ impl Unit {
             desired: self.assignment.desired,
             is_over: self.state.is_final(),
             parts: self.parts.iter().map(|part| (part.attempt, part.is_over)).collect(),
+            lease: self.lease,
         }
     }
 

@@ -52,6 +52,8 @@ pub struct Saved {
     pub state: TaskState,
     /// How far each container has come.
     pub parts: Vec<SavedPart>,
+    /// When the lease ends that it holds.
+    pub lease: Option<Timestamp>,
 }
 
 /// How far a container of a task has come.
@@ -72,6 +74,7 @@ impl Workload {
         let units = saved.into_iter().map(|saved| {
             let mut unit = Unit::new(saved.assignment);
             unit.state = saved.state;
+            unit.lease = saved.lease;
             unit.doubt = (!unit.state.is_final()).then_some(Doubt::Unlisted);
             for SavedPart { name, attempt, is_over } in saved.parts {
                 if let Some(part) = unit.part_mut(&name) {
@@ -101,6 +104,7 @@ impl Workload {
             assignment: unit.assignment.clone(),
             state: unit.state.clone(),
             parts: unit.parts.iter().map(Part::saved).collect(),
+            lease: unit.lease,
         })
     }
 

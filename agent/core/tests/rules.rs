@@ -15,6 +15,8 @@
 mod coordinator;
 #[path = "rules/engine.rs"]
 mod engine;
+#[path = "rules/leases.rs"]
+mod leases;
 #[path = "rules/leftovers.rs"]
 mod leftovers;
 #[path = "rules/world.rs"]

@@ -154,7 +154,7 @@ impl Agent {
         });
     }
 
-    /// Fetches images for tasks to come, each once at a time.
+    /// Fetches images for tasks to come, those whose time it is.
     pub(super) fn fetch(&mut self, fetch: &wire::Fetch) {
         let Some(docker) = self.docker.clone() else { return };
         for image in &fetch.images {
@@ -165,7 +165,7 @@ impl Agent {
                     continue;
                 }
             };
-            if !self.fetching.insert(image.clone()) {
+            if !self.ahead.begin(&image, self.clock.now()) {
                 continue;
             }
             let (docker, inputs) = (docker.clone(), self.inputs.clone());

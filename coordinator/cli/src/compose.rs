@@ -21,6 +21,7 @@ mod interpolate;
 mod job;
 mod join;
 mod keys;
+mod lease;
 mod merge;
 mod mounts;
 mod name;

@@ -162,6 +162,7 @@ async fn engine(start: &Start, cluster: &ClusterId) -> anyhow::Result<Docker> {
         docker_config: docker_config(),
         prefer_local: true,
         gpus: Some(0),
+        leases: None,
     };
     Docker::connect(&settings).await.map_err(|error| {
         Failure::error(

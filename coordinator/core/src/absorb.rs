@@ -451,6 +451,7 @@ fn report(draft: &mut Draft<'_>, node: &NodeId, reports: &[Report]) -> Reply {
         if task.node.as_ref() != Some(node) || !task.state.may_become(&report.state) {
             continue;
         }
+        draft.cluster.saw_lease(&task.id, report.lease.filter(|_| !report.state.is_final()));
         let has_fetched = task.state == TaskState::Fetching && report.state != TaskState::Fetching;
         let clock_since = if has_fetched { Some(draft.now) } else { task.clock_since };
         let seen = Task {
@@ -472,6 +473,10 @@ fn report(draft: &mut Draft<'_>, node: &NodeId, reports: &[Report]) -> Reply {
 fn observe(draft: &mut Draft<'_>, task: Task) {
     let (service, slot) = (task.service.clone(), task.slot.clone());
     let is_final = task.state.is_final();
+    if is_final && task.desired.stop_cause() == Some(StopCause::Operator) {
+        // An operator wanted less: there is room where there may have been none.
+        draft.cluster.round.begin(draft.now);
+    }
     draft.put_task(task);
     draft.touch_slot(&service, &slot);
     touch_dependents(draft, &service);
@@ -492,7 +497,7 @@ fn bury(draft: &mut Draft<'_>, id: &NodeId) -> Reply {
         draft.cluster.tasks_on(id).filter(|task| !task.state.is_final()).cloned().collect();
     for task in lost {
         let desired = match task.desired {
-            DesiredState::Run => DesiredState::Stop { cause: StopCause::NodeDead },
+            DesiredState::Run => DesiredState::stop(StopCause::NodeDead),
             told @ DesiredState::Stop { .. } => told,
         };
         observe(draft, Task { desired, state: TaskState::Lost, ..(*task).clone() });

@@ -5,6 +5,7 @@ mod class;
 mod fleet;
 mod gone;
 mod heard;
+mod leases;
 mod leaving;
 mod ledger;
 mod load;
@@ -37,6 +38,7 @@ use self::class::Classes;
 pub(crate) use self::class::{Class, Rank};
 pub use self::fleet::Shortage;
 pub(crate) use self::fleet::{Fleet, Try, name as hook_name};
+use self::leases::Leases;
 use self::leaving::Round;
 pub(crate) use self::ledger::{Door, Ledger};
 pub use self::load::Load;
@@ -208,6 +210,7 @@ pub struct Cluster {
     preparing: BTreeSet<NodeId>,
     /// Tasks that are to move to where their service is spread better.
     moving: BTreeSet<TaskId>,
+    leases: Leases,
     pub(crate) fleet: Fleet,
     /// Not stored: when to look for such.
     pub(crate) round: Round,
@@ -373,6 +376,7 @@ impl Cluster {
         } else {
             self.rosters.entry(task.service.clone()).put(task);
         }
+        self.leases.put(task);
         if task.moving_since.is_some() && task.is_wanted() && !task.state.is_final() {
             self.moving.insert(task.id.clone());
         } else {
@@ -384,6 +388,7 @@ impl Cluster {
         let Some(task) = self.tasks.remove(id) else { return };
         self.take_back(&task);
         self.moving.remove(id);
+        self.leases.remove(id);
         let Some(roster) = self.rosters.get_mut(&task.service) else { return };
         roster.remove(&task);
         if roster.is_empty() {

@@ -13,7 +13,7 @@ use model::time::Timestamp;
 use crate::Step;
 use crate::cluster::{Change, Cluster};
 use crate::command;
-use crate::plan::{balance, hooks};
+use crate::plan::{balance, hooks, lease};
 
 #[derive(Debug)]
 pub(crate) struct Draft<'a> {
@@ -82,14 +82,19 @@ impl<'a> Draft<'a> {
             self.write(Change::RemoveTask(task.id.clone()));
             return self.touch(&task.service);
         }
+        let patience = lease::patience(self.cluster, task, (cause, self.now));
         let is_news = match task.desired {
             DesiredState::Run => true,
-            DesiredState::Stop { cause: first } => {
-                cause == StopCause::Operator && !first.is_intended() && !task.state.is_final()
+            DesiredState::Stop { cause: first, patience: until } => {
+                let hurries = until.is_some() && patience.is_none();
+                cause == StopCause::Operator
+                    && (!first.is_intended() || hurries)
+                    && !task.state.is_final()
             }
         };
         if is_news {
-            self.put_task(Task { desired: DesiredState::Stop { cause }, ..task.clone() });
+            let desired = DesiredState::Stop { cause, patience };
+            self.put_task(Task { desired, ..task.clone() });
             // What it leaves can be promised to somebody.
             if self.cluster.has_classes() {
                 self.touch_waiting();
@@ -183,6 +188,7 @@ impl<'a> Draft<'a> {
         let moves = self.cluster.round.at.into_iter().chain(balance::next_deadline(self.cluster));
         let fleet = command::next(self.cluster, self.now);
         let fleet = fleet.into_iter().chain(hooks::next(self.cluster, self.now));
+        let fleet = fleet.chain(lease::next(self.cluster));
         let times = due.into_iter().chain(silence).chain(deadline).chain(moves).chain(fleet);
         let (wake_at, commands) = (times.min(), command::commands(self.cluster, self.now));
         let Self { changes, notes, fetches, .. } = self;

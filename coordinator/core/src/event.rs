@@ -12,6 +12,7 @@ use model::node::{Availability, DrainCause, Node};
 use model::rollout::Steering;
 use model::spec::ServiceSpec;
 use model::task::{ContainerStatus, TaskState};
+use model::time::Timestamp;
 
 pub use self::fleet::{FleetEvent, PoolRefusal, RefreshEvent, Target};
 
@@ -135,6 +136,8 @@ pub struct Report {
     pub note: String,
     /// Each container.
     pub containers: Vec<ContainerStatus>,
+    /// When the lease ends that it holds, by the clock of its node.
+    pub lease: Option<Timestamp>,
 }
 
 /// Whether the engine of a node answers its agent.

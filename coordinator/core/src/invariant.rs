@@ -5,7 +5,7 @@ mod job;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::id::NodeId;
+use model::id::{NodeId, TaskId};
 use model::node::Availability;
 use model::resources::Resources;
 use model::task::{DesiredState, Task, TaskState};
@@ -25,6 +25,7 @@ pub fn check(cluster: &Cluster) -> Vec<String> {
     room_is_made_for_who_waits(cluster, &mut broken);
     drains_close_their_nodes(cluster, &mut broken);
     demand_adds_up(cluster, &mut broken);
+    leases_are_waited_for(cluster, &mut broken);
     job::check(cluster, &mut broken);
     broken
 }
@@ -201,5 +202,19 @@ fn drains_close_their_nodes(cluster: &Cluster, broken: &mut Vec<String>) {
 fn demand_adds_up(cluster: &Cluster, broken: &mut Vec<String>) {
     if !cluster.knows_its_mix() {
         broken.push("what services ask for is not what is known of it".to_owned());
+    }
+}
+
+/// A stop has patience only with what may hold a lease, and the book of those that are waited for has each of them.
+fn leases_are_waited_for(cluster: &Cluster, broken: &mut Vec<String>) {
+    let waits = |task: &&Arc<Task>| task.desired.patience().is_some() && !task.state.is_final();
+    let tasks: BTreeSet<&TaskId> =
+        cluster.tasks().values().filter(waits).map(|task| &task.id).collect();
+    let booked: BTreeSet<&TaskId> = cluster.patient().map(|task| &task.id).collect();
+    if tasks != booked {
+        broken.push("the stops that wait for leases are not those in the book".to_owned());
+    }
+    for task in cluster.patient().filter(|task| task.generation.spec.task.lease.is_none()) {
+        broken.push(format!("the stop of {} waits for a lease that it can not have", task.id));
     }
 }

@@ -1,6 +1,7 @@
 //! What a change means to an operator, in a sentence.
 
 mod fleet;
+mod lease;
 
 use model::id::{NodeId, ServiceId, TaskId};
 use model::job::RunCause;
@@ -50,8 +51,10 @@ pub fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         }
         Change::PutTask(task) => {
             let known = before.tasks().get(&task.id);
-            let message = task_news(known.map(AsRef::as_ref), task)?;
+            let news = || task_news(known.map(AsRef::as_ref), task);
+            let message = lease::out_of_patience(before, task).or_else(news)?;
             let message = message + &for_whom(before, task).unwrap_or_default();
+            let message = message + &lease::waited_for(before, task).unwrap_or_default();
             let subject = Subject::Task(task.id.clone(), task.service.clone());
             Some(Occurrence { subject, message })
         }
@@ -187,7 +190,7 @@ fn task_news(before: Option<&Task>, task: &Task) -> Option<String> {
         let is_restarted = before.is_some_and(|before| before.restarts < task.restarts);
         return match task.desired {
             // What has ended by itself gets its tombstone, and that is no news.
-            DesiredState::Stop { cause } if was_told && !task.state.is_final() => {
+            DesiredState::Stop { cause, .. } if was_told && !task.state.is_final() => {
                 Some(format!("is to stop: {}", why(cause)))
             }
             DesiredState::Run if is_moving => Some(match task.moving_since {
@@ -216,9 +219,9 @@ fn task_news(before: Option<&Task>, task: &Task) -> Option<String> {
 
 /// For whom a task gives way, if it was told just now.
 fn for_whom(before: &Cluster, task: &Task) -> Option<String> {
-    let preempted = DesiredState::Stop { cause: StopCause::Preemption };
-    let is_news = before.tasks().get(&task.id).is_some_and(|was| was.desired != preempted);
-    let node = task.node.as_ref().filter(|_| is_news && task.desired == preempted)?;
+    let is_preempted = |task: &Task| task.desired.stop_cause() == Some(StopCause::Preemption);
+    let is_news = before.tasks().get(&task.id).is_some_and(|was| !is_preempted(was));
+    let node = task.node.as_ref().filter(|_| is_news && is_preempted(task))?;
     let first = before.promised_on(node).max_by_key(|one| before.priority(&one.service))?;
     Some(format!(" ({}, of priority {})", first.id, before.priority(&first.service)))
 }

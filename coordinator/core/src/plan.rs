@@ -10,6 +10,7 @@ mod drain;
 pub(crate) mod fetch;
 pub(crate) mod hooks;
 pub(crate) mod job;
+pub(crate) mod lease;
 pub(crate) mod leaving;
 mod liveness;
 pub(crate) mod place;
@@ -94,6 +95,7 @@ fn plan_services(draft: &mut Draft<'_>) {
     liveness::pass(draft);
     refresh::pass(draft);
     balance::pass(draft);
+    lease::pass(draft);
     for _ in 0..ROUNDS {
         drain::pass(draft);
         preparing::pass(draft);

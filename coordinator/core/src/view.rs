@@ -82,6 +82,13 @@ pub fn leaving_wait(cluster: &Cluster, task: &Task, now: Timestamp) -> Option<Wa
     is_leaving.then(|| leaving::wait(cluster, task, now))
 }
 
+/// What the stop of a task waits for, if it was told to stop and holds a lease.
+#[must_use]
+pub fn lease_wait(cluster: &Cluster, task: &Task) -> Option<Wait> {
+    let wait = (!task.state.is_final()).then(|| leaving::stopping(cluster, task))?;
+    matches!(wait, Wait::Lease { .. }).then_some(wait)
+}
+
 /// What keeps a rollout from taking the next task away, if its budget does.
 #[must_use]
 pub fn withheld(cluster: &Cluster, service: &Service, now: Timestamp) -> Option<Short> {

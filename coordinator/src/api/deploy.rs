@@ -262,10 +262,10 @@ struct Foreseen {
 impl Foreseen {
     /// The tasks of a node that would stop for others.
     fn gives_way(&self, node: &NodeId) -> impl Iterator<Item = String> {
-        let preempted = DesiredState::Stop { cause: StopCause::Preemption };
         let is_news = move |task: &&Arc<Task>| {
             let was = self.before.tasks().get(&task.id);
-            task.desired == preempted && was.is_some_and(|was| was.desired == DesiredState::Run)
+            let is_preempted = task.desired.stop_cause() == Some(StopCause::Preemption);
+            is_preempted && was.is_some_and(|was| was.desired == DesiredState::Run)
         };
         self.after.tasks_on(node).filter(is_news).map(|task| task.id.to_string())
     }

@@ -28,6 +28,10 @@ pub(crate) fn between(old: &ServiceSpec, new: &ServiceSpec) -> Vec<String> {
     touched(&mut lines, "deploy.placement.constraints", &before.constraints, &after.constraints);
     let most = (&before.max_per_node, &after.max_per_node);
     changed(&mut lines, "deploy.placement.max_replicas_per_node", most, or_none);
+    let caps = (&before.lease.map(|lease| lease.cap), &after.lease.map(|lease| lease.cap));
+    changed(&mut lines, "x-wharf.lease", caps, |cap| {
+        cap.map_or_else(|| "none".to_owned(), |cap| format!("{cap:?}"))
+    });
     touched(&mut lines, "deploy.restart_policy", &before.restart, &after.restart);
     let named = |spec: &ServiceSpec| -> BTreeMap<String, ContainerSpec> {
         let containers = spec.task.containers.iter();

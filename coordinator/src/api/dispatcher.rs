@@ -12,6 +12,7 @@ use model::audit::{Object, Verdict};
 use model::id::NodeId;
 use model::image::ImageError;
 use model::node::Node;
+use model::time::Timestamp;
 use model::trust::Machine;
 use proto::convert::{assignments_to_wire, containers_from_wire, node_from_wire, state_from_wire};
 use proto::wire;
@@ -291,6 +292,7 @@ fn read_report(from: &wire::TaskReport) -> Result<Report, Status> {
         restarts: from.restarts,
         note: from.note.clone(),
         containers: containers_from_wire(&from.containers).map_err(|error| invalid(&error))?,
+        lease: from.lease_until_ms.map(Timestamp::from_millis),
     })
 }
 

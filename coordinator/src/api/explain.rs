@@ -18,7 +18,7 @@ use tonic::Status;
 use crate::Shared;
 use crate::api::control::service_id;
 use crate::api::views::count;
-use crate::api::{job, rollout};
+use crate::api::{job, rollout, views};
 use crate::published::State;
 
 /// So many tasks of a service are told of one by one: more than anybody reads.
@@ -173,7 +173,9 @@ fn sentence(state: &State, task: &Task) -> String {
         | TaskState::Preparing
         | TaskState::Running { .. }
         | TaskState::Completed
-        | TaskState::Lost => task.note.clone(),
+        | TaskState::Lost => {
+            views::lease_note(&state.cluster, task).unwrap_or_else(|| task.note.clone())
+        }
     };
     let why = if why.is_empty() { why } else { format!(": {why}") };
     let again = if task.restarts > 0 {

@@ -90,7 +90,9 @@ fn note(state: &State, task: &Task) -> Option<String> {
         | TaskState::Fetching
         | TaskState::Preparing
         | TaskState::Running { .. } => {
-            (!task.note.is_empty()).then(|| format!("{}: {}", task.id, task.note))
+            let waits = view::lease_wait(&state.cluster, task);
+            let waits = waits.map(|wait| format!("{} is to stop: {wait}", task.id));
+            waits.or_else(|| (!task.note.is_empty()).then(|| format!("{}: {}", task.id, task.note)))
         }
         TaskState::Completed | TaskState::Failed { .. } | TaskState::Lost => None,
     }
@@ -149,12 +151,24 @@ fn task_view(state: &State, task: &Task, now: Timestamp) -> wire::TaskView {
             .clone_into(&mut task_on_wire.note);
     } else if let Some(wait) = view::leaving_wait(&state.cluster, task, now) {
         task_on_wire.note = format!("is to leave its node: {wait}");
+    } else if let Some(note) = lease_note(&state.cluster, task) {
+        task_on_wire.note = note;
     }
     wire::TaskView {
         task: Some(task_on_wire),
         stale_seconds: silence.map(|seen| now.since(seen.at).as_secs()),
         address: node.map(|node| node.hostname.clone()).unwrap_or_default(),
     }
+}
+
+/// What is to be said of the lease of a task, unless there is something else to say.
+pub(crate) fn lease_note(cluster: &Cluster, task: &Task) -> Option<String> {
+    let waits = view::lease_wait(cluster, task).map(|wait| format!("is to stop: {wait}"));
+    let holds = || {
+        let until = cluster.lease(&task.id).filter(|_| task.note.is_empty())?;
+        Some(format!("holds a lease until {until}"))
+    };
+    waits.or_else(holds)
 }
 
 /// What the snapshot says of a node, taken out so that the lock is short.

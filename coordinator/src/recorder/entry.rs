@@ -158,6 +158,7 @@ fn report_to_wire(report: &Report) -> wire::TaskReport {
         restarts: report.restarts,
         note: report.note.clone(),
         containers: containers_to_wire(&report.containers),
+        lease_until_ms: report.lease.map(Timestamp::as_millis),
     }
 }
 
@@ -234,6 +235,7 @@ fn report_from_wire(from: &wire::TaskReport) -> anyhow::Result<Report> {
         restarts: from.restarts,
         note: from.note.clone(),
         containers: containers_from_wire(&from.containers)?,
+        lease: from.lease_until_ms.map(Timestamp::from_millis),
     })
 }
 

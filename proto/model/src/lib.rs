@@ -17,6 +17,7 @@ pub mod fleet;
 pub mod id;
 pub mod image;
 pub mod job;
+pub mod lease;
 pub mod node;
 pub mod policy;
 pub mod priority;

@@ -9,6 +9,7 @@ use crate::constraint::Constraint;
 use crate::id::{ContainerName, ServiceId, ServiceName};
 use crate::image::Image;
 use crate::job::Job;
+use crate::lease::LeasePolicy;
 use crate::priority::Priority;
 use crate::resources::Resources;
 use crate::rollout::{Canary, Tolerance};
@@ -124,6 +125,8 @@ pub struct TaskSpec {
     pub restart: RestartPolicy,
     /// Counts the restarts that the operator asked for: a change of it makes new tasks.
     pub restarts_asked: u64,
+    /// Whether a task may say that it is not to be stopped yet.
+    pub lease: Option<LeasePolicy>,
 }
 
 impl TaskSpec {

@@ -79,7 +79,44 @@ pub enum DesiredState {
     Stop {
         /// Why.
         cause: StopCause,
+        /// Until then the stop waits for the lease that the task holds, if it holds one. It takes no new one meanwhile.
+        patience: Option<Timestamp>,
     },
+}
+
+impl DesiredState {
+    /// Stops it now, whatever it holds.
+    #[must_use]
+    pub const fn stop(cause: StopCause) -> Self {
+        Self::Stop { cause, patience: None }
+    }
+
+    /// Why it is to stop, if it is.
+    #[must_use]
+    pub const fn stop_cause(self) -> Option<StopCause> {
+        match self {
+            Self::Run => None,
+            Self::Stop { cause, .. } => Some(cause),
+        }
+    }
+
+    /// The same, and nothing is waited for.
+    #[must_use]
+    pub const fn without_patience(self) -> Self {
+        match self {
+            Self::Run => Self::Run,
+            Self::Stop { cause, .. } => Self::stop(cause),
+        }
+    }
+
+    /// Until when the stop waits for a lease, if it does.
+    #[must_use]
+    pub const fn patience(self) -> Option<Timestamp> {
+        match self {
+            Self::Run => None,
+            Self::Stop { patience, .. } => patience,
+        }
+    }
 }
 
 /// Why a task is to stop.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use model::id::{ProjectName, ServiceName, TaskId};
 use model::spec::TaskSpec;
 use model::task::{DesiredState, Task};
+use model::time::Timestamp;
 
 use crate::convert::history::{desired_from_wire, desired_to_wire};
 use crate::convert::{At, Invalid, Named, Valid, task_spec_from_wire, task_spec_to_wire};
@@ -60,6 +61,7 @@ fn sent(task: &Task) -> wire::Assignment {
         desired: desired.into(),
         stop_cause: stop_cause.into(),
         once: task.generation.spec.mode.runs_to_end(),
+        patience_until_ms: task.desired.patience().map(Timestamp::as_millis),
     }
 }
 
@@ -90,7 +92,7 @@ pub fn assignment_from_wire(from: &wire::Assignment, spec: Arc<TaskSpec>) -> Val
         service: from.service.named("assignment.service")?,
         generation: from.generation,
         spec,
-        desired: desired_from_wire(from.desired(), known_cause(from))?,
+        desired: desired_from_wire(from.desired(), (known_cause(from), from.patience_until_ms))?,
         is_once: from.once,
     })
 }
@@ -118,5 +120,6 @@ pub fn assignment_to_journal(assignment: &WireAssignment) -> wire::Assignment {
         desired: desired.into(),
         stop_cause: stop_cause.into(),
         once: assignment.is_once,
+        patience_until_ms: assignment.desired.patience().map(Timestamp::as_millis),
     }
 }

@@ -201,7 +201,7 @@ pub fn task_from_wire(from: &wire::Task) -> Valid<Task> {
         generation: Arc::new(generation),
         node: from.node.as_deref().map(|node| node.named("task.node")).transpose()?,
         room_on: from.room_on.as_deref().map(|node| node.named("task.room_on")).transpose()?,
-        desired: desired_from_wire(from.desired(), from.stop_cause())?,
+        desired: desired_from_wire(from.desired(), (from.stop_cause(), from.patience_until_ms))?,
         state: state_from_wire(from.state.as_ref())?,
         restarts: from.restarts,
         note: seen(&from.note),
@@ -269,12 +269,13 @@ pub fn task_to_wire(task: &Task) -> wire::Task {
         missed_at_ms: task.missed_at.map(Timestamp::as_millis),
         ended_at_ms: task.ended_at.map(Timestamp::as_millis),
         failures: task.failures,
+        patience_until_ms: task.desired.patience().map(Timestamp::as_millis),
     }
 }
 
 pub(crate) fn desired_from_wire(
     desired: wire::Desired,
-    cause: wire::StopCause,
+    (cause, patience): (wire::StopCause, Option<u64>),
 ) -> Valid<DesiredState> {
     match desired {
         wire::Desired::Run => return Ok(DesiredState::Run),
@@ -296,11 +297,11 @@ pub(crate) fn desired_from_wire(
             return Err(Invalid::new("stop_cause", why));
         }
     };
-    Ok(DesiredState::Stop { cause })
+    Ok(DesiredState::Stop { cause, patience: patience.map(Timestamp::from_millis) })
 }
 
 pub(crate) const fn desired_to_wire(desired: DesiredState) -> (wire::Desired, wire::StopCause) {
-    let DesiredState::Stop { cause } = desired else {
+    let DesiredState::Stop { cause, .. } = desired else {
         return (wire::Desired::Run, wire::StopCause::Unspecified);
     };
     let cause = match cause {

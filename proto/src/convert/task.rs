@@ -1,8 +1,10 @@
 //! What each task of a service is: containers that run together on a node.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use model::id::ContainerName;
+use model::lease::{LEASE_LIMIT, LeasePolicy};
 use model::spec::{
     Attachment, DependencyCondition, HostPort, Network, RestartCondition, RestartPolicy, TaskSpec,
 };
@@ -38,6 +40,7 @@ pub fn task_spec_from_wire(from: &wire::TaskSpec) -> Valid<TaskSpec> {
         max_per_node: from.max_per_node,
         restart: restart_from_wire(from.restart.as_ref().at("task.restart")?)?,
         restarts_asked: count("task.restarts_asked", from.restarts_asked)?,
+        lease: from.lease.as_ref().map(lease_from_wire).transpose()?,
     };
     check_containers(&task)?;
     Ok(task)
@@ -128,7 +131,18 @@ pub fn task_spec_to_wire(task: &TaskSpec) -> wire::TaskSpec {
         max_per_node: task.max_per_node,
         restart: Some(restart_to_wire(&task.restart)),
         restarts_asked: task.restarts_asked,
+        lease: task.lease.map(|lease| wire::LeasePolicy { cap_ms: millis(lease.cap) }),
     }
+}
+
+fn lease_from_wire(from: &wire::LeasePolicy) -> Valid<LeasePolicy> {
+    let cap = duration("task.lease.cap", from.cap_ms)?;
+    if cap < Duration::from_secs(1) || cap > LEASE_LIMIT {
+        let longest = LEASE_LIMIT.as_secs();
+        let why = format!("is not a time from 1 s to {longest} s");
+        return Err(Invalid::new("task.lease.cap", why));
+    }
+    Ok(LeasePolicy { cap })
 }
 
 fn network_from_wire(from: &wire::Network) -> Valid<Network> {

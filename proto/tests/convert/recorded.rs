@@ -100,7 +100,7 @@ fn a_reason_to_stop_that_is_not_known_yet_is_followed_all_the_same() {
     };
     first(&mut sent, 9_999);
     let read = assignments_from_wire(&sent).unwrap();
-    let DesiredState::Stop { cause } = read[0].desired else { panic!("{read:?}") };
+    let DesiredState::Stop { cause, .. } = read[0].desired else { panic!("{read:?}") };
     assert!(!cause.is_intended(), "nobody is known to have asked for it");
     assert_eq!(read[1].desired, DesiredState::Run);
     first(&mut sent, 0);

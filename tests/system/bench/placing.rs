@@ -193,6 +193,7 @@ fn report(task: &Task, since: Timestamp, health: Health) -> Report {
         restarts: 0,
         note: String::new(),
         containers: Vec::new(),
+        lease: None,
     }
 }
 

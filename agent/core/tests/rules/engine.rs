@@ -188,7 +188,7 @@ fn r20_a_check_that_never_ends_keeps_nobody_from_stopping_the_task() {
     let step = node.later(5);
     assert!(step.orders.iter().all(|order| matches!(order.action, Action::Probe { .. })));
     assert_eq!(step.orders.len(), 1);
-    let desired = DesiredState::Stop { cause: StopCause::Operator };
+    let desired = DesiredState::stop(StopCause::Operator);
     let tombstone = Assignment { desired, spec: Arc::new(checked_spec()), ..run(A) };
     let step = node.hears(assigned(2, [tombstone]));
     assert_eq!(stops(&step), ["id-of-lab.app.1.1-1"]);

@@ -20,7 +20,7 @@ use model::task::{DesiredState, Exit, Health, StopCause, TaskState};
 use model::time::Timestamp;
 
 /// When the tests begin; containers were started before.
-const BEGINNING: Timestamp = Timestamp::from_millis(1_000_000);
+pub(crate) const BEGINNING: Timestamp = Timestamp::from_millis(1_000_000);
 
 pub(crate) const A: &str = "lab.app.1.1";
 pub(crate) const B: &str = "lab.app.2.2";
@@ -130,6 +130,7 @@ pub(crate) fn spec() -> TaskSpec {
             delay: Duration::from_secs(10),
         },
         restarts_asked: 0,
+        lease: None,
     }
 }
 
@@ -191,7 +192,7 @@ pub(crate) fn run(task: &str) -> Assignment {
 
 /// A tombstone.
 pub(crate) fn stop(task: &str, cause: StopCause) -> Assignment {
-    Assignment { desired: DesiredState::Stop { cause }, ..run(task) }
+    Assignment { desired: DesiredState::stop(cause), ..run(task) }
 }
 
 /// What the coordinator of the first epoch says at a revision.

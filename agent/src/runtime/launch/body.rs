@@ -15,6 +15,7 @@ use model::spec::{
     SecuritySpec,
 };
 
+use crate::leases;
 use crate::runtime::{Settings, label, network};
 
 /// Thousandths of a core in the engine's billionths.
@@ -32,7 +33,6 @@ pub(super) fn body(
 ) -> ContainerCreateBody {
     let process = &spec.process;
     let is_owner = launch.network_of.is_none();
-    let environment = process.environment.iter().map(|(key, value)| format!("{key}={value}"));
     let ports = published(launch);
     ContainerCreateBody {
         image: Some(image.to_owned()),
@@ -41,7 +41,7 @@ pub(super) fn body(
         user: process.user.clone(),
         exposed_ports: Some(ports.iter().map(key).collect()),
         tty: Some(process.tty),
-        env: Some(environment.collect()),
+        env: Some(environment(launch, spec)),
         entrypoint: process.entrypoint.clone(),
         cmd: process.command.clone(),
         working_dir: process.working_dir.clone(),
@@ -62,6 +62,7 @@ fn host(settings: &Settings, launch: &Launch, spec: &ContainerSpec) -> HostConfi
         hard: Some(*hard),
     });
     let mounts = spec.mounts.iter().map(|mount| engine_mount(settings, launch, mount));
+    let mounts = mounts.chain(lease_mount(settings, launch));
     HostConfig {
         network_mode: Some(network_mode(settings, launch)),
         port_bindings: Some(bindings(&published(launch))),
@@ -85,6 +86,27 @@ fn host(settings: &Settings, launch: &Launch, spec: &ContainerSpec) -> HostConfi
         extra_hosts: Some(extra_hosts(launch)),
         ..HostConfig::default()
     }
+}
+
+/// The directory in which the task finds its socket, if it takes leases.
+fn lease_mount(settings: &Settings, launch: &Launch) -> Option<EngineMount> {
+    launch.spec.lease?;
+    let source = leases::directory(settings.leases.as_ref()?, &launch.task);
+    Some(EngineMount {
+        target: Some(leases::MOUNTED_AT.to_owned()),
+        source: Some(source.to_string_lossy().into_owned()),
+        typ: Some(MountType::BIND),
+        read_only: Some(true),
+        ..EngineMount::default()
+    })
+}
+
+/// Its own environment, and where the socket for leases is unless it says that itself.
+fn environment(launch: &Launch, spec: &ContainerSpec) -> Vec<String> {
+    let own = &spec.process.environment;
+    let socket = launch.spec.lease.filter(|_| !own.contains_key(leases::VARIABLE));
+    let socket = socket.map(|_| format!("{}={}", leases::VARIABLE, leases::socket_inside()));
+    own.iter().map(|(key, value)| format!("{key}={value}")).chain(socket).collect()
 }
 
 /// What it was told to do without, and what no container has that does not ask for it.

@@ -23,6 +23,7 @@ pub(crate) async fn build(builds: &[Build], engine: &Path) -> anyhow::Result<()>
         docker_config: None,
         prefer_local: true,
         gpus: Some(0),
+        leases: None,
     };
     let docker = Docker::connect(&settings).await?;
     for one in builds {

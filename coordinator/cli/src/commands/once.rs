@@ -50,7 +50,7 @@ fn once(mut spec: wire::ServiceSpec, name: &str, words: &[String]) -> wire::Serv
     (spec.budget, spec.schedule) = (None, None);
     if let Some(task) = &mut spec.task {
         task.containers.truncate(1);
-        task.max_per_node = None;
+        (task.max_per_node, task.lease) = (None, None);
         for container in &mut task.containers {
             container.ports.clear();
             container.health = Some(no_check());

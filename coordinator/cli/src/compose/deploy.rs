@@ -5,12 +5,13 @@ use model::spec::REPLICAS_LIMIT;
 use proto::convert::constraint_to_wire;
 use proto::wire::service_spec::Mode;
 use proto::wire::{
-    Budget, Constraint, Global, Priority, Replicated, RestartCondition, RestartPolicy, Schedule,
-    Strategy, UpdatePolicy,
+    Budget, Constraint, Global, LeasePolicy, Priority, Replicated, RestartCondition, RestartPolicy,
+    Schedule, Strategy, UpdatePolicy,
 };
 
 use super::budget;
 use super::job;
+use super::lease;
 use super::node::Node;
 use super::place::Place;
 use super::placement;
@@ -37,6 +38,7 @@ pub(super) struct Deployment {
     pub constraints: Vec<Constraint>,
     pub max_per_node: Option<u32>,
     pub schedule: Option<Schedule>,
+    pub lease: Option<LeasePolicy>,
 }
 
 /// Reads everything but the resources.
@@ -60,6 +62,7 @@ pub(super) fn read(
         is_left_in_place: placement::is_left_in_place(problems, service, mode),
         restart: restart(problems, service, (deploy, mode)),
         schedule: job::schedule(problems, service),
+        lease: lease::read(problems, service, mode),
         is_restart_given: is_restart_given(problems, service, deploy),
         constraints: constraints
             .iter()

@@ -13,6 +13,7 @@ use super::depends::{self, Wait};
 use super::deploy::{self, Deployment};
 use super::health;
 use super::keys::{BUILD, SERVICE};
+use super::lease;
 use super::mounts;
 use super::network::{self, Connection};
 use super::node::{Entry, Node, Value};
@@ -102,6 +103,7 @@ fn container(
     let problems = &mut reader.problems;
     let targets = mounts.iter().map(|(mount, place)| (mount.target.as_str(), *place));
     let targets = targets.chain(files.iter().map(|(file, place)| (file.target.as_str(), *place)));
+    let targets = targets.chain(lease::target(problems, service));
     check_targets(problems, &targets.collect::<Vec<_>>());
     service.read(problems, "expose", ports::check_exposed);
     let ports = service.read(problems, "ports", ports::read).unwrap_or_default();

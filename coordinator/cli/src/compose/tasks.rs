@@ -82,6 +82,7 @@ fn service(
             max_per_node: owner.deployment.max_per_node,
             restart: Some(restart),
             restarts_asked: 0,
+            lease: owner.deployment.lease,
         }),
         update: Some(owner.deployment.update),
         after: unique(after),

@@ -3,6 +3,7 @@
 pub(super) mod asked;
 mod jobs;
 mod joined;
+mod leases;
 mod limits;
 mod merged;
 mod printed;

@@ -26,7 +26,7 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    /// Nodes have come or gone: it may be worth it to look around.
+    /// Nodes have come or gone, or room has come free that was missing: it may be worth it to look around.
     pub(crate) fn begin(&mut self, now: Timestamp) {
         self.at.get_or_insert(now + CALM);
     }

@@ -138,7 +138,7 @@ impl World {
             self.ended.insert(id.clone(), self.now);
         }
         let (restarts, note, containers) = (task.restarts, String::new(), Vec::new());
-        let report = Report { task: id.clone(), state, restarts, note, containers };
+        let report = Report { task: id.clone(), state, restarts, note, containers, lease: None };
         Some(Event::Reported { node: task.node.clone()?, tasks: vec![report], is_complete: false })
     }
 

@@ -1,4 +1,4 @@
-//! Moves tasks to where their service is spread better, after nodes have come, one of each service at a time.
+//! Moves tasks to where their service is spread better, after nodes have come or room has come free, one of each service at a time.
 //!
 //! A task is only marked here. It then leaves as from a node that is being emptied ([`super::leaving`]): another is made,
 //! has to settle, and only then this one stops. So nothing that can not run twice ever moves, and no service has fewer

@@ -12,6 +12,7 @@ use model::task::{DesiredState, StopCause, Task};
 
 use crate::cluster::{Change, Cluster};
 use crate::draft::Draft;
+use crate::plan::lease;
 
 pub(crate) fn pass(draft: &mut Draft<'_>) {
     let draining: Vec<NodeId> = draft.cluster.draining().cloned().collect();
@@ -46,6 +47,9 @@ fn stop_what_is_due(draft: &mut Draft<'_>, id: &NodeId) {
         Some(DrainPhase::Forced { .. }) => true,
         Some(DrainPhase::Moving | DrainPhase::Drained { .. }) | None => false,
     };
+    if is_forced {
+        lease::force_all(draft, id);
+    }
     let belongs = |task: &Arc<Task>| task.generation.spec.mode == Mode::Global;
     let is_last = live(draft.cluster, id).all(belongs);
     let is_due = |task: &&Arc<Task>| {

@@ -25,6 +25,13 @@ use crate::plan::{depend, place, preempt, rollout, slot};
 pub enum Wait {
     /// It was asked to stop, and has not ended.
     Stopping,
+    /// It was asked to stop and holds a lease.
+    Lease {
+        /// Until then, by the clock of its node.
+        until: Timestamp,
+        /// From then on it is not waited for.
+        at_most: Timestamp,
+    },
     /// This one takes its place and does not serve for long enough yet.
     Next(TaskId),
     /// No other node takes it.
@@ -56,6 +63,7 @@ impl Wait {
         match self {
             Self::Place(_) | Self::Budget(_) | Self::Halted | Self::Held | Self::Silence => true,
             Self::Stopping
+            | Self::Lease { .. }
             | Self::Next(_)
             | Self::Others
             | Self::End
@@ -70,6 +78,10 @@ impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stopping => f.write_str("is stopping"),
+            Self::Lease { until, at_most } => write!(
+                f,
+                "waits: it holds a lease until {until}, and is stopped at {at_most} whatever it holds"
+            ),
             Self::Next(next) => write!(f, "waits: {next} takes its place and has to serve first"),
             Self::Place(why) => write!(f, "{why}"),
             Self::Budget(Short { serving, least }) => {
@@ -99,7 +111,7 @@ pub(crate) fn wait(cluster: &Cluster, task: &Task, now: Timestamp) -> Wait {
     }
     let service = cluster.services().get(&task.service);
     let Some(service) = service.filter(|_| task.desired == DesiredState::Run) else {
-        return Wait::Stopping;
+        return stopping(cluster, task);
     };
     match (service.target.spec.mode, &service.phase) {
         (Mode::Global, _) => Wait::Others,
@@ -113,6 +125,18 @@ pub(crate) fn wait(cluster: &Cluster, task: &Task, now: Timestamp) -> Wait {
             if rollout::is_held(service) { Wait::Held } else { Wait::Rollout }
         }
         (Mode::Replicated { .. }, _) => wait_of_current(cluster, (service, task), now),
+    }
+}
+
+/// What a task that was told to stop waits for.
+pub(crate) fn stopping(cluster: &Cluster, task: &Task) -> Wait {
+    let drain = task.node.as_ref().and_then(|node| cluster.nodes().get(node)?.drain);
+    match (cluster.lease(&task.id), task.desired.patience()) {
+        (Some(until), Some(most)) => {
+            let at_most = drain.map_or(most, |drain| drain.deadline.min(most));
+            Wait::Lease { until, at_most }
+        }
+        (None, _) | (_, None) => Wait::Stopping,
     }
 }
 
@@ -182,6 +206,7 @@ pub(crate) fn wants_next(draft: &mut Draft<'_>, service: &Service, leaving: &[&A
             false
         }
         Wait::Stopping
+        | Wait::Lease { .. }
         | Wait::Next(_)
         | Wait::Others
         | Wait::End

@@ -49,6 +49,8 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
         }
         if let Some(node) = place(draft, &mut search, (&task, how(&task))) {
             overdue_at = overdue_at.into_iter().chain([overdue(draft.now, &task)]).min();
+            // It has waited: there was little room, and what was placed then may be crowded.
+            draft.cluster.round.begin(draft.now);
             draft.give_back(&task, Some(&node));
             put_on(&mut task, node, draft.now);
             draft.write(Change::PutTask(task));

@@ -31,6 +31,8 @@ const NOBODY: &str = "no service of a lower priority can spare enough on one nod
 struct Cost {
     /// The most important of those that stop.
     class: Option<Priority>,
+    /// How many of them hold a lease, and would have to be waited for.
+    leased: usize,
     /// How many of them serve and have nobody beside them.
     serving: usize,
     count: usize,
@@ -223,6 +225,7 @@ fn on_node(
     Some(Room {
         cost: Cost {
             class: needed.iter().filter(is_placed).map(class).max(),
+            leased: needed.iter().filter(|(victim, _)| cluster.lease(&victim.id).is_some()).count(),
             serving: needed.iter().filter(|(_, costs)| *costs).count(),
             count: needed.iter().filter(is_placed).count(),
             in_zone: zone,
@@ -258,7 +261,7 @@ fn spared<'a>(
     let mut lower: Vec<_> = lower.collect();
     lower.sort_by_cached_key(|(other, costs)| {
         let newest = Reverse((other.created_at, other.id.clone()));
-        (cluster.priority(&other.service), *costs, newest)
+        (cluster.priority(&other.service), cluster.lease(&other.id).is_some(), *costs, newest)
     });
     // Of each service those that are given away, and how many of them it has less then. Of two that serve side by side in a slot
     // the second costs what the first did not (simulation, seed 4339).

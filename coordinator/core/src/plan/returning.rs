@@ -98,7 +98,7 @@ pub(crate) fn dismiss(draft: &mut Draft<'_>, task: &Task, cause: StopCause) {
         .and_then(|node| draft.cluster.nodes().get(node))
         .is_some_and(|node| draft.cluster.is_heard(node, draft.now));
     if task.is_missed() && !is_heard {
-        let desired = DesiredState::Stop { cause };
+        let desired = DesiredState::stop(cause);
         draft.put_task(Task { desired, state: TaskState::Lost, ..task.clone() });
     } else {
         draft.stop(task, cause);

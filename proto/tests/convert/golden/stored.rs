@@ -11,6 +11,7 @@ use model::policy::Permit;
 use model::service::Service;
 use model::spec::TaskSpec;
 use model::task::{Task, TaskState};
+use model::time::Timestamp;
 use model::trust::{Admission, Operator, Token};
 use prost::Message;
 use proto::convert::{
@@ -63,6 +64,8 @@ pub(crate) struct Kept {
     pub(crate) assignment: WireAssignment,
     pub(crate) state: TaskState,
     pub(crate) parts: Vec<(ContainerName, u32, bool)>,
+    /// When its lease ends.
+    pub(crate) lease: Option<Timestamp>,
 }
 
 impl Stored {
@@ -173,6 +176,7 @@ impl Journal {
                 })
                 .collect(),
             state: Some(state_to_wire(&kept.state)),
+            lease_until_ms: kept.lease.map(Timestamp::as_millis),
         });
         wire::Journal {
             cluster: self.cluster.to_string(),
@@ -196,6 +200,7 @@ impl Journal {
                 assignment: assignment_from_wire(assignment, Arc::clone(&specs[index])).unwrap(),
                 state: state_from_wire(task.state.as_ref()).unwrap(),
                 parts: task.containers.iter().map(part).collect(),
+                lease: task.lease_until_ms.map(Timestamp::from_millis),
             };
             (index, kept)
         });

@@ -96,7 +96,7 @@ fn removing() -> Service {
 }
 
 fn tasks() -> Vec<(&'static str, Task)> {
-    let stop = |cause| DesiredState::Stop { cause };
+    let stop = DesiredState::stop;
     let running = |health| TaskState::Running { since: NOON, health };
     let failed = |kind| TaskState::Failed { kind, reason: "web: exit code 1".to_owned() };
     vec![
@@ -216,7 +216,7 @@ fn journal() -> Journal {
         StopCause::NodeDead,
         StopCause::Drain,
     ];
-    let wanted = causes.map(|cause| DesiredState::Stop { cause });
+    let wanted = causes.map(DesiredState::stop);
     let wanted = [DesiredState::Run].into_iter().chain(wanted);
     let tasks = wanted.zip(1_u32..).map(|(desired, number)| {
         let index = usize::from(number == 7);
@@ -232,6 +232,7 @@ fn journal() -> Journal {
             },
             state: TaskState::Running { since: NOON, health: Health::Healthy },
             parts: vec![("web".parse().unwrap(), number, number > 1)],
+            lease: None,
         };
         (index, kept)
     });

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::budget::{Amount, Budget};
+use model::lease::LeasePolicy;
 use model::node::{Drain, DrainCause, DrainPhase, Node};
 use model::priority::Priority;
 use model::resources::Resources;
@@ -94,6 +95,7 @@ fn more(name: &str, record: &Stored) -> super::Records {
                 ("task-fetching", Stored::Task(fetching)),
                 ("task-moving", Stored::Task(moving(task))),
                 ("task-moved", Stored::Task(moved(task))),
+                ("task-patient", Stored::Task(patient(task))),
             ]
             .into_iter()
             .chain(room(task))
@@ -138,9 +140,15 @@ fn balanced(mut journal: Journal) -> Journal {
     {
         let mut kept = last.clone();
         kept.assignment.task = task.parse().unwrap();
-        kept.assignment.desired = DesiredState::Stop { cause };
+        kept.assignment.desired = DesiredState::stop(cause);
         journal.tasks.push((spec, kept));
     }
+    let mut patient = last;
+    patient.assignment.task = "shop.web.8.10".parse().unwrap();
+    let patience = Some(at(1_200));
+    patient.assignment.desired = DesiredState::Stop { cause: StopCause::Drain, patience };
+    patient.lease = Some(at(900));
+    journal.tasks.push((spec, patient));
     journal
 }
 
@@ -150,7 +158,7 @@ fn moving(task: &Task) -> Task {
 }
 
 fn moved(task: &Task) -> Task {
-    let desired = DesiredState::Stop { cause: StopCause::Balance };
+    let desired = DesiredState::stop(StopCause::Balance);
     Task { desired, ..moving(task) }
 }
 
@@ -240,7 +248,7 @@ fn room(task: &Task) -> super::Records {
     let on = task.node.clone();
     let (desired, state) = (DesiredState::Run, TaskState::Pending);
     let waits = Task { room_on: on, node: None, desired, state, ..task.clone() };
-    let desired = DesiredState::Stop { cause: StopCause::Preemption };
+    let desired = DesiredState::stop(StopCause::Preemption);
     let goes = Task { desired, ..task.clone() };
     vec![("task-room", Stored::Task(waits)), ("task-preempted", Stored::Task(goes))]
 }
@@ -253,4 +261,12 @@ fn packed(service: &Service) -> Stored {
         container.reservation.gpus = 2;
     }
     Stored::Service(Service { target: Arc::new(target), ..service.clone() })
+}
+
+/// A task whose spec lets it take leases, and whose stop waits for the one that it holds.
+fn patient(task: &Task) -> Task {
+    let mut generation = (*task.generation).clone();
+    generation.spec.task.lease = Some(LeasePolicy { cap: Duration::from_secs(900) });
+    let desired = DesiredState::Stop { cause: StopCause::Update, patience: Some(at(1_200)) };
+    Task { desired, generation: Arc::new(generation), ..task.clone() }
 }

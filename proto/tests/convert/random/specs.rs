@@ -7,6 +7,7 @@ use model::budget::{Amount, Budget};
 use model::constraint::{Attribute, Constraint, Test};
 use model::id::ServiceId;
 use model::image::{Image, Pin};
+use model::lease::{LEASE_LIMIT, LeasePolicy};
 use model::priority::Priority;
 use model::rollout::{Canary, Promotion, Tolerance};
 use model::spec::*;
@@ -149,8 +150,11 @@ pub(crate) fn task() -> BoxedStrategy<TaskSpec> {
         |(condition, max_attempts, delay)| RestartPolicy { condition, max_attempts, delay },
     );
     let most = option::of(1..=u32::MAX);
-    (containers, network(), vec(constraint(), 0..3), most, restart, 0..1_u64 << 32)
-        .prop_map(|(containers, network, constraints, max_per_node, restart, restarts_asked)| {
+    let lease = option::of(1..=LEASE_LIMIT.as_secs());
+    let restarts = (restart, 0..1_u64 << 32);
+    (containers, network(), vec(constraint(), 0..3), most, restarts, lease)
+        .prop_map(|(containers, network, constraints, max_per_node, restarts, lease)| {
+            let (restart, restarts_asked) = restarts;
             let mut task = TaskSpec {
                 containers,
                 network,
@@ -158,6 +162,7 @@ pub(crate) fn task() -> BoxedStrategy<TaskSpec> {
                 max_per_node,
                 restart,
                 restarts_asked,
+                lease: lease.map(|cap| LeasePolicy { cap: Duration::from_secs(cap) }),
             };
             leave_each_port_once(&mut task);
             task

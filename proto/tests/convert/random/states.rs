@@ -153,7 +153,8 @@ fn desired() -> impl Strategy<Value = DesiredState> {
     ];
     prop_oneof![
         Just(DesiredState::Run),
-        one_of(causes).prop_map(|cause| DesiredState::Stop { cause }),
+        (one_of(causes), option::of(instant()))
+            .prop_map(|(cause, patience)| { DesiredState::Stop { cause, patience } }),
     ]
 }
 

@@ -29,7 +29,11 @@ pub(in super::super) static WHARF: &[Key] = &[
     ),
     partly(
         "rebalance",
-        "whether tasks move to where the service is spread better after nodes have come; `true` when it is left out",
+        "whether tasks move to where the service is spread better after nodes or room have come; `true` when it is left out",
+    ),
+    partly(
+        "lease",
+        "tasks may take leases over a socket in `/run/wharf`, and what we do with them by ourselves waits for these for so long at the most: see leases.md",
     ),
     partly("job", "of tasks that run to their end: see jobs.md").keys(JOB),
     partly("schedule", "when the runs of a job begin, in short `schedule: CRON`: see jobs.md")

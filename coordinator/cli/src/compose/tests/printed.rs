@@ -290,6 +290,7 @@ fn spec() -> impl Strategy<Value = ServiceSpec> {
                     max_per_node,
                     restart: Some(restart),
                     restarts_asked: 0,
+                    lease: None,
                 }),
                 update: Some(update),
                 after: Vec::new(),

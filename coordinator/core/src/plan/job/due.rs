@@ -31,7 +31,7 @@ pub(super) fn pass(cluster: &Cluster, service: &mut Service, now: Timestamp) {
     let most = if begins { 0 } else { 1 };
     owe(service, passed, (schedule.catch_up, most, now));
     match schedule.overlap {
-        Overlap::Forbid => one_after_the_other(service, on_time, now),
+        Overlap::Forbid => one_after_the_other(service, (on_time, schedule.catch_up), now),
         Overlap::Allow => side_by_side(service, on_time, now),
         Overlap::Replace => {
             let newest = on_time.or(service.runs.owed.pop());
@@ -81,18 +81,42 @@ fn owe(
     runs.skipped += skipped(known - runs.owed.len());
 }
 
-fn one_after_the_other(service: &mut Service, on_time: Option<Timestamp>, now: Timestamp) {
+fn one_after_the_other(
+    service: &mut Service,
+    (on_time, catch_up): (Option<Timestamp>, CatchUp),
+    now: Timestamp,
+) {
     let is_free = service.runs.active.is_empty();
     match on_time {
         Some(at) if is_free && service.runs.owed.is_empty() => {
             return begin(service, RunCause::Due(at), now);
         }
+        Some(at) if is_catching_up(service) => line_up(service, at, catch_up),
         Some(_) => service.runs.skipped += 1,
         None => {}
     }
     if is_free && !service.runs.owed.is_empty() {
         let at = service.runs.owed.remove(0);
         begin(service, RunCause::Due(at), now);
+    }
+}
+
+/// Says whether what is in progress, or waits for that, is late itself: then it is not for long runs that a time finds no place.
+fn is_catching_up(service: &Service) -> bool {
+    let is_late = |cause: RunCause, since: Timestamp| match cause {
+        RunCause::Due(at) => since.since(at) > ON_TIME,
+        RunCause::Deployed | RunCause::Asked => false,
+    };
+    let mut active = service.runs.active.iter();
+    !service.runs.owed.is_empty() || active.any(|run| is_late(run.cause, run.started_at))
+}
+
+/// A time that comes while all others are caught up is behind them, as if it had been missed with them.
+fn line_up(service: &mut Service, at: Timestamp, catch_up: CatchUp) {
+    let runs = &mut service.runs;
+    match catch_up {
+        CatchUp::All { .. } if runs.owed.len() < OWED_LIMIT => runs.owed.push(at),
+        CatchUp::All { .. } | CatchUp::Last { .. } | CatchUp::None => runs.skipped += 1,
     }
 }
 

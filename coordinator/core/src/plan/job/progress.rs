@@ -37,7 +37,7 @@ impl Tally {
 /// Says whether a task ended by itself: what was told to stop has proven nothing by ending.
 fn ended_by_itself(task: &Task) -> bool {
     match task.desired {
-        DesiredState::Run | DesiredState::Stop { cause: StopCause::Ended } => true,
+        DesiredState::Run | DesiredState::Stop { cause: StopCause::Ended, .. } => true,
         DesiredState::Stop {
             cause:
                 StopCause::Operator
@@ -48,6 +48,7 @@ fn ended_by_itself(task: &Task) -> bool {
                 | StopCause::Duplicate
                 | StopCause::NodeDead
                 | StopCause::RunOver,
+            ..
         } => false,
     }
 }

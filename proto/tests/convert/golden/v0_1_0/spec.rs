@@ -40,6 +40,7 @@ pub(crate) fn small(name: &str, mode: Mode, network: Network) -> ServiceSpec {
             max_per_node: None,
             restart: RestartPolicy { condition, max_attempts: None, delay: Duration::ZERO },
             restarts_asked: 0,
+            lease: None,
         },
         update: UpdatePolicy {
             parallelism: 1,

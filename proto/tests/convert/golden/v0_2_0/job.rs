@@ -109,7 +109,7 @@ pub(crate) fn tasks(task: &Task) -> super::super::Records {
         (
             "task-of-run-on-node",
             Slot::RunNode { run: 5, node },
-            DesiredState::Stop { cause: StopCause::RunOver },
+            DesiredState::stop(StopCause::RunOver),
         ),
     ];
     let record = |(name, slot, desired)| {
@@ -124,7 +124,7 @@ pub(crate) fn tasks(task: &Task) -> super::super::Records {
 pub(crate) fn journal(mut journal: Journal) -> Journal {
     let (spec, mut kept) = journal.tasks.last().unwrap().clone();
     kept.assignment.task = "shop.web.r5-101.44".parse().unwrap();
-    kept.assignment.desired = DesiredState::Stop { cause: StopCause::RunOver };
+    kept.assignment.desired = DesiredState::stop(StopCause::RunOver);
     journal.tasks.push((spec, kept));
     journal
 }
