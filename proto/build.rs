@@ -14,6 +14,7 @@ fn main() {
         "v1/trust.proto",
         "v1/fleet.proto",
         "v1/audit.proto",
+        "v1/bake.proto",
     ];
     println!("cargo:rerun-if-changed=v1");
     let descriptors = protox::compile(files, ["."]).unwrap_or_else(|error| panic!("{error:?}"));

@@ -1,5 +1,6 @@
 //! Writes down what was heard. Decides nothing but whether a request can be taken.
 
+mod bake;
 mod fleet;
 mod steering;
 
@@ -54,6 +55,7 @@ pub(crate) fn absorb(draft: &mut Draft<'_>, event: &Event) -> Reply {
         Event::Images { node, digests } => Ok(see_images(draft, node, digests)),
         Event::Died(node) => Ok(bury(draft, node)),
         Event::Fleet(event) => fleet::absorb(draft, event),
+        Event::Bake(event) => bake::absorb(draft, event),
     };
     heard.unwrap_or_else(Reply::Refused)
 }

@@ -1,5 +1,6 @@
 //! All that the coordinator knows, and the only way to change it.
 
+mod bakes;
 mod by_name;
 mod class;
 mod fleet;
@@ -20,8 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::constraint::Constraint;
+use model::bake::{Ami, Bake};
 use model::fleet::{Hook, HookId, Pool};
-use model::id::{NodeId, ServiceId, Slot, TaskId};
+use model::id::{AmiId, BakeId, NodeId, ServiceId, Slot, TaskId};
 use model::image::Digest;
 use model::job::{Completions, Job};
 use model::node::{Availability, Node};
@@ -31,6 +33,8 @@ use model::spec::{Mode, ServiceSpec, TaskSpec};
 use model::task::Task;
 use model::time::Timestamp;
 
+pub use self::bakes::Leftover;
+pub(crate) use self::bakes::{Bakes, Wait};
 use self::by_name::{ByName, ByNode};
 use self::class::Classes;
 pub(crate) use self::class::{Class, Rank};
@@ -100,6 +104,14 @@ pub enum Change {
     PutHook(Arc<Hook>),
     /// Forgets a lifecycle action.
     RemoveHook(HookId),
+    /// Adds a bake or replaces it.
+    PutBake(Arc<Bake>),
+    /// Forgets a bake that is over.
+    RemoveBake(BakeId),
+    /// Adds a machine image or replaces it.
+    PutAmi(Arc<Ami>),
+    /// Forgets a machine image.
+    RemoveAmi(AmiId),
     /// Says that all task numbers below are used, also those of services that are long forgotten.
     PutNextTask(u64),
 }
@@ -204,6 +216,7 @@ pub struct Cluster {
     /// Tasks that are to move to where their service is spread better.
     moving: BTreeSet<TaskId>,
     pub(crate) fleet: Fleet,
+    pub(crate) bakes: Bakes,
     /// Not stored: when to look for such.
     pub(crate) round: Round,
 }
@@ -269,6 +282,10 @@ impl Cluster {
             | Change::RemovePool(_)
             | Change::PutHook(_)
             | Change::RemoveHook(_) => self.fleet.apply(change),
+            Change::PutBake(_)
+            | Change::RemoveBake(_)
+            | Change::PutAmi(_)
+            | Change::RemoveAmi(_) => self.bakes.apply(change),
             Change::PutNextTask(number) => self.next_task = *number,
         }
     }

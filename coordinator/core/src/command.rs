@@ -1,14 +1,18 @@
 //! What is asked of the cloud. Nothing is kept of it: each request follows from the state as it is, until the cloud has
 //! done it. So a coordinator that is started again asks for the same, and planning is the only retry.
 
+pub mod bake;
+
 use std::time::Duration;
 
 use model::fleet::{
     Answer, Group, GroupHook, HOOK_PATIENCE, Hook, HookId, HookPhase, Pool, Transition,
 };
+use model::id::BakeId;
 use model::node::Availability;
 use model::time::Timestamp;
 
+use self::bake::BakeAsk;
 use crate::cluster::{Cluster, hook_name};
 
 /// After a request that failed the next one comes so much later, and each time twice as late.
@@ -57,6 +61,20 @@ pub enum Command {
         /// How many it is to want.
         to: u32,
     },
+    /// Asks something about a bake.
+    Bake {
+        /// Which.
+        bake: BakeId,
+        /// What.
+        ask: Box<BakeAsk>,
+    },
+    /// Removes a machine, or an image and its snapshots, that nobody needs.
+    Remove {
+        /// Its id.
+        id: String,
+        /// Which of the two it is.
+        is_image: bool,
+    },
 }
 
 /// Which request: two with the same key are never made at once.
@@ -70,6 +88,10 @@ pub enum Key {
     Hook(String, Transition),
     /// Of [`Command::SetDesired`].
     Desired(String),
+    /// Of [`Command::Bake`]: a bake asks one thing at a time.
+    Bake(BakeId),
+    /// Of [`Command::Remove`].
+    Remove(String),
 }
 
 /// What became of a request.
@@ -95,6 +117,8 @@ impl Command {
             Self::Beat { hook, .. } => Key::Beat(hook.clone()),
             Self::SetHook { pool, hook } => Key::Hook(pool.clone(), hook.transition),
             Self::SetDesired { pool, .. } => Key::Desired(pool.clone()),
+            Self::Bake { bake, .. } => Key::Bake(bake.clone()),
+            Self::Remove { id, .. } => Key::Remove(id.clone()),
         }
     }
 
@@ -102,7 +126,8 @@ impl Command {
     #[must_use]
     pub const fn is_weighty(&self) -> bool {
         match self {
-            Self::AnswerHook { .. } | Self::SetDesired { .. } => true,
+            Self::Bake { ask, .. } => ask.is_weighty(),
+            Self::AnswerHook { .. } | Self::SetDesired { .. } | Self::Remove { .. } => true,
             Self::Beat { .. } | Self::SetHook { .. } => false,
         }
     }
@@ -120,7 +145,7 @@ pub fn commands(cluster: &Cluster, now: Timestamp) -> Vec<Command> {
     let pools = cluster.pools().values();
     let groups = pools.filter_map(|pool| Some((pool, cluster.group(&pool.name)?)));
     let settings = groups.flat_map(|(pool, group)| of_pool(cluster, pool, group));
-    let all = hooks.chain(settings);
+    let all = hooks.chain(settings).chain(bake::commands(cluster, now));
     all.filter(|command| cluster.fleet.may_try(&command.key(), now)).collect()
 }
 
@@ -174,7 +199,7 @@ pub(crate) fn next(cluster: &Cluster, now: Timestamp) -> Option<Timestamp> {
     });
     let tries = cluster.fleet.tries.values().map(|tried| tried.not_before);
     let count = cluster.fleet.count_at;
-    beats.chain(tries).chain(count).filter(|at| *at > now).min()
+    beats.chain(tries).chain(count).chain(bake::next(cluster)).filter(|at| *at > now).min()
 }
 
 /// Says whether the node of a machine that is being launched is one that tasks can run on, or would if its operator let them.

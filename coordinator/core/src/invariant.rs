@@ -1,5 +1,6 @@
 //! What must hold after every step: one list for unit tests, simulation and production.
 
+mod bake;
 mod job;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ pub fn check(cluster: &Cluster) -> Vec<String> {
     drains_close_their_nodes(cluster, &mut broken);
     demand_adds_up(cluster, &mut broken);
     job::check(cluster, &mut broken);
+    bake::check(cluster, &mut broken);
     broken
 }
 

@@ -1,7 +1,10 @@
 //! Answers about the cluster that others need: what a node is to run, how far a service is, and why something waits.
 
+pub mod bake;
+
 use std::sync::Arc;
 
+use model::bake::BakePhase;
 use model::id::{NodeId, ServiceId, Slot, TaskId};
 use model::image::Image;
 use model::job::Completions;
@@ -303,7 +306,15 @@ pub fn concerns(before: &Cluster, change: &Change) -> Option<NodeId> {
             task.node.clone().filter(|_| is_news)
         }
         Change::RemoveTask(id) => node_of(before, id),
-        Change::PutService(_)
+        Change::PutBake(bake) => match &bake.phase {
+            BakePhase::Working { build, .. } => Some(build.builder.clone()),
+            BakePhase::Trying { tried } => Some(tried.tester.clone()),
+            _ => None,
+        },
+        Change::RemoveBake(_)
+        | Change::PutAmi(_)
+        | Change::RemoveAmi(_)
+        | Change::PutService(_)
         | Change::RemoveService(_)
         | Change::PutNode(_)
         | Change::RemoveNode(_)

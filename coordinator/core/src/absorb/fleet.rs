@@ -393,7 +393,7 @@ fn outcome(draft: &mut Draft<'_>, key: &Key, outcome: &Outcome) -> Reply {
             }
         }
         // It shows with the next look.
-        Key::Hook(..) | Key::Desired(_) => {
+        Key::Hook(..) | Key::Desired(_) | Key::Bake(_) | Key::Remove(_) => {
             let tried = Try { count: 0, not_before: now + command::SETTLES };
             draft.cluster.fleet.tries.insert(key.clone(), tried);
         }

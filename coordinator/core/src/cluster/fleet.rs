@@ -82,6 +82,10 @@ impl Fleet {
             | Change::RemoveTask(_)
             | Change::PutNode(_)
             | Change::RemoveNode(_)
+            | Change::PutBake(_)
+            | Change::RemoveBake(_)
+            | Change::PutAmi(_)
+            | Change::RemoveAmi(_)
             | Change::PutNextTask(_) => {}
         }
     }
@@ -171,6 +175,7 @@ impl Cluster {
         let (pools, hooks) = (&self.fleet.pools, &self.fleet.hooks);
         let (pools, hooks) = (pools.clone(), hooks.clone());
         self.fleet = Fleet { pools, hooks, ..other.fleet.clone() };
+        self.saw_bakes(other);
     }
 
     /// Says whether another copy of the cluster says the same of what pools lack.

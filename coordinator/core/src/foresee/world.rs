@@ -68,12 +68,16 @@ impl World {
             | Change::RemovePool(_)
             | Change::PutHook(_)
             | Change::RemoveHook(_)
+            | Change::PutBake(_)
+            | Change::RemoveBake(_)
+            | Change::PutAmi(_)
+            | Change::RemoveAmi(_)
             | Change::PutNextTask(_) => None,
         }));
         self.fetches = done.fetches;
         let refused = |reply| match reply {
             Reply::Refused(refusal) => Some(refusal),
-            Reply::Noted | Reply::Accepted { .. } | Reply::Run { .. } | Reply::Deployed(_) => None,
+            Reply::Noted | Reply::Accepted { .. } | Reply::Run { .. } | Reply::Baking(_) | Reply::Deployed(_) => None,
         };
         done.replies.into_iter().find_map(refused).map_or(Ok(()), Err)
     }
