@@ -2,6 +2,8 @@
 
 pub(crate) mod access;
 mod audit;
+pub(crate) mod bake;
+mod builder;
 pub(crate) mod control;
 mod deploy;
 mod differences;
@@ -18,7 +20,7 @@ mod rollout;
 pub(crate) mod trust;
 mod views;
 
-use coordinator_core::event::{PoolRefusal, Refusal, Reply};
+use coordinator_core::event::{BakeRefusal, PoolRefusal, Refusal, Reply};
 use proto::convert::Invalid;
 use tonic::Status;
 
@@ -47,6 +49,7 @@ fn refused(refusal: &Refusal) -> Status {
         Refusal::NoService(_)
         | Refusal::NoNode(_)
         | Refusal::NoGeneration(..)
+        | Refusal::Bake(BakeRefusal::None(_) | BakeRefusal::NoAmi(_) | BakeRefusal::NoPool(_))
         | Refusal::Pool(PoolRefusal::None(_)) => Status::not_found(message),
         Refusal::TooManyReplicas(_)
         | Refusal::LongDrain(_)
@@ -73,6 +76,9 @@ fn refused(refusal: &Refusal) -> Status {
         | Refusal::CanaryMoves(_)
         | Refusal::Pool(PoolRefusal::Waits(..))
         | Refusal::Pool(PoolRefusal::Leaving(_))
+        | Refusal::Bake(
+            BakeRefusal::NotKept(..) | BakeRefusal::Busy(_) | BakeRefusal::Needed(..),
+        )
         | Refusal::DeadNode(_) => Status::failed_precondition(message),
     }
 }
@@ -82,7 +88,11 @@ pub(crate) fn accepted(answer: Result<Reply, RunError>) -> Result<Reply, Status>
     match answer.map_err(|error| status(&error))? {
         Reply::Refused(refusal) => Err(refused(&refusal)),
         reply
-        @ (Reply::Noted | Reply::Accepted { .. } | Reply::Run { .. } | Reply::Deployed(_)) => {
+        @ (Reply::Noted
+        | Reply::Accepted { .. }
+        | Reply::Run { .. }
+        | Reply::Baking(_)
+        | Reply::Deployed(_)) => {
             Ok(reply)
         }
     }

@@ -5,6 +5,7 @@
 //! written it says so once and goes on later.
 
 mod entry;
+mod bake;
 mod fleet;
 mod replay;
 
@@ -180,6 +181,7 @@ const fn speaker(event: &Event) -> Option<&NodeId> {
         | Event::Drain { .. }
         | Event::Images { .. }
         | Event::Died(_)
-        | Event::Fleet(_) => None,
+        | Event::Fleet(_)
+        | Event::Bake(_) => None,
     }
 }

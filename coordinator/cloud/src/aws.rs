@@ -1,5 +1,6 @@
 //! AWS by its SDK.
 
+mod bakery;
 mod survey;
 
 use std::collections::BTreeSet;
@@ -49,6 +50,7 @@ pub struct Aws {
     ec2: aws_sdk_ec2::Client,
     groups: aws_sdk_autoscaling::Client,
     queue: Option<(aws_sdk_sqs::Client, String)>,
+    parameters: aws_sdk_ssm::Client,
     region: String,
     /// What is looked at less often.
     slow: Mutex<Slow>,
@@ -100,7 +102,8 @@ impl Aws {
         });
         let ec2 = aws_sdk_ec2::Client::new(&config);
         let groups = aws_sdk_autoscaling::Client::new(&config);
-        Ok(Self { ec2, groups, queue, region, slow: Mutex::default() })
+        let parameters = aws_sdk_ssm::Client::new(&config);
+        Ok(Self { ec2, groups, queue, parameters, region, slow: Mutex::default() })
     }
 }
 
@@ -280,6 +283,10 @@ impl Cloud for Aws {
             .honor_cooldown(false);
         request.send().await.map_err(|error| failed("SetDesiredCapacity", &error))?;
         Ok(())
+    }
+
+    fn bakery(&self) -> Option<&dyn crate::Bakery> {
+        Some(self)
     }
 
     fn region(&self) -> &str {

@@ -9,12 +9,14 @@
 
 #[cfg(feature = "aws")]
 mod aws;
+mod bakery;
 mod message;
 #[cfg(feature = "aws")]
 mod words;
 
 #[cfg(feature = "aws")]
 pub use aws::{Aws, Settings};
+pub use bakery::{Bakery, BuilderPower, ImageProgress, LaunchOrder, Owned, Tags};
 pub use message::{Message, Unreadable};
 
 use std::collections::BTreeSet;
@@ -135,6 +137,11 @@ pub trait Cloud: Debug + Send + Sync {
 
     /// Asks a group for more machines, unless it wants as many already, or another number than was known. Safe to repeat.
     async fn grow(&self, pool: &str, from: u32, to: u32) -> Result<(), CloudError>;
+
+    /// Where machine images are made. None where that is not known.
+    fn bakery(&self) -> Option<&dyn Bakery> {
+        None
+    }
 
     /// Which region this is: `eu-west-1`.
     fn region(&self) -> &str;

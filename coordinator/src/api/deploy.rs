@@ -55,7 +55,11 @@ pub(crate) async fn deploy(
         let event = Event::Deploy { specs, remove, expect };
         let numbers = match accepted(shared.door.ask_by(by.clone(), event).await)? {
             Reply::Deployed(numbers) => numbers,
-            Reply::Noted | Reply::Accepted { .. } | Reply::Run { .. } | Reply::Refused(_) => {
+            Reply::Noted
+            | Reply::Accepted { .. }
+            | Reply::Run { .. }
+            | Reply::Baking(_)
+            | Reply::Refused(_) => {
                 Vec::new()
             }
         };

@@ -65,6 +65,8 @@ fn performed_to_wire(key: &Key, outcome: &Outcome) -> wire::Performed {
             transition: transition_to_wire(*transition).into(),
         }),
         Key::Desired(pool) => WireKey::Desired(pool.clone()),
+        Key::Bake(id) => WireKey::Bake(id.to_string()),
+        Key::Remove(id) => WireKey::Remove(id.clone()),
     };
     let outcome = match outcome {
         Outcome::Done => WireOutcome::Done(wire::Done {}),
@@ -81,6 +83,8 @@ fn performed_from_wire(from: &wire::Performed) -> anyhow::Result<(Key, Outcome)>
         WireKey::Beat(key) => Key::Beat(hook(key)?),
         WireKey::Hook(key) => Key::Hook(key.pool.clone(), transition_from_wire(key.transition())?),
         WireKey::Desired(pool) => Key::Desired(pool.clone()),
+        WireKey::Bake(id) => Key::Bake(id.parse()?),
+        WireKey::Remove(id) => Key::Remove(id.clone()),
     };
     let outcome = match from.outcome.as_ref().context("a request without an outcome")? {
         WireOutcome::Done(_) => Outcome::Done,

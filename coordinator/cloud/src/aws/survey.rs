@@ -122,7 +122,7 @@ impl Aws {
 
     /// The machines of these ids that EC2 knows. Asked for by a filter, because one id that is not known fails a request
     /// by ids as a whole.
-    async fn machines(
+    pub(super) async fn machines(
         &self,
         ids: &[NodeId],
     ) -> Result<Vec<aws_sdk_ec2::types::Instance>, CloudError> {
