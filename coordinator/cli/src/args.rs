@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::output::Format;
 
+pub(crate) mod bake;
 pub(crate) mod pool;
 pub(crate) mod trust;
 
@@ -114,6 +115,12 @@ pub(crate) enum Command {
     /// Auto Scaling groups whose machines are nodes.
     #[command(subcommand)]
     Pool(pool::Pool),
+    /// Making of machine images.
+    #[command(subcommand)]
+    Bake(bake::Bake),
+    /// Machine images that were baked.
+    #[command(subcommand)]
+    Ami(bake::Ami),
     /// Tokens by which nodes join.
     #[command(subcommand)]
     Token(trust::Token),

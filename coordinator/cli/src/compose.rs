@@ -35,6 +35,7 @@ mod profiles;
 mod published;
 mod quantity;
 mod reader;
+mod recipe;
 mod resources;
 mod rollout;
 mod section;
@@ -57,6 +58,7 @@ use proto::wire::ServiceSpec;
 
 pub(crate) use diagnostic::{Diagnostic, Position};
 pub(crate) use files::{DiskFiles, Files};
+pub(crate) use recipe::read_recipe;
 pub(crate) use support::{markdown, plain};
 
 use interpolate::Variables;
