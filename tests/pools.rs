@@ -104,7 +104,11 @@ fn commands(story: &Story) -> Vec<Command> {
 fn answers(story: &Story) -> Vec<(String, Answer)> {
     let answer = |command| match command {
         Command::AnswerHook { hook, answer, .. } => Some((hook.instance.to_string(), answer)),
-        Command::Beat { .. } | Command::SetHook { .. } | Command::SetDesired { .. } => None,
+        Command::Beat { .. }
+        | Command::SetHook { .. }
+        | Command::SetDesired { .. }
+        | Command::Bake { .. }
+        | Command::Remove { .. } => None,
     };
     commands(story).into_iter().filter_map(answer).collect()
 }
@@ -318,7 +322,11 @@ fn a_machine_that_was_stopped_and_is_started_again_is_a_node_again() {
 fn asked_for(story: &Story) -> Option<u32> {
     let to = |command| match command {
         Command::SetDesired { to, .. } => Some(to),
-        Command::AnswerHook { .. } | Command::Beat { .. } | Command::SetHook { .. } => None,
+        Command::AnswerHook { .. }
+        | Command::Beat { .. }
+        | Command::SetHook { .. }
+        | Command::Bake { .. }
+        | Command::Remove { .. } => None,
     };
     commands(story).into_iter().find_map(to)
 }

@@ -276,7 +276,11 @@ impl Play {
         for reply in done.replies {
             match reply {
                 Reply::Refused(refusal) => self.refuse(&refusal),
-                Reply::Noted | Reply::Accepted { .. } | Reply::Run { .. } | Reply::Deployed(_) => {}
+                Reply::Noted
+                | Reply::Accepted { .. }
+                | Reply::Run { .. }
+                | Reply::Baking(_)
+                | Reply::Deployed(_) => {}
             }
         }
         for change in &done.changes {
@@ -319,6 +323,8 @@ impl Play {
             Subject::Service(id) => id.to_string(),
             Subject::Node(node) => node.to_string(),
             Subject::Pool(name) => name.clone(),
+            Subject::Bake(id) => id.to_string(),
+            Subject::Ami(id) => id.to_string(),
             Subject::Task(task, service) => {
                 cluster.tasks().get(task).map_or_else(|| service.to_string(), |task| short(task))
             }

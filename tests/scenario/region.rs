@@ -118,6 +118,9 @@ impl Region {
                 group.hooks.push(hook.clone());
                 (Outcome::Done, Some(format!("{pool} has the hook {}", hook.name)))
             }
+            Command::Bake { .. } | Command::Remove { .. } => {
+                (Outcome::Failed { why: "nobody bakes in a scenario".to_owned() }, None)
+            }
             Command::SetDesired { pool, from, to } => {
                 let group = self.groups.get_mut(pool).unwrap();
                 if group.desired != *from {

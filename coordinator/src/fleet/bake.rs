@@ -109,6 +109,11 @@ impl Fleet {
                 BakeAnswer::Power { machine, power }
             }
             BakeAsk::Image { machine, name } => {
+                // What is written to while it is copied is no image.
+                let power = power(cloud.power(&machine).await?);
+                if power != MachinePower::Stopped {
+                    return Ok(BakeAnswer::Power { machine, power });
+                }
                 let mut tags = made(cluster, id, ("image", began));
                 tags.insert(STATE.to_owned(), "quarantined".to_owned());
                 BakeAnswer::Imaged(cloud.image(&machine, &name, &tags).await?)

@@ -105,6 +105,10 @@ fn retry(draft: &mut Draft<'_>, id: &BakeId) -> Result<Reply, Refusal> {
         return Err(refused(BakeRefusal::NotKept(id.clone(), bake.phase.word())));
     };
     let phase = again(at);
+    // An image that is no good is removed by its name in the end.
+    if let Some(taken) = at.made().taken.filter(|_| phase.made().taken.is_none()) {
+        draft.write(Change::RemoveAmi(taken.ami.clone()));
+    }
     let again = Bake { retries: bake.retries.saturating_add(1), ..(*bake).clone() };
     go_on(draft, &again, phase);
     Ok(Reply::Noted)
@@ -262,7 +266,7 @@ fn look(draft: &mut Draft<'_>, bake: &Bake, (machine, power): (&NodeId, MachineP
     let now = draft.now;
     let awaited = match &bake.phase {
         BakePhase::Joining { build } | BakePhase::Working { build, .. } => &build.builder,
-        BakePhase::Stopping { build, .. } => &build.builder,
+        BakePhase::Stopping { build, .. } | BakePhase::Imaging { build, .. } => &build.builder,
         BakePhase::TrialJoining { tried } | BakePhase::Trying { tried } => &tried.tester,
         _ => return,
     };
@@ -278,6 +282,10 @@ fn look(draft: &mut Draft<'_>, bake: &Bake, (machine, power): (&NodeId, MachineP
             go_on(draft, bake, BakePhase::Imaging { build, facts });
         }
         (BakePhase::Stopping { .. }, _) => draft.cluster.bakes.wait(&bake.id, now, LOOK),
+        (BakePhase::Imaging { .. }, MachinePower::On) => {
+            fail(draft, bake, &format!("somebody has started machine {machine} again"));
+        }
+        (BakePhase::Imaging { .. }, _) => draft.cluster.bakes.wait(&bake.id, now, LOOK),
         (_, MachinePower::Stopped) => {
             fail(draft, bake, &format!("somebody has stopped machine {machine}"));
         }

@@ -28,7 +28,7 @@ pub(crate) struct Bakes {
 
 /// Why the cloud is not asked about a bake now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wait {
+pub(crate) struct Wait {
     /// Not before.
     pub not_before: Timestamp,
     /// How often it was asked in vain.
