@@ -99,7 +99,7 @@ fn a_machine_from_a_baked_image_starts_its_services_without_a_registry() {
     // Nothing runs yet: it goes in because it is to run.
     let file = format!("name: shop\nservices:\n  app:\n    image: {image}\n    command: [sleep, \"1000\"]\n");
     let file = world.scratch.write("compose.yaml", &file).display().to_string();
-    let _deployed = world.cluster.wharf(&["deploy", "-f", &file, "--detach"]).good();
+    let _deployed = world.cluster.wharf(&["deploy", &file, "--detach"]).good();
     world.region.create_pool(&Pool { size: 0, ..Pool::default() });
     let _added = world.cluster.wharf(&["pool", "add", "web"]).good();
     let settings = format!(
@@ -148,4 +148,64 @@ fn a_machine_from_a_baked_image_starts_its_services_without_a_registry() {
     let collected = world.cluster.wharf(&["ami", "gc", "--keep", "0", "--plan"]);
     assert_eq!(collected.code, 0, "{}{}", collected.out, collected.err);
     assert!(collected.out.contains("machines run from it"), "{}", collected.out);
+}
+
+#[test]
+fn a_bake_whose_script_fails_is_failed_with_its_log_and_leaves_nothing() {
+    let world = World::start();
+    let steps = "  - name: good\n    script: echo all-is-well\n  \
+                 - name: bad\n    script: |\n      echo it-breaks-here\n      exit 7\n    retries: 1";
+    let id = world.begin(steps, "", &[]);
+    let bake = world.ends(&id, "failed");
+    let doing = bake["doing"].as_str().unwrap();
+    assert!(doing.contains("doing step \"bad\"") && doing.contains("it-breaks-here"), "{doing}");
+    let logs = world.logs(&id);
+    assert!(logs.contains("all-is-well"), "{logs}");
+    assert_eq!(logs.matches("it-breaks-here\n").count(), 2, "it is tried again: {logs}");
+    assert_eq!(world.machines(), Vec::<String>::new(), "a machine is left");
+    assert_eq!(world.images(), Vec::<String>::new(), "an image is left");
+    let kept = world.begin("  - {name: bad, script: 'test -e /etc/repaired'}", "", &["--keep"]);
+    let bake = world.ends(&kept, "kept");
+    let builder = bake["builder"].as_str().unwrap().to_owned();
+    assert_eq!(world.machines(), [builder.clone()], "it is kept");
+    let _repaired = world.region.run_on(&builder, "touch /etc/repaired").good();
+    let _retried = world.cluster.wharf(&["bake", "retry", &kept]).good();
+    let bake = world.ends(&kept, "published");
+    assert_eq!(world.machines(), Vec::<String>::new(), "a machine is left");
+    assert_eq!(world.images(), [bake["ami"].as_str().unwrap()], "there is one image");
+    assert_eq!(world.region.calls()["ec2.RunInstances"], 3, "the builder that was kept went on");
+}
+
+#[test]
+fn a_coordinator_that_is_killed_again_and_again_bakes_one_image() {
+    let mut world = World::start();
+    let steps = "  - {name: one, script: 'echo one >> /etc/steps; sleep 2'}\n  \
+                 - {name: two, script: 'echo two >> /etc/steps; sleep 2'}";
+    let rest = "test: {scripts: [{name: once, script: 'test \"$(cat /etc/steps)\" = \"$(printf \"one\\ntwo\")\"'}]}";
+    let id = world.begin(steps, rest, &[]);
+    let (mut seen, mut kills) = (Vec::new(), 0);
+    until("the bake is published", PATIENCE * 2, || {
+        let said = world.cluster.wharf(&["bake", "inspect", &id, "-o", "json"]);
+        let bake = if said.code == 0 { said.json() } else { Value::Null };
+        let state = bake["state"].as_str().unwrap_or_default().to_owned();
+        if state == "published" {
+            return Ok(());
+        }
+        let shown = format!("{bake:#}\n{}\n{}", world.logs(&id), world.region.log());
+        assert!(!["failed", "removed", "kept"].contains(&&*state), "it is {state}: {shown}");
+        let what = bake["doing"].as_str().unwrap_or_default().to_owned();
+        // Each time that it does something else.
+        if !what.is_empty() && !seen.contains(&what) {
+            seen.push(what);
+            world.cluster.kill_coordinator();
+            world.cluster.start_coordinator();
+            kills += 1;
+        }
+        Err(shown)
+    });
+    assert!(kills >= 6, "it was killed {kills} times: {seen:?}");
+    assert_eq!(world.machines(), Vec::<String>::new(), "a machine is left");
+    assert_eq!(world.images().len(), 1, "there is one image");
+    let launched = world.region.call(Service::Ec2, "DescribeInstances", &[]).unwrap();
+    assert_eq!(values(&launched, "instanceId").len(), 2, "a builder and a machine to try it out");
 }
