@@ -10,9 +10,7 @@ use std::time::Duration;
 
 use coordinator_core::cluster::{Change, Cluster};
 use coordinator_core::command::Command;
-use coordinator_core::event::{
-    BakeAnswer, BakeEvent, BakeRefusal, Event, Refusal, Reply,
-};
+use coordinator_core::event::{BakeAnswer, BakeEvent, BakeRefusal, Event, Refusal, Reply};
 use coordinator_core::view::bake::{collect, work_of};
 use coordinator_core::{invariant, step};
 use model::bake::{
@@ -132,7 +130,8 @@ impl World {
     fn machine_says(&self) -> Option<BakeEvent> {
         let bake = self.it();
         let running = bake.phase.machines().find(|machine| self.bakery.runs(machine))?;
-        let joins = matches!(bake.phase, BakePhase::Joining { .. } | BakePhase::TrialJoining { .. });
+        let joins =
+            matches!(bake.phase, BakePhase::Joining { .. } | BakePhase::TrialJoining { .. });
         let awaited = bake.phase.machines().last();
         if joins && awaited == Some(running) {
             return Some(BakeEvent::Joined(running.clone()));
@@ -170,7 +169,9 @@ impl World {
         let failed = |answer| BakeEvent::Answered { bake: self.bake.clone(), answer };
         let heard = match (outcome, mishap) {
             (Some(_), Some(Mishap::CrashUnheard)) => return self.crash(),
-            (Some(_), Some(Mishap::DoneAndDenied)) => failed(BakeAnswer::Failed("no answer".into())),
+            (Some(_), Some(Mishap::DoneAndDenied)) => {
+                failed(BakeAnswer::Failed("no answer".into()))
+            }
             (Some(event), _) => event,
             (None, Some(Mishap::Impossible)) => self.refuse(act),
             (None, _) => failed(BakeAnswer::Failed("throttled".into())),
@@ -355,7 +356,8 @@ fn a_step_that_takes_too_long_fails_with_what_the_cloud_said_last() {
 #[test]
 fn two_bakes_of_a_recipe_are_not_under_way_at_once() {
     let mut world = World::begin(false);
-    let again = || BakeEvent::Start { recipe: Box::new(recipe()), images: Vec::new(), keeps: false };
+    let again =
+        || BakeEvent::Start { recipe: Box::new(recipe()), images: Vec::new(), keeps: false };
     let refused = world.hear(again());
     assert_eq!(refused, Reply::Refused(Refusal::Bake(BakeRefusal::Busy(world.bake.clone()))));
     world.run(None);
@@ -404,7 +406,11 @@ fn images_that_are_new_enough_stay_and_others_are_removed_once() {
     let asked = step(&mut world.cluster, &[], world.now).commands;
     assert_eq!(asked, [Command::Remove { id: ami.to_string(), is_image: true }]);
     world.crash();
-    assert_eq!(step(&mut world.cluster, &[], world.now).commands, asked, "whoever takes over asks too");
+    assert_eq!(
+        step(&mut world.cluster, &[], world.now).commands,
+        asked,
+        "whoever takes over asks too"
+    );
     world.hear(BakeEvent::Gone(ami.to_string()));
     assert!(world.cluster.amis().is_empty());
     assert!(step(&mut world.cluster, &[], world.now).commands.is_empty());

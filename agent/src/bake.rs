@@ -207,4 +207,3 @@ fn read_from(path: &Path, offset: u64) -> std::io::Result<Vec<u8>> {
     data.truncate(read);
     Ok(data)
 }
-

@@ -87,14 +87,11 @@ fn refused(refusal: &Refusal) -> Status {
 pub(crate) fn accepted(answer: Result<Reply, RunError>) -> Result<Reply, Status> {
     match answer.map_err(|error| status(&error))? {
         Reply::Refused(refusal) => Err(refused(&refusal)),
-        reply
-        @ (Reply::Noted
+        reply @ (Reply::Noted
         | Reply::Accepted { .. }
         | Reply::Run { .. }
         | Reply::Baking(_)
-        | Reply::Deployed(_)) => {
-            Ok(reply)
-        }
+        | Reply::Deployed(_)) => Ok(reply),
     }
 }
 

@@ -15,8 +15,7 @@ use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
-    SigningKey as _,
-    date_time_ymd,
+    SigningKey as _, date_time_ymd,
 };
 use trust::audit::Sealing;
 use trust::certificate::serial;

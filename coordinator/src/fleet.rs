@@ -107,7 +107,12 @@ impl Fleet {
     /// Does all of it. Never ends.
     pub(crate) async fn run(self: Arc<Self>, commands: watch::Receiver<Vec<Command>>) {
         tracing::info!(cloud = self.cloud.describe(), "manages pools");
-        tokio::join!(self.watch(), self.listen(), self.sweep(), Arc::clone(&self).perform(commands));
+        tokio::join!(
+            self.watch(),
+            self.listen(),
+            self.sweep(),
+            Arc::clone(&self).perform(commands)
+        );
     }
 
     async fn watch(&self) {

@@ -4,8 +4,8 @@
 //! It is written before a step is taken and never synced: it is for people, and nothing depends on it. When it can not be
 //! written it says so once and goes on later.
 
-mod entry;
 mod bake;
+mod entry;
 mod fleet;
 mod replay;
 

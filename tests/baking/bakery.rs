@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use coordinator_core::command::Command;
 use coordinator_core::command::bake::BakeAsk;
 use coordinator_core::event::{BakeAnswer, BakeEvent, ImageState, MachinePower};
-use model::bake::{Base, BakePhase};
+use model::bake::{BakePhase, Base};
 use model::id::{AmiId, BakeId, NodeId};
 
 /// All that bakes have made.

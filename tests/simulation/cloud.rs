@@ -307,7 +307,8 @@ impl World {
                 self.cloud.hooks.push(hook);
             }
             Command::Bake { .. } | Command::Remove { .. } => {
-                self.truth.accuse("an image is made or removed, and nobody asked for it".to_owned());
+                self.truth
+                    .accuse("an image is made or removed, and nobody asked for it".to_owned());
             }
             Command::SetDesired { .. } => {
                 self.truth.accuse("machines are asked for, and nobody allowed it".to_owned());

@@ -176,7 +176,8 @@ fn forget_settings(path: &Path) -> Result<(), String> {
     let is_own = |line: &str| {
         line.split_once('=').is_some_and(|(name, _)| OWN_SETTINGS.contains(&name.trim()))
     };
-    let kept: String = text.lines().filter(|line| !is_own(line)).map(|line| format!("{line}\n")).collect();
+    let kept: String =
+        text.lines().filter(|line| !is_own(line)).map(|line| format!("{line}\n")).collect();
     fs::write(path, kept).map_err(|error| format!("{} can not be written: {error}", path.display()))
 }
 
@@ -217,9 +218,9 @@ mod tests {
         for path in dirty {
             write(path);
             let found = left(&root);
-            let is_named = found.len() == 1 && path.starts_with(
-                found[0].strip_prefix(&format!("{}/", root.display())).unwrap(),
-            );
+            let is_named = found.len() == 1
+                && path
+                    .starts_with(found[0].strip_prefix(&format!("{}/", root.display())).unwrap());
             assert!(is_named, "{path}: {found:?}");
             fs::remove_file(root.join(path)).unwrap();
             fs::remove_dir_all(root.join("var/lib/cloud")).unwrap_or_default();

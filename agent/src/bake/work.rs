@@ -70,7 +70,11 @@ impl Worker {
         }
     }
 
-    async fn once(&self, work: &wire::BakeWork, limit: Duration) -> Result<wire::BakeFacts, String> {
+    async fn once(
+        &self,
+        work: &wire::BakeWork,
+        limit: Duration,
+    ) -> Result<wire::BakeFacts, String> {
         let told = (work.bake.as_str(), limit);
         match work.work.as_ref().ok_or("this agent does not know what is asked: update it")? {
             Work::Step(step) => {

@@ -82,12 +82,7 @@ pub trait Bakery: Debug + Send + Sync {
     async fn stop(&self, machine: &NodeId) -> Result<(), CloudError>;
 
     /// Takes an image of a machine that is stopped, unless there is one of this name and bake already.
-    async fn image(
-        &self,
-        machine: &NodeId,
-        name: &str,
-        tags: &Tags,
-    ) -> Result<AmiId, CloudError>;
+    async fn image(&self, machine: &NodeId, name: &str, tags: &Tags) -> Result<AmiId, CloudError>;
 
     /// Says how far an image is.
     async fn progress(&self, ami: &AmiId) -> Result<ImageProgress, CloudError>;

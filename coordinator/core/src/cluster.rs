@@ -20,8 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::constraint::Constraint;
 use model::bake::{Ami, Bake};
+use model::constraint::Constraint;
 use model::fleet::{Hook, HookId, Pool};
 use model::id::{AmiId, BakeId, NodeId, ServiceId, Slot, TaskId};
 use model::image::Digest;

@@ -78,9 +78,8 @@ pub fn choose(cluster: &Cluster, wanted: &ImageSet, sizes: &BTreeMap<Digest, u64
         choices.iter().map(|choice| choice.image.digest().clone()).collect();
     let mut candidates = candidates(cluster, sizes);
     candidates.retain(|candidate| !named.contains(candidate.image.digest()));
-    candidates.sort_by_key(|one| {
-        (!one.is_live, std::cmp::Reverse(one.worth()), one.image.to_string())
-    });
+    candidates
+        .sort_by_key(|one| (!one.is_live, std::cmp::Reverse(one.worth()), one.image.to_string()));
     let mut left = wanted.budget_bytes;
     for candidate in candidates {
         choices.push(decide(candidate, &mut left));
@@ -99,7 +98,14 @@ fn decide(candidate: Candidate, left: &mut u64) -> Choice {
     let (is_chosen, why) = if matches!(candidate.image.pin, Pin::Local(_)) {
         (false, format!("{of}, and was built on an engine: no registry has it"))
     } else if size > *left {
-        (false, format!("{of}; {} MB are more than the {} MB left", size / 1_000_000, *left / 1_000_000))
+        (
+            false,
+            format!(
+                "{of}; {} MB are more than the {} MB left",
+                size / 1_000_000,
+                *left / 1_000_000
+            ),
+        )
     } else {
         *left -= size;
         (true, format!("{of}; {} starts, about {saves} s of pulling", candidate.starts))

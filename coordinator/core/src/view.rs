@@ -4,7 +4,6 @@ pub mod bake;
 
 use std::sync::Arc;
 
-use model::bake::BakePhase;
 use model::id::{NodeId, ServiceId, Slot, TaskId};
 use model::image::Image;
 use model::job::Completions;
@@ -306,11 +305,7 @@ pub fn concerns(before: &Cluster, change: &Change) -> Option<NodeId> {
             task.node.clone().filter(|_| is_news)
         }
         Change::RemoveTask(id) => node_of(before, id),
-        Change::PutBake(bake) => match &bake.phase {
-            BakePhase::Working { build, .. } => Some(build.builder.clone()),
-            BakePhase::Trying { tried } => Some(tried.tester.clone()),
-            _ => None,
-        },
+        Change::PutBake(bake) => bake.phase.worker().map(|(machine, _)| machine.clone()),
         Change::RemoveBake(_)
         | Change::PutAmi(_)
         | Change::RemoveAmi(_)

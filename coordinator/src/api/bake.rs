@@ -246,7 +246,9 @@ async fn follow(
             let Ok(piece) = BakeLogs::read(&path, *from) else { continue };
             *from += u64::try_from(piece.len()).unwrap_or_default();
             is_new |= !piece.is_empty();
-            if !piece.is_empty() && sender.send(Ok(wire::BakeLogChunk { data: piece })).await.is_err() {
+            if !piece.is_empty()
+                && sender.send(Ok(wire::BakeLogChunk { data: piece })).await.is_err()
+            {
                 return;
             }
         }

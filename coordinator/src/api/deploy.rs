@@ -59,9 +59,7 @@ pub(crate) async fn deploy(
             | Reply::Accepted { .. }
             | Reply::Run { .. }
             | Reply::Baking(_)
-            | Reply::Refused(_) => {
-                Vec::new()
-            }
+            | Reply::Refused(_) => Vec::new(),
         };
         for (service, (_, number)) in services.iter_mut().zip(numbers) {
             service.generation = number;

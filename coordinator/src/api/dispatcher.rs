@@ -63,7 +63,9 @@ impl wire::dispatcher_server::Dispatcher for Dispatcher {
         let (sender, receiver) = mpsc::channel(OUTBOX);
         let id = node.id.clone();
         if hello.builder && !Builder::is_one(&self.shared, &id) {
-            return Err(Status::failed_precondition(format!("machine {id} is of no bake under way")));
+            return Err(Status::failed_precondition(format!(
+                "machine {id} is of no bake under way"
+            )));
         }
         if Builder::is_one(&self.shared, &id) {
             let (agent, _) = self.shared.sessions.join(&id, hello, address, sender);
@@ -140,9 +142,7 @@ async fn introduced(messages: &mut Streaming<wire::AgentMessage>) -> Result<wire
             | Up::BakeReport(_)
             | Up::BakeLog(_),
         )
-        | None => {
-            Err(Status::invalid_argument("the first message of a session is a Hello"))
-        }
+        | None => Err(Status::invalid_argument("the first message of a session is a Hello")),
     }
 }
 

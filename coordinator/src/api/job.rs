@@ -29,8 +29,7 @@ pub(crate) async fn take(
     caller.may_change(std::slice::from_ref(&service))?;
     match accepted(shared.door.ask_by(by.clone(), Event::Job { service, order }).await)? {
         Reply::Run { number } => Ok(wire::JobResponse { run: number }),
-        reply
-        @ (Reply::Noted
+        reply @ (Reply::Noted
         | Reply::Accepted { .. }
         | Reply::Baking(_)
         | Reply::Deployed(_)

@@ -127,9 +127,7 @@ impl Fleet {
                 BakeAnswer::Image { ami, state }
             }
             BakeAsk::Publish(bake) => publish(&shared, cloud, &bake).await?,
-            BakeAsk::Clear { rest, names } => {
-                clear(cloud, (cluster, id), (&rest, &names)).await?
-            }
+            BakeAsk::Clear { rest, names } => clear(cloud, (cluster, id), (&rest, &names)).await?,
         })
     }
 
@@ -143,7 +141,11 @@ impl Fleet {
             Ok(()) => BakeEvent::Gone(id),
             Err(error) => {
                 let why = error.to_string();
-                tracing::warn!(id, why, "something that nobody needs could not be removed; it is tried again");
+                tracing::warn!(
+                    id,
+                    why,
+                    "something that nobody needs could not be removed; it is tried again"
+                );
                 BakeEvent::Stays { id, why }
             }
         };
@@ -245,11 +247,7 @@ fn user_data(shared: &Shared, launch: &Launch) -> Result<String, Trouble> {
 
 /// Signs what is in an image, and says so where everybody looks: last of all in the parameter, from which machines are
 /// launched.
-async fn publish(
-    shared: &Shared,
-    cloud: &dyn Bakery,
-    bake: &Bake,
-) -> Result<BakeAnswer, Trouble> {
+async fn publish(shared: &Shared, cloud: &dyn Bakery, bake: &Bake) -> Result<BakeAnswer, Trouble> {
     let made = bake.phase.made();
     let taken = made.taken.ok_or(Trouble::Odd)?;
     let digest = sha256(signed_manifest(bake).as_bytes());

@@ -138,10 +138,9 @@ pub(super) fn bake_from_wire(from: &wire::FlightBake) -> anyhow::Result<BakeEven
 fn answer_from_wire(from: &Answer) -> anyhow::Result<BakeAnswer> {
     Ok(match from {
         Answer::Base(base) => BakeAnswer::Base(bake_base_from_wire(base)?),
-        Answer::Launched(launched) => BakeAnswer::Launched {
-            machine: launched.machine.parse()?,
-            is_trial: launched.trial,
-        },
+        Answer::Launched(launched) => {
+            BakeAnswer::Launched { machine: launched.machine.parse()?, is_trial: launched.trial }
+        }
         Answer::Power(power) => BakeAnswer::Power {
             machine: power.machine.parse()?,
             power: match power.power.as_str() {

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::recipe::{
-    Architecture, BaseSource, File, ImageSet, Launch, Publish, Recipe, Script, Step, StepKind, Trial,
+    Architecture, BaseSource, File, ImageSet, Launch, Publish, Recipe, Script, Step, StepKind,
+    Trial,
 };
 use crate::id::{AmiId, BakeId, NodeId, RecipeName};
 use crate::image::{Digest, Image};
@@ -235,6 +236,69 @@ impl BakePhase {
             Self::Ended { end: End::Published { .. } } => "published",
             Self::Ended { end: End::Failed { .. } } => "failed",
             Self::Ended { end: End::Removed } => "removed",
+        }
+    }
+
+    /// Says whether it goes forward: it is neither kept, nor being cleared away, nor over.
+    #[must_use]
+    pub const fn is_under_way(&self) -> bool {
+        !matches!(self, Self::Kept { .. } | Self::Clearing { .. } | Self::Ended { .. })
+    }
+
+    /// The machine that something is expected of.
+    #[must_use]
+    pub const fn awaited(&self) -> Option<&NodeId> {
+        match self {
+            Self::Joining { build }
+            | Self::Working { build, .. }
+            | Self::Stopping { build, .. }
+            | Self::Imaging { build, .. } => Some(&build.builder),
+            Self::TrialJoining { tried } | Self::Trying { tried } => Some(&tried.tester),
+            Self::Resolving
+            | Self::Launching { .. }
+            | Self::Settling { .. }
+            | Self::TrialLaunching { .. }
+            | Self::Publishing { .. }
+            | Self::Kept { .. }
+            | Self::Clearing { .. }
+            | Self::Ended { .. } => None,
+        }
+    }
+
+    /// The machine that works, and at which step; none of one that tries out the image.
+    #[must_use]
+    pub const fn worker(&self) -> Option<(&NodeId, Option<u32>)> {
+        match self {
+            Self::Working { build, step } => Some((&build.builder, Some(*step))),
+            Self::Trying { tried } => Some((&tried.tester, None)),
+            Self::Resolving
+            | Self::Launching { .. }
+            | Self::Joining { .. }
+            | Self::Stopping { .. }
+            | Self::Imaging { .. }
+            | Self::Settling { .. }
+            | Self::TrialLaunching { .. }
+            | Self::TrialJoining { .. }
+            | Self::Publishing { .. }
+            | Self::Kept { .. }
+            | Self::Clearing { .. }
+            | Self::Ended { .. } => None,
+        }
+    }
+
+    /// Where a bake goes on that has failed here. What is lost is made anew: an image that is no good, a machine that has tried
+    /// it out. A builder that is stopped goes on from its disk.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        match self {
+            Self::Settling { taken } => {
+                let (build, facts) = (taken.build.clone(), Arc::clone(&taken.facts));
+                Self::Imaging { build, facts }
+            }
+            Self::TrialJoining { tried } | Self::Trying { tried } => {
+                Self::TrialLaunching { taken: tried.taken.clone() }
+            }
+            same => same.clone(),
         }
     }
 

@@ -196,10 +196,9 @@ fn phase_to_wire(phase: &BakePhase) -> wire::BakePhase {
         BakePhase::Resolving => WirePhase::Resolving(wire::BakeResolving {}),
         BakePhase::Launching { base } => WirePhase::Launching(base_to_wire(base)),
         BakePhase::Joining { build } => WirePhase::Joining(build_to_wire(build)),
-        BakePhase::Working { build, step } => WirePhase::Working(wire::BakeWorking {
-            build: Some(build_to_wire(build)),
-            step: *step,
-        }),
+        BakePhase::Working { build, step } => {
+            WirePhase::Working(wire::BakeWorking { build: Some(build_to_wire(build)), step: *step })
+        }
         BakePhase::Stopping { build, facts } => WirePhase::Stopping(built_to_wire(build, facts)),
         BakePhase::Imaging { build, facts } => WirePhase::Imaging(built_to_wire(build, facts)),
         BakePhase::Settling { taken } => WirePhase::Settling(taken_to_wire(taken)),

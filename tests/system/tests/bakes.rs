@@ -84,7 +84,8 @@ impl World {
 
     /// The images that we have made.
     fn images(&self) -> Vec<String> {
-        let asked = [("Owner.1", "self"), ("Filter.1.Name", "name"), ("Filter.1.Value.1", "wharf-*")];
+        let asked =
+            [("Owner.1", "self"), ("Filter.1.Name", "name"), ("Filter.1.Value.1", "wharf-*")];
         let answer = self.region.call(Service::Ec2, "DescribeImages", &asked).unwrap();
         values(&answer, "imageId")
     }
@@ -97,7 +98,9 @@ fn a_machine_from_a_baked_image_starts_its_services_without_a_registry() {
     let digest = registry.push("app:1", "baked");
     let image = format!("{}/app@{digest}", registry.outer_address());
     // Nothing runs yet: it goes in because it is to run.
-    let file = format!("name: shop\nservices:\n  app:\n    image: {image}\n    command: [sleep, \"1000\"]\n");
+    let file = format!(
+        "name: shop\nservices:\n  app:\n    image: {image}\n    command: [sleep, \"1000\"]\n"
+    );
     let file = world.scratch.write("compose.yaml", &file).display().to_string();
     let _deployed = world.cluster.wharf(&["deploy", &file, "--detach"]).good();
     world.region.create_pool(&Pool { size: 0, ..Pool::default() });
@@ -134,7 +137,8 @@ fn a_machine_from_a_baked_image_starts_its_services_without_a_registry() {
         world.cluster.address,
         authority.trim()
     );
-    let pool = Pool { name: "fresh", size: 1, image: &ami, user_data: &user_data, ..Pool::default() };
+    let pool =
+        Pool { name: "fresh", size: 1, image: &ami, user_data: &user_data, ..Pool::default() };
     world.region.create_pool(&pool);
     let _added = world.cluster.wharf(&["pool", "add", "fresh"]).good();
     until("the service runs from the image", PATIENCE, || {

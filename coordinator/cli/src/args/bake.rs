@@ -7,7 +7,9 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bake {
     /// Makes a machine image by a recipe, and follows it to its end.
-    #[command(after_help = "Examples:\n  wharf bake start bake.yaml\n  wharf bake start bake.yaml --keep --detach")]
+    #[command(
+        after_help = "Examples:\n  wharf bake start bake.yaml\n  wharf bake start bake.yaml --keep --detach"
+    )]
     Start(Start),
     /// Shows which container images would go in, and why; exit code 2, because it would make an image.
     Plan {

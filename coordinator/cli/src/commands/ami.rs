@@ -114,9 +114,17 @@ fn shown(ami: &wire::Ami) -> Value {
 
 fn inspect(ami: &wire::Ami) {
     let shown = shown(ami);
-    for name in
-        ["id", "name", "state", "bake", "recipe", "architecture", "agent_version", "kernel", "manifest"]
-    {
+    for name in [
+        "id",
+        "name",
+        "state",
+        "bake",
+        "recipe",
+        "architecture",
+        "agent_version",
+        "kernel",
+        "manifest",
+    ] {
         if let Some(text) = shown[name].as_str().filter(|text| !text.is_empty()) {
             println!("{name:<14}  {}", output::clean(text));
         }

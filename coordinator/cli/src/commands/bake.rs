@@ -103,7 +103,9 @@ async fn follow(client: &Client, bake: &str) -> anyhow::Result<Exit> {
             }
             "kept" => {
                 eprintln!("{}", output::clean(&why(view)));
-                eprintln!("hint: `wharf bake logs {bake}` shows what its machines have written, `wharf bake retry {bake}` tries it again");
+                eprintln!(
+                    "hint: `wharf bake logs {bake}` shows what its machines have written, `wharf bake retry {bake}` tries it again"
+                );
                 return Ok(Exit::RolledBack);
             }
             _ => tokio::time::sleep(LOOK).await,
@@ -277,7 +279,9 @@ async fn inspect(client: &Client, global: &Global, bake: String) -> anyhow::Resu
         output::print_one(&shown, global.format())?;
         return Ok(Exit::Done);
     }
-    for name in ["id", "recipe", "state", "doing", "trouble", "why", "base", "builder", "ami", "tester"] {
+    for name in
+        ["id", "recipe", "state", "doing", "trouble", "why", "base", "builder", "ami", "tester"]
+    {
         if let Some(text) = shown[name].as_str().filter(|text| !text.is_empty()) {
             println!("{name:<10}  {}", output::clean(text));
         }

@@ -28,8 +28,7 @@ const RETRIES: u32 = 10;
 const FILE: &[&str] =
     &["name", "base", "architecture", "builder", "steps", "images", "test", "publish"];
 const BASE: &[&str] = &["parameter", "owner", "name", "id"];
-const BUILDER: &[&str] =
-    &["type", "subnet", "security_groups", "profile", "coordinator", "agent"];
+const BUILDER: &[&str] = &["type", "subnet", "security_groups", "profile", "coordinator", "agent"];
 const AGENT: &[&str] = &["url", "sha256"];
 const STEP: &[&str] = &["name", "packages", "files", "script", "timeout", "retries"];
 const FILE_STEP: &[&str] = &["path", "mode", "content", "file"];
@@ -40,10 +39,7 @@ const SCRIPT_FILE: &[&str] = &["file"];
 const PUBLISH: &[&str] = &["pools", "parameter"];
 
 /// Reads a recipe. In the other case all errors are given.
-pub(crate) fn read_recipe(
-    path: &Path,
-    files: &dyn Files,
-) -> Result<wire::Recipe, Vec<Diagnostic>> {
+pub(crate) fn read_recipe(path: &Path, files: &dyn Files) -> Result<wire::Recipe, Vec<Diagnostic>> {
     let mut reader = Reader::new(files, Variables::new(BTreeMap::new()));
     let recipe = read(&mut reader, path);
     let is_bad = reader.problems.has_errors();
@@ -246,9 +242,7 @@ fn file(reader: &mut Reader<'_>, node: &Node) -> Option<wire::BakeFile> {
     only(&mut reader.problems, node, FILE_STEP)?;
     let path = needed(&mut reader.problems, node, "path")?;
     let content = match (given(node, "content"), given(node, "file")) {
-        (Some(text), None) => {
-            values::free_text(&mut reader.problems, text)?.as_bytes().to_vec()
-        }
+        (Some(text), None) => values::free_text(&mut reader.problems, text)?.as_bytes().to_vec(),
         (None, Some(file)) => content(reader, file)?,
         (Some(_), Some(_)) | (None, None) => {
             let message = "a file has one of `content` and `file`";

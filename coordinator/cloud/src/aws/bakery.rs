@@ -1,13 +1,14 @@
 //! Machine images by the SDK.
 
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use aws_sdk_ec2::types::{
-    Filter, HttpTokensState, IamInstanceProfileSpecification, Image, InstanceMetadataOptionsRequest,
-    InstanceStateName, InstanceType, ResourceType, ShutdownBehavior, Tag, TagSpecification,
+    Filter, HttpTokensState, IamInstanceProfileSpecification, Image,
+    InstanceMetadataOptionsRequest, InstanceStateName, InstanceType, ResourceType,
+    ShutdownBehavior, Tag, TagSpecification,
 };
 use aws_sdk_ssm::types::ParameterType;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use model::bake::{Architecture, Base, BaseSource};
 use model::id::{AmiId, NodeId};
 
@@ -32,7 +33,8 @@ fn by_tags(tags: &Tags) -> Vec<Filter> {
 }
 
 fn read_tags(tags: &[Tag]) -> Tags {
-    let pair = |tag: &Tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()));
+    let pair =
+        |tag: &Tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()));
     tags.iter().filter_map(pair).collect()
 }
 
@@ -155,17 +157,13 @@ impl Bakery for Aws {
         }
     }
 
-    async fn image(
-        &self,
-        machine: &NodeId,
-        name: &str,
-        tags: &Tags,
-    ) -> Result<AmiId, CloudError> {
+    async fn image(&self, machine: &NodeId, name: &str, tags: &Tags) -> Result<AmiId, CloudError> {
         const REQUEST: &str = "CreateImage";
         // CreateImage knows no token: what is there under the name was made when it was asked before.
         let known = self.images_by(vec![filter("name", name)], "self").await?;
         if let Some(image) = known.first() {
-            let ours = tags.iter().all(|(key, value)| read_tags(image.tags()).get(key) == Some(value));
+            let ours =
+                tags.iter().all(|(key, value)| read_tags(image.tags()).get(key) == Some(value));
             let id = image.image_id().and_then(|id| id.parse().ok());
             return match id.filter(|_| ours) {
                 Some(id) => Ok(id),
@@ -194,7 +192,10 @@ impl Bakery for Aws {
         Ok(match state.as_str() {
             "available" => ImageProgress::Available,
             "pending" | "transient" => ImageProgress::Pending,
-            other => ImageProgress::Failed(format!("{other}: {}", reason.unwrap_or("no reason is given"))),
+            other => ImageProgress::Failed(format!(
+                "{other}: {}",
+                reason.unwrap_or("no reason is given")
+            )),
         })
     }
 
@@ -310,6 +311,9 @@ mod tests {
         };
         assert!(refused("ParameterNotFound").is_hopeless());
         assert!(!refused("InsufficientInstanceCapacity").is_hopeless());
-        assert!(!refused("InvalidParameterValue").is_hopeless(), "a new profile is not seen at once");
+        assert!(
+            !refused("InvalidParameterValue").is_hopeless(),
+            "a new profile is not seen at once"
+        );
     }
 }

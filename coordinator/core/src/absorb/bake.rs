@@ -54,16 +54,14 @@ fn start(
     recipe: &Recipe,
     (images, keeps): (&[Chosen], bool),
 ) -> Result<Reply, Refusal> {
-    let unknown = recipe.publish.pools.iter().find(|pool| !draft.cluster.pools().contains_key(*pool));
+    let unknown =
+        recipe.publish.pools.iter().find(|pool| !draft.cluster.pools().contains_key(*pool));
     if let Some(pool) = unknown {
         return Err(refused(BakeRefusal::NoPool(pool.clone())));
     }
     let mut of_recipe =
         draft.cluster.bakes().values().filter(|bake| bake.recipe.name == recipe.name);
-    let is_busy = |bake: &&Arc<Bake>| match bake.phase {
-        BakePhase::Kept { .. } | BakePhase::Clearing { .. } | BakePhase::Ended { .. } => false,
-        _ => true,
-    };
+    let is_busy = |bake: &&Arc<Bake>| bake.phase.is_under_way();
     if let Some(busy) = of_recipe.find(is_busy) {
         return Err(refused(BakeRefusal::Busy(busy.id.clone())));
     }
@@ -104,7 +102,7 @@ fn retry(draft: &mut Draft<'_>, id: &BakeId) -> Result<Reply, Refusal> {
     let BakePhase::Kept { at, .. } = &bake.phase else {
         return Err(refused(BakeRefusal::NotKept(id.clone(), bake.phase.word())));
     };
-    let phase = again(at);
+    let phase = at.again();
     // An image that is no good is removed by its name in the end.
     if let Some(taken) = at.made().taken.filter(|_| phase.made().taken.is_none()) {
         draft.write(Change::RemoveAmi(taken.ami.clone()));
@@ -114,45 +112,27 @@ fn retry(draft: &mut Draft<'_>, id: &BakeId) -> Result<Reply, Refusal> {
     Ok(Reply::Noted)
 }
 
-/// Where a bake goes on that has failed there. What is lost is made anew: an image that is no good, a machine that has tried
-/// it out. A builder that is stopped goes on from its disk.
-fn again(at: &BakePhase) -> BakePhase {
-    match at {
-        BakePhase::Joining { build } => BakePhase::Joining { build: build.clone() },
-        BakePhase::Settling { taken } => {
-            let (build, facts) = (taken.build.clone(), Arc::clone(&taken.facts));
-            BakePhase::Imaging { build, facts }
-        }
-        BakePhase::TrialJoining { tried } | BakePhase::Trying { tried } => {
-            BakePhase::TrialLaunching { taken: tried.taken.clone() }
-        }
-        same => same.clone(),
-    }
-}
-
 fn remove(draft: &mut Draft<'_>, id: &BakeId) -> Result<Reply, Refusal> {
     let bake = find(draft, id)?;
-    match &bake.phase {
-        BakePhase::Ended { .. } => draft.write(Change::RemoveBake(id.clone())),
-        BakePhase::Clearing { .. } => {}
-        phase => {
-            let rest = rest_of(phase);
-            clear(draft, &bake, rest, End::Removed);
-        }
+    if bake.phase.is_over() {
+        draft.write(Change::RemoveBake(id.clone()));
+    } else if !matches!(bake.phase, BakePhase::Clearing { .. }) {
+        let rest = rest_of(&bake.phase);
+        clear(draft, &bake, rest, End::Removed);
     }
     Ok(Reply::Noted)
 }
 
 fn joined(draft: &mut Draft<'_>, machine: &NodeId) -> Reply {
     let Some(bake) = draft.cluster.bake_of(machine).cloned() else { return Reply::Noted };
-    match &bake.phase {
-        BakePhase::Joining { build } if build.builder == *machine => {
-            go_on(draft, &bake, BakePhase::Working { build: build.clone(), step: 0 });
-        }
-        BakePhase::TrialJoining { tried } if tried.tester == *machine => {
-            go_on(draft, &bake, BakePhase::Trying { tried: tried.clone() });
-        }
-        _ => {}
+    if bake.phase.awaited() != Some(machine) {
+        return Reply::Noted;
+    }
+    if let BakePhase::Joining { build } = &bake.phase {
+        go_on(draft, &bake, BakePhase::Working { build: build.clone(), step: 0 });
+    }
+    if let BakePhase::TrialJoining { tried } = &bake.phase {
+        go_on(draft, &bake, BakePhase::Trying { tried: tried.clone() });
     }
     Reply::Noted
 }
@@ -175,19 +155,18 @@ fn worked(
             return Reply::Noted;
         }
     };
-    let phase = match &bake.phase {
-        BakePhase::Working { build, step } => {
-            let (build, next) = (build.clone(), step.saturating_add(1));
-            if next < bake.step_count() {
-                BakePhase::Working { build, step: next }
-            } else {
-                BakePhase::Stopping { build, facts: Arc::clone(facts) }
-            }
-        }
-        BakePhase::Trying { tried } => BakePhase::Publishing { tried: tried.clone() },
-        _ => return Reply::Noted,
-    };
-    go_on(draft, &bake, phase);
+    if let BakePhase::Working { build, step } = &bake.phase {
+        let (build, next) = (build.clone(), step.saturating_add(1));
+        let phase = if next < bake.step_count() {
+            BakePhase::Working { build, step: next }
+        } else {
+            BakePhase::Stopping { build, facts: Arc::clone(facts) }
+        };
+        go_on(draft, &bake, phase);
+    }
+    if let BakePhase::Trying { tried } = &bake.phase {
+        go_on(draft, &bake, BakePhase::Publishing { tried: tried.clone() });
+    }
     Reply::Noted
 }
 
@@ -264,18 +243,16 @@ fn launched(draft: &mut Draft<'_>, bake: &Bake, (machine, is_trial): (&NodeId, b
 /// What a machine is seen to do: one that is to work has to run, one that is to stop has to have stopped.
 fn look(draft: &mut Draft<'_>, bake: &Bake, (machine, power): (&NodeId, MachinePower)) {
     let now = draft.now;
-    let awaited = match &bake.phase {
-        BakePhase::Joining { build } | BakePhase::Working { build, .. } => &build.builder,
-        BakePhase::Stopping { build, .. } | BakePhase::Imaging { build, .. } => &build.builder,
-        BakePhase::TrialJoining { tried } | BakePhase::Trying { tried } => &tried.tester,
-        _ => return,
-    };
-    if awaited != machine {
+    if bake.phase.awaited() != Some(machine) {
         return;
     }
     match (&bake.phase, power) {
         (_, MachinePower::Gone) => {
-            fail(draft, bake, &format!("machine {machine} has ended by itself, and its disk with it"));
+            fail(
+                draft,
+                bake,
+                &format!("machine {machine} has ended by itself, and its disk with it"),
+            );
         }
         (BakePhase::Stopping { build, facts }, MachinePower::Stopped) => {
             let (build, facts) = (build.clone(), Arc::clone(facts));
@@ -329,7 +306,8 @@ fn quarantined(bake: &Bake, taken: &Taken, now: Timestamp) -> Ami {
 fn publish(draft: &mut Draft<'_>, bake: &Bake, (tried, manifest): (&Tried, &Digest)) {
     let (ami, now) = (&tried.taken.ami, draft.now);
     let known = draft.cluster.amis().get(ami).cloned();
-    let known = known.map_or_else(|| quarantined(bake, &tried.taken, now), |known| (*known).clone());
+    let known =
+        known.map_or_else(|| quarantined(bake, &tried.taken, now), |known| (*known).clone());
     let state = AmiState::Published { at: now, manifest: manifest.clone() };
     draft.write(Change::PutAmi(Arc::new(Ami { state, ..known })));
     let rest = Rest { machines: bake.phase.machines().cloned().collect(), ami: None };
@@ -345,9 +323,8 @@ fn swept(draft: &mut Draft<'_>, found: &[Leftover]) -> Reply {
         is_under_way || (left.is_image && is_kept)
     };
     // Of one that is over nothing is left but its image; of one that nobody knows somebody else may.
-    let is_due = |left: &Leftover| {
-        left.expires_at <= draft.now || cluster.bakes().contains_key(&left.bake)
-    };
+    let is_due =
+        |left: &Leftover| left.expires_at <= draft.now || cluster.bakes().contains_key(&left.bake);
     let due = found.iter().filter(|left| is_due(left) && !answers_for(left));
     let due: BTreeMap<_, _> = due.map(|left| (left.id.clone(), left.clone())).collect();
     draft.cluster.bakes.leftovers = due;

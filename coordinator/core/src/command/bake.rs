@@ -64,7 +64,9 @@ impl BakeAsk {
     /// Says whether it brings or takes away a machine or an image.
     pub(super) const fn is_weighty(&self) -> bool {
         match self {
-            Self::Launch { .. } | Self::Image { .. } | Self::Clear { .. } | Self::Publish(_) => true,
+            Self::Launch { .. } | Self::Image { .. } | Self::Clear { .. } | Self::Publish(_) => {
+                true
+            }
             Self::FindBase { .. } | Self::Watch(_) | Self::Stop(_) | Self::LookAt(_) => false,
         }
     }
@@ -133,9 +135,8 @@ fn launch(bake: &Bake, ami: &AmiId, is_trial: bool) -> BakeAsk {
 
 /// What is to be removed of what bakes have left, and of images that nobody wants.
 fn removals(cluster: &Cluster, now: Timestamp) -> impl Iterator<Item = Command> {
-    let may = move |id: &str| {
-        cluster.bakes.removals.get(id).is_none_or(|wait| wait.not_before <= now)
-    };
+    let may =
+        move |id: &str| cluster.bakes.removals.get(id).is_none_or(|wait| wait.not_before <= now);
     let left = cluster.bakes.leftovers.values();
     let left = left.map(|left| (left.id.clone(), left.is_image));
     let retired = cluster.amis().values();

@@ -77,7 +77,11 @@ impl World {
         self.fetches = done.fetches;
         let refused = |reply| match reply {
             Reply::Refused(refusal) => Some(refusal),
-            Reply::Noted | Reply::Accepted { .. } | Reply::Run { .. } | Reply::Baking(_) | Reply::Deployed(_) => None,
+            Reply::Noted
+            | Reply::Accepted { .. }
+            | Reply::Run { .. }
+            | Reply::Baking(_)
+            | Reply::Deployed(_) => None,
         };
         done.replies.into_iter().find_map(refused).map_or(Ok(()), Err)
     }

@@ -29,9 +29,8 @@ pub(super) fn check(cluster: &Cluster, broken: &mut Vec<String>) {
     }
     for ami in cluster.amis().values() {
         let bake = cluster.bakes().get(&ami.bake);
-        let is_tried = bake.is_some_and(|bake| {
-            bake.phase.made().taken.is_some_and(|taken| taken.ami == ami.id)
-        });
+        let is_tried = bake
+            .is_some_and(|bake| bake.phase.made().taken.is_some_and(|taken| taken.ami == ami.id));
         if ami.state == AmiState::Quarantined && !is_tried {
             broken.push(format!("image {} is in quarantine, and nobody tries it out", ami.id));
         }

@@ -45,12 +45,15 @@ fn news(before: Option<&Bake>, bake: &Bake) -> Option<String> {
     if before.is_some_and(|before| before.phase == bake.phase) {
         return None;
     }
-    Some(match &bake.phase {
-        BakePhase::Kept { why, until, .. } => {
-            format!("has failed while {}: {why}; it is kept until {until}", bake.doing())
-        }
-        BakePhase::Clearing { end, .. } => format!("{end}; its machines are taken away"),
-        BakePhase::Ended { .. } => "is over: nothing of it is left in the cloud but its image".to_owned(),
-        _ => format!("is {}", bake.doing()),
-    })
+    if bake.phase.is_under_way() {
+        return Some(format!("is {}", bake.doing()));
+    }
+    if let BakePhase::Kept { why, until, .. } = &bake.phase {
+        return Some(format!("has failed while {}: {why}; it is kept until {until}", bake.doing()));
+    }
+    if let BakePhase::Clearing { end, .. } = &bake.phase {
+        return Some(format!("{end}; its machines are taken away"));
+    }
+    let over = "is over: nothing of it is left in the cloud but its image";
+    bake.phase.is_over().then(|| over.to_owned())
 }

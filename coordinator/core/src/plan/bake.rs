@@ -54,12 +54,10 @@ fn work_limit(bake: &Bake, step: u32) -> Duration {
 /// What the agent of a machine is told of the same limit.
 pub(crate) fn told_limit(bake: &Bake) -> Duration {
     let all = limit(bake).unwrap_or(REQUEST);
-    match &bake.phase {
-        BakePhase::Working { step, .. } => match bake.work(*step) {
-            Work::Step(step) => step.timeout,
-            Work::Images | Work::Scrub => all.saturating_sub(SLACK),
-        },
-        _ => all.saturating_sub(SLACK),
+    let step = bake.phase.worker().and_then(|(_, step)| step);
+    match step.map(|step| bake.work(step)) {
+        Some(Work::Step(step)) => step.timeout,
+        Some(Work::Images | Work::Scrub) | None => all.saturating_sub(SLACK),
     }
 }
 
@@ -75,19 +73,17 @@ pub(crate) fn pass(draft: &mut Draft<'_>) {
 }
 
 fn look(draft: &mut Draft<'_>, bake: &Bake) {
-    match &bake.phase {
-        BakePhase::Kept { at, why, until } if *until <= draft.now => {
-            let failed = End::Failed { during: bake.doing(), why: why.clone() };
-            clear(draft, bake, rest_of(at), failed);
-        }
-        _ => {
-            if let Some(limit) = limit(bake).filter(|limit| bake.since + *limit <= draft.now) {
-                let trouble = draft.cluster.bake_trouble(&bake.id);
-                let last = trouble.map(|last| format!("; at last: {last}")).unwrap_or_default();
-                let why = format!("it was not done within {} s{last}", limit.as_secs());
-                fail(draft, bake, &why);
-            }
-        }
+    if let BakePhase::Kept { at, why, until } = &bake.phase
+        && *until <= draft.now
+    {
+        let failed = End::Failed { during: bake.doing(), why: why.clone() };
+        return clear(draft, bake, rest_of(at), failed);
+    }
+    if let Some(limit) = limit(bake).filter(|limit| bake.since + *limit <= draft.now) {
+        let trouble = draft.cluster.bake_trouble(&bake.id);
+        let last = trouble.map(|last| format!("; at last: {last}")).unwrap_or_default();
+        let why = format!("it was not done within {} s{last}", limit.as_secs());
+        fail(draft, bake, &why);
     }
 }
 
@@ -141,9 +137,11 @@ fn forget(draft: &mut Draft<'_>, bakes: &[Arc<Bake>]) {
 
 /// When time alone changes something about a bake.
 pub(crate) fn next(cluster: &Cluster) -> Option<Timestamp> {
-    let due = |bake: &Arc<Bake>| match &bake.phase {
-        BakePhase::Kept { until, .. } => Some(*until),
-        _ => limit(bake).map(|limit| bake.since + limit),
+    let due = |bake: &Arc<Bake>| {
+        if let BakePhase::Kept { until, .. } = &bake.phase {
+            return Some(*until);
+        }
+        limit(bake).map(|limit| bake.since + limit)
     };
     cluster.bakes().values().filter_map(due).min()
 }

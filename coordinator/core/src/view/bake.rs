@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::bake::{AmiState, Bake, BakePhase, Work};
+use model::bake::{AmiState, Bake, Work};
 use model::id::{AmiId, NodeId};
 use model::node::Availability;
 
@@ -41,13 +41,12 @@ const NUMBERS: u32 = 1_000;
 #[must_use]
 pub fn work_of(cluster: &Cluster, machine: &NodeId) -> Option<Told> {
     let bake = cluster.bake_of(machine)?;
-    let (step, part) = match &bake.phase {
-        BakePhase::Working { build, step } if build.builder == *machine => {
-            (*step, Part::Step(*step))
-        }
-        BakePhase::Trying { tried } if tried.tester == *machine => (0, Part::Trial),
-        _ => return None,
-    };
+    let (worker, step) = bake.phase.worker()?;
+    if worker != machine {
+        return None;
+    }
+    let part = step.map_or(Part::Trial, Part::Step);
+    let step = step.unwrap_or_default();
     let number = bake.retries.saturating_mul(NUMBERS).saturating_add(step).saturating_add(1);
     Some(Told { bake: Arc::clone(bake), number, timeout: told_limit(bake), part })
 }
@@ -62,7 +61,8 @@ pub fn needs(cluster: &Cluster, id: &AmiId) -> Option<String> {
     let nodes = cluster.nodes().values().filter(|node| node.availability != Availability::Dead);
     let running = nodes.filter(|node| node.ami.as_deref() == Some(id.as_str())).count();
     let machines = cluster.instances().values();
-    let launched = machines.filter(|one| one.ami.as_deref() == Some(id.as_str()) && !one.power.is_off());
+    let launched =
+        machines.filter(|one| one.ami.as_deref() == Some(id.as_str()) && !one.power.is_off());
     let launched = launched.count().max(running);
     if launched > 0 {
         return Some(format!("{launched} machines run from it"));

@@ -47,11 +47,7 @@ pub fn recipe_from_wire(from: Option<&wire::Recipe>) -> Valid<Recipe> {
         architecture: architecture_from_wire(from.architecture())?,
         launch: launch_from_wire(from.launch.as_ref())?,
         steps,
-        images: ImageSet {
-            what_runs: images.what_runs,
-            extra,
-            budget_bytes: images.budget_bytes,
-        },
+        images: ImageSet { what_runs: images.what_runs, extra, budget_bytes: images.budget_bytes },
         trial: trial_from_wire(from.trial.as_ref())?,
         publish: Publish {
             pools: pools.collect::<Valid<_>>()?,
@@ -140,7 +136,8 @@ fn step_from_wire(from: &wire::BakeStep) -> Valid<Step> {
 
 /// The name of a package, with a version where one is asked for: never what could be taken for an option.
 fn package(name: &str) -> Valid<String> {
-    let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | '=' | ':' | '~' | '_');
+    let is_fine =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | '=' | ':' | '~' | '_');
     if name.is_empty() || name.starts_with('-') || !name.chars().all(is_fine) {
         let why = format!("{name:?} is not a package: NAME or NAME=VERSION");
         return Err(Invalid::new("recipe.steps.packages", why));

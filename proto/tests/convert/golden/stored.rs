@@ -15,12 +15,11 @@ use model::trust::{Admission, Operator, Token};
 use prost::Message;
 use proto::convert::{
     WireAssignment, act_from_wire, act_to_wire, admission_from_wire, admission_to_wire,
-    ami_from_wire, ami_to_wire, bake_from_wire, bake_to_wire,
-    assignment_from_wire, assignment_to_journal, hook_from_wire, hook_to_wire, node_from_wire,
-    node_to_wire, operator_from_wire, operator_to_wire, permit_from_wire, permit_to_wire,
-    pool_from_wire, pool_to_wire, service_from_wire, service_to_wire, state_from_wire,
-    state_to_wire, task_from_wire, task_spec_from_wire, task_spec_to_wire, task_to_wire,
-    token_from_wire, token_to_wire,
+    ami_from_wire, ami_to_wire, assignment_from_wire, assignment_to_journal, bake_from_wire,
+    bake_to_wire, hook_from_wire, hook_to_wire, node_from_wire, node_to_wire, operator_from_wire,
+    operator_to_wire, permit_from_wire, permit_to_wire, pool_from_wire, pool_to_wire,
+    service_from_wire, service_to_wire, state_from_wire, state_to_wire, task_from_wire,
+    task_spec_from_wire, task_spec_to_wire, task_to_wire, token_from_wire, token_to_wire,
 };
 use proto::wire;
 

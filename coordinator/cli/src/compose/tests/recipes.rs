@@ -31,8 +31,7 @@ fn refused(text: &str) -> String {
 
 #[test]
 fn a_recipe_says_all_that_its_file_says() {
-    let files =
-        memory(&[("bake.yaml", WHOLE), ("x.conf", "x"), ("setup.sh", "#!/bin/sh\ntrue\n")]);
+    let files = memory(&[("bake.yaml", WHOLE), ("x.conf", "x"), ("setup.sh", "#!/bin/sh\ntrue\n")]);
     let recipe = read_recipe(Path::new("bake.yaml"), &files).unwrap();
     assert_eq!(recipe.steps.len(), 3);
     assert_eq!((recipe.steps[0].name.as_str(), recipe.steps[0].retries), ("packages 1", 2));
@@ -46,10 +45,14 @@ fn a_recipe_says_all_that_its_file_says() {
 
 #[test]
 fn what_is_wrong_with_a_recipe_is_shown_where_it_stands() {
-    let said = refused("name: web\nbase: {owner: amazon}\nbuilder: {type: t, typ: x}\nsteps: [{}]\n");
+    let said =
+        refused("name: web\nbase: {owner: amazon}\nbuilder: {type: t, typ: x}\nsteps: [{}]\n");
     assert!(said.contains("bake.yaml:3:20: error: unknown key `typ`"), "{said}");
     assert!(said.contains("bake.yaml:2:7: error: `name` is missing"), "{said}");
     assert!(said.contains("bake.yaml:4:9: error: a step is one of"), "{said}");
     let said = refused("name: web\nbuilder: {type: t}\narchitecture: mips\n");
-    assert!(said.contains("`base` is missing") && said.contains("`mips` is no architecture"), "{said}");
+    assert!(
+        said.contains("`base` is missing") && said.contains("`mips` is no architecture"),
+        "{said}"
+    );
 }

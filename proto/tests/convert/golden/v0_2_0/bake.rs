@@ -25,8 +25,7 @@ fn recipe(base: BaseSource) -> Recipe {
         timeout: Duration::from_secs(600),
         retries: 2,
     };
-    let file =
-        File { path: "/etc/motd".to_owned(), mode: 0o644, content: b"hello\n".to_vec() };
+    let file = File { path: "/etc/motd".to_owned(), mode: 0o644, content: b"hello\n".to_vec() };
     Recipe {
         name: "web".parse().unwrap(),
         base,
@@ -83,13 +82,15 @@ pub(crate) fn records() -> Records {
     let taken =
         || Taken { build: build(), facts: facts(), ami: "ami-0aaaaaaaaaaaaaaaa".parse().unwrap() };
     let tried = || Tried { taken: taken(), tester: "i-0aaaaaaaaaaaaaaaa".parse().unwrap() };
-    let failed = || End::Failed { during: "doing step".to_owned(), why: "exit status: 1".to_owned() };
+    let failed =
+        || End::Failed { during: "doing step".to_owned(), why: "exit status: 1".to_owned() };
     let rest = Rest {
         machines: vec!["i-0123456789abcdef0".parse().unwrap()],
         ami: Some("ami-0aaaaaaaaaaaaaaaa".parse().unwrap()),
     };
     let parameter = || recipe(BaseSource::Parameter("/aws/service/debian".to_owned()));
-    let newest = BaseSource::Newest { owner: "136693071363".to_owned(), name: "debian-13-*".to_owned() };
+    let newest =
+        BaseSource::Newest { owner: "136693071363".to_owned(), name: "debian-13-*".to_owned() };
     let intel = Recipe {
         architecture: Architecture::X86_64,
         ..recipe(BaseSource::Id("ami-0123456789abcdef0".parse().unwrap()))
