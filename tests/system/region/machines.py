@@ -152,13 +152,14 @@ class Machine:
         user_data = metadata.decoded(self.instance.user_data) if self.instance.user_data else ""
         if not is_script(user_data):
             return
-        folder = self.machines.folder / f"{self.name}.cloud"
-        (folder / self.id).mkdir(parents=True)
-        (folder / self.id / "user-data.txt").write_text(user_data)
-        (folder / self.id).chmod(0o755)
-        self.machines.docker("cp", f"{folder}/.", f"{self.name}:{_INSTANCES}/")
-        shutil.rmtree(folder)
+        folder = self.machines.folder / f"{self.name}.files"
         self.script = f"{_INSTANCES}/{self.id}/user-data.txt"
+        inside = folder / self.script.removeprefix("/")
+        inside.parent.mkdir(parents=True)
+        inside.write_text(user_data)
+        # With the folders that lead there, which an image may lack.
+        self.machines.docker("cp", f"{folder}/var/lib/.", f"{self.name}:/var/lib/")
+        shutil.rmtree(folder)
 
     def _write(self, path: str, text: str) -> None:
         file = self.machines.folder / f"{self.name}.file"

@@ -165,7 +165,8 @@ fn a_bake_whose_script_fails_is_failed_with_its_log_and_leaves_nothing() {
     assert!(doing.contains("doing step \"bad\"") && doing.contains("it-breaks-here"), "{doing}");
     let logs = world.logs(&id);
     assert!(logs.contains("all-is-well"), "{logs}");
-    assert_eq!(logs.matches("it-breaks-here\n").count(), 2, "it is tried again: {logs}");
+    let broken = logs.lines().filter(|line| *line == "it-breaks-here").count();
+    assert_eq!(broken, 2, "it is tried again: {logs}");
     assert_eq!(world.machines(), Vec::<String>::new(), "a machine is left");
     assert_eq!(world.images(), Vec::<String>::new(), "an image is left");
     let kept = world.begin("  - {name: bad, script: 'test -e /etc/repaired'}", "", &["--keep"]);
