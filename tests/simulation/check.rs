@@ -332,6 +332,10 @@ fn brief(change: &Change) -> String {
         | Change::RemovePool(_)
         | Change::PutHook(_)
         | Change::RemoveHook(_)
+        | Change::PutBake(_)
+        | Change::RemoveBake(_)
+        | Change::PutAmi(_)
+        | Change::RemoveAmi(_)
         | Change::PutNextTask(_) => format!("{change:?}"),
     }
 }

@@ -53,6 +53,10 @@ impl Done {
             | Change::RemovePool(_)
             | Change::PutHook(_)
             | Change::RemoveHook(_)
+            | Change::PutBake(_)
+            | Change::RemoveBake(_)
+            | Change::PutAmi(_)
+            | Change::RemoveAmi(_)
             | Change::PutNextTask(_) => None,
         }
     }

@@ -120,25 +120,32 @@ pub(crate) fn records() -> Records {
         ("bake-launching", bake(intel, BakePhase::Launching { base: base() })),
     ];
     records.extend(phases.map(|(name, phase)| (name, bake(parameter(), phase))));
+    records.extend(amis(&taken()));
+    records
+}
+
+/// Images, far enough to be trusted and not.
+fn amis(taken: &Taken) -> Records {
     let manifest = format!("sha256:{}", "0b".repeat(32)).parse().unwrap();
     let ami = |state, architecture| {
         Stored::Ami(Ami {
-            id: taken().ami,
+            id: taken.ami.clone(),
             name: "wharf-web-20261126-221530".to_owned(),
             bake: "web-20261126-221530".parse().unwrap(),
             recipe: "web".parse().unwrap(),
-            base: base(),
+            base: taken.build.base.clone(),
             made_at: at(60),
             architecture,
             images: vec![image()],
-            facts: facts(),
+            facts: Arc::clone(&taken.facts),
             pools: vec!["web".to_owned()],
             state,
         })
     };
-    records.push(("ami-quarantined", ami(AmiState::Quarantined, Architecture::X86_64)));
     let published = AmiState::Published { at: at(120), manifest };
-    records.push(("ami-published", ami(published, Architecture::Arm64)));
-    records.push(("ami-retired", ami(AmiState::Retired { at: at(180) }, Architecture::Arm64)));
-    records
+    vec![
+        ("ami-quarantined", ami(AmiState::Quarantined, Architecture::X86_64)),
+        ("ami-published", ami(published, Architecture::Arm64)),
+        ("ami-retired", ami(AmiState::Retired { at: at(180) }, Architecture::Arm64)),
+    ]
 }
