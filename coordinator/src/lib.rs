@@ -157,6 +157,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Everything is there: whoever faces the cloud may say who we are.
+    fn begun(self) -> Arc<Self> {
+        let shared = Arc::new(self);
+        shared.fleet.iter().for_each(|fleet| fleet.begin(&shared));
+        shared
+    }
+
     /// What lets others in.
     ///
     /// # Errors
@@ -256,8 +263,7 @@ impl Coordinator {
             recorded,
         };
         let data = config.data;
-        let shared = Arc::new(shared);
-        shared.fleet.iter().for_each(|fleet| fleet.begin(&shared));
+        let shared = shared.begun();
         Ok(Self { listener, data, export, shared, turning, ended, wanted })
     }
 
