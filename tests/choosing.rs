@@ -20,13 +20,13 @@ const MB: u64 = 1_000_000;
 
 /// Three replicas run image 1, a service of every node runs image 2, and before image 1 there was image 3.
 fn running() -> Story {
-    let mut story = Story::new(&[("a", "za"), ("b", "zb")]);
-    for (service, image, replicas) in [("shop/db", 3, 3), ("shop/agent", 2, 1)] {
+    let mut story = Story::new(&[("a", "za"), ("b", "zb"), ("c", "za"), ("d", "zb")]);
+    for (service, image, replicas) in [("shop/front", 3, 3), ("shop/agent", 2, 1)] {
         deploy(&mut story, service, image, replicas);
         story.start_all();
-        story.pass(120, &["a", "b"]);
+        story.pass(120, &["a", "b", "c", "d"]);
     }
-    deploy(&mut story, "shop/db", 1, 3);
+    deploy(&mut story, "shop/front", 1, 3);
     story
 }
 
