@@ -8,6 +8,7 @@
 //!
 //! Only [`run`] knows all of them. It decides nothing: what is done is what the core says.
 
+mod bake;
 mod clock;
 mod credentials;
 mod engine;

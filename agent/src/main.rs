@@ -85,6 +85,10 @@ struct Arguments {
     /// Images that were fetched less long ago stay, in seconds.
     #[arg(long, env = "WHARF_IMAGE_GC_AGE_SECONDS", default_value_t = 3_600)]
     image_gc_age_seconds: u64,
+    /// Is a machine that becomes an image, or tries one out: does what the coordinator says as root, and is no node. Only who
+    /// launches a machine for a bake says so.
+    #[arg(long, env = "WHARF_BUILDER", hide = true)]
+    builder: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -168,6 +172,7 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
         capacity: None,
         gpus: arguments.gpus,
         prefer_local: arguments.prefer_local_images,
+        builder: arguments.builder,
         garbage: Limits {
             disk_percent: arguments.image_gc_percent,
             youngest: Duration::from_secs(arguments.image_gc_age_seconds),

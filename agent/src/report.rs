@@ -1,6 +1,6 @@
 //! What is known here, as messages.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use agent_core::event::Report;
 use agent_core::workload::{Engine as EngineState, Workload};
@@ -52,13 +52,15 @@ pub(crate) fn to_wire(reports: &[Report], workload: &Workload, extent: Extent) -
     }
 }
 
-/// By what the coordinator knows these images, in a fixed order.
-pub(crate) fn image_digests(images: &[StoredImage]) -> Vec<String> {
-    let named = images.iter().flat_map(|image| &image.digests);
-    let manifests = named.filter_map(|name| name.rsplit_once('@')).map(|(_, digest)| digest);
-    let all = images.iter().map(|image| image.id.as_str()).chain(manifests);
-    let all: BTreeSet<&str> = all.collect();
-    all.into_iter().take(IMAGES_LIMIT).map(str::to_owned).collect()
+/// By what the coordinator knows these images, in a fixed order, and how large each is.
+pub(crate) fn image_digests(images: &[StoredImage]) -> (Vec<String>, Vec<u64>) {
+    let manifests = images.iter().flat_map(|image| {
+        let digests = image.digests.iter().filter_map(|name| name.rsplit_once('@'));
+        digests.map(|(_, digest)| (digest, image.size_bytes))
+    });
+    let all = images.iter().map(|image| (image.id.as_str(), image.size_bytes)).chain(manifests);
+    let all: BTreeMap<&str, u64> = all.collect();
+    all.into_iter().take(IMAGES_LIMIT).map(|(digest, bytes)| (digest.to_owned(), bytes)).unzip()
 }
 
 /// Introduces this node. Until the engine was asked it has nothing to give.
@@ -99,6 +101,7 @@ pub(crate) fn hello(
         fence: None,
         engine_ready: engine.is_some(),
         engine_version: engine.map(|engine| engine.version.clone()).unwrap_or_default(),
+        builder: config.builder,
     }
 }
 

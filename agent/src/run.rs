@@ -38,7 +38,7 @@ use crate::report::Extent;
 use crate::runtime::usage::{ContainerMeter, HostMeter};
 use crate::runtime::{Docker, Engine, Settings, StoredImage};
 use crate::session::{self, Link};
-use crate::{engine, identity, report};
+use crate::{bake, engine, identity, report};
 
 /// Everything is listed at least so often, whatever events say.
 const RELIST: Duration = Duration::from_secs(15);
@@ -108,6 +108,8 @@ pub struct Config {
     pub prefer_local: bool,
     /// When images that nobody needs are removed.
     pub garbage: garbage::Limits,
+    /// Whether this is a machine of a bake, and no node.
+    pub builder: bool,
 }
 
 enum Input {
@@ -188,6 +190,9 @@ fn notify(state: sd_notify::NotifyState<'_>) {
 /// # Errors
 /// When the state directory can not be used, or the coordinator's address is malformed.
 pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<()> {
+    if config.builder {
+        return bake::run(config, stop).await;
+    }
     check_address(&config.coordinator)?;
     if let Security::Plaintext = config.security {
         drop(Dial::Plaintext { address: config.coordinator.clone() }.channel()?);
@@ -255,7 +260,7 @@ pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<
 }
 
 /// Who this node is. An instance is named by its id, whatever its disk says: it may be a copy of another's.
-async fn name(config: &Config) -> anyhow::Result<NodeId> {
+pub(crate) async fn name(config: &Config) -> anyhow::Result<NodeId> {
     let (Security::Tls(Joining::Aws(aws)), None) = (&config.security, &config.node) else {
         return identity::node_id(&config.state, config.node.clone());
     };
@@ -442,6 +447,8 @@ impl Agent {
                 self.open_relay(ask);
                 Vec::new()
             }
+            // Only machines of a bake work as root for the coordinator.
+            Down::BakeWork(_) => Vec::new(),
             Down::RemoveOrphans(orphans) => {
                 vec![Event::OrphansConfirmed { containers: orphans.container_ids }]
             }
@@ -474,10 +481,10 @@ impl Agent {
 
     /// Says which images there are, when that is not what was said last.
     fn tell_images(&mut self, images: &[StoredImage]) {
-        let digests = report::image_digests(images);
+        let (digests, bytes) = report::image_digests(images);
         if self.link.is_some() && digests != self.told_images {
             self.told_images.clone_from(&digests);
-            self.say(Up::Images(wire::Images { digests }));
+            self.say(Up::Images(wire::Images { digests, bytes }));
         }
     }
 

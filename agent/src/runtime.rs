@@ -31,6 +31,7 @@ mod pull;
 mod resolve;
 mod store;
 mod teardown;
+mod trial;
 pub mod usage;
 mod volume;
 mod wire;
@@ -50,6 +51,7 @@ pub use launch::Launched;
 pub use logs::{LogOptions, Output};
 pub use resolve::ResolveFault;
 pub use store::StoredImage;
+pub use trial::Tried;
 
 /// Where the engine listens and whose containers these are.
 #[derive(Debug, Clone)]

@@ -2,6 +2,8 @@
 
 pub(crate) mod access;
 mod audit;
+pub(crate) mod bake;
+mod builder;
 pub(crate) mod control;
 mod deploy;
 mod differences;
@@ -12,14 +14,14 @@ mod explain;
 pub(crate) mod fleet;
 mod job;
 mod pages;
+pub(crate) mod refresh;
 mod relay;
 mod resolve;
 mod rollout;
-pub(crate) mod refresh;
 pub(crate) mod trust;
 mod views;
 
-use coordinator_core::event::{PoolRefusal, Refusal, Reply};
+use coordinator_core::event::{BakeRefusal, PoolRefusal, Refusal, Reply};
 use proto::convert::Invalid;
 use tonic::Status;
 
@@ -44,10 +46,13 @@ pub(crate) fn invalid(error: &Invalid) -> Status {
 pub(crate) fn refused(refusal: &Refusal) -> Status {
     let message = refusal.to_string();
     match refusal {
-        Refusal::Overtaken { .. } | Refusal::Pool(PoolRefusal::Overtaken(_)) => Status::aborted(refusal.to_string()),
+        Refusal::Overtaken { .. } | Refusal::Pool(PoolRefusal::Overtaken(_)) => {
+            Status::aborted(refusal.to_string())
+        }
         Refusal::NoService(_)
         | Refusal::NoNode(_)
         | Refusal::NoGeneration(..)
+        | Refusal::Bake(BakeRefusal::None(_) | BakeRefusal::NoAmi(_) | BakeRefusal::NoPool(_))
         | Refusal::Pool(PoolRefusal::None(_)) => Status::not_found(message),
         Refusal::TooManyReplicas(_)
         | Refusal::LongDrain(_)
@@ -83,6 +88,9 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
             | PoolRefusal::NothingBefore(_)
             | PoolRefusal::NothingToPromote(_),
         )
+        | Refusal::Bake(
+            BakeRefusal::NotKept(..) | BakeRefusal::Busy(_) | BakeRefusal::Needed(..),
+        )
         | Refusal::DeadNode(_) => Status::failed_precondition(message),
     }
 }
@@ -91,10 +99,11 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
 pub(crate) fn accepted(answer: Result<Reply, RunError>) -> Result<Reply, Status> {
     match answer.map_err(|error| status(&error))? {
         Reply::Refused(refusal) => Err(refused(&refusal)),
-        reply
-        @ (Reply::Noted | Reply::Accepted { .. } | Reply::Run { .. } | Reply::Deployed(_)) => {
-            Ok(reply)
-        }
+        reply @ (Reply::Noted
+        | Reply::Accepted { .. }
+        | Reply::Run { .. }
+        | Reply::Baking(_)
+        | Reply::Deployed(_)) => Ok(reply),
     }
 }
 

@@ -210,6 +210,7 @@ impl Attestation {
                     machine: Machine { zone, ami, instance_type },
                 })
             }
+            Known::Baking => Ok(Grant::default()),
             Known::Foreign => Err(Refused::Unknown(question.instance)),
             Known::Unfit(why) => Err(Refused::Unfit(question.instance, why)),
         }

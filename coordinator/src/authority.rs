@@ -15,7 +15,7 @@ use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
-    date_time_ymd,
+    SigningKey as _, date_time_ymd,
 };
 use trust::audit::Sealing;
 use trust::certificate::serial;
@@ -39,6 +39,8 @@ pub(crate) struct Authority {
     certificate: Vec<u8>,
     issuer: Issuer<'static, KeyPair>,
     sealing: Sealing,
+    /// The same key, for what is no certificate.
+    signer: KeyPair,
 }
 
 impl std::fmt::Debug for Authority {
@@ -97,10 +99,20 @@ impl Authority {
     }
 
     fn new(cluster: &ClusterId, certificate: Vec<u8>, key: KeyPair) -> anyhow::Result<Self> {
-        let sealing = sealing(&Zeroizing::new(key.serialize_der()))?;
+        let secret = Zeroizing::new(key.serialize_der());
+        let sealing = sealing(&secret)?;
+        let signer = KeyPair::try_from(secret.as_slice()).context("the key can not be copied")?;
         let issuer = Issuer::from_ca_cert_der(&certificate.as_slice().into(), key);
         let issuer = issuer.context("the certificate of the authority can not be read")?;
-        Ok(Self { cluster: cluster.clone(), certificate, issuer, sealing })
+        Ok(Self { cluster: cluster.clone(), certificate, issuer, sealing, signer })
+    }
+
+    /// Signs a text that says what it is, so that it can be taken for nothing else: ECDSA P-256 with SHA-256, in DER.
+    ///
+    /// # Errors
+    /// When the cryptography fails.
+    pub(crate) fn sign_text(&self, text: &[u8]) -> anyhow::Result<Vec<u8>> {
+        self.signer.sign(text).context("the cryptography fails")
     }
 
     /// Seals the ends of the record of who did what.

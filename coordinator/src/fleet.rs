@@ -6,11 +6,12 @@
 //!
 //! A letter is struck off once what it says is committed, and nothing depends on one: the next look finds whatever was lost.
 
+mod bake;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use cloud::{Cloud, CloudError, Letter, Message, Told};
@@ -22,6 +23,7 @@ use model::time::Timestamp;
 use tokio::sync::{Notify, watch};
 use trust::attest::is_instance;
 
+use crate::Shared;
 use crate::clock::Clock;
 use crate::published::Published;
 use crate::run::{Door, RunError};
@@ -48,6 +50,8 @@ pub(crate) struct Fleet {
     trouble: Mutex<Option<CloudError>>,
     /// What is being asked.
     asking: Mutex<BTreeSet<Key>>,
+    /// Who we are to machines: known once everything is there.
+    shared: OnceLock<Weak<Shared>>,
 }
 
 impl Fleet {
@@ -58,7 +62,18 @@ impl Fleet {
         clock: Clock,
     ) -> Self {
         let (trouble, asking) = (Mutex::default(), Mutex::default());
-        Self { cloud, door, published, clock, look: Notify::new(), trouble, asking }
+        let (look, shared) = (Notify::new(), OnceLock::new());
+        Self { cloud, door, published, clock, look, trouble, asking, shared }
+    }
+
+    /// Says who we are to machines.
+    pub(crate) fn begin(&self, shared: &Arc<Shared>) {
+        self.shared.get_or_init(|| Arc::downgrade(shared));
+    }
+
+    /// Whether machine images can be made here.
+    pub(crate) fn bakes(&self) -> bool {
+        self.cloud.bakery().is_some()
     }
 
     /// Why the cloud could not be looked at the last time, if it could not.
@@ -103,7 +118,12 @@ impl Fleet {
     /// Does all of it. Never ends.
     pub(crate) async fn run(self: Arc<Self>, commands: watch::Receiver<Vec<Command>>) {
         tracing::info!(cloud = self.cloud.describe(), "manages pools");
-        tokio::join!(self.watch(), self.listen(), Arc::clone(&self).perform(commands));
+        tokio::join!(
+            self.watch(),
+            self.listen(),
+            self.sweep(),
+            Arc::clone(&self).perform(commands)
+        );
     }
 
     async fn watch(&self) {
@@ -277,6 +297,15 @@ impl Fleet {
     }
 
     async fn ask(&self, command: Command, key: Key) {
+        match command {
+            Command::Bake { bake, ask } => self.ask_about_bake(bake, *ask).await,
+            Command::Remove { id, is_image } => self.remove(id, is_image).await,
+            of_groups => return self.ask_groups(of_groups, key).await,
+        }
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+    }
+
+    async fn ask_groups(&self, command: Command, key: Key) {
         let is_visible = command.shows();
         let outcome = match self.send(command).await {
             Ok(outcome) => outcome,
@@ -326,6 +355,8 @@ impl Fleet {
             Command::Terminate { pool, instance, keep } => {
                 self.cloud.terminate(&pool, &instance, keep).await.map(done)
             }
+            // Asked elsewhere.
+            Command::Bake { .. } | Command::Remove { .. } => Ok(Outcome::NothingWaits),
         }
     }
 }

@@ -11,6 +11,7 @@ mod api;
 mod attest;
 mod audit;
 mod authority;
+mod bake_logs;
 mod clock;
 mod fleet;
 mod job_order;
@@ -51,6 +52,7 @@ use trust::transport::Plaintext;
 use crate::attest::OfPools;
 use crate::audit::{Log, Refusals, Watch};
 use crate::authority::seal::Sealer;
+use crate::bake_logs::BakeLogs;
 use crate::clock::Clock;
 use crate::fleet::Fleet;
 use crate::ledgers::Ledgers;
@@ -149,11 +151,19 @@ pub(crate) struct Shared {
     /// None where there is no cloud.
     pub(crate) fleet: Option<Arc<Fleet>>,
     pub(crate) watch: Watch,
+    pub(crate) bake_logs: BakeLogs,
     /// The number of the newest record of who did what.
     pub(crate) recorded: watch::Receiver<u64>,
 }
 
 impl Shared {
+    /// Everything is there: whoever faces the cloud may say who we are.
+    fn begun(self) -> Arc<Self> {
+        let shared = Arc::new(self);
+        shared.fleet.iter().for_each(|fleet| fleet.begin(&shared));
+        shared
+    }
+
     /// What lets others in.
     ///
     /// # Errors
@@ -249,10 +259,12 @@ impl Coordinator {
             trusted,
             fleet,
             watch,
+            bake_logs: BakeLogs::new(&config.data),
             recorded,
         };
         let data = config.data;
-        Ok(Self { listener, data, export, shared: Arc::new(shared), turning, ended, wanted })
+        let shared = shared.begun();
+        Ok(Self { listener, data, export, shared, turning, ended, wanted })
     }
 
     /// Where it listens.

@@ -4,6 +4,7 @@
 //! It is written before a step is taken and never synced: it is for people, and nothing depends on it. When it can not be
 //! written it says so once and goes on later.
 
+mod bake;
 mod entry;
 mod fleet;
 mod replay;
@@ -180,6 +181,7 @@ const fn speaker(event: &Event) -> Option<&NodeId> {
         | Event::Drain { .. }
         | Event::Images { .. }
         | Event::Died(_)
-        | Event::Fleet(_) => None,
+        | Event::Fleet(_)
+        | Event::Bake(_) => None,
     }
 }

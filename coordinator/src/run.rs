@@ -413,7 +413,8 @@ impl Loop {
         let alarms = is_due.then(|| self.check());
         let sightings = self.sightings(events);
         self.published.apply_soft(&sightings, done.notes.clone(), alarms);
-        let is_of_cloud = events.iter().any(|event| matches!(event, Event::Fleet(_)));
+        let is_of_cloud =
+            events.iter().any(|event| matches!(event, Event::Fleet(_) | Event::Bake(_)));
         if is_of_cloud || !self.published.read().cluster.lacks_the_same(&self.cluster) {
             self.published.saw_cloud(&self.cluster);
         }
@@ -514,6 +515,7 @@ const fn speaker(event: &Event) -> Option<&NodeId> {
         | Event::Drain { .. }
         | Event::Images { .. }
         | Event::Died(_)
-        | Event::Fleet(_) => None,
+        | Event::Fleet(_)
+        | Event::Bake(_) => None,
     }
 }

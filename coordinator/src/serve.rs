@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use proto::wire::bakes_server::BakesServer;
 use proto::wire::control_server::ControlServer;
 use proto::wire::dispatcher_server::DispatcherServer;
 use proto::wire::enrolment_server::EnrolmentServer;
@@ -22,6 +23,7 @@ use trust::transport::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
 
 use crate::Shared;
 use crate::api::access::Access;
+use crate::api::bake::Images;
 use crate::api::control::Control;
 use crate::api::dispatcher::Dispatcher;
 use crate::api::enrolment::Enrolment;
@@ -125,6 +127,11 @@ async fn known(shared: &Arc<Shared>) -> anyhow::Result<Guarded> {
         .add_service(reflection)
         .add_service(control)
         .add_service(dispatcher)
+        .add_service(
+            BakesServer::new(Images { shared: Arc::clone(shared) })
+                .max_decoding_message_size(MESSAGE_LIMIT)
+                .max_encoding_message_size(MESSAGE_LIMIT),
+        )
         .add_service(FleetServer::new(Pools { shared: Arc::clone(shared) }))
         .add_service(RefreshesServer::new(Refreshes { shared: Arc::clone(shared) }))
         .add_service(EnrolmentServer::new(Enrolment { shared: Arc::clone(shared) }))

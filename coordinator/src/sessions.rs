@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::id::NodeId;
-use model::image::Image;
+use model::image::{Digest, Image};
 use proto::convert::image_to_wire;
 use proto::wire;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -16,6 +16,9 @@ use tonic::{Status, Streaming};
 pub(crate) const OUTBOX: usize = 64;
 /// Pieces of a log or an exec that wait for the other side.
 pub(crate) const RELAY_QUEUE: usize = 16;
+
+/// Of so many images it is kept how large they are.
+const SIZES: usize = 100_000;
 
 /// Everybody who is connected.
 #[derive(Debug, Default)]
@@ -29,6 +32,8 @@ struct Inner {
     agents: HashMap<NodeId, Arc<Agent>>,
     /// What each node's agent said last about use, kept after it left.
     usage: HashMap<NodeId, wire::Heartbeat>,
+    /// How large images are, by digest, as agents have said.
+    sizes: HashMap<String, u64>,
     /// By number: the node that was asked, and who waits.
     relays: HashMap<u64, (NodeId, oneshot::Sender<Relay>)>,
     resolving: HashMap<u64, (NodeId, oneshot::Sender<wire::Resolved>)>,
@@ -169,6 +174,23 @@ impl Sessions {
     /// What a node's agent said last about use.
     pub(crate) fn usage(&self, node: &NodeId) -> Option<wire::Heartbeat> {
         self.inner().usage.get(node).cloned()
+    }
+
+    /// Keeps how large images are.
+    pub(crate) fn keep_sizes(&self, images: &wire::Images) {
+        let mut inner = self.inner();
+        for (digest, bytes) in images.digests.iter().zip(&images.bytes) {
+            if inner.sizes.len() < SIZES || inner.sizes.contains_key(digest) {
+                inner.sizes.insert(digest.clone(), *bytes);
+            }
+        }
+    }
+
+    /// How large images are, as far as agents have said.
+    pub(crate) fn image_sizes(&self) -> BTreeMap<Digest, u64> {
+        let inner = self.inner();
+        let sizes = inner.sizes.iter();
+        sizes.filter_map(|(digest, bytes)| Some((digest.parse().ok()?, *bytes))).collect()
     }
 
     /// A number that nobody guesses, under which the agent of this node is to open a stream.

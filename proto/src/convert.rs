@@ -2,6 +2,7 @@
 
 mod assignment;
 mod audit;
+mod bake;
 mod checks;
 mod constraint;
 mod container;
@@ -27,6 +28,11 @@ pub use assignment::{
     assignments_to_wire,
 };
 pub use audit::{act_from_wire, act_to_wire};
+pub use bake::{
+    ami_from_wire, ami_to_wire, bake_base_from_wire, bake_from_wire, bake_to_wire, base_to_wire,
+    chosen_from_wire, chosen_to_wire, facts_from_wire, facts_to_wire, recipe_from_wire,
+    recipe_to_wire, script_to_wire, step_to_wire,
+};
 pub use constraint::{constraint_from_wire, constraint_to_wire};
 pub use fleet::{
     group_to_wire, hook_call_from_wire, hook_call_to_wire, hook_from_wire, hook_id_from_wire,

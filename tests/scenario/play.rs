@@ -156,10 +156,7 @@ impl Play {
             ("takeover", []) => self.take_over(),
             ("wait", [text]) => self.wait(script::duration(text)),
             ("show", [name]) => self.show(&service(name)),
-            ("ami", [name, words @ ..]) => {
-                self.amis.insert((*name).to_owned(), words.join(" "));
-            }
-            ("refresh", rest) => self.refresh(rest),
+            ("ami" | "refresh", rest) => self.refresh(verb, rest),
             ("pool" | "launch" | "terminate" | "end" | "interrupt" | "at-risk" | "cloud", rest) => {
                 self.face_cloud(verb, rest);
             }
@@ -296,7 +293,11 @@ impl Play {
         for reply in done.replies {
             match reply {
                 Reply::Refused(refusal) => self.refuse(&refusal),
-                Reply::Noted | Reply::Accepted { .. } | Reply::Run { .. } | Reply::Deployed(_) => {}
+                Reply::Noted
+                | Reply::Accepted { .. }
+                | Reply::Run { .. }
+                | Reply::Baking(_)
+                | Reply::Deployed(_) => {}
             }
         }
         for change in &done.changes {
@@ -339,6 +340,8 @@ impl Play {
             Subject::Service(id) => id.to_string(),
             Subject::Node(node) => node.to_string(),
             Subject::Pool(name) => name.clone(),
+            Subject::Bake(id) => id.to_string(),
+            Subject::Ami(id) => id.to_string(),
             Subject::Task(task, service) => {
                 cluster.tasks().get(task).map_or_else(|| service.to_string(), |task| short(task))
             }

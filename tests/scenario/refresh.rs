@@ -3,28 +3,63 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coordinator_core::event::{Event, FleetEvent, RefreshEvent, Target};
-use coordinator_core::view;
+use coordinator_core::{foresee, view};
 use model::budget::Amount;
+use model::id::NodeId;
 use model::refresh::{AtDeadline, RefreshPolicy};
 
 use super::play::Play;
 use super::script;
 
 impl Play {
-    pub(crate) fn refresh(&mut self, words: &[&str]) {
+    pub(crate) fn refresh(&mut self, verb: &str, words: &[&str]) {
         let event = match words {
+            [name, words @ ..] if verb == "ami" => {
+                self.amis.insert((*name).to_owned(), words.join(" "));
+                return;
+            }
             ["show", pool] => return self.show_refresh(pool),
+            ["plan", pool, settings @ ..] => {
+                return self.plan_refresh(start(pool, &script::settings(settings)));
+            }
             ["rollback", pool] => RefreshEvent::RollBack { pool: (*pool).to_owned() },
             [pool, settings @ ..] if settings.iter().any(|setting| setting.contains('=')) => {
                 start(pool, &script::settings(settings))
             }
-            [word, pool] => RefreshEvent::Steer {
-                pool: (*pool).to_owned(),
-                steering: script::steering(word),
-            },
+            [word, pool] => {
+                RefreshEvent::Steer { pool: (*pool).to_owned(), steering: script::steering(word) }
+            }
             _ => panic!("`refresh` can not be told {words:?}"),
         };
         self.hear(&[Event::Fleet(FleetEvent::Refresh(event))]);
+    }
+
+    fn plan_refresh(&mut self, event: RefreshEvent) {
+        let RefreshEvent::Start { pool, target, policy, .. } = event else { return };
+        let planned = foresee::refresh(&self.cluster, (&pool, &target), &policy, self.now);
+        let plan = match planned {
+            Ok(plan) => plan,
+            Err(refusal) => return self.told.push(format!("refused: {refusal}")),
+        };
+        self.told.push(format!(
+            "takes {} s if a machine boots in {} s, with {} machines at most and {} otherwise",
+            plan.duration.as_secs(),
+            plan.boot.as_secs(),
+            plan.peak,
+            plan.size
+        ));
+        for one in &plan.machines {
+            let after =
+                one.emptied_after.map(|after| format!("is empty after {} s", after.as_secs()));
+            let how = after.unwrap_or_else(|| format!("is left as it is: {}", one.why));
+            self.told.push(format!("  {} {how}", one.instance));
+        }
+        for one in &plan.moves {
+            let name =
+                |node: &Option<NodeId>| node.as_ref().map_or("nowhere", NodeId::as_str).to_owned();
+            self.told.push(format!("  a task moves from {} to {}", name(&one.from), name(&one.to)));
+        }
+        self.told.extend(plan.blockers.iter().map(|blocker| format!("  note: {blocker}")));
     }
 
     fn show_refresh(&mut self, pool: &str) {

@@ -37,7 +37,12 @@ impl Region {
     }
 
     /// From now on the group sees to it that it has as many machines as it wants.
-    pub(crate) fn launch_by_itself(&mut self, name: &str, zones: &[&str], (size, boot): (u32, Duration)) {
+    pub(crate) fn launch_by_itself(
+        &mut self,
+        name: &str,
+        zones: &[&str],
+        (size, boot): (u32, Duration),
+    ) {
         let group = self.groups.get_mut(name).unwrap();
         group.desired = size;
         group.zones = zones.iter().map(|zone| (*zone).to_owned()).collect();
@@ -52,7 +57,8 @@ impl Region {
         for (name, boot) in self.boots.clone() {
             while self.staying(&name).count() < self.groups[&name].desired as usize {
                 let group = &self.groups[&name];
-                let of = |zone: &String| self.staying(&name).filter(|one| one.zone == *zone).count();
+                let of =
+                    |zone: &String| self.staying(&name).filter(|one| one.zone == *zone).count();
                 let zone = group.zones.iter().min_by_key(|zone| of(zone)).unwrap().clone();
                 let id: NodeId = format!("{name}-{}", self.launched + 1).parse().unwrap();
                 let desired = group.desired;
@@ -174,6 +180,9 @@ impl Region {
                 group.hooks.push(hook.clone());
                 (Outcome::Done, Some(format!("{pool} has the hook {}", hook.name)))
             }
+            Command::Bake { .. } | Command::Remove { .. } => {
+                (Outcome::Failed { why: "nobody bakes in a scenario".to_owned() }, None)
+            }
             Command::SetDesired { pool, from, to } => {
                 let group = self.groups.get_mut(pool).unwrap();
                 if group.desired != *from {
@@ -229,7 +238,9 @@ impl Region {
             Command::AnswerHook { .. }
             | Command::Beat { .. }
             | Command::SetHook { .. }
-            | Command::SetDesired { .. } => unreachable!("{command:?}"),
+            | Command::SetDesired { .. }
+            | Command::Bake { .. }
+            | Command::Remove { .. } => unreachable!("{command:?}"),
         };
         (Outcome::Done, Some(told))
     }

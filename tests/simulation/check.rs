@@ -336,6 +336,10 @@ fn brief(change: &Change) -> String {
         | Change::RemoveHook(_)
         | Change::PutRefresh(_)
         | Change::RemoveRefresh(_)
+        | Change::PutBake(_)
+        | Change::RemoveBake(_)
+        | Change::PutAmi(_)
+        | Change::RemoveAmi(_)
         | Change::PutNextTask(_) => format!("{change:?}"),
     }
 }

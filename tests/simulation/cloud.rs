@@ -321,6 +321,10 @@ impl World {
             | Command::SetMax { .. }
             | Command::SetProcess { .. }
             | Command::Terminate { .. } => return self.grant_refresh(command),
+            Command::Bake { .. } | Command::Remove { .. } => {
+                self.truth
+                    .accuse("an image is made or removed, and nobody asked for it".to_owned());
+            }
             Command::Beat { hook, .. } | Command::AnswerHook { hook, .. }
                 if !self.cloud.waits(&hook) =>
             {

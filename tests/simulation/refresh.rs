@@ -149,7 +149,11 @@ impl World {
                 self.truth.expect(is_sound, || format!("{desired} machines are wanted"));
             }
             Command::Terminate { instance, keep, .. } => self.grant_end(&instance, keep as usize),
-            Command::AnswerHook { .. } | Command::Beat { .. } | Command::SetHook { .. } => {}
+            Command::AnswerHook { .. }
+            | Command::Beat { .. }
+            | Command::SetHook { .. }
+            | Command::Bake { .. }
+            | Command::Remove { .. } => {}
         }
         Outcome::Done
     }
@@ -168,8 +172,7 @@ impl World {
             format!("{id} is ended, and only {size} machines are wanted from then on")
         });
         let cluster = &self.coordinator.cluster;
-        let is_there =
-            |task: &Arc<Task>| task.node.as_ref() == Some(id) && !task.state.is_final();
+        let is_there = |task: &Arc<Task>| task.node.as_ref() == Some(id) && !task.state.is_final();
         let machine = self.machines.get(id);
         let ours = machine.and_then(|machine| {
             let mut living = machine.engine.living();
@@ -184,14 +187,16 @@ impl World {
     pub(crate) fn unrest_of_refresh(&self) -> Option<String> {
         let cluster = &self.coordinator.cluster;
         let open = cluster.open_refreshes().next();
-        let open = open.map(|refresh: &Arc<Refresh>| format!("{} is {:?}", refresh.id, refresh.phase));
+        let open =
+            open.map(|refresh: &Arc<Refresh>| format!("{} is {:?}", refresh.id, refresh.phase));
         let images = &self.cloud.images;
         if images.is_forgotten {
             return open;
         }
         let size = (images.desired != super::MACHINES)
             .then(|| format!("the group wants {} machines", images.desired));
-        let max = (images.max != MAX).then(|| format!("the group may have {} machines", images.max));
+        let max =
+            (images.max != MAX).then(|| format!("the group may have {} machines", images.max));
         let process = images.suspended.iter().next();
         let process = process.map(|process| format!("the group leaves {process} undone"));
         open.or(size).or(max).or(process)

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::output::Format;
 
+pub(crate) mod bake;
 pub(crate) mod pool;
 pub(crate) mod refresh;
 pub(crate) mod trust;
@@ -118,6 +119,12 @@ pub(crate) enum Command {
     /// Replaces the machines of a pool by such of another machine image.
     #[command(subcommand)]
     Refresh(refresh::Refresh),
+    /// Making of machine images.
+    #[command(subcommand)]
+    Bake(bake::Bake),
+    /// Machine images that were baked.
+    #[command(subcommand)]
+    Ami(bake::Ami),
     /// Tokens by which nodes join.
     #[command(subcommand)]
     Token(trust::Token),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proto::MESSAGE_LIMIT;
 use proto::wire;
+use proto::wire::bakes_client::BakesClient;
 use proto::wire::control_client::ControlClient;
 use proto::wire::fleet_client::FleetClient;
 use proto::wire::refreshes_client::RefreshesClient;
@@ -29,6 +30,7 @@ pub(crate) struct Client {
     pub(crate) trust: TrustClient<Reasoned>,
     pub(crate) fleet: FleetClient<Reasoned>,
     pub(crate) refreshes: RefreshesClient<Reasoned>,
+    pub(crate) bakes: BakesClient<Reasoned>,
 }
 
 /// A connection over which every request says why it is made.
@@ -67,9 +69,12 @@ impl Client {
             .max_decoding_message_size(MESSAGE_LIMIT);
         let fleet = FleetClient::with_interceptor(channel.clone(), why.clone())
             .max_decoding_message_size(MESSAGE_LIMIT);
-        let refreshes = RefreshesClient::with_interceptor(channel, why)
+        let refreshes = RefreshesClient::with_interceptor(channel.clone(), why.clone())
             .max_decoding_message_size(MESSAGE_LIMIT);
-        Ok(Self { control, trust, fleet, refreshes })
+        let bakes = BakesClient::with_interceptor(channel, why)
+            .max_decoding_message_size(MESSAGE_LIMIT)
+            .max_encoding_message_size(MESSAGE_LIMIT);
+        Ok(Self { control, trust, fleet, refreshes, bakes })
     }
 
     pub(crate) async fn services(&self, project: &str) -> anyhow::Result<Vec<wire::ServiceView>> {

@@ -1,6 +1,8 @@
 //! What each command does.
 
+mod ami;
 mod audit;
+mod bake;
 #[cfg(feature = "dev")]
 mod build;
 mod change;
@@ -66,6 +68,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Version => show::version(&global).await,
         Command::Pool(command) => pool::pool(&client()?, &global, command).await,
         Command::Refresh(command) => refresh::refresh(&client()?, &global, command).await,
+        Command::Bake(command) => bake::bake(&client()?, &global, command).await,
+        Command::Ami(command) => ami::ami(&client()?, &global, command).await,
         Command::Token(command) => trust::token(&client()?, &global, command).await,
         Command::Operator(command) => trust::operator(&client()?, &global, command).await,
         Command::Grant(command) => grant::grant(&client()?, &global, command).await,

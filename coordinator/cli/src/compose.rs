@@ -36,6 +36,7 @@ mod profiles;
 mod published;
 mod quantity;
 mod reader;
+mod recipe;
 mod resources;
 mod rollout;
 mod section;
@@ -58,6 +59,7 @@ use proto::wire::ServiceSpec;
 
 pub(crate) use diagnostic::{Diagnostic, Position};
 pub(crate) use files::{DiskFiles, Files};
+pub(crate) use recipe::read_recipe;
 pub(crate) use support::{markdown, plain};
 
 use interpolate::Variables;

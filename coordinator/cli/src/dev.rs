@@ -253,6 +253,7 @@ impl Cluster {
             // A device can not be shared, and all nodes are on one engine.
             gpus: Some(0),
             prefer_local: true,
+            builder: false,
             garbage: agent::Limits::default(),
         })
     }

@@ -1,5 +1,6 @@
 //! AWS by its SDK.
 
+mod bakery;
 mod refresh;
 mod survey;
 
@@ -51,6 +52,7 @@ pub struct Aws {
     ec2: aws_sdk_ec2::Client,
     groups: aws_sdk_autoscaling::Client,
     queue: Option<(aws_sdk_sqs::Client, String)>,
+    parameters: aws_sdk_ssm::Client,
     region: String,
     /// What is looked at less often.
     slow: Mutex<Slow>,
@@ -102,7 +104,8 @@ impl Aws {
         });
         let ec2 = aws_sdk_ec2::Client::new(&config);
         let groups = aws_sdk_autoscaling::Client::new(&config);
-        Ok(Self { ec2, groups, queue, region, slow: Mutex::default() })
+        let parameters = aws_sdk_ssm::Client::new(&config);
+        Ok(Self { ec2, groups, queue, parameters, region, slow: Mutex::default() })
     }
 }
 
@@ -315,17 +318,16 @@ impl Cloud for Aws {
         self.suspend(pool, process, suspended).await
     }
 
-    async fn terminate(
-        &self,
-        pool: &str,
-        instance: &NodeId,
-        keep: u32,
-    ) -> Result<(), CloudError> {
+    async fn terminate(&self, pool: &str, instance: &NodeId, keep: u32) -> Result<(), CloudError> {
         self.end(pool, instance, keep).await
     }
 
     async fn has_ami(&self, ami: &str) -> Result<bool, CloudError> {
         self.knows_ami(ami).await
+    }
+
+    fn bakery(&self) -> Option<&dyn crate::Bakery> {
+        Some(self)
     }
 
     fn region(&self) -> &str {

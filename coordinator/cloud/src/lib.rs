@@ -9,12 +9,14 @@
 
 #[cfg(feature = "aws")]
 mod aws;
+mod bakery;
 mod message;
 #[cfg(feature = "aws")]
 mod words;
 
 #[cfg(feature = "aws")]
 pub use aws::{Aws, Settings};
+pub use bakery::{Bakery, BuilderPower, ImageProgress, LaunchOrder, Owned, Tags};
 pub use message::{Message, Unreadable};
 
 use std::collections::BTreeSet;
@@ -168,15 +170,15 @@ pub trait Cloud: Debug + Send + Sync {
 
     /// Ends a machine through its group. If the group wants more than `keep` machines it wants one less from then on; otherwise
     /// another takes its place. Safe to repeat: a machine that is on its way out already is left alone.
-    async fn terminate(
-        &self,
-        pool: &str,
-        instance: &NodeId,
-        keep: u32,
-    ) -> Result<(), CloudError>;
+    async fn terminate(&self, pool: &str, instance: &NodeId, keep: u32) -> Result<(), CloudError>;
 
     /// Says whether there is such a machine image, and it can be launched.
     async fn has_ami(&self, ami: &str) -> Result<bool, CloudError>;
+
+    /// Where machine images are made. None where that is not known.
+    fn bakery(&self) -> Option<&dyn Bakery> {
+        None
+    }
 
     /// Which region this is: `eu-west-1`.
     fn region(&self) -> &str;

@@ -1,5 +1,6 @@
 //! Writes down what was heard. Decides nothing but whether a request can be taken.
 
+mod bake;
 mod fleet;
 mod refresh;
 mod steering;
@@ -55,6 +56,7 @@ pub(crate) fn absorb(draft: &mut Draft<'_>, event: &Event) -> Reply {
         Event::Images { node, digests } => Ok(see_images(draft, node, digests)),
         Event::Died(node) => Ok(bury(draft, node)),
         Event::Fleet(event) => fleet::absorb(draft, event),
+        Event::Bake(event) => bake::absorb(draft, event),
     };
     heard.unwrap_or_else(Reply::Refused)
 }
@@ -301,8 +303,7 @@ fn set_availability(
         return Err(Refusal::DeadNode(id.clone()));
     }
     if availability == Availability::Active
-        && (node.drain.is_some_and(|drain| drain.cause.is_final())
-            || draft.cluster.is_ending(id))
+        && (node.drain.is_some_and(|drain| drain.cause.is_final()) || draft.cluster.is_ending(id))
     {
         return Err(Refusal::Pool(PoolRefusal::Leaving(id.clone())));
     }
@@ -343,7 +344,11 @@ fn drain(
     Ok(Reply::Noted)
 }
 
-pub(crate) fn empty(draft: &mut Draft<'_>, node: &Arc<Node>, (within, cause): (Duration, DrainCause)) {
+pub(crate) fn empty(
+    draft: &mut Draft<'_>,
+    node: &Arc<Node>,
+    (within, cause): (Duration, DrainCause),
+) {
     let (since, deadline) = (draft.now, draft.now + within);
     let drain = match node.drain {
         None => Drain { cause, since, deadline, phase: DrainPhase::Moving },

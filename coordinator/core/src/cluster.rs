@@ -1,5 +1,6 @@
 //! All that the coordinator knows, and the only way to change it.
 
+mod bakes;
 mod by_name;
 mod class;
 mod fleet;
@@ -20,9 +21,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::bake::{Ami, Bake};
 use model::constraint::Constraint;
 use model::fleet::{Hook, HookId, Pool};
-use model::id::{NodeId, ServiceId, Slot, TaskId};
+use model::id::{AmiId, BakeId, NodeId, ServiceId, Slot, TaskId};
 use model::image::Digest;
 use model::job::{Completions, Job};
 use model::node::{Availability, Node};
@@ -33,6 +35,8 @@ use model::spec::{Mode, ServiceSpec, TaskSpec};
 use model::task::Task;
 use model::time::Timestamp;
 
+pub use self::bakes::Leftover;
+pub(crate) use self::bakes::{Bakes, Wait};
 use self::by_name::{ByName, ByNode};
 use self::class::Classes;
 pub(crate) use self::class::{Class, Rank};
@@ -107,6 +111,14 @@ pub enum Change {
     PutRefresh(Arc<Refresh>),
     /// Forgets a refresh.
     RemoveRefresh(RefreshId),
+    /// Adds a bake or replaces it.
+    PutBake(Arc<Bake>),
+    /// Forgets a bake that is over.
+    RemoveBake(BakeId),
+    /// Adds a machine image or replaces it.
+    PutAmi(Arc<Ami>),
+    /// Forgets a machine image.
+    RemoveAmi(AmiId),
     /// Says that all task numbers below are used, also those of services that are long forgotten.
     PutNextTask(u64),
 }
@@ -212,6 +224,7 @@ pub struct Cluster {
     moving: BTreeSet<TaskId>,
     leases: Leases,
     pub(crate) fleet: Fleet,
+    pub(crate) bakes: Bakes,
     /// Not stored: when to look for such.
     pub(crate) round: Round,
 }
@@ -279,6 +292,10 @@ impl Cluster {
             | Change::RemoveHook(_)
             | Change::PutRefresh(_)
             | Change::RemoveRefresh(_) => self.fleet.apply(change),
+            Change::PutBake(_)
+            | Change::RemoveBake(_)
+            | Change::PutAmi(_)
+            | Change::RemoveAmi(_) => self.bakes.apply(change),
             Change::PutNextTask(number) => self.next_task = *number,
         }
     }

@@ -1,17 +1,20 @@
 //! What is asked of the cloud. Nothing is kept of it: each request follows from the state as it is, until the cloud has
 //! done it. So a coordinator that is started again asks for the same, and planning is the only retry.
 
+pub mod bake;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::fleet::{
     Answer, Group, GroupHook, HOOK_PATIENCE, Hook, HookId, HookPhase, Pool, Transition,
 };
-use model::id::NodeId;
+use model::id::{BakeId, NodeId};
 use model::node::Availability;
 use model::refresh::{Blueprint, RefreshId};
 use model::time::Timestamp;
 
+use self::bake::BakeAsk;
 use crate::cluster::{Cluster, hook_name};
 
 /// After a request that failed the next one comes so much later, and each time twice as late.
@@ -105,6 +108,20 @@ pub enum Command {
         /// If the group wants more machines than this, it wants one less from then on; otherwise another takes its place.
         keep: u32,
     },
+    /// Asks something about a bake.
+    Bake {
+        /// Which.
+        bake: BakeId,
+        /// What.
+        ask: Box<BakeAsk>,
+    },
+    /// Removes a machine, or an image and its snapshots, that nobody needs.
+    Remove {
+        /// Its id.
+        id: String,
+        /// Which of the two it is.
+        is_image: bool,
+    },
 }
 
 /// Which request: two with the same key are never made at once.
@@ -128,6 +145,10 @@ pub enum Key {
     Process(String),
     /// Of [`Command::Terminate`].
     Terminate(NodeId),
+    /// Of [`Command::Bake`]: a bake asks one thing at a time.
+    Bake(BakeId),
+    /// Of [`Command::Remove`].
+    Remove(String),
 }
 
 /// What became of a request.
@@ -160,6 +181,8 @@ impl Command {
             Self::SetMax { pool, .. } => Key::Max(pool.clone()),
             Self::SetProcess { pool, .. } => Key::Process(pool.clone()),
             Self::Terminate { instance, .. } => Key::Terminate(instance.clone()),
+            Self::Bake { bake, .. } => Key::Bake(bake.clone()),
+            Self::Remove { id, .. } => Key::Remove(id.clone()),
         }
     }
 
@@ -173,7 +196,11 @@ impl Command {
             | Self::SetMax { .. }
             | Self::SetProcess { .. }
             | Self::Terminate { .. } => true,
-            Self::Beat { .. } | Self::SetHook { .. } | Self::MakeTemplate { .. } => false,
+            Self::Beat { .. }
+            | Self::SetHook { .. }
+            | Self::MakeTemplate { .. }
+            | Self::Bake { .. }
+            | Self::Remove { .. } => false,
         }
     }
 
@@ -181,10 +208,12 @@ impl Command {
     #[must_use]
     pub const fn is_weighty(&self) -> bool {
         match self {
+            Self::Bake { ask, .. } => ask.is_weighty(),
             Self::AnswerHook { .. }
             | Self::SetDesired { .. }
             | Self::SetTemplate { .. }
-            | Self::Terminate { .. } => true,
+            | Self::Terminate { .. }
+            | Self::Remove { .. } => true,
             Self::Beat { .. }
             | Self::SetHook { .. }
             | Self::MakeTemplate { .. }
@@ -208,6 +237,7 @@ pub fn commands(cluster: &Cluster, now: Timestamp) -> Vec<Command> {
     let settings = groups.flat_map(|(pool, group)| of_pool(cluster, pool, group));
     let mut all: Vec<Command> =
         hooks.chain(settings).chain(cluster.fleet.orders.iter().cloned()).collect();
+    all.extend(bake::commands(cluster, now));
     all.retain(|command| cluster.fleet.may_try(&command.key(), now));
     the_greatest_size(&mut all);
     all
@@ -235,7 +265,9 @@ fn the_greatest_size(commands: &mut Vec<Command>) {
         | Command::SetTemplate { .. }
         | Command::SetMax { .. }
         | Command::SetProcess { .. }
-        | Command::Terminate { .. } => true,
+        | Command::Terminate { .. }
+        | Command::Bake { .. }
+        | Command::Remove { .. } => true,
     });
 }
 
@@ -289,7 +321,7 @@ pub(crate) fn next(cluster: &Cluster, now: Timestamp) -> Option<Timestamp> {
     });
     let tries = cluster.fleet.tries.values().map(|tried| tried.not_before);
     let count = cluster.fleet.count_at.into_iter().chain(cluster.fleet.refresh_at);
-    beats.chain(tries).chain(count).filter(|at| *at > now).min()
+    beats.chain(tries).chain(count).chain(bake::next(cluster)).filter(|at| *at > now).min()
 }
 
 /// Says whether the node of a machine that is being launched is one that tasks can run on, or would if its operator let them.

@@ -1,12 +1,13 @@
 //! What the coordinator hears, and what it answers.
 
+mod bake;
 mod fleet;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use model::id::{NodeId, ServiceId, TaskId};
+use model::id::{BakeId, NodeId, ServiceId, TaskId};
 use model::image::Digest;
 use model::node::{Availability, DrainCause, Node};
 use model::rollout::Steering;
@@ -14,6 +15,7 @@ use model::spec::ServiceSpec;
 use model::task::{ContainerStatus, TaskState};
 use model::time::Timestamp;
 
+pub use self::bake::{BakeAnswer, BakeEvent, BakeRefusal, ImageState, MachinePower};
 pub use self::fleet::{FleetEvent, PoolRefusal, RefreshEvent, Target};
 
 /// Something heard. Events are written down first; deciding comes after all of a batch.
@@ -108,6 +110,8 @@ pub enum Event {
     Died(NodeId),
     /// Something about machines of Auto Scaling groups.
     Fleet(FleetEvent),
+    /// Something about machine images and how they are made.
+    Bake(BakeEvent),
 }
 
 /// What an operator wants of a job.
@@ -166,6 +170,8 @@ pub enum Reply {
     },
     /// The generation that now is the target of each service, in the order of the request.
     Deployed(Vec<(ServiceId, u64)>),
+    /// The bake that has begun.
+    Baking(BakeId),
     /// Nothing was changed.
     Refused(Refusal),
 }
@@ -229,6 +235,8 @@ pub enum Refusal {
     NamedTwice(ServiceId),
     /// What is asked of a pool, or of a machine of one, can not be done.
     Pool(PoolRefusal),
+    /// What is asked of a bake, or of an image, can not be done.
+    Bake(BakeRefusal),
 }
 
 impl fmt::Display for Refusal {
@@ -296,6 +304,7 @@ impl fmt::Display for Refusal {
             }
             Self::NamedTwice(id) => write!(f, "the request has {id} twice"),
             Self::Pool(why) => write!(f, "{why}"),
+            Self::Bake(why) => write!(f, "{why}"),
         }
     }
 }

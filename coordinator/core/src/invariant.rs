@@ -1,5 +1,6 @@
 //! What must hold after every step: one list for unit tests, simulation and production.
 
+mod bake;
 mod job;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,7 @@ pub fn check(cluster: &Cluster) -> Vec<String> {
     demand_adds_up(cluster, &mut broken);
     leases_are_waited_for(cluster, &mut broken);
     job::check(cluster, &mut broken);
+    bake::check(cluster, &mut broken);
     broken
 }
 

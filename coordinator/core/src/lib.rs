@@ -14,6 +14,7 @@ mod draft;
 pub mod event;
 pub mod explain;
 pub mod foresee;
+pub mod image_set;
 pub mod invariant;
 pub mod narrate;
 mod plan;

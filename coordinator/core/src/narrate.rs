@@ -1,9 +1,10 @@
 //! What a change means to an operator, in a sentence.
 
+mod bake;
 mod fleet;
 mod lease;
 
-use model::id::{NodeId, ServiceId, TaskId};
+use model::id::{AmiId, BakeId, NodeId, ServiceId, TaskId};
 use model::job::RunCause;
 use model::node::{Availability, Drain, DrainCause, DrainPhase, Node};
 use model::rollout::{Canary, Promotion, Rollout, Stage};
@@ -34,6 +35,10 @@ pub enum Subject {
     Node(NodeId),
     /// A pool, by its name.
     Pool(String),
+    /// A bake.
+    Bake(BakeId),
+    /// A machine image.
+    Ami(AmiId),
 }
 
 /// Says what `change` will mean to somebody who knows `before`. Not every change is worth a sentence.
@@ -72,7 +77,10 @@ pub fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         | Change::PutRefresh(_)
         | Change::RemoveRefresh(_)
         | Change::RemoveNode(_) => fleet::narrate(before, change),
-        Change::RemoveTask(_) | Change::PutNextTask(_) => None,
+        Change::PutBake(_) | Change::PutAmi(_) | Change::RemoveAmi(_) => {
+            bake::narrate(before, change)
+        }
+        Change::RemoveTask(_) | Change::RemoveBake(_) | Change::PutNextTask(_) => None,
     }
 }
 

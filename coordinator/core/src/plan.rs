@@ -1,6 +1,7 @@
 //! The passes, in their order. None makes work for an earlier one, and none for that of another service: so each service
 //! is taken through all of them before the next, and what no longer fits into a step costs nothing.
 
+pub(crate) mod bake;
 pub(crate) mod balance;
 pub(crate) mod budget;
 mod capacity;
@@ -84,6 +85,7 @@ impl Scope {
 
 /// Plans every service whose time has come, and then what they lack.
 pub(crate) fn plan(draft: &mut Draft<'_>) {
+    bake::pass(draft);
     plan_services(draft);
     capacity::pass(draft);
 }

@@ -1,5 +1,7 @@
 //! Answers about the cluster that others need: what a node is to run, how far a service is, and why something waits.
 
+pub mod bake;
+
 use std::sync::Arc;
 
 use model::id::{NodeId, ServiceId, Slot, TaskId};
@@ -21,7 +23,9 @@ pub use crate::cluster::{Load, Packing};
 pub use crate::plan::budget::Short;
 pub use crate::plan::leaving::Wait;
 pub use crate::plan::place::Score;
-pub use crate::plan::refresh::{Progress as RefreshProgress, fingerprint, progress as refresh_progress};
+pub use crate::plan::refresh::{
+    Progress as RefreshProgress, fingerprint, progress as refresh_progress,
+};
 
 /// What is thought of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -311,7 +315,11 @@ pub fn concerns(before: &Cluster, change: &Change) -> Option<NodeId> {
             task.node.clone().filter(|_| is_news)
         }
         Change::RemoveTask(id) => node_of(before, id),
-        Change::PutService(_)
+        Change::PutBake(bake) => bake.phase.worker().map(|(machine, _)| machine.clone()),
+        Change::RemoveBake(_)
+        | Change::PutAmi(_)
+        | Change::RemoveAmi(_)
+        | Change::PutService(_)
         | Change::RemoveService(_)
         | Change::PutNode(_)
         | Change::RemoveNode(_)

@@ -221,7 +221,11 @@ impl Control {
             Reply::Accepted { generation } => {
                 Ok(Response::new(wire::Accepted { generation, planned: None }))
             }
-            reply @ (Reply::Noted | Reply::Run { .. } | Reply::Deployed(_) | Reply::Refused(_)) => {
+            reply @ (Reply::Noted
+            | Reply::Run { .. }
+            | Reply::Baking(_)
+            | Reply::Deployed(_)
+            | Reply::Refused(_)) => {
                 Err(Status::internal(format!("an answer that does not belong here: {reply:?}")))
             }
         }
@@ -298,7 +302,7 @@ async fn follow(
 fn is_meant(happened: &Happened, request: &wire::EventsRequest) -> bool {
     let service = match &happened.occurrence.subject {
         Subject::Service(service) | Subject::Task(_, service) => Some(service),
-        Subject::Node(_) | Subject::Pool(_) => None,
+        Subject::Node(_) | Subject::Pool(_) | Subject::Bake(_) | Subject::Ami(_) => None,
     };
     let project = service.map_or("", |service| service.project.as_str());
     let name = service.map_or("", |service| service.name.as_str());
@@ -312,6 +316,8 @@ fn to_wire(happened: &Happened) -> wire::Occurrence {
         Subject::Task(task, service) => ("task", task.to_string(), Some(service)),
         Subject::Node(node) => ("node", node.to_string(), None),
         Subject::Pool(name) => ("pool", name.clone(), None),
+        Subject::Bake(id) => ("bake", id.to_string(), None),
+        Subject::Ami(id) => ("ami", id.to_string(), None),
     };
     wire::Occurrence {
         sequence: happened.sequence,

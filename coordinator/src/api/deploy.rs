@@ -55,9 +55,11 @@ pub(crate) async fn deploy(
         let event = Event::Deploy { specs, remove, expect };
         let numbers = match accepted(shared.door.ask_by(by.clone(), event).await)? {
             Reply::Deployed(numbers) => numbers,
-            Reply::Noted | Reply::Accepted { .. } | Reply::Run { .. } | Reply::Refused(_) => {
-                Vec::new()
-            }
+            Reply::Noted
+            | Reply::Accepted { .. }
+            | Reply::Run { .. }
+            | Reply::Baking(_)
+            | Reply::Refused(_) => Vec::new(),
         };
         for (service, (_, number)) in services.iter_mut().zip(numbers) {
             service.generation = number;

@@ -25,6 +25,7 @@ use trust::Peer;
 
 use crate::Shared;
 use crate::api::access::{Caller, by, caller};
+use crate::api::builder::Builder;
 use crate::api::enrolment::refused;
 use crate::api::{accepted, invalid, status};
 use crate::sessions::{Agent, OUTBOX};
@@ -62,6 +63,18 @@ impl wire::dispatcher_server::Dispatcher for Dispatcher {
         self.shown(&caller).await?;
         let (sender, receiver) = mpsc::channel(OUTBOX);
         let id = node.id.clone();
+        if hello.builder && !Builder::is_one(&self.shared, &id) {
+            return Err(Status::failed_precondition(format!(
+                "machine {id} is of no bake under way"
+            )));
+        }
+        if Builder::is_one(&self.shared, &id) {
+            let (agent, _) = self.shared.sessions.join(&id, hello, address, sender);
+            let builder = Builder { shared: Arc::clone(&self.shared), machine: id, agent };
+            tokio::spawn(builder.serve(messages));
+            let messages = tokio_stream::StreamExt::map(ReceiverStream::new(receiver), Ok);
+            return Ok(Response::new(Box::pin(messages)));
+        }
         accepted(self.shared.door.ask(Event::Joined(Box::new(node))).await)?;
         let (agent, before) = self.shared.sessions.join(&id, hello, address, sender);
         if let Some(before) = before.filter(|before| is_elsewhere(before, &agent.address)) {
@@ -122,9 +135,15 @@ async fn introduced(messages: &mut Streaming<wire::AgentMessage>) -> Result<wire
     let first = first.map_err(|_| Status::deadline_exceeded("no Hello in time"))??;
     match first.and_then(|first| first.message) {
         Some(Up::Hello(hello)) => Ok(hello),
-        Some(Up::Report(_) | Up::Heartbeat(_) | Up::Resolved(_) | Up::Images(_)) | None => {
-            Err(Status::invalid_argument("the first message of a session is a Hello"))
-        }
+        Some(
+            Up::Report(_)
+            | Up::Heartbeat(_)
+            | Up::Resolved(_)
+            | Up::Images(_)
+            | Up::BakeReport(_)
+            | Up::BakeLog(_),
+        )
+        | None => Err(Status::invalid_argument("the first message of a session is a Hello")),
     }
 }
 
@@ -229,7 +248,11 @@ impl Session {
                 let digests: Result<_, ImageError> = digests.collect();
                 let digests =
                     digests.map_err(|error| Status::invalid_argument(error.to_string()))?;
+                self.shared.sessions.keep_sizes(&images);
                 self.tell(Event::Images { node: self.node.clone(), digests })
+            }
+            Some(Up::BakeReport(_) | Up::BakeLog(_)) => {
+                Err(Status::failed_precondition("this machine is a node, and of no bake"))
             }
             None => Err(Status::invalid_argument("a message that this version does not know")),
         }

@@ -29,8 +29,11 @@ pub(crate) async fn take(
     caller.may_change(std::slice::from_ref(&service))?;
     match accepted(shared.door.ask_by(by.clone(), Event::Job { service, order }).await)? {
         Reply::Run { number } => Ok(wire::JobResponse { run: number }),
-        reply
-        @ (Reply::Noted | Reply::Accepted { .. } | Reply::Deployed(_) | Reply::Refused(_)) => {
+        reply @ (Reply::Noted
+        | Reply::Accepted { .. }
+        | Reply::Baking(_)
+        | Reply::Deployed(_)
+        | Reply::Refused(_)) => {
             Err(Status::internal(format!("an answer that does not belong here: {reply:?}")))
         }
     }

@@ -136,7 +136,11 @@ impl Refreshes {
             Some(WireTarget::Blueprint(to)) => {
                 Target::Blueprint(blueprint_from_wire(to).map_err(|error| invalid(&error))?)
             }
-            None => return Err(Status::invalid_argument("it is not said what machines are replaced by")),
+            None => {
+                return Err(Status::invalid_argument(
+                    "it is not said what machines are replaced by",
+                ));
+            }
         };
         if self.shared.published.read().cluster.pools().contains_key(&pool) {
             fleet.look_now().await.map_err(|error| unavailable(&error))?;

@@ -31,6 +31,8 @@ pub struct Question {
 pub enum Known {
     /// It is in a pool of ours, and runs.
     Ours(Instance),
+    /// We have launched it for a bake: it works, and is no node.
+    Baking,
     /// It is in no pool of ours.
     Foreign,
     /// It is in a pool of ours and not to be let in, for this reason: it is being terminated, another image than the pool

@@ -29,6 +29,11 @@ impl OfPools {
         self.published.get_or_init(|| Arc::clone(published));
     }
 
+    /// Whether we have launched it to make an image of it, or to try one out.
+    fn is_of_bake(&self, id: &NodeId) -> bool {
+        self.published.get().is_some_and(|published| published.read().cluster.bake_of(id).is_some())
+    }
+
     /// The machine as it was last described, or as it is described now: one that was made a moment ago is not known yet.
     async fn describe(&self, id: &NodeId) -> anyhow::Result<Option<cloudy::Instance>> {
         let Some(published) = self.published.get() else { return Ok(None) };
@@ -51,6 +56,9 @@ impl OfPools {
 impl Instances for OfPools {
     async fn find(&self, question: &Question) -> anyhow::Result<Known> {
         let id: NodeId = question.instance.parse()?;
+        if self.is_of_bake(&id) {
+            return Ok(Known::Baking);
+        }
         let described = match question.region == self.cloud.region() {
             true => self.describe(&id).await?,
             false => None,

@@ -1,7 +1,9 @@
 //! What is written down of a request that was taken.
 
 use coordinator_core::cluster::Cluster;
-use coordinator_core::event::{Event, FleetEvent, RefreshEvent, Target, JobOrder, Reply};
+use coordinator_core::event::{
+    BakeEvent, Event, FleetEvent, JobOrder, RefreshEvent, Reply, Target,
+};
 use coordinator_core::trust::{Asked, Ledger};
 use model::audit::{Act, Object, Verdict};
 use model::id::{NodeId, ServiceId};
@@ -83,6 +85,7 @@ fn about(event: &Event) -> (Vec<&ServiceId>, Vec<&NodeId>, String) {
         }
         Event::Rebalance => (Vec::new(), Vec::new(), String::new()),
         Event::Fleet(event) => (Vec::new(), Vec::new(), fleet(event)),
+        Event::Bake(event) => (Vec::new(), Vec::new(), bake(event)),
     }
 }
 
@@ -116,6 +119,25 @@ fn refresh(event: &RefreshEvent) -> String {
             format!("refresh of pool {pool}: {}", steer(*steering))
         }
         RefreshEvent::RollBack { pool } => format!("pool {pool} is rolled back"),
+    }
+}
+
+/// What operators ask of bakes and images; the rest is heard, and recorded by nobody.
+fn bake(event: &BakeEvent) -> String {
+    match event {
+        BakeEvent::Start { recipe, .. } => format!("bake of {}", recipe.name),
+        BakeEvent::Retry(id) => format!("bake {id} is tried again"),
+        BakeEvent::Remove(id) => format!("bake {id} is removed"),
+        BakeEvent::Retire(amis) => {
+            let amis: Vec<String> = amis.iter().map(ToString::to_string).collect();
+            format!("retired: {}", amis.join(", "))
+        }
+        BakeEvent::Joined(_)
+        | BakeEvent::Worked { .. }
+        | BakeEvent::Answered { .. }
+        | BakeEvent::Swept(_)
+        | BakeEvent::Gone(_)
+        | BakeEvent::Stays { .. } => String::new(),
     }
 }
 

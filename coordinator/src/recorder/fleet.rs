@@ -5,10 +5,11 @@ use coordinator_core::command::{Key, Outcome};
 use coordinator_core::event::{FleetEvent, RefreshEvent, Target};
 use model::fleet::HookId;
 use proto::convert::{
-    blueprint_from_wire, blueprint_to_wire, hook_call_from_wire, hook_call_to_wire, hook_id_from_wire, notice_from_wire, notice_to_wire,
-    pool_policy_from_wire, pool_policy_to_wire, refresh_id_from_wire, refresh_policy_from_wire,
-    refresh_policy_to_wire, steering_from_wire, steering_to_wire, survey_from_wire, survey_to_wire,
-    transition_from_wire, transition_to_wire,
+    blueprint_from_wire, blueprint_to_wire, hook_call_from_wire, hook_call_to_wire,
+    hook_id_from_wire, notice_from_wire, notice_to_wire, pool_policy_from_wire,
+    pool_policy_to_wire, refresh_id_from_wire, refresh_policy_from_wire, refresh_policy_to_wire,
+    steering_from_wire, steering_to_wire, survey_from_wire, survey_to_wire, transition_from_wire,
+    transition_to_wire,
 };
 use proto::wire;
 use proto::wire::flight_fleet::Event as Wire;
@@ -75,6 +76,8 @@ fn performed_to_wire(key: &Key, outcome: &Outcome) -> wire::Performed {
         Key::Max(pool) => WireKey::Max(pool.clone()),
         Key::Process(pool) => WireKey::Process(pool.clone()),
         Key::Terminate(instance) => WireKey::Terminate(instance.to_string()),
+        Key::Bake(id) => WireKey::Bake(id.to_string()),
+        Key::Remove(id) => WireKey::Remove(id.clone()),
     };
     let outcome = match outcome {
         Outcome::Done => WireOutcome::Done(wire::Done {}),
@@ -99,6 +102,8 @@ fn performed_from_wire(from: &wire::Performed) -> anyhow::Result<(Key, Outcome)>
         WireKey::Max(pool) => Key::Max(pool.clone()),
         WireKey::Process(pool) => Key::Process(pool.clone()),
         WireKey::Terminate(instance) => Key::Terminate(instance.parse()?),
+        WireKey::Bake(id) => Key::Bake(id.parse()?),
+        WireKey::Remove(id) => Key::Remove(id.clone()),
     };
     let outcome = match from.outcome.as_ref().context("a request without an outcome")? {
         WireOutcome::Done(_) => Outcome::Done,

@@ -120,7 +120,11 @@ fn tell(
     for (event, reply) in events.iter().zip(&done.replies) {
         match reply {
             Reply::Refused(why) => writeln!(out, "  heard    {}: refused, {why}", brief(event))?,
-            Reply::Noted | Reply::Accepted { .. } | Reply::Run { .. } | Reply::Deployed(_) => {
+            Reply::Noted
+            | Reply::Accepted { .. }
+            | Reply::Run { .. }
+            | Reply::Baking(_)
+            | Reply::Deployed(_) => {
                 writeln!(out, "  heard    {}", brief(event))?;
             }
         }
@@ -133,6 +137,8 @@ fn tell(
                 Subject::Task(task, _) => format!("task {task}"),
                 Subject::Node(node) => format!("node {node}"),
                 Subject::Pool(name) => format!("pool {name}"),
+                Subject::Bake(id) => format!("bake {id}"),
+                Subject::Ami(id) => format!("image {id}"),
             };
             writeln!(out, "  decided  {subject} {}", occurrence.message)?;
         }
@@ -177,6 +183,7 @@ fn brief(event: &Event) -> String {
         Event::Images { node, digests } => format!("node {node} has {} images", digests.len()),
         Event::Died(node) => format!("node {node} is gone"),
         Event::Fleet(event) => brief_of_fleet(event),
+        Event::Bake(event) => super::bake::brief(event),
     }
 }
 

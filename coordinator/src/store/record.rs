@@ -6,10 +6,11 @@ use coordinator_core::cluster::Change;
 use coordinator_core::trust;
 use prost::Message;
 use proto::convert::{
-    admission_from_wire, admission_to_wire, hook_from_wire, hook_to_wire, node_from_wire,
-    node_to_wire, operator_from_wire, operator_to_wire, permit_from_wire, permit_to_wire,
-    pool_from_wire, pool_to_wire, refresh_from_wire, refresh_to_wire, service_from_wire, service_to_wire, task_from_wire, task_to_wire,
-    token_from_wire, token_to_wire,
+    admission_from_wire, admission_to_wire, ami_from_wire, ami_to_wire, bake_from_wire,
+    bake_to_wire, hook_from_wire, hook_to_wire, node_from_wire, node_to_wire, operator_from_wire,
+    operator_to_wire, permit_from_wire, permit_to_wire, pool_from_wire, pool_to_wire,
+    refresh_from_wire, refresh_to_wire, service_from_wire, service_to_wire, task_from_wire,
+    task_to_wire, token_from_wire, token_to_wire,
 };
 use proto::wire;
 
@@ -28,6 +29,10 @@ pub enum Kind {
     Pool = 5,
     /// A lifecycle action.
     Hook = 6,
+    /// A bake.
+    Bake = 10,
+    /// A machine image.
+    Ami = 11,
     /// A refresh of a pool.
     Refresh = 15,
     /// The authority of the cluster.
@@ -89,6 +94,12 @@ pub fn to_record(change: &Change) -> Record {
         Change::PutRefresh(refresh) => {
             put(Kind::Refresh, refresh.id.to_string(), refresh_to_wire(refresh).encode_to_vec())
         }
+        Change::PutBake(bake) => {
+            put(Kind::Bake, bake.id.to_string(), bake_to_wire(bake).encode_to_vec())
+        }
+        Change::PutAmi(ami) => put(Kind::Ami, ami.id.to_string(), ami_to_wire(ami).encode_to_vec()),
+        Change::RemoveBake(id) => forgotten(Kind::Bake, id.to_string()),
+        Change::RemoveAmi(id) => forgotten(Kind::Ami, id.to_string()),
         Change::RemoveService(id) => forgotten(Kind::Service, id.to_string()),
         Change::RemoveTask(id) => forgotten(Kind::Task, id.to_string()),
         Change::RemoveNode(id) => forgotten(Kind::Node, id.to_string()),
@@ -199,6 +210,16 @@ pub fn from_record(kind: i64, key: &str, value: &[u8]) -> Result<Change, String>
             let refresh = wire::Refresh::decode(value).map_err(|error| error.to_string())?;
             let refresh = refresh_from_wire(&refresh).map_err(|error| error.to_string())?;
             Ok(Change::PutRefresh(Arc::new(refresh)))
+        }
+        10 => {
+            let bake = wire::Bake::decode(value).map_err(|error| error.to_string())?;
+            let bake = bake_from_wire(&bake).map_err(|error| error.to_string())?;
+            Ok(Change::PutBake(Arc::new(bake)))
+        }
+        11 => {
+            let ami = wire::Ami::decode(value).map_err(|error| error.to_string())?;
+            let ami = ami_from_wire(&ami).map_err(|error| error.to_string())?;
+            Ok(Change::PutAmi(Arc::new(ami)))
         }
         _ => Err("a kind of record that this version does not know".to_owned()),
     };

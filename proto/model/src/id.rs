@@ -243,6 +243,41 @@ name!(
         rest: |c| c.is_ascii_digit() || matches!(c, 'a'..='f'),
     }
 );
+name!(
+    /// What machine images of one kind are made by: lower-case letters, digits, `-` and `_`, at most 30 characters, because it
+    /// becomes a part of the names of bakes and images.
+    RecipeName,
+    Rule {
+        kind: "recipe's name",
+        limit: 30,
+        allowed: "a-z, 0-9, and after the first character - and _",
+        first: is_lower,
+        rest: is_label,
+    }
+);
+name!(
+    /// One making of a machine image: its recipe and when it began. At most 52 characters, so that EC2 takes it as a part of
+    /// a client token (64).
+    BakeId,
+    Rule {
+        kind: "bake id",
+        limit: 52,
+        allowed: "a-z, 0-9, and after the first character - and _",
+        first: is_lower,
+        rest: is_label,
+    }
+);
+name!(
+    /// A machine image: `ami-` and hexadecimal digits at EC2.
+    AmiId,
+    Rule {
+        kind: "machine image's id",
+        limit: 40,
+        allowed: "letters, digits, and after the first character - _ .",
+        first: |c| c.is_ascii_alphanumeric(),
+        rest: is_node,
+    }
+);
 /// One run of one generation in a slot, `project.service.slot.number`: unique for ever and readable in `docker ps`.
 ///
 /// In the order in which they were made: by number, and of equal numbers, which no two tasks of a cluster have, by text.

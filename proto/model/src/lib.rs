@@ -11,6 +11,7 @@
 #![deny(missing_docs)]
 
 pub mod audit;
+pub mod bake;
 pub mod budget;
 pub mod constraint;
 pub mod fleet;

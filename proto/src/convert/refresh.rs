@@ -25,7 +25,8 @@ const WHY_LIMIT: usize = 4_096;
 /// When there are too many, or an id is none.
 pub fn blueprint_from_wire(from: &wire::Blueprint) -> Valid<Blueprint> {
     if from.versions.len() > TEMPLATES_LIMIT {
-        let why = format!("names {} launch templates of {TEMPLATES_LIMIT} allowed", from.versions.len());
+        let why =
+            format!("names {} launch templates of {TEMPLATES_LIMIT} allowed", from.versions.len());
         return Err(Invalid::new("blueprint", why));
     }
     let version = |(id, version): (&String, &u64)| -> Valid<(String, u64)> {
@@ -153,9 +154,7 @@ fn phase_from_wire(from: Option<&wire::refresh::Phase>) -> Valid<RefreshPhase> {
             stage: rolling.stage as usize,
             watched_since: rolling.watched_since_ms.map(Timestamp::from_millis),
         },
-        Wire::RollingBack(reason) => {
-            RefreshPhase::RollingBack { why: why("refresh.why", reason)? }
-        }
+        Wire::RollingBack(reason) => RefreshPhase::RollingBack { why: why("refresh.why", reason)? },
         Wire::Restoring(restoring) => RefreshPhase::Restoring {
             end: end_from_wire(restoring.end.as_ref().at("refresh.end")?)?,
             since: Timestamp::from_millis(restoring.since_ms),

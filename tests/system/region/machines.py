@@ -6,6 +6,7 @@ The region keeps an AMI as an image of the engine, of the machine's root, and a 
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,13 +15,22 @@ from pathlib import Path
 from typing import Any, Callable
 
 from . import metadata
-from .nodes import agent_environment, settings_of_instance
+from .nodes import agent_environment, is_script, settings_of_instance
 
 # The disk of a machine that its own engine writes to.
 _DISK = "/var/lib/docker"
 
 # Where an instance has its metadata service.
 _METADATA = "169.254.169.254"
+
+# Where cloud-init keeps what it is told, by instance.
+_INSTANCES = "/var/lib/cloud/instances"
+
+# What cloud-init does with a script, once the machine has booted.
+_RUN_SCRIPT = """
+until systemctl is-system-running | grep -qE 'running|degraded'; do sleep 0.2; done
+exec sh "$0" >>/var/log/cloud-init-output.log 2>&1
+"""
 
 # An orderly end takes no longer, or is none.
 _SHUTDOWN_S = 20
@@ -92,6 +102,7 @@ class Machine:
         self.worker = ThreadPoolExecutor(1, thread_name_prefix=self.name)
         self.is_made = self.is_wanted = self.is_hung = False
         self.pid: int | None = None
+        self.script: str | None = None
         self.looked_at = 0.0
 
     def soon(self, what: Callable[[], None]) -> None:
@@ -106,6 +117,10 @@ class Machine:
         self.pid, self.is_wanted, self.is_hung = int(pid), True, False
         metadata.belongs(address, self.id)
         self._lead_to_metadata()
+        if self.script:
+            # Beside what else is ordered: it may take long, and the machine may end before.
+            self.machines.docker("exec", "--detach", self.name, "sh", "-c", _RUN_SCRIPT, self.script)
+            self.script = None
 
     def _lead_to_metadata(self) -> None:
         """To where every instance has it. Not from its containers' own networks, as with a hop limit of one."""
@@ -126,10 +141,25 @@ class Machine:
         create += [f"--label={machines.label}", "--stop-signal=SIGRTMIN+3", f"--volume={self.name}:{_DISK}"]
         machines.docker(*create, *machines.kind.arguments, root, *machines.kind.init)
         self.is_made = True
+        self._keep_script()
         said = settings_of_instance(self.instance)
         if "WHARF_ADDR" in said:
             settings = agent_environment(self.instance, said, machines.endpoint)
             self._write("/etc/wharf/agent.env", "".join(f"{name}={value}\n" for name, value in settings.items()))
+
+    def _keep_script(self) -> None:
+        """User data that is a script is run once, when the instance boots for the first time: a copy of its disk has it too."""
+        user_data = metadata.decoded(self.instance.user_data) if self.instance.user_data else ""
+        if not is_script(user_data):
+            return
+        folder = self.machines.folder / f"{self.name}.files"
+        self.script = f"{_INSTANCES}/{self.id}/user-data.txt"
+        inside = folder / self.script.removeprefix("/")
+        inside.parent.mkdir(parents=True)
+        inside.write_text(user_data)
+        # With the folders that lead there, which an image may lack.
+        self.machines.docker("cp", f"{folder}/var/lib/.", f"{self.name}:/var/lib/")
+        shutil.rmtree(folder)
 
     def _write(self, path: str, text: str) -> None:
         file = self.machines.folder / f"{self.name}.file"

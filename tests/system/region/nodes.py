@@ -27,13 +27,20 @@ _RESTART_S = (1.0, 30.0)
 
 
 def settings_of(user_data: str) -> dict[str, str]:
-    """What user data says to a node; anything else in it is for somebody else."""
+    """What user data says to a node; anything else in it is for somebody else. A script says it to the machine itself."""
     found = {}
+    if is_script(user_data):
+        return found
     for line in user_data.splitlines():
         name, is_setting, value = line.strip().partition("=")
         if is_setting and name.startswith(_PREFIXES):
             found[name] = value.strip().strip("'\"")
     return found
+
+
+def is_script(user_data: str) -> bool:
+    """What cloud-init runs as root when an instance boots for the first time."""
+    return user_data.startswith("#!")
 
 
 def settings_of_instance(instance: Any) -> dict[str, str]:

@@ -29,6 +29,7 @@ pub struct Registry {
     scratch: Scratch,
     docker: Docker,
     port: u16,
+    host: String,
     process: Option<Program>,
 }
 
@@ -39,6 +40,12 @@ impl Registry {
         Self::begin(docker, None)
     }
 
+    /// Starts one that lets everybody in, also at this address of the machine.
+    #[must_use]
+    pub fn start_at(docker: &Docker, host: &str) -> Self {
+        Self::listening(docker, host, None)
+    }
+
     /// Starts one that asks for a password.
     #[must_use]
     pub fn with_login(docker: &Docker, login: Login) -> Self {
@@ -46,10 +53,14 @@ impl Registry {
     }
 
     fn begin(docker: &Docker, login: Option<Login>) -> Self {
+        Self::listening(docker, "127.0.0.1", login)
+    }
+
+    fn listening(docker: &Docker, host: &str, login: Option<Login>) -> Self {
         docker.need_image();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut registry =
-            Self { scratch: Scratch::new(), docker: docker.clone(), port, process: None };
+        let (scratch, host) = (Scratch::new(), host.to_owned());
+        let mut registry = Self { scratch, docker: docker.clone(), port, host, process: None };
         registry.configure(login);
         registry.up();
         if let Some(login) = login {
@@ -62,7 +73,8 @@ impl Registry {
         let storage = self.storage();
         let mut text = format!(
             "version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: {storage:?}}}}}\n\
-             http: {{addr: '127.0.0.1:{}'}}\n",
+             http: {{addr: '{}:{}'}}\n",
+            if self.is_local() { "127.0.0.1" } else { "0.0.0.0" },
             self.port
         );
         if let Some(Login { user, password }) = login {
@@ -86,6 +98,16 @@ impl Registry {
     #[must_use]
     pub fn address(&self) -> String {
         format!("localhost:{}", self.port)
+    }
+
+    fn is_local(&self) -> bool {
+        self.host == "127.0.0.1"
+    }
+
+    /// What the same images are called by whoever is on another machine.
+    #[must_use]
+    pub fn outer_address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
     }
 
     /// The folder of a `config.json` with the password, if there is one.

@@ -107,7 +107,8 @@ pub(crate) struct Start {
 }
 
 fn version(text: &str) -> Result<(String, u64), String> {
-    let (id, version) = text.split_once('=').ok_or("it is TEMPLATE=VERSION: lt-0123456789abcdef0=7")?;
+    let (id, version) =
+        text.split_once('=').ok_or("it is TEMPLATE=VERSION: lt-0123456789abcdef0=7")?;
     let number = version.parse().map_err(|_| format!("{version:?} is no number of a version"))?;
     Ok((id.to_owned(), number))
 }

@@ -66,9 +66,9 @@ fn request(start: &Start, expect: Option<u64>) -> wire::StartRefreshRequest {
     };
     let target = match &start.ami {
         Some(ami) => Target::Ami(ami.clone()),
-        None => {
-            Target::Blueprint(wire::Blueprint { versions: start.template.iter().cloned().collect() })
-        }
+        None => Target::Blueprint(wire::Blueprint {
+            versions: start.template.iter().cloned().collect(),
+        }),
     };
     wire::StartRefreshRequest {
         pool: start.pool.clone(),
@@ -104,7 +104,10 @@ async fn plan(client: &Client, global: &Global, start: &Start) -> anyhow::Result
     for blocker in &plan.blockers {
         println!("note        {}", clean(blocker));
     }
-    println!("start it    with --expect {:016x}, and nothing is done if anything is otherwise by then", plan.fingerprint);
+    println!(
+        "start it    with --expect {:016x}, and nothing is done if anything is otherwise by then",
+        plan.fingerprint
+    );
     Ok(exit)
 }
 
@@ -256,7 +259,8 @@ fn name(refresh: &wire::Refresh) -> String {
 }
 
 fn state(refresh: &wire::Refresh) -> &'static str {
-    let end = |end: &Option<wire::RefreshEnd>| match end.as_ref().and_then(|end| end.kind.as_ref()) {
+    let end = |end: &Option<wire::RefreshEnd>| match end.as_ref().and_then(|end| end.kind.as_ref())
+    {
         Some(Kind::Refreshed(_)) => "refreshed",
         Some(Kind::RolledBack(_)) => "rolled back",
         Some(Kind::Aborted(_)) => "aborted",

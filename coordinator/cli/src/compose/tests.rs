@@ -8,6 +8,7 @@ mod limits;
 mod merged;
 mod printed;
 mod random;
+mod recipes;
 mod refused;
 mod services;
 mod substituted;

@@ -73,7 +73,8 @@ impl Aws {
             return Ok(());
         }
         if known.as_ref().is_none_or(|known| known != from && known != to) {
-            let known = known.map_or_else(|| "something else".to_owned(), |known| known.to_string());
+            let known =
+                known.map_or_else(|| "something else".to_owned(), |known| known.to_string());
             let why = format!("{pool} launches {known} by now, and {from} was expected");
             return Err(CloudError::Refused { request: REQUEST, code: "Changed".to_owned(), why });
         }
@@ -166,10 +167,7 @@ fn numbered(
     let id = from.launch_template_id().unwrap_or_default();
     let version = to.0.get(id).map(ToString::to_string);
     let version = version.or_else(|| from.version().map(str::to_owned));
-    asg::LaunchTemplateSpecification::builder()
-        .launch_template_id(id)
-        .set_version(version)
-        .build()
+    asg::LaunchTemplateSpecification::builder().launch_template_id(id).set_version(version).build()
 }
 
 /// The same policy with every template in the version that it is to have. A group takes a policy as a whole.

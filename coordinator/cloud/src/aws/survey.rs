@@ -153,10 +153,7 @@ impl Aws {
     }
 
     /// The numbers of versions that are named by something else.
-    async fn numbers(
-        &self,
-        named: &Named,
-    ) -> Result<BTreeMap<(String, String), u64>, CloudError> {
+    async fn numbers(&self, named: &Named) -> Result<BTreeMap<(String, String), u64>, CloudError> {
         let mut numbers = BTreeMap::new();
         for (id, version) in named.iter().filter(|(_, version)| version.parse::<u64>().is_err()) {
             let request = self.ec2.describe_launch_template_versions().launch_template_id(id);
@@ -171,7 +168,7 @@ impl Aws {
 
     /// The machines of these ids that EC2 knows. Asked for by a filter, because one id that is not known fails a request
     /// by ids as a whole.
-    async fn machines(
+    pub(super) async fn machines(
         &self,
         ids: &[NodeId],
     ) -> Result<Vec<aws_sdk_ec2::types::Instance>, CloudError> {

@@ -122,7 +122,9 @@ fn forget_ended(draft: &mut Draft<'_>) {
         | Key::MakeTemplate(_)
         | Key::Template(_)
         | Key::Max(_)
-        | Key::Process(_) => true,
+        | Key::Process(_)
+        | Key::Bake(_)
+        | Key::Remove(_) => true,
     });
 }
 
@@ -436,7 +438,9 @@ fn outcome(draft: &mut Draft<'_>, key: &Key, outcome: &Outcome) -> Reply {
         | Key::Template(_)
         | Key::Max(_)
         | Key::Process(_)
-        | Key::Terminate(_) => {
+        | Key::Terminate(_)
+        | Key::Bake(_)
+        | Key::Remove(_) => {
             let tried = Try { count: 0, not_before: now + command::SETTLES, why: None };
             draft.cluster.fleet.tries.insert(key.clone(), tried);
         }

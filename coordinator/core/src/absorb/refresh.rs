@@ -12,7 +12,7 @@ use model::rollout::Steering;
 use crate::cluster::Change;
 use crate::command::{Key, SETTLES};
 use crate::draft::Draft;
-use crate::event::{PoolRefusal, Refusal, RefreshEvent, Reply, Target};
+use crate::event::{PoolRefusal, RefreshEvent, Refusal, Reply, Target};
 use crate::plan::refresh::{self, REBALANCING};
 
 /// When no version of a template can be made in so many tries, none will be.
@@ -107,8 +107,7 @@ fn before(group: &Group) -> Before {
 }
 
 fn steer(draft: &mut Draft<'_>, pool: &str, steering: Steering) -> Result<Reply, PoolRefusal> {
-    let refresh =
-        open(draft, pool).ok_or_else(|| PoolRefusal::NotRefreshing(pool.to_owned()))?;
+    let refresh = open(draft, pool).ok_or_else(|| PoolRefusal::NotRefreshing(pool.to_owned()))?;
     let known = (*refresh).clone();
     match (steering, &refresh.phase) {
         (Steering::Pause, _) => {
@@ -129,7 +128,8 @@ fn steer(draft: &mut Draft<'_>, pool: &str, steering: Steering) -> Result<Reply,
 /// The machines that are watched have been watched for long enough.
 fn promoted(draft: &Draft<'_>, stage: usize, refresh: &Refresh) -> RefreshPhase {
     let hold = refresh.policy.hold;
-    let since = draft.now.as_millis().saturating_sub(u64::try_from(hold.as_millis()).unwrap_or(u64::MAX));
+    let since =
+        draft.now.as_millis().saturating_sub(u64::try_from(hold.as_millis()).unwrap_or(u64::MAX));
     let watched_since = Some(model::time::Timestamp::from_millis(since));
     RefreshPhase::Rolling { stage, watched_since }
 }

@@ -106,6 +106,10 @@ impl Fleet {
             | Change::RemoveTask(_)
             | Change::PutNode(_)
             | Change::RemoveNode(_)
+            | Change::PutBake(_)
+            | Change::RemoveBake(_)
+            | Change::PutAmi(_)
+            | Change::RemoveAmi(_)
             | Change::PutNextTask(_) => {}
         }
     }
@@ -202,6 +206,7 @@ impl Cluster {
         let own = std::mem::take(&mut self.fleet);
         let Fleet { pools, hooks, refreshes, open, .. } = own;
         self.fleet = Fleet { pools, hooks, refreshes, open, ..other.fleet.clone() };
+        self.saw_bakes(other);
     }
 
     /// Says whether another copy of the cluster says the same of what pools lack.

@@ -146,12 +146,13 @@ impl fmt::Display for PoolRefusal {
                 f,
                 "nothing is known to go back to: {pool} was not refreshed, or was rolled back already"
             ),
-            Self::NothingToPromote(id) => write!(f, "{id} watches no machines that could be promoted"),
+            Self::NothingToPromote(id) => {
+                write!(f, "{id} watches no machines that could be promoted")
+            }
             Self::Policy(why) => f.write_str(why),
-            Self::Overtaken(pool) => write!(
-                f,
-                "{pool} is not as it was when the plan was made: plan again"
-            ),
+            Self::Overtaken(pool) => {
+                write!(f, "{pool} is not as it was when the plan was made: plan again")
+            }
             Self::Leaving(node) => write!(
                 f,
                 "the machine of {node} is on its way out and can not be kept: its tasks go elsewhere"

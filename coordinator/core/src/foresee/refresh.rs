@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use model::fleet::{
-    Answer, Group, HookPhase, Instance, Lifecycle, Power, Survey, Transition,
-};
+use model::fleet::{Answer, Group, HookPhase, Instance, Lifecycle, Power, Survey, Transition};
 use model::id::{NodeId, ServiceId, Slot, TaskId};
 use model::node::{Availability, DrainPhase, Node};
 use model::refresh::{Blueprint, Refresh, RefreshEnd, RefreshPhase, RefreshPolicy};
@@ -20,6 +18,8 @@ use crate::plan::refresh::{REBALANCING, fingerprint, progress};
 
 /// How long a machine takes to become a node where none of the pool has done so lately.
 const BOOT: Duration = Duration::from_secs(90);
+/// When nothing has happened so many seconds in a row nothing will.
+const IDLE: usize = 5;
 /// Why a refresh would not come to its end when nothing is left that could happen.
 const STUCK: &str = "it would wait for ever";
 
@@ -79,7 +79,7 @@ pub fn refresh(
         expect: None,
     };
     let mut events = vec![Event::Fleet(FleetEvent::Refresh(start))];
-    let mut seen = Seen::default();
+    let (mut seen, mut idle, mut was_quiet) = (Seen::default(), 0, false);
     for _ in 0..TURNS {
         world.turn(&events)?;
         seen.look(&world, &region);
@@ -87,10 +87,19 @@ pub fn refresh(
         let Some(refresh) = last.filter(|refresh| !refresh.is_done()) else { break };
         events = region.obey(&mut world);
         events.extend(world.succeed());
-        if events.len() > 1 {
+        let is_quiet = events.len() <= 1;
+        // What is shown is looked at before time goes on.
+        if !is_quiet || !std::mem::replace(&mut was_quiet, is_quiet) {
+            (was_quiet, idle) = (is_quiet, if is_quiet { idle } else { 0 });
             continue;
         }
+        was_quiet = false;
         if !world.sleep_until(region.next().into_iter().chain(next(&world, &refresh)).min()) {
+            // What was shown last is looked at a moment later.
+            idle += 1;
+            world.now = world.now + Duration::from_secs(1);
+        }
+        if idle > IDLE {
             seen.is_stuck = true;
             break;
         }
@@ -114,7 +123,8 @@ fn next(world: &World, refresh: &Refresh) -> Option<Timestamp> {
     };
     let leaving = world.cluster.leaving_for_refresh(&refresh.id.pool);
     let deadlines = leaving.filter_map(|id| world.deadline(id));
-    held.into_iter().chain(deadlines).filter(|at| *at > world.now).min()
+    let tries = world.cluster.fleet.tries.values().map(|tried| tried.not_before);
+    held.into_iter().chain(deadlines).chain(tries).filter(|at| *at > world.now).min()
 }
 
 /// A group that does as it is told.
@@ -164,7 +174,8 @@ impl Region {
         let due: Vec<NodeId> = self
             .booting
             .iter()
-            .filter_map(|(id, at)| (*at <= self.now).then(|| id.clone()))
+            .filter(|(_, at)| **at <= self.now)
+            .map(|(id, _)| id.clone())
             .collect();
         for id in due {
             self.booting.remove(&id);
@@ -202,7 +213,10 @@ impl Region {
                 }
             }
             Command::SetHook { hook, .. } => self.group.hooks.push(hook),
-            Command::AnswerHook { .. } | Command::Beat { .. } => return Outcome::NothingWaits,
+            Command::AnswerHook { .. }
+            | Command::Beat { .. }
+            | Command::Bake { .. }
+            | Command::Remove { .. } => return Outcome::NothingWaits,
         }
         Outcome::Done
     }

@@ -76,6 +76,10 @@ impl World {
             | Change::RemoveHook(_)
             | Change::PutRefresh(_)
             | Change::RemoveRefresh(_)
+            | Change::PutBake(_)
+            | Change::RemoveBake(_)
+            | Change::PutAmi(_)
+            | Change::RemoveAmi(_)
             | Change::PutNextTask(_) => None,
         }));
         self.drained = done.changes.iter().filter_map(leaves).collect();
@@ -83,7 +87,11 @@ impl World {
         self.commands = done.commands;
         let refused = |reply| match reply {
             Reply::Refused(refusal) => Some(refusal),
-            Reply::Noted | Reply::Accepted { .. } | Reply::Run { .. } | Reply::Deployed(_) => None,
+            Reply::Noted
+            | Reply::Accepted { .. }
+            | Reply::Run { .. }
+            | Reply::Baking(_)
+            | Reply::Deployed(_) => None,
         };
         done.replies.into_iter().find_map(refused).map_or(Ok(()), Err)
     }
@@ -207,8 +215,8 @@ impl World {
 fn leaves(change: &Change) -> Option<Arc<Task>> {
     match change {
         Change::PutTask(task) => {
-            let leaves = DesiredState::Stop { cause: StopCause::Drain };
-            (task.desired == leaves && !task.state.is_final()).then(|| Arc::clone(task))
+            let leaves = matches!(task.desired, DesiredState::Stop { cause: StopCause::Drain, .. });
+            (leaves && !task.state.is_final()).then(|| Arc::clone(task))
         }
         Change::PutService(_)
         | Change::RemoveService(_)
@@ -221,6 +229,10 @@ fn leaves(change: &Change) -> Option<Arc<Task>> {
         | Change::RemoveHook(_)
         | Change::PutRefresh(_)
         | Change::RemoveRefresh(_)
+        | Change::PutBake(_)
+        | Change::RemoveBake(_)
+        | Change::PutAmi(_)
+        | Change::RemoveAmi(_)
         | Change::PutNextTask(_) => None,
     }
 }

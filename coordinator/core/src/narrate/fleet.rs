@@ -44,6 +44,10 @@ pub(super) fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         | Change::PutTask(_)
         | Change::RemoveTask(_)
         | Change::PutNode(_)
+        | Change::PutBake(_)
+        | Change::RemoveBake(_)
+        | Change::PutAmi(_)
+        | Change::RemoveAmi(_)
         | Change::PutNextTask(_) => None,
     }
 }

@@ -164,11 +164,7 @@ fn replace(draft: &mut Draft<'_>, refresh: &Refresh) -> Refresh {
     if refresh.paused_at.is_some() {
         return refresh.clone();
     }
-    loop {
-        let Some(scene) = Scene::of(draft.cluster, refresh, draft.now) else { break };
-        let Some(node) = scene.next_to_leave().and_then(|member| member.node.cloned()) else {
-            break;
-        };
+    while let Some(node) = next_to_leave(draft, refresh) {
         let within = refresh.policy.drain_within;
         absorb::empty(draft, &node, (within, DrainCause::Refresh));
         if draft.is_full() {
@@ -176,6 +172,10 @@ fn replace(draft: &mut Draft<'_>, refresh: &Refresh) -> Refresh {
         }
     }
     refresh.clone()
+}
+
+fn next_to_leave(draft: &Draft<'_>, refresh: &Refresh) -> Option<Arc<Node>> {
+    Scene::of(draft.cluster, refresh, draft.now)?.next_to_leave()?.node.cloned()
 }
 
 /// Machines that could not be emptied in time are left as they are, where that is wanted. That does not depend on what the

@@ -76,6 +76,13 @@ const MEANT: &str = "
 /wharf.v1.Refreshes/StartRefresh         OAR
 /wharf.v1.Refreshes/SteerRefresh         OAR
 /wharf.v1.Refreshes/RollBackRefresh      OAR
+/wharf.v1.Bakes/StartBake                AR
+/wharf.v1.Bakes/ListBakes                VDOAR
+/wharf.v1.Bakes/RetryBake                AR
+/wharf.v1.Bakes/RemoveBake               AR
+/wharf.v1.Bakes/BakeLogs                 OAR
+/wharf.v1.Bakes/ListAmis                 VDOAR
+/wharf.v1.Bakes/CollectAmis              AR
 /wharf.v1.Trust/AddGrant                 AR
 /wharf.v1.Trust/ListGrants               AR
 /wharf.v1.Trust/RemoveGrant              AR

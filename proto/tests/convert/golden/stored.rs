@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use model::audit::Act;
+use model::bake::{Ami, Bake};
 use model::fleet::{Hook, Pool};
-use model::refresh::Refresh;
 use model::id::{ClusterId, ContainerName, NodeId};
 use model::node::Node;
 use model::policy::Permit;
+use model::refresh::Refresh;
 use model::service::Service;
 use model::spec::TaskSpec;
 use model::task::{Task, TaskState};
@@ -16,11 +17,12 @@ use model::trust::{Admission, Operator, Token};
 use prost::Message;
 use proto::convert::{
     WireAssignment, act_from_wire, act_to_wire, admission_from_wire, admission_to_wire,
-    assignment_from_wire, assignment_to_journal, hook_from_wire, hook_to_wire, node_from_wire,
-    node_to_wire, operator_from_wire, operator_to_wire, permit_from_wire, permit_to_wire,
-    pool_from_wire, pool_to_wire, service_from_wire, service_to_wire, state_from_wire,
+    ami_from_wire, ami_to_wire, assignment_from_wire, assignment_to_journal, bake_from_wire,
+    bake_to_wire, hook_from_wire, hook_to_wire, node_from_wire, node_to_wire, operator_from_wire,
+    operator_to_wire, permit_from_wire, permit_to_wire, pool_from_wire, pool_to_wire,
+    refresh_from_wire, refresh_to_wire, service_from_wire, service_to_wire, state_from_wire,
     state_to_wire, task_from_wire, task_spec_from_wire, task_spec_to_wire, task_to_wire,
-    token_from_wire, token_to_wire, refresh_from_wire, refresh_to_wire,
+    token_from_wire, token_to_wire,
 };
 use proto::wire;
 
@@ -44,6 +46,8 @@ pub(crate) enum Stored {
     AuditRecord(wire::AuditRecord),
     AuditMark(wire::AuditMark),
     Permit(Permit),
+    Bake(Bake),
+    Ami(Ami),
 }
 
 /// What an agent keeps, as its own core knows it.
@@ -89,6 +93,8 @@ impl Stored {
             Self::AuditRecord(_) => "AuditRecord",
             Self::AuditMark(_) => "AuditMark",
             Self::Permit(_) => "StoredPermit",
+            Self::Bake(_) => "Bake",
+            Self::Ami(_) => "Ami",
         }
     }
 
@@ -112,6 +118,8 @@ impl Stored {
             Self::AuditRecord(record) => record.encode_to_vec(),
             Self::AuditMark(mark) => mark.encode_to_vec(),
             Self::Permit(permit) => permit_to_wire(permit).encode_to_vec(),
+            Self::Bake(bake) => bake_to_wire(bake).encode_to_vec(),
+            Self::Ami(ami) => ami_to_wire(ami).encode_to_vec(),
         }
     }
 
@@ -155,6 +163,8 @@ impl Stored {
                 let permit = wire::StoredPermit::decode(bytes).unwrap();
                 Self::Permit(permit_from_wire(&permit).unwrap())
             }
+            "Bake" => Self::Bake(bake_from_wire(&wire::Bake::decode(bytes).unwrap()).unwrap()),
+            "Ami" => Self::Ami(ami_from_wire(&wire::Ami::decode(bytes).unwrap()).unwrap()),
             "Journal" => Self::Journal(Journal::read(&wire::Journal::decode(bytes).unwrap())),
             other => panic!("nothing that is stored is a {other}"),
         }

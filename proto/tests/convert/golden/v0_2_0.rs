@@ -1,8 +1,9 @@
 //! What the records of 0.2.0 say: those of 0.1.0, and what can be said since.
 
+mod bake;
 mod fleet;
-mod refresh;
 mod job;
+mod refresh;
 mod trust;
 
 use std::sync::Arc;
@@ -43,12 +44,16 @@ pub(crate) fn records() -> super::Records {
         | Stored::Act(..)
         | Stored::AuditRecord(_)
         | Stored::AuditMark(_)
-        | Stored::Permit(_) => (name, record),
+        | Stored::Permit(_)
+        | Stored::Bake(_)
+        | Stored::Ami(_) => (name, record),
     };
     let known: super::Records = v0_1_0::records().into_iter().map(grown).collect();
     let added: super::Records =
         known.iter().flat_map(|(name, record)| more(name, record)).collect();
-    known.into_iter().chain(added).chain(trust::records()).chain(fleet::records()).chain(refresh::records()).collect()
+    let own = trust::records().into_iter().chain(fleet::records()).chain(bake::records());
+    let own = own.chain(refresh::records());
+    known.into_iter().chain(added).chain(own).collect()
 }
 
 /// A node whose agent knows what it runs on.
@@ -122,7 +127,9 @@ fn more(name: &str, record: &Stored) -> super::Records {
         | Stored::Act(..)
         | Stored::AuditRecord(_)
         | Stored::AuditMark(_)
-        | Stored::Permit(_) => Vec::new(),
+        | Stored::Permit(_)
+        | Stored::Bake(_)
+        | Stored::Ami(_) => Vec::new(),
     }
 }
 

@@ -12,10 +12,10 @@ use proto::convert::{
     Invalid, WireAssignment, admission_from_wire, admission_to_wire, assignment_to_journal,
     assignments_from_wire, containers_from_wire, containers_to_wire, hook_call_from_wire,
     hook_call_to_wire, hook_from_wire, hook_to_wire, node_from_wire, node_to_wire,
-    operator_from_wire, operator_to_wire, pool_from_wire, pool_to_wire, service_from_wire,
-    service_to_wire, spec_from_wire, spec_to_wire, state_from_wire, state_to_wire,
-    refresh_from_wire, refresh_to_wire, survey_from_wire, survey_to_wire, task_from_wire, task_spec_to_wire, task_to_wire,
-    token_from_wire, token_to_wire,
+    operator_from_wire, operator_to_wire, pool_from_wire, pool_to_wire, refresh_from_wire,
+    refresh_to_wire, service_from_wire, service_to_wire, spec_from_wire, spec_to_wire,
+    state_from_wire, state_to_wire, survey_from_wire, survey_to_wire, task_from_wire,
+    task_spec_to_wire, task_to_wire, token_from_wire, token_to_wire,
 };
 use proto::wire;
 

@@ -16,6 +16,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from region import metadata
+from region.nodes import settings_of
 
 from .case import RegionCase, client, endpoint, running
 
@@ -26,6 +27,11 @@ class Metadata(RegionCase):
         template = {"LaunchTemplateName": self.template(**data), "Version": "1"}
         tags = [{"Key": "wharf-pool", "Value": "web", "PropagateAtLaunch": True}]
         return self.members(self.group(1, LaunchTemplate=template, Tags=tags))[0]["InstanceId"]
+
+    def test_user_data_that_is_a_script_says_nothing_to_an_agent(self) -> None:
+        lines = "WHARF_ADDR=10.0.0.1:7421\nOTHER=x\n"
+        self.assertEqual(settings_of(lines), {"WHARF_ADDR": "10.0.0.1:7421"})
+        self.assertEqual(settings_of("#!/bin/sh\n" + lines), {})
 
     def test_nothing_is_said_without_a_token(self) -> None:
         one = self.launched(MetadataOptions={"HttpTokens": "required"})

@@ -136,8 +136,7 @@ impl Field {
             let on_node = if present > 0 { few(counts.on_node(number)) } else { 0 };
             let missing = || few(ledger.images_missing(spec));
             let images_missing = asked.images_missing.unwrap_or_else(missing);
-            let is_fenced =
-                has_fence && ledger.id.as_ref().is_some_and(|id| cluster.is_fenced(id));
+            let is_fenced = has_fence && ledger.id.as_ref().is_some_and(|id| cluster.is_fenced(id));
             let candidate = Candidate {
                 is_fenced,
                 packing: asked.packing(&free),

@@ -70,15 +70,8 @@ fn first_of(
         // No node from here on can be better than this, and of equal ones the first is taken.
         let Rank { packing, load, .. } = *rank;
         let (has_failed, is_fenced) = (false, false);
-        let bound = Score {
-            has_failed,
-            is_fenced,
-            in_zone: 0,
-            packing,
-            on_node: 0,
-            images_missing,
-            load,
-        };
+        let bound =
+            Score { has_failed, is_fenced, in_zone: 0, packing, on_node: 0, images_missing, load };
         if best.as_ref().is_some_and(|(score, _)| *score <= bound) {
             break;
         }

@@ -26,8 +26,14 @@ pub(crate) struct Member<'a> {
     pub(crate) is_ready: bool,
     /// Whether it is being emptied so that it can be replaced, or because it is on its way out, or was.
     pub(crate) is_leaving: bool,
-    /// Whether an operator lets no tasks there.
-    is_closed: bool,
+}
+
+impl Member<'_> {
+    /// Says whether an operator lets no tasks there.
+    fn is_closed(&self) -> bool {
+        let node = self.node.filter(|_| !self.is_leaving);
+        node.is_some_and(|node| node.availability == Availability::Cordoned)
+    }
 }
 
 /// See the module.
@@ -72,7 +78,9 @@ pub fn progress(cluster: &Cluster, refresh: &Refresh, now: Timestamp) -> Option<
         old: old().count(),
         leaving: leaving.map(|member| member.instance.id.clone()).collect(),
         quota: scene.quota(),
-        left: old().filter_map(|one| Some((one.instance.id.clone(), scene.why_left(one)?))).collect(),
+        left: old()
+            .filter_map(|one| Some((one.instance.id.clone(), scene.why_left(one)?)))
+            .collect(),
         note: scene.note(),
     })
 }
@@ -99,7 +107,6 @@ impl<'a> Scene<'a> {
             // Whoever else wants it empty, and may not be told to keep it, does the same work.
             let is_leaving = drain.is_some_and(|drain| drain.cause >= DrainCause::Refresh)
                 || refresh.ending.contains(&instance.id);
-            let is_closed = node.is_some_and(|node| node.availability == Availability::Cordoned);
             Member {
                 instance,
                 node,
@@ -107,7 +114,6 @@ impl<'a> Scene<'a> {
                 is_ready: instance.lifecycle == Lifecycle::InService
                     && node.is_some_and(|node| is_open(cluster, node, now)),
                 is_leaving,
-                is_closed: is_closed && !is_leaving,
             }
         };
         let members = members.map(member).collect();
@@ -183,14 +189,13 @@ impl<'a> Scene<'a> {
     /// Says whether all machines of the stage are new, and none of them is missing.
     pub(crate) fn is_stage_over(&self) -> bool {
         let mut new = self.members.iter().filter(|member| member.is_new);
-        let is_calm =
-            !self.refresh.before.rebalanced || self.group.suspended.contains(REBALANCING);
+        let is_calm = !self.refresh.before.rebalanced || self.group.suspended.contains(REBALANCING);
         self.is_told()
             && is_calm
             && self.left() == 0
             && !self.old().any(|member| member.is_leaving)
             && self.members.iter().filter(|member| !member.is_leaving).count() >= self.size()
-            && new.all(|member| member.is_ready || member.is_leaving || member.is_closed)
+            && new.all(|member| member.is_ready || member.is_leaving || member.is_closed())
     }
 
     /// Says whether the group launches what it should.
@@ -258,11 +263,11 @@ impl<'a> Scene<'a> {
     }
 
     fn candidates(&self, is_restoring: bool) -> impl Iterator<Item = &Member<'a>> {
-        let untried = |member: &&Member<'_>| {
-            !self.refresh.skipped.contains_key(&member.instance.id)
-        };
+        let untried =
+            |member: &&Member<'_>| !self.refresh.skipped.contains_key(&member.instance.id);
         // Who is to go back need not come up first.
-        let is_early = is_restoring || matches!(self.refresh.phase, RefreshPhase::RollingBack { .. });
+        let is_early =
+            is_restoring || matches!(self.refresh.phase, RefreshPhase::RollingBack { .. });
         let is_free = move |member: &&Member<'a>| {
             !member.is_leaving
                 && member.node.is_some()
@@ -286,9 +291,10 @@ impl<'a> Scene<'a> {
     /// has the fewest tasks. While a group is made as it was, an old one before a new one.
     fn order(&self, member: &Member<'_>) -> (bool, bool, Reverse<usize>, usize, NodeId) {
         let zone = &member.instance.zone;
-        let in_zone = self.members.iter().filter(|other| {
-            other.is_ready && !other.is_leaving && other.instance.zone == *zone
-        });
+        let in_zone = self
+            .members
+            .iter()
+            .filter(|other| other.is_ready && !other.is_leaving && other.instance.zone == *zone);
         let id = &member.instance.id;
         let tasks = self.cluster.tasks_on(id).filter(|task| !task.state.is_final()).count();
         (member.is_ready, member.is_new, Reverse(in_zone.count()), tasks, id.clone())
@@ -398,9 +404,8 @@ impl<'a> Scene<'a> {
         };
         let most = if is_restoring { self.excess() } else { self.left() };
         let most = most.min(self.surge().max(1));
-        let ending = self.members.iter().filter(|one| {
-            !is_restoring || one.is_leaving || !one.is_ready
-        });
+        let ending =
+            self.members.iter().filter(|one| !is_restoring || one.is_leaving || !one.is_ready);
         ending.filter(may).take(most).map(|one| one.instance.id.clone()).collect()
     }
 
@@ -415,9 +420,8 @@ impl<'a> Scene<'a> {
         let pool = self.refresh.id.pool.clone();
         // Tasks that find no room have asked for as many.
         let lacks = self.cluster.shortage_of(&pool).map_or(0, |shortage| shortage.machines);
-        let ending = self.members.iter().filter(|one| {
-            self.refresh.ending.contains(&one.instance.id)
-        });
+        let ending =
+            self.members.iter().filter(|one| self.refresh.ending.contains(&one.instance.id));
         let mut gone = 0;
         let end = |one: &Member<'_>| {
             gone += usize::from(!one.is_new);
@@ -462,11 +466,8 @@ impl<'a> Scene<'a> {
         let missing = (self.wanted_after(0) as usize).saturating_sub(self.members.len());
         let coming = self.members.iter().filter(|one| one.is_new && !one.is_ready).count();
         let leaving = self.members.iter().filter(|one| one.is_leaving).count();
-        let parts = [
-            (missing, "to be launched"),
-            (coming, "to become ready"),
-            (leaving, "to be emptied"),
-        ];
+        let parts =
+            [(missing, "to be launched"), (coming, "to become ready"), (leaving, "to be emptied")];
         let parts = parts.into_iter().filter(|(count, _)| *count > 0);
         let parts: Vec<String> = parts.map(|(count, what)| format!("{count} {what}")).collect();
         match parts.as_slice() {

@@ -130,7 +130,9 @@ impl<'a> Sample<'a> {
 /// What was told to stop fails on the way now and then, and nobody minds.
 fn has_failed(task: &Task) -> bool {
     match &task.state {
-        _ if matches!(task.desired, DesiredState::Stop { cause } if cause.is_intended()) => false,
+        _ if matches!(task.desired, DesiredState::Stop { cause, .. } if cause.is_intended()) => {
+            false
+        }
         TaskState::Failed { kind: FailureKind::Application | FailureKind::Host, .. }
         | TaskState::Running { health: Health::Unhealthy, .. } => true,
         // The registry is not on the machine.
@@ -155,7 +157,8 @@ fn failing_more(here: &Sample<'_>, there: &Sample<'_>) -> i64 {
     let (all, weighted) = (new.saturating_add(old), new.saturating_mul(WORSE).saturating_add(old));
     let here_more = log2(all.saturating_mul(WORSE), weighted);
     let there_more = log2(all, weighted);
-    let times = |count: u64, bits: i64| i64::try_from(count).unwrap_or(i64::MAX).saturating_mul(bits);
+    let times =
+        |count: u64, bits: i64| i64::try_from(count).unwrap_or(i64::MAX).saturating_mul(bits);
     times(here.failures, here_more).saturating_add(times(there.failures, there_more))
 }
 
@@ -193,7 +196,6 @@ fn log2(numerator: u64, denominator: u64) -> i64 {
     let of = |value: u64| whole(value) * BIT + ((part(value) * BIT + (1 << 19)) >> 20);
     of(numerator) - of(denominator)
 }
-
 
 #[cfg(test)]
 mod tests {

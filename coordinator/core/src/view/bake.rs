@@ -1,0 +1,158 @@
+//! What a machine of a bake is to do, which images are needed, and what one says of itself.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::bake::{AmiState, Bake, Work};
+use model::id::{AmiId, NodeId};
+use model::node::Availability;
+
+use crate::cluster::Cluster;
+use crate::plan::bake::told_limit;
+
+/// What a machine of a bake is to do now.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// Of which bake.
+    pub bake: Arc<Bake>,
+    /// Counts up with each step and each retry.
+    pub number: u32,
+    /// It may take so long: a try of a step, or all of anything else.
+    pub timeout: Duration,
+    /// Which part of the bake.
+    pub part: Part,
+}
+
+/// Which part of a bake a machine does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// A step on the builder.
+    Step(u32),
+    /// It tries out the image.
+    Trial,
+}
+
+/// More steps than there are in any bake, so that the numbers of a retry are others than those before.
+const NUMBERS: u32 = 1_000;
+
+/// What a machine is to do now, if anything.
+#[must_use]
+pub fn work_of(cluster: &Cluster, machine: &NodeId) -> Option<Told> {
+    let bake = cluster.bake_of(machine)?;
+    let (worker, step) = bake.phase.worker()?;
+    if worker != machine {
+        return None;
+    }
+    let part = step.map_or(Part::Trial, Part::Step);
+    let step = step.unwrap_or_default();
+    let number = bake.retries.saturating_mul(NUMBERS).saturating_add(step).saturating_add(1);
+    Some(Told { bake: Arc::clone(bake), number, timeout: told_limit(bake), part })
+}
+
+/// Why an image has to stay, if it has to.
+#[must_use]
+pub fn needs(cluster: &Cluster, id: &AmiId) -> Option<String> {
+    let ami = cluster.amis().get(id)?;
+    if ami.state == AmiState::Quarantined {
+        return Some(format!("bake {} is trying it out", ami.bake));
+    }
+    let nodes = cluster.nodes().values().filter(|node| node.availability != Availability::Dead);
+    let running = nodes.filter(|node| node.ami.as_deref() == Some(id.as_str())).count();
+    let machines = cluster.instances().values();
+    let launched =
+        machines.filter(|one| one.ami.as_deref() == Some(id.as_str()) && !one.power.is_off());
+    let launched = launched.count().max(running);
+    if launched > 0 {
+        return Some(format!("{launched} machines run from it"));
+    }
+    let is_base = |bake: &&Arc<Bake>| {
+        let made = bake.phase.made();
+        let base = made.base.or(made.build.map(|build| &build.base));
+        !bake.phase.is_over() && base.is_some_and(|base| base.ami == *id)
+    };
+    if let Some(bake) = cluster.bakes().values().find(is_base) {
+        return Some(format!("bake {} begins with it", bake.id));
+    }
+    None
+}
+
+/// What becomes of an image when room is made: whether it goes, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Which.
+    pub ami: AmiId,
+    /// Whether it goes.
+    pub goes: bool,
+    /// Why.
+    pub why: String,
+}
+
+/// What becomes of each image when room is made and so many of each recipe stay in any case, the newest.
+#[must_use]
+pub fn collect(cluster: &Cluster, keep: u32) -> Vec<Verdict> {
+    let mut amis: Vec<_> = cluster.amis().values().collect();
+    amis.sort_by_key(|ami| (std::cmp::Reverse(ami.made_at), ami.id.clone()));
+    let mut kept = std::collections::BTreeMap::new();
+    let verdict = |ami: &&Arc<model::bake::Ami>| {
+        let count = kept.entry(ami.recipe.clone()).or_insert(0_u32);
+        let (goes, why) = match (&ami.state, needs(cluster, &ami.id)) {
+            (AmiState::Retired { .. }, _) => (true, "it is being removed already".to_owned()),
+            (_, Some(why)) => (false, why),
+            (AmiState::Published { .. }, None) if *count < keep => {
+                (false, format!("it is one of the {keep} newest of {}", ami.recipe))
+            }
+            (AmiState::Published { .. } | AmiState::Quarantined, None) => {
+                (true, format!("nothing runs from it, and {keep} of {} are newer", ami.recipe))
+            }
+        };
+        if matches!(ami.state, AmiState::Published { .. }) {
+            *count += 1;
+        }
+        Verdict { ami: ami.id.clone(), goes, why }
+    };
+    amis.iter().map(verdict).collect()
+}
+
+/// What is written into an image about itself, in a form of which there is one: lines of `NAME VALUE`, sorted lists.
+/// Packages are not among it: they are known only when it is written.
+#[must_use]
+pub fn manifest(bake: &Bake) -> String {
+    let made = bake.phase.made();
+    let mut text = String::from("wharf-image 1\n");
+    let mut line = |name: &str, value: &str| {
+        // A text takes whatever is written.
+        let _written = writeln!(text, "{name} {value}");
+    };
+    line("name", &bake.image_name());
+    line("bake", bake.id.as_str());
+    line("recipe", bake.recipe.name.as_str());
+    line("architecture", bake.recipe.architecture.as_str());
+    if let Some(base) = made.base.or(made.build.map(|build| &build.base)) {
+        line("base", &format!("{} {}", base.ami, base.name));
+    }
+    for step in 0..bake.step_count() {
+        if let Work::Step(step) = bake.work(step) {
+            line("step", &step.name);
+        }
+    }
+    let images: BTreeSet<String> =
+        bake.images.iter().map(|chosen| chosen.image.to_string()).collect();
+    images.iter().for_each(|image| line("image", image));
+    text
+}
+
+/// What is signed: the same, the agent, and every package that was found.
+#[must_use]
+pub fn signed_manifest(bake: &Bake) -> String {
+    let mut text = manifest(bake);
+    if let Some(taken) = bake.phase.made().taken {
+        let _written = writeln!(text, "agent {}", taken.facts.agent_version);
+        let _written = writeln!(text, "kernel {}", taken.facts.kernel);
+        for (name, version) in &taken.facts.packages {
+            let _written = writeln!(text, "package {name} {version}");
+        }
+    }
+    text
+}
