@@ -1,5 +1,6 @@
 //! The loop: hears the coordinator, the engine and the clock; writes the journal; carries out what the core orders.
 
+mod clocks;
 mod errands;
 mod leasing;
 
@@ -27,6 +28,7 @@ use proto::wire::coordinator_message::Message as Down;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use trust::transport::{Dial, check_address};
 
+use self::clocks::compare_clocks;
 use crate::clock::Clock;
 use crate::credentials::{Credentials, Joining};
 use crate::housekeeping::Housekeeping;
@@ -54,8 +56,6 @@ const PROBES: usize = 64;
 const OTHERS: usize = 32;
 /// Things that wait for the loop.
 const QUEUE: usize = 1_024;
-/// Clocks that are further apart are worth a word: certificates bear an hour.
-const CLOCKS_APART: Duration = Duration::from_secs(60);
 /// Until the coordinator says how often.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
@@ -582,20 +582,6 @@ impl Agent {
             leases: Some(self.sockets.root().to_owned()),
         };
         tokio::spawn(engine::watch(settings, self.engine_heard.clone()));
-    }
-}
-
-/// Says when the clocks are so far apart that certificates may not hold on one of the two machines. An older coordinator
-/// does not say its time.
-fn compare_clocks(theirs_ms: u64) {
-    let (ours, theirs) = (trust::now(), Timestamp::from_millis(theirs_ms));
-    let (ahead, behind) = (ours.since(theirs), theirs.since(ours));
-    let (apart, way) = if ahead > behind { (ahead, "ahead of") } else { (behind, "behind") };
-    if theirs_ms > 0 && apart > CLOCKS_APART {
-        tracing::warn!(
-            "the clock of this machine is {} {way} the coordinator's: set it, best with NTP, before certificates do not hold",
-            trust::failure::span(apart)
-        );
     }
 }
 

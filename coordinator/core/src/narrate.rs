@@ -259,7 +259,14 @@ const fn why(cause: StopCause) -> &'static str {
 
 fn node_news(before: Option<&Node>, node: &Node, left: usize) -> Option<String> {
     let Some(before) = before else { return Some("has joined".to_owned()) };
-    if let Some(drain) = node.drain.filter(|drain| before.drain != Some(*drain)) {
+    // Who else wants it empty is no news once it is.
+    let is_news = |drain: &Drain| match (drain.phase, before.drain.map(|drain| drain.phase)) {
+        (DrainPhase::Drained { .. }, Some(DrainPhase::Drained { .. })) => false,
+        (DrainPhase::Moving | DrainPhase::Forced { .. } | DrainPhase::Drained { .. }, _) => {
+            before.drain != Some(*drain)
+        }
+    };
+    if let Some(drain) = node.drain.filter(is_news) {
         return Some(drain_news(drain, node, left));
     }
     if before.availability == node.availability {

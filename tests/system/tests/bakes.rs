@@ -179,7 +179,7 @@ fn a_bake_whose_script_fails_is_failed_with_its_log_and_leaves_nothing() {
     let kept = world.begin("  - {name: bad, script: 'test -e /etc/repaired'}", "", &["--keep"]);
     let bake = world.ends(&kept, "kept");
     let builder = bake["builder"].as_str().unwrap().to_owned();
-    assert_eq!(world.machines(), [builder.clone()], "it is kept");
+    assert_eq!(world.machines(), vec![builder.clone()], "it is kept");
     let _repaired = world.region.run_on(&builder, "touch /etc/repaired").good();
     let _retried = world.cluster.wharf(&["bake", "retry", &kept]).good();
     let bake = world.ends(&kept, "published");

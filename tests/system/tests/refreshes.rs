@@ -10,12 +10,12 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use system_tests::fleet::World;
-use system_tests::region::{Service, values};
+use system_tests::region::{Pool, Service, values};
 use system_tests::{SOON, until};
 
 /// Another image, made of a machine of the pool.
 fn other_image(world: &World, machine: &str) -> String {
-    let asked = [("InstanceId", machine), ("Name", "web-2")];
+    let asked = [("InstanceId", machine), ("Name", "web-2"), ("NoReboot", "true")];
     let made = world.region.call(Service::Ec2, "CreateImage", &asked).unwrap();
     let ami = values(&made, "imageId").remove(0);
     until("the image is available", SOON, || {
@@ -114,7 +114,19 @@ fn machines_that_never_join_are_given_back_and_the_others_stay() {
 
 #[test]
 fn a_coordinator_that_is_killed_again_and_again_comes_to_the_same_end() {
-    let mut world = World::with_pool(3);
+    let mut world = World::start();
+    // A machine that boots while nobody is there asks again.
+    let authority = world.cluster.as_root(&["token", "authority"]).good();
+    let user_data = format!(
+        "WHARF_ADDR={}\nWHARF_JOIN=aws-sts\nWHARF_AUTHORITY={}\nREGION_AGENT_ARGUMENTS=--prefer-local-images\nREGION_FACTS=no\n",
+        world.cluster.address,
+        authority.trim()
+    );
+    world.region.create_pool(&Pool { size: 0, user_data: &user_data, ..Pool::default() });
+    let _added = world.cluster.wharf(&["pool", "add", "web"]).good();
+    world.has_hooks();
+    world.region.set_desired("web", 3);
+    world.are_ready(3);
     world.deploy(3);
     let before = world.are_ready(3);
     let ami = other_image(&world, before.first().unwrap());
