@@ -56,7 +56,9 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
         | Refusal::Pool(PoolRefusal::None(_)) => Status::not_found(message),
         Refusal::TooManyReplicas(_)
         | Refusal::LongDrain(_)
-        | Refusal::Pool(PoolRefusal::Wait(_) | PoolRefusal::Policy(_))
+        | Refusal::Pool(
+            PoolRefusal::Wait(_) | PoolRefusal::Policy(_) | PoolRefusal::OtherTemplates(..),
+        )
         | Refusal::DependencyCycle(_)
         | Refusal::NoDependency { .. }
         | Refusal::NamedTwice(_) => Status::invalid_argument(message),

@@ -65,6 +65,9 @@ fn start(
     let (to, phase) = match target {
         Target::Ami(ami) => (Blueprint::default(), RefreshPhase::Making { ami: ami.clone() }),
         Target::Blueprint(to) => {
+            if !to.0.keys().eq(from.0.keys()) {
+                return Err(PoolRefusal::OtherTemplates(pool.to_owned(), from));
+            }
             let mut members = draft.cluster.instances().values();
             let is_stale = members.any(|one| one.pool.as_deref() == Some(pool) && !to.made(one));
             if from == *to && !is_stale {

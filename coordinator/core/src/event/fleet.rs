@@ -98,6 +98,8 @@ pub enum PoolRefusal {
     NotRefreshing(String),
     /// It can not be said from what the machines of the pool are launched.
     NoBlueprint(String),
+    /// The pool is launched from other templates than those that were named.
+    OtherTemplates(String, Blueprint),
     /// Somebody else replaces the machines of the pool.
     Foreign(String),
     /// All machines of the pool are as they are to be.
@@ -136,6 +138,10 @@ impl fmt::Display for PoolRefusal {
             Self::NoBlueprint(pool) => write!(
                 f,
                 "it is not known from which versions of launch templates {pool} launches: was it looked at, and has it a launch template, and each in one version only?"
+            ),
+            Self::OtherTemplates(pool, from) => write!(
+                f,
+                "{pool} is launched from {from}: say a version of each of these, and of no other"
             ),
             Self::Foreign(pool) => write!(
                 f,
