@@ -219,9 +219,18 @@ impl World {
         }
     }
 
-    /// One machine is cut off for so long that others take over, sometimes with trouble of its own, and comes back.
+    /// One machine is cut off for so long that others take over, sometimes with trouble of its own, and comes back. Now and then
+    /// its agent knows nothing of what runs there any more, for longer than it keeps such without being told.
     pub(crate) fn absence(&mut self) {
-        let (node, away) = (self.some_node(), self.chance.millis(320_000, 420_000));
+        let is_forgetful = self.chance.percent(30);
+        let (least, most) = if is_forgetful { (680_000, 760_000) } else { (320_000, 420_000) };
+        let (node, away) = (self.some_node(), self.chance.millis(least, most));
+        if is_forgetful {
+            self.crash(&node);
+            if let Some(machine) = self.machines.get_mut(&node) {
+                machine.lose_journal(self.now);
+            }
+        }
         if let Some(machine) = self.machines.get_mut(&node) {
             machine.cut_until = self.now + away;
         }

@@ -1,0 +1,26 @@
+//! Bugs of refreshes.
+
+use super::{Mutant, bug};
+
+const SCENE: &str = "coordinator/core/src/plan/refresh/scene.rs";
+
+pub(super) const MUTANTS: &[Mutant] = &[
+    bug(
+        "a machine is ended while tasks run there",
+        SCENE,
+        "(Some(_), _) => one.is_leaving && one.is_drained(),",
+        "(Some(_), _) => one.is_leaving && (PLANTED || one.is_drained()),",
+    ),
+    bug(
+        "a group wants one machine less for each that is replaced",
+        SCENE,
+        "let keep = self.wanted_after(gone).max(lacks);",
+        "let keep = if PLANTED { 0 } else { self.wanted_after(gone).max(lacks) };",
+    ),
+    bug(
+        "a group is not told to move machines between zones again",
+        SCENE,
+        "if refresh.before.rebalanced && is_suspended == is_restoring {",
+        "if refresh.before.rebalanced && !(PLANTED && is_restoring) && is_suspended == is_restoring {",
+    ),
+];
