@@ -15,7 +15,8 @@ use coordinator_core::event::{
 use coordinator_core::{command, step};
 use model::budget::Amount;
 use model::fleet::{Group, Instance, Lifecycle, PoolPolicy, Power, Survey};
-use model::refresh::{Blueprint, RefreshPolicy};
+use model::node::Availability;
+use model::refresh::{Blueprint, RefreshPhase, RefreshPolicy};
 use model::rollout::Steering;
 
 use story::{Story, id};
@@ -147,4 +148,34 @@ fn new_tasks_go_to_new_machines_once_there_is_one() {
     assert!(story.cluster.is_fenced(&id("a")) && !story.cluster.is_fenced(&id("c")));
     story.run("mail/front", 3);
     assert_eq!(story.wanted_on("c"), 3);
+}
+
+#[test]
+fn what_is_left_as_it_is_is_named_when_all_is_over() {
+    let mut story = fleet();
+    story.run("mail/front", 2);
+    let closed = Event::SetAvailability { node: id("a"), availability: Availability::Cordoned };
+    story.hear(&[closed]);
+    let protected = Instance { is_protected: true, ..machine("b", 1) };
+    let told = |suspended: &[&str]| Group {
+        blueprint: Some(blueprint(2)),
+        suspended: suspended.iter().map(|process| (*process).to_owned()).collect(),
+        ..group(2)
+    };
+    story.hear(&[start(Target::Blueprint(blueprint(2)), None)]);
+    for _ in 0..120 {
+        story.pass(10, &["a", "b"]);
+        let last = story.cluster.refreshes_of(POOL).last().unwrap();
+        let is_over = matches!(last.phase, RefreshPhase::Restoring { .. });
+        let group = told(if is_over { &[] } else { &["AZRebalance"] });
+        story.hear(&[shown(group, &[machine("a", 1), protected.clone()])]);
+    }
+    let last = story.cluster.refreshes_of(POOL).last().unwrap();
+    assert!(last.is_done(), "{:?}", last.phase);
+    let why: Vec<&str> = last.skipped.values().map(|skip| skip.why.as_str()).collect();
+    assert_eq!(
+        why,
+        ["an operator has closed it, and tasks run there", "it is protected from scale-in"]
+    );
+    assert_eq!(story.cluster.nodes()[&id("a")].availability, Availability::Cordoned);
 }

@@ -63,26 +63,9 @@ impl World {
         }
         let done = step(&mut self.cluster, events, self.now);
         self.wake_at = done.wake_at;
-        self.open.extend(done.changes.iter().filter_map(|change| match change {
-            Change::PutTask(task) => Some(task.id.clone()),
-            Change::PutService(_)
-            | Change::RemoveService(_)
-            | Change::RemoveTask(_)
-            | Change::PutNode(_)
-            | Change::RemoveNode(_)
-            | Change::PutPool(_)
-            | Change::RemovePool(_)
-            | Change::PutHook(_)
-            | Change::RemoveHook(_)
-            | Change::PutRefresh(_)
-            | Change::RemoveRefresh(_)
-            | Change::PutBake(_)
-            | Change::RemoveBake(_)
-            | Change::PutAmi(_)
-            | Change::RemoveAmi(_)
-            | Change::PutNextTask(_) => None,
-        }));
-        self.drained = done.changes.iter().filter_map(leaves).collect();
+        let put = done.changes.iter().filter_map(put_task);
+        self.open.extend(put.map(|task| task.id.clone()));
+        self.drained = done.changes.iter().filter_map(put_task).filter(leaves).cloned().collect();
         self.fetches = done.fetches;
         self.commands = done.commands;
         let refused = |reply| match reply {
@@ -211,13 +194,16 @@ impl World {
     }
 }
 
-/// The task that a change tells to leave a node that is being emptied.
-fn leaves(change: &Change) -> Option<Arc<Task>> {
+/// Says whether the task is told to leave a node that is being emptied.
+fn leaves(task: &&Arc<Task>) -> bool {
+    let is_told = matches!(task.desired, DesiredState::Stop { cause: StopCause::Drain, .. });
+    is_told && !task.state.is_final()
+}
+
+/// The task that a change writes, if it writes one.
+fn put_task(change: &Change) -> Option<&Arc<Task>> {
     match change {
-        Change::PutTask(task) => {
-            let leaves = matches!(task.desired, DesiredState::Stop { cause: StopCause::Drain, .. });
-            (leaves && !task.state.is_final()).then(|| Arc::clone(task))
-        }
+        Change::PutTask(task) => Some(task),
         Change::PutService(_)
         | Change::RemoveService(_)
         | Change::RemoveTask(_)

@@ -135,13 +135,18 @@ fn phase_news(before: &RefreshPhase, refresh: &Refresh) -> Option<String> {
         RefreshPhase::Done { end: RefreshEnd::Refreshed, .. } if refresh.skipped.is_empty() => {
             Some("is over: every machine is new".to_owned())
         }
-        RefreshPhase::Done { end: RefreshEnd::Refreshed, .. } => Some(format!(
-            "is over, and {} machines could not be emptied in time and may be as they were",
-            refresh.skipped.len()
-        )),
-        RefreshPhase::Done { end: RefreshEnd::RolledBack { .. }, .. } => {
+        RefreshPhase::Done { end: RefreshEnd::Refreshed, .. } => {
+            Some(format!("is over, and {} machines are left as they were", refresh.skipped.len()))
+        }
+        RefreshPhase::Done { end: RefreshEnd::RolledBack { .. }, .. }
+            if refresh.skipped.is_empty() =>
+        {
             Some("is over: the machines are as before".to_owned())
         }
+        RefreshPhase::Done { end: RefreshEnd::RolledBack { .. }, .. } => Some(format!(
+            "is over, and {} machines of the new kind are left",
+            refresh.skipped.len()
+        )),
         RefreshPhase::Done { end: RefreshEnd::Aborted { why }, .. } => {
             Some(format!("was ended where it was: {why}"))
         }

@@ -8,7 +8,7 @@
 mod scene;
 mod verdict;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,7 +96,8 @@ fn advance(draft: &mut Draft<'_>, refresh: &Refresh) -> Refresh {
                 Some(since) => {
                     let is_over = *since + refresh.policy.hold <= draft.now;
                     if is_over && refresh.paused_at.is_none() {
-                        next_stage(draft, refresh, *stage)
+                        let left = scene.left_as_they_are();
+                        next_stage(draft, refresh, (*stage, left))
                     } else {
                         refresh.clone()
                     }
@@ -106,7 +107,8 @@ fn advance(draft: &mut Draft<'_>, refresh: &Refresh) -> Refresh {
         RefreshPhase::RollingBack { why } if scene.is_stage_over() => {
             let end = RefreshEnd::RolledBack { why: why.clone() };
             let phase = RefreshPhase::Restoring { end, since: draft.now };
-            put(draft, Refresh { phase, ..refresh.clone() })
+            let skipped = scene.left_as_they_are();
+            put(draft, Refresh { phase, skipped, ..refresh.clone() })
         }
         RefreshPhase::RollingBack { .. } => replace(draft, refresh),
         RefreshPhase::Restoring { end, .. } if scene.is_restored() => {
@@ -120,21 +122,26 @@ fn advance(draft: &mut Draft<'_>, refresh: &Refresh) -> Refresh {
 }
 
 /// The next stage in which more machines are new, or the end.
-fn next_stage(draft: &mut Draft<'_>, refresh: &Refresh, stage: usize) -> Refresh {
+fn next_stage(
+    draft: &mut Draft<'_>,
+    refresh: &Refresh,
+    (stage, left): (usize, BTreeMap<NodeId, Skip>),
+) -> Refresh {
     let size = refresh.size as usize;
     let quota = |stage| refresh.policy.quota(stage, size);
     let next = (stage + 1..=refresh.policy.stages.len()).find(|next| quota(*next) > quota(stage));
-    let phase = match next {
-        Some(stage) => RefreshPhase::Rolling { stage, watched_since: None },
-        None => RefreshPhase::Restoring { end: RefreshEnd::Refreshed, since: draft.now },
-    };
-    put(draft, Refresh { phase, ..refresh.clone() })
+    if let Some(stage) = next {
+        let phase = RefreshPhase::Rolling { stage, watched_since: None };
+        return put(draft, Refresh { phase, ..refresh.clone() });
+    }
+    let phase = RefreshPhase::Restoring { end: RefreshEnd::Refreshed, since: draft.now };
+    put(draft, Refresh { phase, skipped: left, ..refresh.clone() })
 }
 
 /// The new machines are bad: those that were there before come back, and what was to leave them stays.
 pub(crate) fn turn_back(draft: &mut Draft<'_>, refresh: &Refresh, why: String) -> Refresh {
     call_off(draft, &refresh.id.pool);
-    let skipped = std::collections::BTreeMap::new();
+    let skipped = BTreeMap::new();
     let phase = RefreshPhase::RollingBack { why };
     put(draft, Refresh { phase, skipped, paused_at: None, ..refresh.clone() })
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use model::fleet::{Answer, Group, HookId, HookPhase, Instance, Lifecycle, Transition};
 use model::id::NodeId;
 use model::node::{Availability, DrainCause, Node};
-use model::refresh::{Refresh, RefreshEnd, RefreshPhase, TRIES_LIMIT};
+use model::refresh::{Refresh, RefreshEnd, RefreshPhase, Skip, TRIES_LIMIT};
 use model::time::Timestamp;
 
 use super::REBALANCING;
@@ -151,8 +151,22 @@ impl<'a> Scene<'a> {
         if member.instance.is_protected {
             return Some("it is protected from scale-in".to_owned());
         }
+        let mut tasks = self.cluster.tasks_on(&member.instance.id);
+        if member.is_closed() && tasks.any(|task| !task.state.is_final()) {
+            return Some("an operator has closed it, and tasks run there".to_owned());
+        }
         let is_silent = member.node.is_some_and(|node| !self.cluster.is_heard(node, self.now));
         is_silent.then(|| "its agent is silent".to_owned())
+    }
+
+    /// Old machines that stay, and why: what is said of a refresh when it is over.
+    pub(crate) fn left_as_they_are(&self) -> BTreeMap<NodeId, Skip> {
+        let left = self.old().filter_map(|member| {
+            let (id, why) = (member.instance.id.clone(), self.why_left(member)?);
+            let tries = self.refresh.skipped.get(&id).map_or(0, |skip| skip.tries);
+            Some((id, Skip { why, tries }))
+        });
+        left.collect()
     }
 
     /// Old machines that are to be replaced, sooner or later.
