@@ -51,8 +51,15 @@ pub fn refresh_policy_from_wire(from: Option<&wire::RefreshPolicy>) -> Valid<Ref
         return Err(Invalid::new("refresh.policy.stages", format!("has more than {STAGES_LIMIT}")));
     }
     Ok(RefreshPolicy {
-        surge: amount_from_wire(from.surge.as_ref().at("refresh.policy.surge")?)?,
-        stages: from.stages.iter().map(amount_from_wire).collect::<Valid<_>>()?,
+        surge: amount_from_wire(
+            from.surge.as_ref().at("refresh.policy.surge")?,
+            "refresh.policy.surge",
+        )?,
+        stages: from
+            .stages
+            .iter()
+            .map(|stage| amount_from_wire(stage, "refresh.policy.stages"))
+            .collect::<Valid<_>>()?,
         hold: Duration::from_millis(from.hold_ms),
         drain_within: Duration::from_millis(from.drain_within_ms),
         at_deadline: match from.at_deadline() {

@@ -28,7 +28,8 @@ pub(crate) fn canary_from_wire(from: &wire::Canary) -> Valid<Canary> {
         wire::Promotion::Manual => Promotion::Manual,
         wire::Promotion::Unspecified => return None.at("update.canary.promotion"),
     };
-    let slots = amount_from_wire(from.slots.as_ref().at("update.canary.slots")?)?;
+    let slots =
+        amount_from_wire(from.slots.as_ref().at("update.canary.slots")?, "update.canary.slots")?;
     Ok(Canary { slots, hold: duration("update.canary.hold", from.hold_ms)?, promotion })
 }
 

@@ -132,23 +132,25 @@ fn budget_from_wire(from: Option<&wire::Budget>) -> Valid<Budget> {
     use wire::budget::Kind;
     let Some(from) = from else { return Ok(Budget::Usual) };
     Ok(match from.kind.as_ref().at("budget")? {
-        Kind::MinAvailable(amount) => Budget::MinAvailable(amount_from_wire(amount)?),
-        Kind::MaxUnavailable(amount) => Budget::MaxUnavailable(amount_from_wire(amount)?),
+        Kind::MinAvailable(amount) => Budget::MinAvailable(amount_from_wire(amount, "budget")?),
+        Kind::MaxUnavailable(amount) => Budget::MaxUnavailable(amount_from_wire(amount, "budget")?),
     })
 }
 
-pub(crate) fn amount_from_wire(from: &wire::Amount) -> Valid<Amount> {
+/// Reads a number or a part of something. `path` is where the amount is, and is named when it makes no sense.
+pub(crate) fn amount_from_wire(from: &wire::Amount, path: &str) -> Valid<Amount> {
     use wire::amount::Kind;
-    match *from.kind.as_ref().at("budget.amount")? {
+    match *from.kind.as_ref().at(path)? {
         Kind::Count(count) if count > REPLICAS_LIMIT => {
-            let why = format!("{count} tasks are more than the {REPLICAS_LIMIT} allowed");
-            Err(Invalid::new("budget.count", why))
+            let why = format!("{count} is more than the {REPLICAS_LIMIT} allowed");
+            Err(Invalid::new(&format!("{path}.count"), why))
         }
         Kind::Count(count) => Ok(Amount::Count(count)),
         Kind::Percent(percent) => {
             let fits = u8::try_from(percent).ok().filter(|percent| *percent <= 100);
-            let why = || Invalid::new("budget.percent", format!("{percent} is not from 0 to 100"));
-            Ok(Amount::Percent(fits.ok_or_else(why)?))
+            let why = || format!("{percent} is not from 0 to 100");
+            let invalid = || Invalid::new(&format!("{path}.percent"), why());
+            Ok(Amount::Percent(fits.ok_or_else(invalid)?))
         }
     }
 }

@@ -226,10 +226,27 @@ fn a_budget_is_a_number_of_tasks_or_a_part_of_them() {
     assert_eq!(with(Some(Kind::Count(100_000))), "taken");
     assert!(with(Some(Kind::Percent(101))).contains("budget.percent: "));
     assert!(with(Some(Kind::Count(100_001))).contains("budget.count: "));
-    assert!(with(None).contains("budget.amount: "));
+    assert!(with(None).contains("budget: "));
     let mut spec = sample::spec();
     spec.budget = Some(wire::Budget { kind: None });
     assert!(refusal(&spec).contains("budget: "));
+}
+
+#[test]
+fn an_amount_is_refused_where_it_is_and_not_where_others_are() {
+    use wire::amount::Kind;
+    let with = |kind: Option<Kind>| {
+        let mut spec = sample::spec();
+        let slots = Some(wire::Amount { kind });
+        let promotion = wire::Promotion::Manual.into();
+        let update = spec.update.get_or_insert_default();
+        update.canary = Some(wire::Canary { slots, hold_ms: 0, promotion });
+        refusal(&spec)
+    };
+    assert_eq!(with(Some(Kind::Percent(100))), "taken");
+    assert!(with(None).starts_with("shop/web.update.canary.slots: "), "{}", with(None));
+    assert!(with(Some(Kind::Percent(101))).starts_with("shop/web.update.canary.slots.percent: "));
+    assert!(with(Some(Kind::Count(100_001))).starts_with("shop/web.update.canary.slots.count: "));
 }
 
 #[test]
