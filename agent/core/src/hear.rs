@@ -12,7 +12,7 @@ use crate::assignment::{Assignment, Assignments};
 use crate::event::{Event, OrderKind};
 use crate::observed::Container;
 use crate::orphan::{self, Orphan};
-use crate::unit::{Part, Stray, Unit};
+use crate::unit::{Doubt, Part, Stray, Unit};
 use crate::workload::{Engine, Workload};
 use crate::{lease, restart};
 
@@ -143,6 +143,9 @@ fn refresh(part: &mut Part, there: &[&Container], asked_at: Timestamp, now: Time
 /// Takes in what came of a change.
 fn settle(unit: &mut Unit, name: &ContainerName, outcome: &Outcome, now: Timestamp) {
     let done = unit.doing.take();
+    if is_open(done.as_ref(), outcome) {
+        unit.doubt = Some(Doubt::Unlisted);
+    }
     let task = unit.assignment.task.clone();
     let Some(part) = unit.part_mut(name) else { return };
     part.settled_at = now;
@@ -170,6 +173,15 @@ fn settle(unit: &mut Unit, name: &ContainerName, outcome: &Outcome, now: Timesta
         }
         (Outcome::Done | Outcome::Gone | Outcome::Failed(_), _) => {}
     }
+}
+
+/// Says whether a container may be there, or still come, of which the engine has said nothing: it was to be made, and no answer
+/// came.
+const fn is_open(done: Option<&Action>, outcome: &Outcome) -> bool {
+    matches!(
+        (done, outcome),
+        (Some(Action::Launch(_)), Outcome::Failed(Fault { kind: FaultKind::Unknown, .. }))
+    )
 }
 
 /// The engine knows nothing of a container that we wanted to change.

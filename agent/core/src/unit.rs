@@ -43,8 +43,8 @@ pub(crate) struct Unit {
     pub(crate) journalled: Option<Entry>,
 }
 
-/// Whether a container may still come that nobody waits for: an agent that was killed leaves requests behind, which the
-/// engine carries out when it comes to them.
+/// Whether a container may still come that nobody waits for: an agent that was killed, or has waited for an answer in vain,
+/// leaves requests behind, which the engine carries out when it comes to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Doubt {
     /// The engine has not been asked since.

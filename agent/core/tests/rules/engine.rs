@@ -193,3 +193,28 @@ fn r20_a_check_that_never_ends_keeps_nobody_from_stopping_the_task() {
     let step = node.hears(assigned(2, [tombstone]));
     assert_eq!(stops(&step), ["id-of-lab.app.1.1-1"]);
 }
+
+#[test]
+fn r6_a_container_whose_making_was_never_answered_may_be_there_and_a_stop_waits_until_that_is_known()
+ {
+    let begun = || {
+        let mut node = Node::new();
+        node.lists(&[]);
+        assert_eq!(launches(&node.hears(assigned(1, [run(A)]))), [(A, 1)]);
+        node.hears(done(A, OrderKind::Change, failed(FaultKind::Unknown)));
+        node.hears(assigned(2, [stop(A, StopCause::Operator)]));
+        assert!(!node.state(A).is_final(), "nobody has looked");
+        node
+    };
+    let mut node = begun();
+    node.later(1);
+    let step = node.lists(&[container(A, 1, Status::Running)]);
+    assert_eq!(stops(&step).len(), 1, "it was made");
+    let mut node = begun();
+    node.later(1);
+    node.lists(&[]);
+    assert!(!node.state(A).is_final(), "the engine may come to it yet");
+    node.later(31);
+    node.lists(&[]);
+    assert_eq!(node.state(A), TaskState::Completed, "it was not made");
+}
