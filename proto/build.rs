@@ -16,6 +16,7 @@ fn main() {
         "v1/audit.proto",
         "v1/refresh.proto",
         "v1/bake.proto",
+        "v1/traffic.proto",
     ];
     println!("cargo:rerun-if-changed=v1");
     let descriptors = protox::compile(files, ["."]).unwrap_or_else(|error| panic!("{error:?}"));

@@ -73,7 +73,7 @@ fn live(story: &mut Story, turns: usize) -> usize {
 }
 
 fn serving(cluster: &Cluster) -> usize {
-    let serves = |task: &&Arc<Task>| task.is_wanted() && task.state.serving_since().is_some();
+    let serves = |task: &&Arc<Task>| task.is_wanted() && task.serving_since().is_some();
     cluster.tasks().values().filter(serves).count()
 }
 

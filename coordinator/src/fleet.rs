@@ -7,6 +7,7 @@
 //! A letter is struck off once what it says is committed, and nothing depends on one: the next look finds whatever was lost.
 
 mod bake;
+mod balancers;
 #[cfg(test)]
 mod tests;
 
@@ -50,6 +51,8 @@ pub(crate) struct Fleet {
     trouble: Mutex<Option<CloudError>>,
     /// What is being asked.
     asking: Mutex<BTreeSet<Key>>,
+    /// Held by who looks at load balancers, or tells them something.
+    balancing: tokio::sync::Mutex<()>,
     /// Who we are to machines: known once everything is there.
     shared: OnceLock<Weak<Shared>>,
 }
@@ -62,8 +65,9 @@ impl Fleet {
         clock: Clock,
     ) -> Self {
         let (trouble, asking) = (Mutex::default(), Mutex::default());
-        let (look, shared) = (Notify::new(), OnceLock::new());
-        Self { cloud, door, published, clock, look, trouble, asking, shared }
+        let (look, shared, balancing) =
+            (Notify::new(), OnceLock::new(), tokio::sync::Mutex::new(()));
+        Self { cloud, door, published, clock, look, trouble, asking, balancing, shared }
     }
 
     /// Says who we are to machines.
@@ -122,6 +126,7 @@ impl Fleet {
             self.watch(),
             self.listen(),
             self.sweep(),
+            self.watch_balancers(),
             Arc::clone(&self).perform(commands)
         );
     }
@@ -300,9 +305,15 @@ impl Fleet {
         match command {
             Command::Bake { bake, ask } => self.ask_about_bake(bake, *ask).await,
             Command::Remove { id, is_image } => self.remove(id, is_image).await,
+            command @ Command::Balance { .. } => return self.balance(command, &key).await,
             of_groups => return self.ask_groups(of_groups, key).await,
         }
-        self.asking.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        self.asked(&key);
+    }
+
+    /// What was asked may be asked again.
+    fn asked(&self, key: &Key) {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
     async fn ask_groups(&self, command: Command, key: Key) {
@@ -316,7 +327,7 @@ impl Fleet {
         };
         let done =
             self.door.ask(Event::Fleet(FleetEvent::Performed { key: key.clone(), outcome })).await;
-        self.asking.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        self.asked(&key);
         if let Err(error) = done {
             tracing::warn!(%error, "what the cloud has done was not written down: it is asked again");
         }
@@ -356,7 +367,9 @@ impl Fleet {
                 self.cloud.terminate(&pool, &instance, keep).await.map(done)
             }
             // Asked elsewhere.
-            Command::Bake { .. } | Command::Remove { .. } => Ok(Outcome::NothingWaits),
+            Command::Bake { .. } | Command::Remove { .. } | Command::Balance { .. } => {
+                Ok(Outcome::NothingWaits)
+            }
         }
     }
 }

@@ -413,8 +413,9 @@ impl Loop {
         let alarms = is_due.then(|| self.check());
         let sightings = self.sightings(events);
         self.published.apply_soft(&sightings, done.notes.clone(), alarms);
-        let is_of_cloud =
-            events.iter().any(|event| matches!(event, Event::Fleet(_) | Event::Bake(_)));
+        let is_of_cloud = events
+            .iter()
+            .any(|event| matches!(event, Event::Fleet(_) | Event::Bake(_) | Event::Traffic(_)));
         if is_of_cloud || !self.published.read().cluster.lacks_the_same(&self.cluster) {
             self.published.saw_cloud(&self.cluster);
         }
@@ -516,6 +517,7 @@ const fn speaker(event: &Event) -> Option<&NodeId> {
         | Event::Images { .. }
         | Event::Died(_)
         | Event::Fleet(_)
-        | Event::Bake(_) => None,
+        | Event::Bake(_)
+        | Event::Traffic(_) => None,
     }
 }

@@ -15,6 +15,7 @@ mod rollout;
 mod spec;
 mod status;
 mod task;
+mod traffic;
 mod trust;
 
 use std::str::FromStr;
@@ -54,6 +55,10 @@ pub use status::{
     node_from_wire, node_to_wire, state_from_wire, state_to_wire,
 };
 pub use task::{task_spec_from_wire, task_spec_to_wire};
+pub use traffic::{
+    look_from_wire, look_to_wire, registration_from_wire, registration_to_wire, target_from_wire,
+    target_health_to_wire,
+};
 pub use trust::{
     admission_from_wire, admission_to_wire, operator_from_wire, operator_to_wire, role_from_wire,
     token_from_wire, token_to_wire,

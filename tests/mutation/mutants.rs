@@ -4,6 +4,8 @@
 mod refreshes;
 #[path = "mutants/shapes.rs"]
 mod shapes;
+#[path = "mutants/traffic.rs"]
+mod traffic;
 
 /// A bug.
 #[derive(Debug)]
@@ -67,7 +69,8 @@ const PROGRESS: &str = "coordinator/core/src/plan/job/progress.rs";
 
 /// All of them; they are numbered from 1.
 pub(crate) fn all() -> impl Iterator<Item = &'static Mutant> {
-    MUTANTS.iter().chain(shapes::MUTANTS).chain(refreshes::MUTANTS)
+    let more = refreshes::MUTANTS.iter().chain(traffic::MUTANTS);
+    MUTANTS.iter().chain(shapes::MUTANTS).chain(more)
 }
 
 const MUTANTS: &[Mutant] = &[

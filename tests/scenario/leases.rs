@@ -9,6 +9,7 @@ use model::id::ServiceId;
 use model::task::{Task, TaskState};
 use model::time::Timestamp;
 
+use super::balancers::containers;
 use super::play::{Play, short};
 
 impl Play {
@@ -36,14 +37,16 @@ impl Play {
     }
 
     pub(crate) fn report(&self, task: &Task, state: TaskState) -> Report {
-        let (restarts, note, containers) = (task.restarts, String::new(), Vec::new());
+        let (restarts, note) = (task.restarts, String::new());
+        let containers = containers(task);
         let lease = self.leases.get(&task.id).copied().filter(|until| self.now < *until);
         Report { task: task.id.clone(), state, restarts, note, containers, lease }
     }
 
     /// What a task waits for, in the words that operators are shown.
     pub(crate) fn waits(&self, task: &Arc<Task>) -> String {
-        let wait = view::lease_wait(&self.cluster, task);
+        let stops = view::stop_wait(&self.cluster, task).map(|wait| wait.to_string());
+        let wait = stops.or_else(|| view::traffic_wait(&self.cluster, task));
         wait.map(|wait| format!(", {wait}")).unwrap_or_default()
     }
 

@@ -15,7 +15,9 @@ use model::resources::Resources;
 use model::spec::ServiceSpec;
 use model::task::{DesiredState, FailureKind, Health, Task, TaskState};
 use model::time::Timestamp;
+use model::traffic::TargetGroup;
 
+use super::balancers::TargetGroupPlay;
 use super::region::Region;
 use super::{script, specs};
 
@@ -62,6 +64,8 @@ pub(crate) struct Play {
     pub(crate) amis: BTreeMap<String, String>,
     /// When the lease of each task ends that has taken one.
     pub(crate) leases: BTreeMap<TaskId, Timestamp>,
+    /// Target groups by name.
+    pub(crate) balancers: BTreeMap<TargetGroup, TargetGroupPlay>,
     /// How long the tasks of jobs take.
     takes: Duration,
     /// Seconds from midnight, of the clock on the wall, to the beginning.
@@ -88,6 +92,7 @@ impl Play {
             asked: BTreeMap::new(),
             amis: BTreeMap::new(),
             leases: BTreeMap::new(),
+            balancers: BTreeMap::new(),
             takes: REACTION,
             midnight: None,
         }
@@ -152,6 +157,7 @@ impl Play {
             ("lease", [name, slot, text]) => {
                 self.lease(&service(name), slot, script::duration(text));
             }
+            ("balancer", [name, word]) => self.balancer(name, word),
             ("sick", [name, slot]) => self.sicken(&service(name), slot),
             ("takeover", []) => self.take_over(),
             ("wait", [text]) => self.wait(script::duration(text)),
@@ -365,7 +371,7 @@ impl Play {
     /// What the world does with a task that has changed.
     pub(crate) fn react(&mut self, task: &Arc<Task>) {
         let id = task.id.clone();
-        if task.desired != DesiredState::Run && !task.state.is_final() && task.node.is_some() {
+        if task.told() != DesiredState::Run && !task.state.is_final() && task.node.is_some() {
             self.due.retain(|(_, other), _| *other != id);
             self.due.insert((self.ends_at(task) + REACTION, id), TaskState::Completed);
             return;
@@ -416,6 +422,7 @@ impl Play {
                 self.comes(&id, state);
             }
             self.fetch();
+            self.pass_in_balancers();
             self.pass_in_cloud();
             if self.wake_at.is_some_and(|at| at <= self.now) {
                 self.hear(&[]);

@@ -1,9 +1,9 @@
 //! What a script says of the cloud.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use coordinator_core::command::Key;
+use coordinator_core::command::{Command, Key};
 use coordinator_core::event::{Event, FleetEvent};
 use model::fleet::{Notice, PoolPolicy};
 use model::id::NodeId;
@@ -95,7 +95,9 @@ impl Play {
             return;
         }
         self.boot();
-        let asked = std::mem::take(&mut self.asked);
+        // Load balancers are told by somebody else.
+        let is_ours = |_: &Key, command: &mut Command| !matches!(command, Command::Balance { .. });
+        let asked: BTreeMap<Key, Command> = self.asked.extract_if(.., is_ours).collect();
         let doing: BTreeSet<Key> = asked.keys().cloned().collect();
         for (key, command) in asked {
             let (outcome, told) = self.region.perform(&command);

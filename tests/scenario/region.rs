@@ -180,6 +180,8 @@ impl Region {
                 group.hooks.push(hook.clone());
                 (Outcome::Done, Some(format!("{pool} has the hook {}", hook.name)))
             }
+            // Told to load balancers.
+            Command::Balance { .. } => (Outcome::NothingWaits, None),
             Command::Bake { .. } | Command::Remove { .. } => {
                 (Outcome::Failed { why: "nobody bakes in a scenario".to_owned() }, None)
             }
@@ -240,7 +242,8 @@ impl Region {
             | Command::SetHook { .. }
             | Command::SetDesired { .. }
             | Command::Bake { .. }
-            | Command::Remove { .. } => unreachable!("{command:?}"),
+            | Command::Remove { .. }
+            | Command::Balance { .. } => unreachable!("{command:?}"),
         };
         (Outcome::Done, Some(told))
     }

@@ -11,8 +11,11 @@ use model::lease::LeasePolicy;
 use model::priority::Priority;
 use model::rollout::{Canary, Promotion, Steering, Tolerance};
 use model::schedule::{CatchUp, Overlap, Schedule, Zone};
-use model::spec::{FailureAction, Mode, RestartCondition, ServiceSpec, UpdateOrder};
+use model::spec::{
+    FailureAction, Mode, PortSpec, Protocol, RestartCondition, ServiceSpec, UpdateOrder,
+};
 use model::time::Timestamp;
+use model::traffic::Route;
 
 use super::specs;
 
@@ -134,6 +137,11 @@ pub(crate) fn settings<'a>(words: &[&'a str]) -> BTreeMap<&'a str, &'a str> {
     words.iter().map(|word| word.split_once('=').unwrap_or((word, ""))).collect()
 }
 
+/// A target group that sends requests to port 80.
+fn route(group: &str) -> Route {
+    Route { group: group.parse().unwrap(), port: 80, leave_within: None }
+}
+
 /// What `deploy NAME KEY=VALUE…` asks for.
 pub(crate) fn spec(id: &ServiceId, settings: &BTreeMap<&str, &str>) -> ServiceSpec {
     let image = settings.get("image").map_or(1, |number| number.parse().unwrap());
@@ -147,7 +155,7 @@ pub(crate) fn spec(id: &ServiceId, settings: &BTreeMap<&str, &str>) -> ServiceSp
     let (mut hold, mut promotion) = (Duration::from_secs(300), Promotion::Automatic);
     for (key, value) in settings {
         match *key {
-            "image" => {}
+            "image" | "leave-within" => {}
             "replicas" => spec.mode = Mode::Replicated { replicas: value.parse().unwrap() },
             "global" => spec.mode = Mode::Global,
             "order" if *value == "stop-first" => spec.update.order = UpdateOrder::StopFirst,
@@ -167,6 +175,12 @@ pub(crate) fn spec(id: &ServiceId, settings: &BTreeMap<&str, &str>) -> ServiceSp
             "failing" if *value == "pauses" => spec.update.on_failure = FailureAction::Pause,
             "failing" if *value == "continues" => spec.update.on_failure = FailureAction::Continue,
             "lease" => spec.task.lease = Some(LeasePolicy { cap: duration(value) }),
+            "behind" => {
+                let (container, protocol) = (80, Protocol::Tcp);
+                let port = PortSpec { container, host: None, protocol, address: None };
+                spec.task.containers[0].ports.push(port);
+                spec.task.routes = value.split(',').map(route).collect();
+            }
             "canary" => canary = Some(amount(value)),
             "hold" => hold = duration(value),
             "promote" if *value == "manual" => promotion = Promotion::Manual,
@@ -187,6 +201,10 @@ pub(crate) fn spec(id: &ServiceId, settings: &BTreeMap<&str, &str>) -> ServiceSp
             }
             _ => panic!("{key}={value} is nothing that a service can be"),
         }
+    }
+    if let Some(within) = settings.get("leave-within") {
+        let routes = spec.task.routes.iter_mut();
+        routes.for_each(|route| route.leave_within = Some(duration(within)));
     }
     spec.update.canary = canary.map(|slots| Canary { slots, hold, promotion });
     spec

@@ -26,6 +26,8 @@ pub(crate) enum Happening {
     Buried(NodeId),
     /// The cloud is looked at.
     Look,
+    /// The load balancers are looked at.
+    LookAtBalancers,
     /// A letter of the cloud arrives.
     Letter(FleetEvent),
     /// A request reaches the cloud.

@@ -47,6 +47,7 @@ impl World {
         self.check_rollouts(before);
         self.check_jobs(done);
         self.check_leases(before, done);
+        self.check_traffic(before);
         let (cluster, now) = (&self.coordinator.cluster, self.now);
         let (made, most) = (done.changes.len(), cluster.max_changes() + AT_ONCE);
         self.truth.expect(made <= most, || format!("a step makes {made} changes"));
@@ -191,9 +192,9 @@ impl World {
             let mut kept = cluster.tasks_of(&task.service).filter(|other| {
                 other.slot == task.slot && other.is_wanted() && !other.state.is_final()
             });
-            let (serves, older) = (task.state.serving_since().is_some(), task.created_at);
+            let (serves, older) = (task.serving_since().is_some(), task.created_at);
             let is_better = |other: &Arc<Task>| {
-                !serves || other.state.serving_since().is_some() && other.created_at <= older
+                !serves || other.serving_since().is_some() && other.created_at <= older
             };
             // A node was opened again, and heard to be worse only after that in the same step.
             let mut were = before.tasks_of(&task.service).filter(|other| {
@@ -252,8 +253,7 @@ impl World {
                     None => continue,
                 },
             };
-            let serves =
-                |task: &&Arc<Task>| task.is_wanted() && task.state.serving_since().is_some();
+            let serves = |task: &&Arc<Task>| task.is_wanted() && task.serving_since().is_some();
             let serving = cluster.tasks_of(&id).filter(serves).count();
             if let Some(missed) = cluster.tasks_of(&id).find(|task| task.is_missed()) {
                 return Some(format!("{} is missed", line(missed)));
@@ -262,7 +262,10 @@ impl World {
                 return Some(format!("{serving} tasks of {id} serve, of {wanted}"));
             }
         }
-        self.wrong_container().or_else(|| self.lost_foreign()).or_else(|| self.unrest_in_cloud())
+        self.wrong_container()
+            .or_else(|| self.lost_foreign())
+            .or_else(|| self.unrest_in_cloud())
+            .or_else(|| self.unrest_of_balancers())
     }
 
     /// Each wanted task has each of its containers once, from the right image, and nothing else of ours lives.
@@ -316,7 +319,8 @@ impl World {
 }
 
 fn line(task: &Task) -> String {
-    format!("{} {} {:?} {:?}", task.id, task.generation.template, task.desired, task.state)
+    let Task { id, generation, desired, state, traffic, .. } = task;
+    format!("{id} {} {desired:?} {state:?} {traffic:?}", generation.template)
 }
 
 fn brief(change: &Change) -> String {
@@ -339,6 +343,8 @@ fn brief(change: &Change) -> String {
         | Change::PutBake(_)
         | Change::RemoveBake(_)
         | Change::PutAmi(_)
+        | Change::PutRegistration(_)
+        | Change::RemoveRegistration(_)
         | Change::RemoveAmi(_)
         | Change::PutNextTask(_) => format!("{change:?}"),
     }
@@ -352,8 +358,8 @@ fn is_stop_justified(cluster: &Cluster, before: &Cluster, task: &Task) -> bool {
     let mut beside = beside.filter(|other| other.slot == task.slot && other.id != task.id);
     service.target.spec.task.is_exclusive()
         || task.missed_at.is_some()
-        || task.state.serving_since().is_none()
+        || task.serving_since().is_none()
         // A slot that belongs to a node which is full.
         || matches!(task.slot, Slot::Node(_))
-        || beside.any(|other| other.state.serving_since().is_some())
+        || beside.any(|other| other.serving_since().is_some())
 }

@@ -193,6 +193,7 @@ impl World {
     /// A machine dies. Its group ends it all the same, and waits for whoever has a hook.
     pub(crate) fn die(&mut self, id: &NodeId) {
         self.machines.remove(id);
+        self.forget_targets(id);
         self.foreign.retain(|_, at| at != id);
         let waits = self.cloud.hook(Transition::Terminating).map(|hook| hook.patience);
         let Some(machine) = self.cloud.machines.get_mut(id) else { return };
@@ -210,6 +211,7 @@ impl World {
     /// A machine is not there any more, nor is what ran on it.
     pub(crate) fn lose(&mut self, id: &NodeId) {
         self.machines.remove(id);
+        self.forget_targets(id);
         self.foreign.retain(|_, at| at != id);
         self.cloud.end(id, self.now);
     }
@@ -297,6 +299,9 @@ impl World {
 
     /// A request reaches the cloud. Its answer may be lost, and then nobody knows what came of it.
     pub(crate) fn ask(&mut self, command: Command) {
+        if let Command::Balance { .. } = command {
+            return self.balance(command);
+        }
         let (key, is_lost) = (command.key(), self.chance.percent(self.odds.loss));
         // Of those, in half it never arrived.
         let arrives = !is_lost || self.chance.percent(50);
@@ -321,6 +326,8 @@ impl World {
             | Command::SetMax { .. }
             | Command::SetProcess { .. }
             | Command::Terminate { .. } => return self.grant_refresh(command),
+            // Asked elsewhere.
+            Command::Balance { .. } => {}
             Command::Bake { .. } | Command::Remove { .. } => {
                 self.truth
                     .accuse("an image is made or removed, and nobody asked for it".to_owned());

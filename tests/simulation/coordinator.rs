@@ -250,6 +250,7 @@ impl World {
         self.coordinator.stored.clear();
         self.truth.jobs = Done::default();
         self.cloud.images.is_forgotten = true;
+        self.balancers.is_forgotten = true;
         self.coordinator.fence.incarnation += 1;
         self.coordinator.fence.epoch = 0;
     }
@@ -262,7 +263,7 @@ fn assignment(task: &Arc<Task>) -> Assignment {
         service: task.service.name.clone(),
         generation: task.generation.number,
         spec: Arc::new(task.generation.spec.task.clone()),
-        desired: task.desired,
+        desired: task.told(),
         is_once: task.generation.spec.mode.runs_to_end(),
     }
 }

@@ -28,7 +28,7 @@ impl World {
                 && was.is_some_and(|was| was.desired == DesiredState::Run)
                 && let Some(service) = cluster.services().get(&task.service)
             {
-                wrong.extend(judge(cluster, service, task, cause));
+                wrong.extend(judge((before, cluster), service, task, cause));
                 wrong.extend(judge_preemption(cluster, service, task, cause));
             }
         }
@@ -58,7 +58,12 @@ fn judge_preemption(
     (!may).then(|| format!("{} gives way on {node} to nobody that could ask for it", task.id))
 }
 
-fn judge(cluster: &Cluster, service: &Service, task: &Task, cause: StopCause) -> Option<String> {
+fn judge(
+    (before, cluster): (&Cluster, &Cluster),
+    service: &Service,
+    task: &Task,
+    cause: StopCause,
+) -> Option<String> {
     let is_drain = match cause {
         StopCause::Drain | StopCause::Balance => true,
         StopCause::Update | StopCause::Preemption => false,
@@ -79,7 +84,7 @@ fn judge(cluster: &Cluster, service: &Service, task: &Task, cause: StopCause) ->
     let phase = node.drain.map(|drain| drain.phase);
     let is_forced = is_drain && matches!(phase, Some(DrainPhase::Forced { .. }));
     let is_served = serves(cluster, &service.id, &task.slot);
-    if is_forced || is_served || task.state.serving_since().is_none() || task.missed_at.is_some() {
+    if is_forced || is_served || task.serving_since().is_none() || task.missed_at.is_some() {
         return None;
     }
     let wanted = wanted(cluster, service);
@@ -91,10 +96,18 @@ fn judge(cluster: &Cluster, service: &Service, task: &Task, cause: StopCause) ->
         return Some(format!("{} leaves before another serves", task.id));
     }
     // It ends with its machine, whatever its service can spare.
-    if is_drain && node.drain.is_some_and(|drain| drain.cause == DrainCause::Interrupted) {
+    if is_drain && is_interrupted(cluster, task) {
         return None;
     }
-    let serving = wanted.iter().filter(|slot| serves(cluster, &service.id, slot)).count();
+    // Nor is it known in a step what went before: one that ends with its machine was there when this one was spared, or not.
+    let is_excused = |slot: &Slot| {
+        let mut were = before.tasks_of(&service.id).filter(|was| was.slot == *slot);
+        were.any(|was| {
+            was.is_wanted() && was.serving_since().is_some() && is_interrupted(cluster, was)
+        })
+    };
+    let serves = |slot: &&Slot| serves(cluster, &service.id, slot) || is_excused(slot);
+    let serving = wanted.iter().filter(serves).count();
     let is_replicated = matches!(service.target.spec.mode, Mode::Replicated { .. });
     let leaves_one = is_drain || cause == StopCause::Preemption && is_replicated;
     let least = least(service, wanted.len(), leaves_one);
@@ -102,6 +115,11 @@ fn judge(cluster: &Cluster, service: &Service, task: &Task, cause: StopCause) ->
         let (id, cause) = (&task.id, task.desired);
         format!("{id} is stopped ({cause:?}): {serving} of its service serve, and {least} have to")
     })
+}
+
+fn is_interrupted(cluster: &Cluster, task: &Task) -> bool {
+    let drain = task.node.as_ref().and_then(|node| cluster.nodes().get(node)?.drain);
+    drain.is_some_and(|drain| drain.cause == DrainCause::Interrupted)
 }
 
 fn wanted(cluster: &Cluster, service: &Service) -> Vec<Slot> {
@@ -120,7 +138,7 @@ fn wanted(cluster: &Cluster, service: &Service) -> Vec<Slot> {
 
 fn serves(cluster: &Cluster, service: &ServiceId, slot: &Slot) -> bool {
     let mut tasks = cluster.tasks_of(service).filter(|task| task.slot == *slot);
-    tasks.any(|task| task.is_wanted() && task.state.serving_since().is_some())
+    tasks.any(|task| task.is_wanted() && task.serving_since().is_some())
 }
 
 /// Reckoned here once more, from what the documents say.

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use model::spec::{HealthCheck, Probe};
-use model::task::{Exit, Health};
+use model::spec::{ContainerSpec, HealthCheck, Probe};
+use model::task::{Exit, Health, PublishedPort};
 use model::time::Timestamp;
 
 use crate::agent_core::action::{Action, Fault, FaultKind, Launch, Outcome};
@@ -181,7 +181,7 @@ impl Docker {
             status: Status::Created,
             started_at: None,
             health: None,
-            ports: Vec::new(),
+            ports: published(spec, &id),
             network_of: launch.network_of.clone(),
         };
         let held = Held {
@@ -230,7 +230,23 @@ impl Docker {
     }
 }
 
+/// Where the ports of a container are found: where it asks for, or on one that nobody else has had.
+fn published(spec: &ContainerSpec, id: &str) -> Vec<PublishedPort> {
+    let number: String = id.chars().filter(char::is_ascii_digit).collect();
+    let free = number.parse::<u16>().map_or(u16::MAX, |number| 20_000 + number % 40_000);
+    let ports = spec.ports.iter().map(|port| {
+        let (container, protocol) = (port.container, port.protocol);
+        PublishedPort { container, host: port.host.unwrap_or(free), protocol }
+    });
+    ports.collect()
+}
+
 impl Held {
+    /// Says whether requests to this port of the machine reach it.
+    pub(crate) fn listens_on(&self, port: u16) -> bool {
+        self.shown.ports.iter().any(|published| published.host == port)
+    }
+
     pub(crate) fn look(&self, now: Timestamp) -> Container {
         let is_warm = self.shown.started_at.is_some_and(|at| now.since(at) >= WARM_UP);
         let health = match (is_warm, self.is_sick) {

@@ -14,7 +14,7 @@ use super::World;
 use super::agenda::{ForEngine, Happening};
 use super::chance::Chance;
 use super::docker::exit;
-use super::specs::{SERVICES, spec_of};
+use super::specs::{SERVICES, balanced_spec_of};
 
 /// How often things go wrong.
 #[derive(Debug, Clone, Copy, Default)]
@@ -136,7 +136,7 @@ impl World {
             0..=3 => {
                 self.images += 1;
                 let replicas = self.some_replicas();
-                let spec = spec_of(&service, self.images, replicas);
+                let spec = balanced_spec_of(&service, self.images, replicas);
                 Event::Deploy { specs: vec![spec], remove: Vec::new(), expect: Vec::new() }
             }
             4 | 5 => Event::Scale { service, replicas: self.some_replicas() },

@@ -58,6 +58,8 @@ impl Done {
             | Change::PutBake(_)
             | Change::RemoveBake(_)
             | Change::PutAmi(_)
+            | Change::PutRegistration(_)
+            | Change::RemoveRegistration(_)
             | Change::RemoveAmi(_)
             | Change::PutNextTask(_) => None,
         }

@@ -153,7 +153,8 @@ impl World {
             | Command::Beat { .. }
             | Command::SetHook { .. }
             | Command::Bake { .. }
-            | Command::Remove { .. } => {}
+            | Command::Remove { .. }
+            | Command::Balance { .. } => {}
         }
         Outcome::Done
     }

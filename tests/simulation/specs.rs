@@ -18,6 +18,7 @@ use model::spec::{
     PortSpec, Probe, ProcessSpec, Protocol, RestartCondition, RestartPolicy, SecuritySpec,
     ServiceSpec, Strategy, TaskSpec, UpdateOrder, UpdatePolicy,
 };
+use model::traffic::Route;
 
 /// `shop/web` waits for `shop/db` and is probed by the agent; `shop/db` has a port of the host, so it stops first;
 /// `mail/front` is two containers with one network, checked by the engine, and
@@ -58,6 +59,13 @@ pub(crate) fn spec_of(id: &ServiceId, image: u32, replicas: u32) -> ServiceSpec 
     match id.name.as_str() {
         "web" => {
             containers[0].health = Some(check(Probe::Http { port: 80, path: "/".to_owned() }));
+            let protocol = Protocol::Tcp;
+            containers[0].ports.push(PortSpec {
+                container: 80,
+                host: None,
+                protocol,
+                address: None,
+            });
             after.push(needs("db"));
         }
         "db" => {
@@ -99,6 +107,7 @@ pub(crate) fn spec_of(id: &ServiceId, image: u32, replicas: u32) -> ServiceSpec 
         restart,
         restarts_asked: 0,
         lease: lease(id, image),
+        routes: Vec::new(),
     };
     let schedule = (id.name.as_str() == "report").then(|| schedule(image));
     ServiceSpec {
@@ -134,6 +143,28 @@ fn lease(id: &ServiceId, image: u32) -> Option<LeasePolicy> {
         _ => return None,
     };
     Some(LeasePolicy { cap: Duration::from_secs(seconds) })
+}
+
+/// The same, behind the load balancers of its generation.
+pub(crate) fn balanced_spec_of(id: &ServiceId, image: u32, replicas: u32) -> ServiceSpec {
+    let mut spec = spec_of(id, image, replicas);
+    spec.task.routes = routes(id, image);
+    spec
+}
+
+/// Some generations are behind a load balancer, which is told of them by port.
+fn routes(id: &ServiceId, image: u32) -> Vec<Route> {
+    let route = |group: &str, port, seconds: Option<u64>| Route {
+        group: group.parse().expect("a word is a name"),
+        port,
+        leave_within: seconds.map(Duration::from_secs),
+    };
+    match (id.name.as_str(), image % 4) {
+        ("web", 0) => vec![route("web", 80, None), route("inner", 80, None)],
+        ("web", 1 | 3) => vec![route("web", 80, Some(10))],
+        ("db", 0 | 1) => vec![route("db", 5432, None)],
+        _ => Vec::new(),
+    }
 }
 
 /// Some generations may have only few tasks on a machine, so that old and new ones stand in each other's way.

@@ -142,7 +142,7 @@ fn too_soon(
         let was = before.tasks().get(&task.id);
         was.is_some_and(|was| was.desired == DesiredState::Run)
             && task.desired.stop_cause() == Some(StopCause::Update)
-            && task.state.serving_since().is_some()
+            && task.serving_since().is_some()
             && !is_ready(task)
     });
     let beside = |task: &Task| {
@@ -151,6 +151,12 @@ fn too_soon(
     };
     let stopped = stopped.filter(|task| beside(task) == 1)?;
     Some(format!("{} is stopped before its node has what comes next", stopped.id))
+}
+
+/// What was told to stop in the same step has left its load balancers by then, and served before.
+fn did_serve(task: &Task) -> bool {
+    let is_stopped = task.desired != DesiredState::Run;
+    task.serving_since().is_some() || is_stopped && task.state.serving_since().is_some()
 }
 
 /// A canary that is taken for settled serves, and so does everything that is called steady.
@@ -173,7 +179,7 @@ fn too_early(cluster: &Cluster, was: &Service, service: &Service) -> Option<Stri
         cluster.tasks_of(&service.id).any(|task| {
             task.slot == Slot::Replica(*number)
                 && task.generation.template == service.target.template
-                && task.state.serving_since().is_some()
+                && did_serve(task)
         })
     };
     let missing = (1..=slots.min(replicas)).find(|number| !serves(number));

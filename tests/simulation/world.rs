@@ -5,6 +5,7 @@
 
 mod agenda;
 mod agent;
+mod balancers;
 mod chance;
 mod check;
 mod cloud;
@@ -34,13 +35,14 @@ use model::time::Timestamp;
 use crate::coordinator_core::event::{Event, JobOrder};
 
 use self::agenda::{Agenda, Happening};
+use self::balancers::Balancers;
 use self::chance::Chance;
 use self::cloud::Cloud;
 use self::coordinator::Coordinator;
 use self::fate::Odds;
 use self::flaw::Flaw;
 use self::machine::Machine;
-use self::specs::{SERVICES, spec_of};
+use self::specs::{SERVICES, balanced_spec_of};
 use self::truth::Truth;
 
 /// Machines at the start, and at the end.
@@ -67,6 +69,7 @@ pub(crate) struct World {
     pub(crate) machines: BTreeMap<NodeId, Machine>,
     pub(crate) coordinator: Coordinator,
     pub(crate) cloud: Cloud,
+    pub(crate) balancers: Balancers,
     pub(crate) truth: Truth,
     /// Somebody else's containers and where they are.
     pub(crate) foreign: BTreeMap<String, NodeId>,
@@ -138,6 +141,7 @@ impl World {
             machines: BTreeMap::new(),
             coordinator: Coordinator::new(max_changes),
             cloud: Cloud::default(),
+            balancers: Balancers::default(),
             truth: Truth::default(),
             foreign: BTreeMap::new(),
             sessions: 0,
@@ -148,6 +152,7 @@ impl World {
         };
         (0..MACHINES).for_each(|_| world.add_machine());
         world.begin_cloud();
+        world.begin_balancers();
         world.after(Duration::from_secs(5), Happening::Fate);
         world
     }
@@ -260,6 +265,7 @@ impl World {
                 self.turn_within(Duration::from_millis(50));
             }
             Happening::Look => self.look(),
+            Happening::LookAtBalancers => self.look_at_balancers(),
             Happening::Letter(letter) => self.read(letter),
             Happening::Ask(command) => self.ask(command),
             Happening::TakenBack(node) => self.lose(&node),
@@ -317,8 +323,8 @@ impl World {
 
     /// Asked again until it is taken: a service that is being removed can not be deployed.
     fn ask_for_good_images(&mut self) {
-        let specs =
-            SERVICES.map(|name| spec_of(&name.parse().expect("each is PROJECT/SERVICE"), 0, 2));
+        let specs = SERVICES
+            .map(|name| balanced_spec_of(&name.parse().expect("each is PROJECT/SERVICE"), 0, 2));
         let specs = specs.to_vec();
         let ids: Vec<ServiceId> = specs.iter().map(|spec| spec.id.clone()).collect();
         self.coordinator.inbox.push(Event::Deploy {

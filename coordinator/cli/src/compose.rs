@@ -46,6 +46,7 @@ mod support;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod values;
 mod variables;
 mod words;

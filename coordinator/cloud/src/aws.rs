@@ -1,6 +1,7 @@
 //! AWS by its SDK.
 
 mod bakery;
+mod balancers;
 mod refresh;
 mod survey;
 
@@ -20,6 +21,7 @@ use model::fleet::{Answer, GroupHook, HookId, Survey};
 use model::id::NodeId;
 use model::refresh::Blueprint;
 
+use self::balancers::Groups;
 use self::survey::Slow;
 use crate::message::Message;
 use crate::words::{answer_word, hook_word, transition_word};
@@ -53,6 +55,8 @@ pub struct Aws {
     groups: aws_sdk_autoscaling::Client,
     queue: Option<(aws_sdk_sqs::Client, String)>,
     parameters: aws_sdk_ssm::Client,
+    balancers: aws_sdk_elasticloadbalancingv2::Client,
+    target_groups: Groups,
     region: String,
     /// What is looked at less often.
     slow: Mutex<Slow>,
@@ -105,7 +109,9 @@ impl Aws {
         let ec2 = aws_sdk_ec2::Client::new(&config);
         let groups = aws_sdk_autoscaling::Client::new(&config);
         let parameters = aws_sdk_ssm::Client::new(&config);
-        Ok(Self { ec2, groups, queue, parameters, region, slow: Mutex::default() })
+        let balancers = aws_sdk_elasticloadbalancingv2::Client::new(&config);
+        let (slow, target_groups) = (Mutex::default(), Groups::default());
+        Ok(Self { ec2, groups, queue, parameters, balancers, target_groups, region, slow })
     }
 }
 
@@ -327,6 +333,10 @@ impl Cloud for Aws {
     }
 
     fn bakery(&self) -> Option<&dyn crate::Bakery> {
+        Some(self)
+    }
+
+    fn balancers(&self) -> Option<&dyn crate::Balancers> {
         Some(self)
     }
 

@@ -10,6 +10,7 @@
 #[cfg(feature = "aws")]
 mod aws;
 mod bakery;
+mod balancers;
 mod message;
 #[cfg(feature = "aws")]
 mod words;
@@ -17,6 +18,7 @@ mod words;
 #[cfg(feature = "aws")]
 pub use aws::{Aws, Settings};
 pub use bakery::{Bakery, BuilderPower, ImageProgress, LaunchOrder, Owned, Tags};
+pub use balancers::Balancers;
 pub use message::{Message, Unreadable};
 
 use std::collections::BTreeSet;
@@ -177,6 +179,11 @@ pub trait Cloud: Debug + Send + Sync {
 
     /// Where machine images are made. None where that is not known.
     fn bakery(&self) -> Option<&dyn Bakery> {
+        None
+    }
+
+    /// Where load balancers are told. None where that is not known.
+    fn balancers(&self) -> Option<&dyn Balancers> {
         None
     }
 

@@ -4,6 +4,9 @@ mod bake;
 mod fleet;
 mod refresh;
 mod steering;
+mod traffic;
+
+pub(crate) use self::fleet::BEFORE_INTERRUPTION;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -57,6 +60,7 @@ pub(crate) fn absorb(draft: &mut Draft<'_>, event: &Event) -> Reply {
         Event::Died(node) => Ok(bury(draft, node)),
         Event::Fleet(event) => fleet::absorb(draft, event),
         Event::Bake(event) => bake::absorb(draft, event),
+        Event::Traffic(event) => Ok(traffic::absorb(draft, event)),
     };
     heard.unwrap_or_else(Reply::Refused)
 }

@@ -17,6 +17,7 @@ mod roster;
 mod spread;
 mod suiting;
 mod tasks;
+mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use model::service::Service;
 use model::spec::{Mode, ServiceSpec};
 use model::task::Task;
 use model::time::Timestamp;
+use model::traffic::{Registration, RegistrationId};
 
 pub use self::bakes::Leftover;
 pub(crate) use self::bakes::{Bakes, Wait};
@@ -55,6 +57,8 @@ pub(crate) use self::roster::Roster;
 pub(crate) use self::spread::{Line, Presence, Spot, Spread};
 use self::suiting::Suiting;
 pub use self::tasks::Tasks;
+use self::traffic::Balancers;
+pub(crate) use self::traffic::{Failure, Reach, wanted};
 use crate::event::EngineState;
 
 /// A node that was silent for so long gets no new tasks: three heartbeats of 10 s.
@@ -120,6 +124,10 @@ pub enum Change {
     PutAmi(Arc<Ami>),
     /// Forgets a machine image.
     RemoveAmi(AmiId),
+    /// Adds a registration at a load balancer or replaces it.
+    PutRegistration(Arc<Registration>),
+    /// Forgets one that is gone.
+    RemoveRegistration(RegistrationId),
     /// Says that all task numbers below are used, also those of services that are long forgotten.
     PutNextTask(u64),
 }
@@ -226,6 +234,7 @@ pub struct Cluster {
     leases: Leases,
     pub(crate) fleet: Fleet,
     pub(crate) bakes: Bakes,
+    pub(crate) traffic: Balancers,
     /// Not stored: when to look for such.
     pub(crate) round: Round,
 }
@@ -297,6 +306,9 @@ impl Cluster {
             | Change::RemoveBake(_)
             | Change::PutAmi(_)
             | Change::RemoveAmi(_) => self.bakes.apply(change),
+            Change::PutRegistration(_) | Change::RemoveRegistration(_) => {
+                traffic::apply(&mut self.traffic, change);
+            }
             Change::PutNextTask(number) => self.next_task = *number,
         }
     }
@@ -395,6 +407,7 @@ impl Cluster {
             self.rosters.entry(task.service.clone()).put(task);
         }
         self.leases.put(task);
+        self.traffic.see(task);
         if task.moving_since.is_some() && task.is_wanted() && !task.state.is_final() {
             self.moving.insert(task.id.clone());
         } else {
@@ -407,6 +420,7 @@ impl Cluster {
         self.take_back(&task);
         self.moving.remove(id);
         self.leases.remove(id);
+        self.traffic.forget_task(id);
         let Some(roster) = self.rosters.get_mut(&task.service) else { return };
         roster.remove(&task);
         if roster.is_empty() {
@@ -575,7 +589,8 @@ impl Cluster {
         let pools = self.pools().values().cloned().map(Change::PutPool);
         let hooks = self.hooks().values().cloned().map(Change::PutHook);
         let refreshes = self.refreshes().values().cloned().map(Change::PutRefresh);
-        let fleet = pools.chain(hooks).chain(refreshes);
+        let registrations = self.registrations().values().cloned().map(Change::PutRegistration);
+        let fleet = pools.chain(hooks).chain(refreshes).chain(registrations);
         let counters = [Change::PutNextTask(self.next_task)];
         services.chain(tasks).chain(nodes).chain(fleet).chain(counters).collect()
     }

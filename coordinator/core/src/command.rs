@@ -2,6 +2,7 @@
 //! done it. So a coordinator that is started again asks for the same, and planning is the only retry.
 
 pub mod bake;
+mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use model::id::{BakeId, NodeId};
 use model::node::Availability;
 use model::refresh::{Blueprint, RefreshId};
 use model::time::Timestamp;
+use model::traffic::{RegistrationPhase, Target, TargetGroup};
 
 use self::bake::BakeAsk;
 use crate::cluster::{Cluster, hook_name};
@@ -115,6 +117,15 @@ pub enum Command {
         /// What.
         ask: Box<BakeAsk>,
     },
+    /// Puts instances into a target group by port, or takes them out.
+    Balance {
+        /// The group.
+        group: TargetGroup,
+        /// Which of the two.
+        phase: RegistrationPhase,
+        /// What; at least one.
+        targets: Vec<Target>,
+    },
     /// Removes a machine, or an image and its snapshots, that nobody needs.
     Remove {
         /// Its id.
@@ -149,6 +160,8 @@ pub enum Key {
     Bake(BakeId),
     /// Of [`Command::Remove`].
     Remove(String),
+    /// Of [`Command::Balance`]: a group is told one thing at a time.
+    Balance(TargetGroup),
 }
 
 /// What became of a request.
@@ -183,6 +196,7 @@ impl Command {
             Self::Terminate { instance, .. } => Key::Terminate(instance.clone()),
             Self::Bake { bake, .. } => Key::Bake(bake.clone()),
             Self::Remove { id, .. } => Key::Remove(id.clone()),
+            Self::Balance { group, .. } => Key::Balance(group.clone()),
         }
     }
 
@@ -200,7 +214,8 @@ impl Command {
             | Self::SetHook { .. }
             | Self::MakeTemplate { .. }
             | Self::Bake { .. }
-            | Self::Remove { .. } => false,
+            | Self::Remove { .. }
+            | Self::Balance { .. } => false,
         }
     }
 
@@ -218,7 +233,8 @@ impl Command {
             | Self::SetHook { .. }
             | Self::MakeTemplate { .. }
             | Self::SetMax { .. }
-            | Self::SetProcess { .. } => false,
+            | Self::SetProcess { .. }
+            | Self::Balance { .. } => false,
         }
     }
 }
@@ -238,6 +254,7 @@ pub fn commands(cluster: &Cluster, now: Timestamp) -> Vec<Command> {
     let mut all: Vec<Command> =
         hooks.chain(settings).chain(cluster.fleet.orders.iter().cloned()).collect();
     all.extend(bake::commands(cluster, now));
+    all.extend(traffic::commands(cluster, now));
     all.retain(|command| cluster.fleet.may_try(&command.key(), now));
     the_greatest_size(&mut all);
     all
@@ -267,7 +284,8 @@ fn the_greatest_size(commands: &mut Vec<Command>) {
         | Command::SetProcess { .. }
         | Command::Terminate { .. }
         | Command::Bake { .. }
-        | Command::Remove { .. } => true,
+        | Command::Remove { .. }
+        | Command::Balance { .. } => true,
     });
 }
 
@@ -321,7 +339,13 @@ pub(crate) fn next(cluster: &Cluster, now: Timestamp) -> Option<Timestamp> {
     });
     let tries = cluster.fleet.tries.values().map(|tried| tried.not_before);
     let count = cluster.fleet.count_at.into_iter().chain(cluster.fleet.refresh_at);
-    beats.chain(tries).chain(count).chain(bake::next(cluster)).filter(|at| *at > now).min()
+    beats
+        .chain(tries)
+        .chain(count)
+        .chain(bake::next(cluster))
+        .chain(traffic::next(cluster))
+        .filter(|at| *at > now)
+        .min()
 }
 
 /// Says whether the node of a machine that is being launched is one that tasks can run on, or would if its operator let them.

@@ -9,11 +9,12 @@ use model::service::{Service, ServicePhase};
 use model::spec::Mode;
 use model::task::{DesiredState, StopCause, Task, TaskState};
 use model::time::Timestamp;
+use model::traffic::Traffic;
 
 use crate::Step;
 use crate::cluster::{Change, Cluster};
 use crate::command;
-use crate::plan::{bake, balance, hooks, lease};
+use crate::plan::{bake, balance, hooks, lease, traffic};
 
 #[derive(Debug)]
 pub(crate) struct Draft<'a> {
@@ -71,6 +72,9 @@ impl<'a> Draft<'a> {
     }
 
     pub(crate) fn put_task(&mut self, task: Task) {
+        // No load balancer is waited for when nothing runs any more.
+        let traffic = if task.state.is_final() { Traffic::Out } else { task.traffic };
+        let task = Task { traffic, ..task };
         self.write(Change::PutTask(Arc::new(task)));
     }
 
@@ -94,7 +98,8 @@ impl<'a> Draft<'a> {
         };
         if is_news {
             let desired = DesiredState::Stop { cause, patience };
-            self.put_task(Task { desired, ..task.clone() });
+            let traffic = traffic::on_stop(self.cluster, task, (cause, self.now));
+            self.put_task(Task { desired, traffic, ..task.clone() });
             // What it leaves can be promised to somebody.
             if self.cluster.has_classes() {
                 self.touch_waiting();
@@ -179,7 +184,9 @@ impl<'a> Draft<'a> {
     }
 
     pub(crate) fn into_step(self) -> Step {
-        let touched = (!self.cluster.touched.is_empty()).then_some(self.now);
+        let is_touched =
+            !self.cluster.touched.is_empty() || !self.cluster.traffic.touched.is_empty();
+        let touched = is_touched.then_some(self.now);
         let due = self.cluster.due.values().min().copied().into_iter().chain(touched).min();
         let is_watching = !self.cluster.nodes().is_empty();
         let silence = is_watching.then_some(self.cluster.silence.look_at);
@@ -189,7 +196,7 @@ impl<'a> Draft<'a> {
         let fleet = command::next(self.cluster, self.now);
         let fleet = fleet.into_iter().chain(hooks::next(self.cluster, self.now));
         let fleet = fleet.chain(lease::next(self.cluster));
-        let fleet = fleet.chain(bake::next(self.cluster));
+        let fleet = fleet.chain(bake::next(self.cluster)).chain(traffic::next(self.cluster));
         let times = due.into_iter().chain(silence).chain(deadline).chain(moves).chain(fleet);
         let (wake_at, commands) = (times.min(), command::commands(self.cluster, self.now));
         let Self { changes, notes, fetches, .. } = self;

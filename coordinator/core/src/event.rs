@@ -2,6 +2,7 @@
 
 mod bake;
 mod fleet;
+mod traffic;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,6 +18,7 @@ use model::time::Timestamp;
 
 pub use self::bake::{BakeAnswer, BakeEvent, BakeRefusal, ImageState, MachinePower};
 pub use self::fleet::{FleetEvent, PoolRefusal, RefreshEvent, Target};
+pub use self::traffic::TrafficEvent;
 
 /// Something heard. Events are written down first; deciding comes after all of a batch.
 #[derive(Debug, Clone)]
@@ -112,6 +114,8 @@ pub enum Event {
     Fleet(FleetEvent),
     /// Something about machine images and how they are made.
     Bake(BakeEvent),
+    /// Something about load balancers.
+    Traffic(TrafficEvent),
 }
 
 /// What an operator wants of a job.

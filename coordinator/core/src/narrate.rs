@@ -3,6 +3,7 @@
 mod bake;
 mod fleet;
 mod lease;
+mod traffic;
 
 use model::id::{AmiId, BakeId, NodeId, ServiceId, TaskId};
 use model::job::RunCause;
@@ -56,10 +57,12 @@ pub fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         }
         Change::PutTask(task) => {
             let known = before.tasks().get(&task.id);
-            let news = || task_news(known.map(AsRef::as_ref), task);
+            let known = known.map(AsRef::as_ref);
+            let news = || traffic::news(before, (known, task)).or_else(|| task_news(known, task));
             let message = lease::out_of_patience(before, task).or_else(news)?;
             let message = message + &for_whom(before, task).unwrap_or_default();
             let message = message + &lease::waited_for(before, task).unwrap_or_default();
+            let message = message + &traffic::kept(known, task).unwrap_or_default();
             let subject = Subject::Task(task.id.clone(), task.service.clone());
             Some(Occurrence { subject, message })
         }
@@ -80,7 +83,11 @@ pub fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         Change::PutBake(_) | Change::PutAmi(_) | Change::RemoveAmi(_) => {
             bake::narrate(before, change)
         }
-        Change::RemoveTask(_) | Change::RemoveBake(_) | Change::PutNextTask(_) => None,
+        Change::RemoveTask(_)
+        | Change::RemoveBake(_)
+        | Change::PutRegistration(_)
+        | Change::RemoveRegistration(_)
+        | Change::PutNextTask(_) => None,
     }
 }
 

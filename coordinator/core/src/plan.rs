@@ -22,6 +22,7 @@ pub(crate) mod refresh;
 mod returning;
 pub(crate) mod rollout;
 pub(crate) mod slot;
+pub(crate) mod traffic;
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -102,6 +103,7 @@ fn plan_services(draft: &mut Draft<'_>) {
         drain::pass(draft);
         preparing::pass(draft);
         hooks::pass(draft);
+        traffic::pass(draft);
         let due = all_due(draft);
         if due.is_empty() {
             return;

@@ -1,6 +1,8 @@
 //! Answers about the cluster that others need: what a node is to run, how far a service is, and why something waits.
 
 pub mod bake;
+mod stopping;
+mod traffic;
 
 use std::sync::Arc;
 
@@ -19,6 +21,8 @@ use crate::plan::place::{self, filter};
 use crate::plan::slot::{self, Progress};
 use crate::plan::{budget, depend, fetch, job, leaving, rollout};
 
+pub use self::stopping::slow_stops;
+pub use self::traffic::traffic_wait;
 pub use crate::cluster::{Load, Packing};
 pub use crate::plan::budget::Short;
 pub use crate::plan::leaving::Wait;
@@ -86,11 +90,11 @@ pub fn leaving_wait(cluster: &Cluster, task: &Task, now: Timestamp) -> Option<Wa
     is_leaving.then(|| leaving::wait(cluster, task, now))
 }
 
-/// What the stop of a task waits for, if it was told to stop and holds a lease.
+/// What the stop of a task waits for, if it was told to stop and holds a lease, or still gets traffic.
 #[must_use]
-pub fn lease_wait(cluster: &Cluster, task: &Task) -> Option<Wait> {
+pub fn stop_wait(cluster: &Cluster, task: &Task) -> Option<Wait> {
     let wait = (!task.state.is_final()).then(|| leaving::stopping(cluster, task))?;
-    matches!(wait, Wait::Lease { .. }).then_some(wait)
+    matches!(wait, Wait::Lease { .. } | Wait::Traffic { .. }).then_some(wait)
 }
 
 /// What keeps a rollout from taking the next task away, if its budget does.
@@ -107,7 +111,7 @@ pub fn withheld(cluster: &Cluster, service: &Service, now: Timestamp) -> Option<
     let wanted = slot::wanted(cluster, service).into_iter();
     let tasks = wanted.map(|slot| cluster.tasks_in(&service.id, &slot));
     let old = tasks.filter(|tasks| slot::progress(tasks, service, now) == Progress::Old);
-    let mut serving = old.flatten().filter(|task| task.state.serving_since().is_some());
+    let mut serving = old.flatten().filter(|task| task.serving_since().is_some());
     budget::ask(cluster, service, serving.next()?, Purpose::Rollout).err()
 }
 
@@ -122,7 +126,7 @@ pub fn fetching(cluster: &Cluster, service: &Service) -> Option<(NodeId, Image)>
         | ServicePhase::Removing => return None,
     }
     let is_old = |task: &&Arc<Task>| {
-        task.is_wanted() && task.state.serving_since().is_some() && !slot::is_current(task, service)
+        task.is_wanted() && task.serving_since().is_some() && !slot::is_current(task, service)
     };
     let old = cluster.tasks_of(&service.id).filter(is_old);
     old.filter_map(|task| task.node.clone()).find_map(|node| {
@@ -222,7 +226,7 @@ fn slots_progress(cluster: &Cluster, service: &Service, now: Timestamp) -> Servi
     let is_done = |wanted: &&Slot| {
         slot::progress(cluster.tasks_in(&service.id, wanted), service, now) == Progress::Done
     };
-    let serves = |task: &&Arc<Task>| task.is_wanted() && task.state.serving_since().is_some();
+    let serves = |task: &&Arc<Task>| task.is_wanted() && task.serving_since().is_some();
     ServiceProgress {
         desired: wanted.len(),
         serving: cluster.tasks_of(&service.id).filter(serves).count(),
@@ -311,7 +315,7 @@ pub fn concerns(before: &Cluster, change: &Change) -> Option<NodeId> {
         Change::PutTask(task) => {
             let known = before.tasks().get(&task.id);
             let is_news =
-                known.is_none_or(|known| known.node != task.node || known.desired != task.desired);
+                known.is_none_or(|known| known.node != task.node || known.told() != task.told());
             task.node.clone().filter(|_| is_news)
         }
         Change::RemoveTask(id) => node_of(before, id),
@@ -319,6 +323,8 @@ pub fn concerns(before: &Cluster, change: &Change) -> Option<NodeId> {
         Change::RemoveBake(_)
         | Change::PutAmi(_)
         | Change::RemoveAmi(_)
+        | Change::PutRegistration(_)
+        | Change::RemoveRegistration(_)
         | Change::PutService(_)
         | Change::RemoveService(_)
         | Change::PutNode(_)

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use coordinator_core::cluster::Cluster;
 use coordinator_core::event::{Event, Reply};
-use coordinator_core::step;
-use futures_util::future::try_join_all;
+use coordinator_core::{step, view};
+use futures_util::future::{join_all, try_join_all};
 use model::constraint::{Constraint, ImageName};
 use model::id::{NodeId, ServiceId, TaskId};
 use model::policy::Right;
 use model::service::ServicePhase;
 use model::spec::ServiceSpec;
 use model::task::{DesiredState, StopCause, Task, TaskState};
+use model::traffic::TargetGroup;
 use proto::convert::{image_to_wire, spec_from_wire};
 use proto::wire;
 use tonic::Status;
@@ -45,6 +46,7 @@ pub(crate) async fn deploy(
     let specs: Result<Vec<ServiceSpec>, _> = request.services.iter().map(spec_from_wire).collect();
     let specs = specs.map_err(|error| invalid(&error))?;
     check_machines(shared, caller, &specs)?;
+    check_target_groups(shared, &specs).await?;
     let unnamed = unnamed(shared, &specs, &request.project)?;
     let (remove, unnamed) =
         if request.prune { (unnamed, Vec::new()) } else { (Vec::new(), unnamed) };
@@ -91,6 +93,26 @@ fn check_machines(shared: &Shared, caller: &Caller, specs: &[ServiceSpec]) -> Re
         );
         let hint = "what services may ask of machines is in docs/policy.md; an administrator may deploy anything";
         return Err(hinted(Status::permission_denied(why), hint));
+    }
+    Ok(())
+}
+
+/// What names target groups needs somebody who tells them, and groups that are there.
+async fn check_target_groups(shared: &Shared, specs: &[ServiceSpec]) -> Result<(), Status> {
+    let routes = specs.iter().flat_map(|spec| &spec.task.routes);
+    let groups: BTreeSet<&TargetGroup> = routes.map(|route| &route.group).collect();
+    let Some(first) = groups.first() else { return Ok(()) };
+    let Some(fleet) = &shared.fleet else {
+        let why = format!("nobody here can tell the target group {first} anything");
+        let hint = "start the coordinator with --aws, or leave `x-wharf.target_groups` out";
+        return Err(hinted(Status::failed_precondition(why), hint));
+    };
+    for look in join_all(groups.iter().map(|group| fleet.look_at_group(group))).await {
+        if let Err(unseen) = look.shown {
+            let why = format!("the target group {} can not be used: {}", look.group, unseen.why);
+            let hint = "it has to be there, in this region, with targets of type instance, and the role of the coordinator needs the permissions that docs/balancers.md lists";
+            return Err(hinted(Status::failed_precondition(why), hint));
+        }
     }
     Ok(())
 }
@@ -325,6 +347,7 @@ fn planned(foreseen: &Foreseen, id: &ServiceId) -> wire::PlannedService {
         action: action.into(),
         generation: new.map_or(0, |new| new.number),
         differences,
+        warnings: new.map(|new| view::slow_stops(after, &new.spec)).unwrap_or_default(),
         images: images.unwrap_or_default(),
         tasks: tasks.collect(),
     }

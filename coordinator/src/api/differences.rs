@@ -32,6 +32,7 @@ pub(crate) fn between(old: &ServiceSpec, new: &ServiceSpec) -> Vec<String> {
     changed(&mut lines, "x-wharf.lease", caps, |cap| {
         cap.map_or_else(|| "none".to_owned(), |cap| format!("{cap:?}"))
     });
+    touched(&mut lines, "x-wharf.target_groups", &before.routes, &after.routes);
     touched(&mut lines, "deploy.restart_policy", &before.restart, &after.restart);
     let named = |spec: &ServiceSpec| -> BTreeMap<String, ContainerSpec> {
         let containers = spec.task.containers.iter();

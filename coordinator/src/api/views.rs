@@ -90,9 +90,15 @@ fn note(state: &State, task: &Task) -> Option<String> {
         | TaskState::Fetching
         | TaskState::Preparing
         | TaskState::Running { .. } => {
-            let waits = view::lease_wait(&state.cluster, task);
+            let waits = view::stop_wait(&state.cluster, task);
             let waits = waits.map(|wait| format!("{} is to stop: {wait}", task.id));
-            waits.or_else(|| (!task.note.is_empty()).then(|| format!("{}: {}", task.id, task.note)))
+            let traffic = || {
+                let waits = view::traffic_wait(&state.cluster, task)?;
+                Some(format!("{}: {waits}", task.id))
+            };
+            waits
+                .or_else(traffic)
+                .or_else(|| (!task.note.is_empty()).then(|| format!("{}: {}", task.id, task.note)))
         }
         TaskState::Completed | TaskState::Failed { .. } | TaskState::Lost => None,
     }
@@ -161,14 +167,15 @@ fn task_view(state: &State, task: &Task, now: Timestamp) -> wire::TaskView {
     }
 }
 
-/// What is to be said of the lease of a task, unless there is something else to say.
+/// What is to be said of the lease of a task, or of its load balancers, unless there is something else to say.
 pub(crate) fn lease_note(cluster: &Cluster, task: &Task) -> Option<String> {
-    let waits = view::lease_wait(cluster, task).map(|wait| format!("is to stop: {wait}"));
+    let waits = view::stop_wait(cluster, task).map(|wait| format!("is to stop: {wait}"));
     let holds = || {
         let until = cluster.lease(&task.id).filter(|_| task.note.is_empty())?;
         Some(format!("holds a lease until {until}"))
     };
-    waits.or_else(holds)
+    let traffic = || view::traffic_wait(cluster, task).filter(|_| task.note.is_empty());
+    waits.or_else(traffic).or_else(holds)
 }
 
 /// What the snapshot says of a node, taken out so that the lock is short.

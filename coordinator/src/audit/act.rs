@@ -86,6 +86,8 @@ fn about(event: &Event) -> (Vec<&ServiceId>, Vec<&NodeId>, String) {
         Event::Rebalance => (Vec::new(), Vec::new(), String::new()),
         Event::Fleet(event) => (Vec::new(), Vec::new(), fleet(event)),
         Event::Bake(event) => (Vec::new(), Vec::new(), bake(event)),
+        // Heard, and nobody's doing.
+        Event::Traffic(_) => (Vec::new(), Vec::new(), String::new()),
     }
 }
 

@@ -19,6 +19,7 @@ use proto::wire::flight_event::Event as Wire;
 
 use super::bake::{bake_from_wire, bake_to_wire};
 use super::fleet::{fleet_from_wire, fleet_to_wire};
+use super::traffic::{traffic_from_wire, traffic_to_wire};
 use crate::job_order::{job_order_from_wire, job_order_to_wire};
 use crate::store::Identity;
 use crate::store::record::to_record;
@@ -150,6 +151,7 @@ fn to_wire(event: &Event, now: Timestamp) -> Wire {
         Event::Died(node) => Wire::Died(node.to_string()),
         Event::Fleet(event) => Wire::Fleet(fleet_to_wire(event)),
         Event::Bake(event) => Wire::Bake(bake_to_wire(event)),
+        Event::Traffic(event) => Wire::Traffic(traffic_to_wire(event)),
     }
 }
 
@@ -228,6 +230,7 @@ pub(super) fn from_wire(from: &wire::FlightEvent) -> anyhow::Result<Event> {
         Wire::Died(node) => Event::Died(node.parse()?),
         Wire::Fleet(event) => Event::Fleet(fleet_from_wire(event)?),
         Wire::Bake(event) => Event::Bake(bake_from_wire(event)?),
+        Wire::Traffic(event) => Event::Traffic(traffic_from_wire(event)?),
     })
 }
 

@@ -78,6 +78,7 @@ fn performed_to_wire(key: &Key, outcome: &Outcome) -> wire::Performed {
         Key::Terminate(instance) => WireKey::Terminate(instance.to_string()),
         Key::Bake(id) => WireKey::Bake(id.to_string()),
         Key::Remove(id) => WireKey::Remove(id.clone()),
+        Key::Balance(group) => WireKey::Balance(group.to_string()),
     };
     let outcome = match outcome {
         Outcome::Done => WireOutcome::Done(wire::Done {}),
@@ -104,6 +105,7 @@ fn performed_from_wire(from: &wire::Performed) -> anyhow::Result<(Key, Outcome)>
         WireKey::Terminate(instance) => Key::Terminate(instance.parse()?),
         WireKey::Bake(id) => Key::Bake(id.parse()?),
         WireKey::Remove(id) => Key::Remove(id.clone()),
+        WireKey::Balance(group) => Key::Balance(group.parse()?),
     };
     let outcome = match from.outcome.as_ref().context("a request without an outcome")? {
         WireOutcome::Done(_) => Outcome::Done,

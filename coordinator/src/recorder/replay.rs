@@ -6,11 +6,12 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use coordinator_core::cluster::Cluster;
-use coordinator_core::event::{Event, FleetEvent, RefreshEvent, Reply};
+use coordinator_core::event::{Event, FleetEvent, RefreshEvent, Reply, TrafficEvent};
 use coordinator_core::narrate::{Subject, narrate};
 use coordinator_core::{Step, invariant, step};
 use jiff::Timestamp as Clock;
 use model::time::Timestamp;
+use model::traffic::RegistrationPhase;
 use prost::Message;
 use proto::wire;
 use proto::wire::flight_entry::Entry;
@@ -182,8 +183,27 @@ fn brief(event: &Event) -> String {
         }
         Event::Images { node, digests } => format!("node {node} has {} images", digests.len()),
         Event::Died(node) => format!("node {node} is gone"),
+        Event::Traffic(event) => brief_of_traffic(event),
         Event::Fleet(event) => brief_of_fleet(event),
         Event::Bake(event) => super::bake::brief(event),
+    }
+}
+
+fn brief_of_traffic(event: &TrafficEvent) -> String {
+    match event {
+        TrafficEvent::Looked(looks) => {
+            let groups: Vec<String> = looks.iter().map(|look| look.group.to_string()).collect();
+            format!("target groups were looked at: {}", groups.join(", "))
+        }
+        TrafficEvent::Told { group, phase, targets, failure } => {
+            let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
+            let word = match phase {
+                RegistrationPhase::Entering => "has",
+                RegistrationPhase::Leaving => "leaves out",
+            };
+            let why = failure.as_ref().map(|why| format!(", it was told in vain: {why}"));
+            format!("{group} {word} {}{}", targets.join(", "), why.unwrap_or_default())
+        }
     }
 }
 

@@ -278,6 +278,17 @@ name!(
         rest: is_node,
     }
 );
+name!(
+    /// A target group of a load balancer: its name, or its ARN. At most 256 characters.
+    TargetGroup,
+    Rule {
+        kind: "target group",
+        limit: 256,
+        allowed: "letters, digits, and after the first character - : /",
+        first: |c| c.is_ascii_alphanumeric(),
+        rest: |c| c.is_ascii_alphanumeric() || matches!(c, '-' | ':' | '/'),
+    }
+);
 /// One run of one generation in a slot, `project.service.slot.number`: unique for ever and readable in `docker ps`.
 ///
 /// In the order in which they were made: by number, and of equal numbers, which no two tasks of a cluster have, by text.

@@ -31,4 +31,5 @@ pub mod spec;
 pub mod suggest;
 pub mod task;
 pub mod time;
+pub mod traffic;
 pub mod trust;

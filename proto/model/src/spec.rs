@@ -14,6 +14,7 @@ use crate::priority::Priority;
 use crate::resources::Resources;
 use crate::rollout::{Canary, Tolerance};
 use crate::schedule::Schedule;
+use crate::traffic::Route;
 
 /// What the operator wants of one service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,6 +128,9 @@ pub struct TaskSpec {
     pub restarts_asked: u64,
     /// Whether a task may say that it is not to be stopped yet.
     pub lease: Option<LeasePolicy>,
+    /// Target groups that send each task requests: it serves once all of them do. At most
+    /// [`crate::traffic::ROUTES_LIMIT`].
+    pub routes: Vec<Route>,
 }
 
 impl TaskSpec {

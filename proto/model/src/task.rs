@@ -7,6 +7,7 @@ use crate::id::{ContainerName, NodeId, ServiceId, Slot, TaskId};
 use crate::service::Generation;
 use crate::spec::Protocol;
 use crate::time::Timestamp;
+use crate::traffic::Traffic;
 
 /// One run of one generation in a slot on a node. Replaced, never moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,9 +49,33 @@ pub struct Task {
     pub ended_at: Option<Timestamp>,
     /// How often the application had failed before in the same slot of a run. Only of a job.
     pub failures: u32,
+    /// How it stands with its load balancers.
+    pub traffic: Traffic,
 }
 
 impl Task {
+    /// Says since when the task has been serving, if it is: it works, and the load balancers of its spec send it requests.
+    #[must_use]
+    pub fn serving_since(&self) -> Option<Timestamp> {
+        let since = self.state.serving_since()?;
+        if self.generation.spec.task.routes.is_empty() {
+            return Some(since);
+        }
+        match self.traffic {
+            Traffic::In { since: reached } => Some(since.max(reached)),
+            Traffic::Out | Traffic::Leaving { .. } => None,
+        }
+    }
+
+    /// What its agent is told: a stop only when the task has left its load balancers.
+    #[must_use]
+    pub const fn told(&self) -> DesiredState {
+        match self.traffic {
+            Traffic::Leaving { .. } => DesiredState::Run,
+            Traffic::Out | Traffic::In { .. } => self.desired,
+        }
+    }
+
     /// Says whether the task is to run and fills its slot, as far as anybody knows.
     #[must_use]
     pub fn is_wanted(&self) -> bool {

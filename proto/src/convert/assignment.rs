@@ -38,9 +38,11 @@ pub fn assignments_to_wire(fence: wire::Fence, tasks: &[Arc<Task>]) -> wire::Ass
     let mut known = HashMap::new();
     let tasks = tasks.iter().map(|task| {
         let spec = *known.entry((&task.service, task.generation.number)).or_insert_with(|| {
-            // Where tasks go is not for a node to say, and an agent of an older release could not read every constraint.
+            // Where tasks go, and who sends them requests, is not for a node to say, and an agent of an older release could
+            // not read every constraint.
             let spec = task_spec_to_wire(&task.generation.spec.task);
-            specs.push(wire::TaskSpec { constraints: Vec::new(), ..spec });
+            let (constraints, routes) = (Vec::new(), Vec::new());
+            specs.push(wire::TaskSpec { constraints, routes, ..spec });
             u32::try_from(specs.len() - 1).unwrap_or(u32::MAX)
         });
         wire::AssignedTask { assignment: Some(sent(task)), spec }
@@ -50,7 +52,8 @@ pub fn assignments_to_wire(fence: wire::Fence, tasks: &[Arc<Task>]) -> wire::Ass
 }
 
 fn sent(task: &Task) -> wire::Assignment {
-    let (desired, stop_cause) = desired_to_wire(task.desired);
+    let told = task.told();
+    let (desired, stop_cause) = desired_to_wire(told);
     wire::Assignment {
         task: task.id.to_string(),
         project: task.service.project.to_string(),
@@ -61,7 +64,7 @@ fn sent(task: &Task) -> wire::Assignment {
         desired: desired.into(),
         stop_cause: stop_cause.into(),
         once: task.generation.spec.mode.runs_to_end(),
-        patience_until_ms: task.desired.patience().map(Timestamp::as_millis),
+        patience_until_ms: told.patience().map(Timestamp::as_millis),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::convert::rollout::{
     halted_stage_from_wire, halted_stage_to_wire, rollout_from_wire, rollout_to_wire,
 };
 use crate::convert::spec::accepted_from_wire;
+use crate::convert::traffic::{traffic_from_wire, traffic_to_wire};
 use crate::convert::{
     At, Invalid, Named, Valid, containers_from_wire, containers_to_wire, spec_to_wire,
     state_from_wire, state_to_wire,
@@ -212,6 +213,7 @@ pub fn task_from_wire(from: &wire::Task) -> Valid<Task> {
         missed_at: from.missed_at_ms.map(Timestamp::from_millis),
         ended_at: from.ended_at_ms.map(Timestamp::from_millis),
         failures: from.failures,
+        traffic: traffic_from_wire(from.traffic.as_ref()),
     })
 }
 
@@ -270,6 +272,7 @@ pub fn task_to_wire(task: &Task) -> wire::Task {
         ended_at_ms: task.ended_at.map(Timestamp::as_millis),
         failures: task.failures,
         patience_until_ms: task.desired.patience().map(Timestamp::as_millis),
+        traffic: traffic_to_wire(task.traffic),
     }
 }
 

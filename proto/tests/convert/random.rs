@@ -79,10 +79,10 @@ proptest! {
         prop_assert_eq!(read.len(), tasks.len());
         for (read, task) in read.iter().zip(&tasks) {
             prop_assert_eq!((&read.task, &read.project), (&task.id, &task.service.project));
-            prop_assert_eq!((&read.service, read.desired), (&task.service.name, task.desired));
-            // Where a task goes is not for a node to say.
-            let constraints = Vec::new();
-            let spec = model::spec::TaskSpec { constraints, ..task.generation.spec.task.clone() };
+            prop_assert_eq!((&read.service, read.desired), (&task.service.name, task.told()));
+            // Where a task goes, and who sends it requests, is not for a node to say.
+            let (constraints, routes) = (Vec::new(), Vec::new());
+            let spec = model::spec::TaskSpec { constraints, routes, ..task.generation.spec.task.clone() };
             prop_assert_eq!(&*read.spec, &spec);
             let journalled = proto::convert::assignment_to_journal(read);
             let again = proto::convert::assignment_from_wire(&journalled, Arc::clone(&read.spec));

@@ -29,14 +29,27 @@ class Target:
     drains_until: float | None = None
     # What a test has decided: a state and why.
     decided: tuple[str, str | None] | None = None
+    # What checks have found, where targets are checked: so many good ones in a row, or bad ones when it is below zero.
+    streak: int | None = None
+    found: str = "initial"
 
     def state(self) -> str:
         if self.drains_until is not None:
             return "draining"
         if self.decided:
             return self.decided[0]
+        if self.streak is not None:
+            return self.found
         is_new = clock.now() - self.registered_at < SETTINGS.target_initial_s
         return "initial" if is_new else "healthy"
+
+
+    def checked(self, is_good: bool, enough: int) -> None:
+        """Takes in one check; `enough` of a kind in a row are believed."""
+        before = self.streak or 0
+        self.streak = max(before, 0) + 1 if is_good else min(before, 0) - 1
+        if abs(self.streak) >= enough:
+            self.found = "healthy" if is_good else "unhealthy"
 
 
 def _backend() -> models.ELBv2Backend:
@@ -52,6 +65,24 @@ def _all(group: FakeTargetGroup) -> dict[tuple[str, int], Target]:
     return found
 
 
+def find(name: str) -> FakeTargetGroup | None:
+    """A group by its name or ARN."""
+    groups = _backend().target_groups.values()
+    return next((group for group in groups if name in (group.name, group.arn)), None)
+
+
+def targets_of(group: FakeTargetGroup) -> list[Target]:
+    """Who is registered."""
+    return [target for target in _all(group).values() if target.drains_until is None]
+
+
+def are_checked(group: FakeTargetGroup) -> None:
+    """From now on targets are as healthy as checks find them."""
+    group.__dict__["is_checked"] = True
+    for target in targets_of(group):
+        target.streak = 0
+
+
 def _port(group: FakeTargetGroup, given: dict[str, Any]) -> int:
     return int(given.get("Port") or group.port)
 
@@ -65,7 +96,11 @@ def _register(group: FakeTargetGroup, targets: list[dict[str, Any]]) -> None:
                 f"The following targets are not in a running state and cannot be registered: '{given['Id']}'",
             )
         target = Target(given["Id"], _port(group, given))
-        _all(group)[target.id, target.port] = target
+        known = _all(group).get((target.id, target.port))
+        # Who is in already stays as it is.
+        if known is None or known.drains_until is not None:
+            target.streak = 0 if group.__dict__.get("is_checked") else None
+            _all(group)[target.id, target.port] = target
         group.targets[f"{target.id}:{target.port}"] = {"Id": target.id, "Port": target.port}
 
 

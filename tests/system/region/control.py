@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from . import balancers, calls, clock, faults, identity, instances, lag, members, metadata, notices
+from . import balancers, calls, clock, faults, identity, instances, lag, members, metadata, notices, traffic
 from .errors import Refused
 from .hypervisor import Hypervisor
 from .world import LOCK, SETTINGS
@@ -235,6 +235,14 @@ def order_node(instance: str, what: str) -> None:
 
 
 # Load balancers
+
+
+@route("POST", "listeners/{group}")
+def listen(group: str) -> dict[str, Any]:
+    """Sends what comes to a port of this machine to the targets of a group."""
+    listener = traffic.listen(group)
+    sent = {f"{instance}:{port}": count for (instance, port), count in listener.sent.items()}
+    return {"port": listener.port, "sent": sent, "refused": listener.refused}
 
 
 @route("POST", "targets")

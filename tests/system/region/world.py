@@ -29,6 +29,8 @@ class Settings:
     health_s: float = 0.0
     # From the registration of a target until it is healthy.
     target_initial_s: float = 0.0
+    # Between two checks of the targets behind a listener.
+    target_check_s: float = 0.5
     # Between two attempts to launch what could not be launched.
     retry_s: float = 1.0
 

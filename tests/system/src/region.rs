@@ -14,6 +14,7 @@ mod control;
 mod http;
 mod pools;
 mod python;
+mod traffic;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -28,6 +29,7 @@ pub use api::{Refusal, Service, values};
 pub use control::{Instance, Node, NodeOrder, ZoneOrder};
 pub use pools::{Hook, Pool, Queue, Transition};
 pub use python::by_hand;
+pub use traffic::{BODY, Load, Outcome};
 
 use crate::machine;
 use crate::program::built;

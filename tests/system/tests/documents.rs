@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that can not set up its world has failed")]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
 
 use system_tests::program::built;
 use system_tests::region::by_hand;
@@ -112,27 +114,42 @@ fn expected(line: &str) -> i32 {
     line.split_once("# ends with ").map_or(0, |(_, code)| code.trim().parse().unwrap())
 }
 
-#[test]
-fn every_command_of_every_page_does_what_the_page_says() {
-    Docker::default().need_image();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+/// So many pages are read at once: their readers mostly wait.
+const READERS: usize = 3;
+
+/// Does what a page says, and gives how many commands it has.
+fn read(path: &Path) -> usize {
+    let reader = Reader::of(path);
     let mut commands = 0;
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let reader = Reader::of(&path);
-        for block in blocks(&fs::read_to_string(&path).unwrap()) {
-            match block {
-                Block::File { name, text } => reader.write(&name, &text),
-                Block::Commands(lines) => {
-                    for line in lines {
-                        let said = reader.run(&line);
-                        let what = format!("{}: {line}\n{}{}", path.display(), said.out, said.err);
-                        assert_eq!(said.code, expected(&line), "{what}");
-                        commands += 1;
-                    }
+    for block in blocks(&fs::read_to_string(path).unwrap()) {
+        match block {
+            Block::File { name, text } => reader.write(&name, &text),
+            Block::Commands(lines) => {
+                for line in lines {
+                    let said = reader.run(&line);
+                    let what = format!("{}: {line}\n{}{}", path.display(), said.out, said.err);
+                    assert_eq!(said.code, expected(&line), "{what}");
+                    commands += 1;
                 }
             }
         }
     }
+    commands
+}
+
+#[test]
+fn every_command_of_every_page_does_what_the_page_says() {
+    Docker::default().need_image();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let mut pages: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    pages.sort();
+    let pages = Mutex::new(pages);
+    let commands: usize = thread::scope(|scope| {
+        let next = || pages.lock().unwrap().pop();
+        let read_all = || std::iter::from_fn(next).map(|page| read(&page)).sum::<usize>();
+        let readers: Vec<_> = (0..READERS).map(|_| scope.spawn(read_all)).collect();
+        readers.into_iter().map(|reader| reader.join().unwrap()).sum()
+    });
     assert!(commands > 15, "only {commands} commands were found");
 }

@@ -131,6 +131,7 @@ pub(crate) fn spec() -> TaskSpec {
         },
         restarts_asked: 0,
         lease: None,
+        routes: Vec::new(),
     }
 }
 

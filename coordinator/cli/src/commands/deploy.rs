@@ -223,6 +223,7 @@ fn planned(service: &wire::PlannedService) -> Value {
         "action": action(service.action()),
         "generation": service.generation,
         "differences": service.differences,
+        "warnings": service.warnings,
         "images": service.images.iter().map(|one| image(Some(one))).collect::<Vec<_>>(),
         "tasks": service.tasks.iter().map(task).collect::<Vec<_>>(),
     })
@@ -243,6 +244,7 @@ fn describe(service: &wire::PlannedService) {
         service.generation
     );
     service.differences.iter().for_each(|line| println!("    {}", clean(line)));
+    service.warnings.iter().for_each(|line| println!("    warning: {}", clean(line)));
     for task in &service.tasks {
         match &task.node {
             Some(node) if task.note.is_empty() => {

@@ -6,7 +6,7 @@ use proto::convert::constraint_to_wire;
 use proto::wire::service_spec::Mode;
 use proto::wire::{
     Budget, Constraint, Global, LeasePolicy, Priority, Replicated, RestartCondition, RestartPolicy,
-    Schedule, Strategy, UpdatePolicy,
+    Route, Schedule, Strategy, UpdatePolicy,
 };
 
 use super::budget;
@@ -18,6 +18,7 @@ use super::placement;
 use super::problems::Problems;
 use super::rollout;
 use super::section::Section;
+use super::traffic;
 use super::values;
 
 /// Before the second restart in a row.
@@ -39,6 +40,7 @@ pub(super) struct Deployment {
     pub max_per_node: Option<u32>,
     pub schedule: Option<Schedule>,
     pub lease: Option<LeasePolicy>,
+    pub routes: Vec<Route>,
 }
 
 /// Reads everything but the resources.
@@ -63,6 +65,7 @@ pub(super) fn read(
         restart: restart(problems, service, (deploy, mode)),
         schedule: job::schedule(problems, service),
         lease: lease::read(problems, service, mode),
+        routes: traffic::read(problems, service, mode),
         is_restart_given: is_restart_given(problems, service, deploy),
         constraints: constraints
             .iter()

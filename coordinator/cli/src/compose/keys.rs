@@ -12,8 +12,8 @@ pub(super) use deploy::{DEVICE, PREFERENCE};
 pub(super) use network::{ATTACHMENT, NETWORK, PORT};
 pub(super) use service::{BUILD, DEPENDENCY, ENV_FILE, EXTENDS, SERVICE, ULIMIT};
 pub(super) use storage::{CONFIG, CONFIG_USE, MOUNT, MOUNT_TMPFS, VOLUME};
-pub(super) use wharf::SCHEDULE;
 use wharf::WHARF;
+pub(super) use wharf::{SCHEDULE, TARGET_GROUP};
 
 /// Whether a key is honoured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

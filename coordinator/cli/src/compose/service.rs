@@ -26,6 +26,7 @@ use super::reader::Reader;
 use super::resources;
 use super::section::Section;
 use super::security;
+use super::traffic;
 use super::values;
 
 /// As for the engine.
@@ -73,12 +74,14 @@ pub(super) fn read<'a>(
     let deployment = deploy::read(problems, &service, &deploy);
     budget::doubt(problems, &service, (&deployment, &container));
     placement::doubt(problems, &service, (&deployment, &container));
+    let connection = network::read(problems, &service, &definitions.networks);
+    traffic::check(problems, &service, (&deployment.routes, &container, &connection));
     Draft {
         name: entry.key.clone(),
         node: &entry.value,
         container,
         ports,
-        connection: network::read(problems, &service, &definitions.networks),
+        connection,
         deployment,
         waits: service.read(problems, "depends_on", depends::read).unwrap_or_default(),
         build,

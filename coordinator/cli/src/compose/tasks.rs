@@ -83,6 +83,7 @@ fn service(
             restart: Some(restart),
             restarts_asked: 0,
             lease: owner.deployment.lease,
+            routes: owner.deployment.routes,
         }),
         update: Some(owner.deployment.update),
         after: unique(after),

@@ -19,7 +19,7 @@ use crate::event::{FleetEvent, PoolRefusal, Refusal, Reply};
 use crate::plan::leaving;
 
 /// So long before a machine is taken back what runs there is stopped: a grace of seconds, and a margin.
-const BEFORE_INTERRUPTION: Duration = Duration::from_secs(30);
+pub(crate) const BEFORE_INTERRUPTION: Duration = Duration::from_secs(30);
 /// The cloud must have known nothing of a machine for so long, and its agent silent besides, until that counts.
 const UNKNOWN_FOR: Duration = Duration::from_secs(60);
 
@@ -124,7 +124,8 @@ fn forget_ended(draft: &mut Draft<'_>) {
         | Key::Max(_)
         | Key::Process(_)
         | Key::Bake(_)
-        | Key::Remove(_) => true,
+        | Key::Remove(_)
+        | Key::Balance(_) => true,
     });
 }
 
@@ -440,7 +441,8 @@ fn outcome(draft: &mut Draft<'_>, key: &Key, outcome: &Outcome) -> Reply {
         | Key::Process(_)
         | Key::Terminate(_)
         | Key::Bake(_)
-        | Key::Remove(_) => {
+        | Key::Remove(_)
+        | Key::Balance(_) => {
             let tried = Try { count: 0, not_before: now + command::SETTLES, why: None };
             draft.cluster.fleet.tries.insert(key.clone(), tried);
         }

@@ -102,6 +102,8 @@ impl Bakes {
             | Change::RemoveHook(_)
             | Change::PutRefresh(_)
             | Change::RemoveRefresh(_)
+            | Change::PutRegistration(_)
+            | Change::RemoveRegistration(_)
             | Change::PutNextTask(_) => {}
         }
     }

@@ -110,6 +110,8 @@ impl Fleet {
             | Change::RemoveBake(_)
             | Change::PutAmi(_)
             | Change::RemoveAmi(_)
+            | Change::PutRegistration(_)
+            | Change::RemoveRegistration(_)
             | Change::PutNextTask(_) => {}
         }
     }
@@ -207,6 +209,7 @@ impl Cluster {
         let Fleet { pools, hooks, refreshes, open, .. } = own;
         self.fleet = Fleet { pools, hooks, refreshes, open, ..other.fleet.clone() };
         self.saw_bakes(other);
+        self.saw_traffic(other);
     }
 
     /// Says whether another copy of the cluster says the same of what pools lack.

@@ -216,7 +216,8 @@ impl Region {
             Command::AnswerHook { .. }
             | Command::Beat { .. }
             | Command::Bake { .. }
-            | Command::Remove { .. } => return Outcome::NothingWaits,
+            | Command::Remove { .. }
+            | Command::Balance { .. } => return Outcome::NothingWaits,
         }
         Outcome::Done
     }

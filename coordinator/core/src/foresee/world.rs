@@ -8,10 +8,11 @@ use model::id::{NodeId, ServiceId, Slot, TaskId};
 use model::image::Image;
 use model::task::{DesiredState, Health, StopCause, Task, TaskState};
 use model::time::Timestamp;
+use model::traffic::{Look, RegistrationId, RegistrationPhase, Shown, TargetGroup, TargetHealth};
 
 use crate::cluster::{Change, Cluster, Sighting};
 use crate::command::Command;
-use crate::event::{EngineState, Event, Refusal, Reply, Report};
+use crate::event::{EngineState, Event, Refusal, Reply, Report, TrafficEvent};
 use crate::step;
 
 /// How long a task takes to start of which no other tells.
@@ -97,6 +98,7 @@ impl World {
             }
         }
         reports.extend(self.fetched());
+        reports.extend(self.balanced());
         reports
     }
 
@@ -113,7 +115,7 @@ impl World {
         let DesiredState::Run = task.desired else { return STOP };
         let took = |task: &Arc<Task>| {
             let first = task.clock_since.filter(|_| task.restarts == 0)?;
-            Some(task.state.serving_since()?.since(first))
+            Some(task.serving_since()?.since(first))
         };
         // The middle one of those that began before us.
         let others = self.cluster.tasks_of(&task.service).take(OTHERS);
@@ -141,6 +143,29 @@ impl World {
             digests.extend(images.iter().map(|image| image.digest().clone()));
             Event::Images { node: node.clone(), digests }
         })
+    }
+
+    /// What is to get traffic gets it, and what is to leave has left.
+    fn balanced(&self) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut groups: BTreeMap<TargetGroup, Shown> = BTreeMap::new();
+        for registration in self.cluster.registrations().values() {
+            let RegistrationId { group, target } = registration.id.clone();
+            let shown = groups.entry(group.clone()).or_default();
+            let phase = registration.phase;
+            if phase == RegistrationPhase::Entering {
+                shown.targets.insert(target.clone(), TargetHealth::Healthy);
+            }
+            let targets = vec![target];
+            let told = TrafficEvent::Told { group, phase, targets, failure: None };
+            events.push(Event::Traffic(told));
+        }
+        let looks = groups.into_iter().map(|(group, shown)| Look { group, shown: Ok(shown) });
+        let looks: Vec<Look> = looks.collect();
+        if !looks.is_empty() {
+            events.push(Event::Traffic(TrafficEvent::Looked(looks)));
+        }
+        events
     }
 
     fn is_heard(&self, node: &NodeId) -> bool {
@@ -219,6 +244,8 @@ fn put_task(change: &Change) -> Option<&Arc<Task>> {
         | Change::RemoveBake(_)
         | Change::PutAmi(_)
         | Change::RemoveAmi(_)
+        | Change::PutRegistration(_)
+        | Change::RemoveRegistration(_)
         | Change::PutNextTask(_) => None,
     }
 }

@@ -39,6 +39,8 @@ pub(super) fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         | Change::RemoveHook(_)
         | Change::PutRefresh(_)
         | Change::RemoveRefresh(_)
+        | Change::PutRegistration(_)
+        | Change::RemoveRegistration(_)
         | Change::PutNextTask(_) => None,
     }
 }

@@ -48,6 +48,8 @@ pub(super) fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         | Change::RemoveBake(_)
         | Change::PutAmi(_)
         | Change::RemoveAmi(_)
+        | Change::PutRegistration(_)
+        | Change::RemoveRegistration(_)
         | Change::PutNextTask(_) => None,
     }
 }

@@ -88,5 +88,5 @@ pub(crate) fn costs(
 }
 
 fn serves(task: &Task) -> bool {
-    task.is_wanted() && task.state.serving_since().is_some()
+    task.is_wanted() && task.serving_since().is_some()
 }

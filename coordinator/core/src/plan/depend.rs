@@ -45,7 +45,7 @@ fn is_met(cluster: &Cluster, id: &ServiceId, after: &Dependency<ServiceName>) ->
             tasks.any(|task| wanted(task) && began(&task.state))
         }
         DependencyCondition::Healthy => {
-            tasks.any(|task| wanted(task) && task.state.serving_since().is_some())
+            tasks.any(|task| wanted(task) && task.serving_since().is_some())
         }
         DependencyCondition::Completed => tasks.any(|task| {
             task.state == TaskState::Completed && Some(task.generation.template) == template
@@ -65,7 +65,7 @@ fn is_met_by_job(cluster: &Cluster, job: &Service, condition: DependencyConditio
             };
             past.next().is_some() || live.any(began)
         }
-        DependencyCondition::Healthy => live.any(|task| task.state.serving_since().is_some()),
+        DependencyCondition::Healthy => live.any(|task| task.serving_since().is_some()),
         DependencyCondition::Completed => past.any(|run| run.verdict == RunVerdict::Succeeded),
     }
 }

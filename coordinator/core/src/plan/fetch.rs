@@ -17,7 +17,7 @@ const AGAIN: Duration = Duration::from_secs(30);
 
 /// Says whether every node on which one of these tasks serves has the images of the target, and has them fetched otherwise.
 pub(super) fn is_done(draft: &mut Draft<'_>, service: &Service, old: &[&Arc<Task>]) -> bool {
-    let serving = old.iter().filter(|task| task.state.serving_since().is_some());
+    let serving = old.iter().filter(|task| task.serving_since().is_some());
     let nodes: BTreeSet<NodeId> = serving.filter_map(|task| task.node.clone()).collect();
     let mut is_done = true;
     for node in nodes {
@@ -41,7 +41,7 @@ pub(super) fn is_done(draft: &mut Draft<'_>, service: &Service, old: &[&Arc<Task
 /// Has images fetched for slots whose turn has not come.
 pub(super) fn ahead(draft: &mut Draft<'_>, service: &Service, slots: &[Slot]) {
     let tasks = slots.iter().flat_map(|slot| draft.cluster.tasks_in(&service.id, slot));
-    let serving = tasks.filter(|task| task.state.serving_since().is_some());
+    let serving = tasks.filter(|task| task.serving_since().is_some());
     let nodes: BTreeSet<NodeId> = serving.filter_map(|task| task.node.clone()).collect();
     for node in nodes {
         let images = missing(draft, service, &node).unwrap_or_default();

@@ -13,6 +13,7 @@ use model::service::{Service, ServicePhase};
 use model::spec::Mode;
 use model::task::{DesiredState, StopCause, Task};
 use model::time::Timestamp;
+use model::traffic::Traffic;
 
 use crate::cluster::Cluster;
 use crate::draft::Draft;
@@ -31,6 +32,11 @@ pub enum Wait {
         until: Timestamp,
         /// From then on it is not waited for.
         at_most: Timestamp,
+    },
+    /// It was asked to stop, and leaves its load balancers first.
+    Traffic {
+        /// It is not waited for any longer.
+        until: Timestamp,
     },
     /// This one takes its place and does not serve for long enough yet.
     Next(TaskId),
@@ -64,6 +70,7 @@ impl Wait {
             Self::Place(_) | Self::Budget(_) | Self::Halted | Self::Held | Self::Silence => true,
             Self::Stopping
             | Self::Lease { .. }
+            | Self::Traffic { .. }
             | Self::Next(_)
             | Self::Others
             | Self::End
@@ -82,6 +89,9 @@ impl fmt::Display for Wait {
                 f,
                 "waits: it holds a lease until {until}, and is stopped at {at_most} whatever it holds"
             ),
+            Self::Traffic { until } => {
+                write!(f, "waits: it leaves its target groups, until {until} at the latest")
+            }
             Self::Next(next) => write!(f, "waits: {next} takes its place and has to serve first"),
             Self::Place(why) => write!(f, "{why}"),
             Self::Budget(Short { serving, least }) => {
@@ -130,6 +140,9 @@ pub(crate) fn wait(cluster: &Cluster, task: &Task, now: Timestamp) -> Wait {
 
 /// What a task that was told to stop waits for.
 pub(crate) fn stopping(cluster: &Cluster, task: &Task) -> Wait {
+    if let Traffic::Leaving { until } = task.traffic {
+        return Wait::Traffic { until };
+    }
     let drain = task.node.as_ref().and_then(|node| cluster.nodes().get(node)?.drain);
     match (cluster.lease(&task.id), task.desired.patience()) {
         (Some(until), Some(most)) => {
@@ -172,7 +185,7 @@ fn is_interrupted(cluster: &Cluster, task: &Task) -> bool {
 
 /// Of the tasks of a slot that are to leave the one that waits for the next: one that serves, or else the oldest.
 pub(crate) fn kept<'a>(leaving: &[&'a Arc<Task>]) -> Option<&'a Arc<Task>> {
-    let serves = |task: &&&Arc<Task>| task.state.serving_since().is_some();
+    let serves = |task: &&&Arc<Task>| task.serving_since().is_some();
     leaving.iter().find(serves).or(leaving.first()).copied()
 }
 
@@ -207,6 +220,7 @@ pub(crate) fn wants_next(draft: &mut Draft<'_>, service: &Service, leaving: &[&A
         }
         Wait::Stopping
         | Wait::Lease { .. }
+        | Wait::Traffic { .. }
         | Wait::Next(_)
         | Wait::Others
         | Wait::End
@@ -237,7 +251,7 @@ pub(crate) fn stay(draft: &mut Draft<'_>, task: &Task) {
             && !draft.cluster.is_leaving(next)
     };
     let next = beside.iter().find(is_next).cloned();
-    let serves = |task: &Task| task.state.serving_since().is_some();
+    let serves = |task: &Task| task.serving_since().is_some();
     match next {
         Some(next) if serves(&next) && !serves(task) => draft.stop(task, StopCause::Duplicate),
         Some(next) => draft.stop(&next, StopCause::Duplicate),

@@ -48,7 +48,7 @@ pub(crate) fn missing<'a>(
 ) -> impl Iterator<Item = &'a Arc<Service>> {
     let here = Slot::Node(node.id.clone());
     everywhere(cluster).filter(move |service| {
-        let serves = |task: &Arc<Task>| task.is_wanted() && task.state.serving_since().is_some();
+        let serves = |task: &Arc<Task>| task.is_wanted() && task.serving_since().is_some();
         // What waits for another service may wait for one that needs this node.
         slot::wants(cluster, service, &here)
             && depend::is_free(cluster, service)

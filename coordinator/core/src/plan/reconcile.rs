@@ -9,6 +9,7 @@ use model::service::{Generation, Service, ServicePhase};
 use model::spec::Mode;
 use model::task::{DesiredState, StopCause, Task, TaskState};
 use model::time::Timestamp;
+use model::traffic::Traffic;
 
 use crate::cluster::Change;
 use crate::draft::Draft;
@@ -203,9 +204,7 @@ fn next_generation<'a>(
 fn superseded<'a>(old: &[&'a Arc<Task>]) -> impl Iterator<Item = &'a Arc<Task>> {
     let running = old.iter().copied().filter(|task| task.desired == DesiredState::Run);
     let mut running: Vec<_> = running.collect();
-    running.sort_by_key(|task| {
-        (task.state.serving_since().is_none(), task.created_at, task.id.clone())
-    });
+    running.sort_by_key(|task| (task.serving_since().is_none(), task.created_at, task.id.clone()));
     running.into_iter().skip(1)
 }
 
@@ -286,5 +285,6 @@ pub(crate) fn pending(
         missed_at: None,
         ended_at: None,
         failures: 0,
+        traffic: Traffic::Out,
     }
 }

@@ -76,12 +76,12 @@ enum Choice {
 }
 
 fn choose_next(copy: Option<&Task>) -> Choice {
-    let serves = copy.is_some_and(|copy| copy.state.serving_since().is_some());
+    let serves = copy.is_some_and(|copy| copy.serving_since().is_some());
     if serves { Choice::Copy } else { Choice::Open }
 }
 
 fn choose(original: &Task, copy: Option<&Task>) -> Choice {
-    let serves = |task: &Task| task.state.serving_since().is_some();
+    let serves = |task: &Task| task.serving_since().is_some();
     match copy {
         None => Choice::Original,
         Some(_) if serves(original) => Choice::Original,

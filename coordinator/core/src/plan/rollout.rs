@@ -90,6 +90,8 @@ fn roll(draft: &mut Draft<'_>, service: &Service, (rollout, going_since): (&Roll
         return;
     }
     watch_deadlines(draft, service, (rollout, going_since));
+    // What does not serve costs nobody anything, and may be all that the service can spare.
+    old.sort_by_key(|slot| serves(draft.cluster.tasks_in(&service.id, slot)));
     let rests = rests_until(draft, service, &done);
     rests.into_iter().for_each(|at| draft.wake(&service.id, at));
     let most = service.target.spec.update.parallelism as usize;
@@ -103,6 +105,10 @@ fn roll(draft: &mut Draft<'_>, service: &Service, (rollout, going_since): (&Roll
     if rollout.stage != Stage::Everywhere {
         draft.reach.insert(service.id.clone(), open.into_iter().collect());
     }
+}
+
+fn serves(tasks: &[Arc<Task>]) -> bool {
+    tasks.iter().any(|task| task.is_wanted() && task.serving_since().is_some())
 }
 
 /// What follows once all slots that may be moved have settled; nothing while a canary has to be watched.
@@ -197,7 +203,7 @@ fn has_failed(
 fn deadline(task: &Task, service: &Service, going_since: Timestamp) -> Option<Timestamp> {
     let is_placed = task.node.is_some() && !task.state.is_final();
     let is_fetching = task.state == TaskState::Fetching;
-    let waits = is_placed && !is_fetching && task.state.serving_since().is_none();
+    let waits = is_placed && !is_fetching && task.serving_since().is_none();
     let begins = task.clock_since.unwrap_or(task.created_at).max(going_since);
     waits.then(|| begins + service.target.spec.update.progress_deadline)
 }

@@ -161,7 +161,7 @@ pub(crate) fn is_current(task: &Task, service: &Service) -> bool {
 
 /// When the task has been serving for as long as the service monitors.
 pub(crate) fn settles_at(task: &Task, service: &Service) -> Option<Timestamp> {
-    task.state.serving_since().map(|since| since + service.target.spec.update.monitor)
+    task.serving_since().map(|since| since + service.target.spec.update.monitor)
 }
 
 pub(crate) fn progress(tasks: &[Arc<Task>], service: &Service, now: Timestamp) -> Progress {

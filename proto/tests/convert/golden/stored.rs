@@ -13,6 +13,7 @@ use model::service::Service;
 use model::spec::TaskSpec;
 use model::task::{Task, TaskState};
 use model::time::Timestamp;
+use model::traffic::Registration;
 use model::trust::{Admission, Operator, Token};
 use prost::Message;
 use proto::convert::{
@@ -20,9 +21,9 @@ use proto::convert::{
     ami_from_wire, ami_to_wire, assignment_from_wire, assignment_to_journal, bake_from_wire,
     bake_to_wire, hook_from_wire, hook_to_wire, node_from_wire, node_to_wire, operator_from_wire,
     operator_to_wire, permit_from_wire, permit_to_wire, pool_from_wire, pool_to_wire,
-    refresh_from_wire, refresh_to_wire, service_from_wire, service_to_wire, state_from_wire,
-    state_to_wire, task_from_wire, task_spec_from_wire, task_spec_to_wire, task_to_wire,
-    token_from_wire, token_to_wire,
+    refresh_from_wire, refresh_to_wire, registration_from_wire, registration_to_wire,
+    service_from_wire, service_to_wire, state_from_wire, state_to_wire, task_from_wire,
+    task_spec_from_wire, task_spec_to_wire, task_to_wire, token_from_wire, token_to_wire,
 };
 use proto::wire;
 
@@ -42,6 +43,7 @@ pub(crate) enum Stored {
     Pool(Pool),
     Hook(Hook),
     Refresh(Refresh),
+    Registration(Registration),
     Act(u64, Act),
     AuditRecord(wire::AuditRecord),
     AuditMark(wire::AuditMark),
@@ -89,6 +91,7 @@ impl Stored {
             Self::Pool(_) => "Pool",
             Self::Hook(_) => "Hook",
             Self::Refresh(_) => "Refresh",
+            Self::Registration(_) => "Registration",
             Self::Act(..) => "Act",
             Self::AuditRecord(_) => "AuditRecord",
             Self::AuditMark(_) => "AuditMark",
@@ -114,6 +117,7 @@ impl Stored {
             Self::Pool(pool) => pool_to_wire(pool).encode_to_vec(),
             Self::Hook(hook) => hook_to_wire(hook).encode_to_vec(),
             Self::Refresh(refresh) => refresh_to_wire(refresh).encode_to_vec(),
+            Self::Registration(registration) => registration_to_wire(registration).encode_to_vec(),
             Self::Act(sequence, act) => act_to_wire(act, *sequence).encode_to_vec(),
             Self::AuditRecord(record) => record.encode_to_vec(),
             Self::AuditMark(mark) => mark.encode_to_vec(),
@@ -152,6 +156,10 @@ impl Stored {
             "Refresh" => {
                 let refresh = wire::Refresh::decode(bytes).unwrap();
                 Self::Refresh(refresh_from_wire(&refresh).unwrap())
+            }
+            "Registration" => {
+                let registration = wire::Registration::decode(bytes).unwrap();
+                Self::Registration(registration_from_wire(&registration).unwrap())
             }
             "Act" => {
                 let (sequence, act) = act_from_wire(&wire::Act::decode(bytes).unwrap()).unwrap();

@@ -18,6 +18,7 @@ use model::task::{
     TaskState,
 };
 use model::time::Timestamp;
+use model::traffic::Traffic;
 use proto::convert::WireAssignment;
 use proto::wire;
 
@@ -154,6 +155,7 @@ fn task(desired: DesiredState, state: TaskState) -> Task {
         missed_at: None,
         ended_at: None,
         failures: 0,
+        traffic: Traffic::Out,
     }
 }
 

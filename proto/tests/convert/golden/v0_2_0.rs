@@ -4,6 +4,7 @@ mod bake;
 mod fleet;
 mod job;
 mod refresh;
+mod traffic;
 mod trust;
 
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub(crate) fn records() -> super::Records {
         | Stored::Pool(_)
         | Stored::Hook(_)
         | Stored::Refresh(_)
+        | Stored::Registration(_)
         | Stored::Operator(_)
         | Stored::Act(..)
         | Stored::AuditRecord(_)
@@ -52,7 +54,7 @@ pub(crate) fn records() -> super::Records {
     let added: super::Records =
         known.iter().flat_map(|(name, record)| more(name, record)).collect();
     let own = trust::records().into_iter().chain(fleet::records()).chain(bake::records());
-    let own = own.chain(refresh::records());
+    let own = own.chain(refresh::records()).chain(traffic::records());
     known.into_iter().chain(added).chain(own).collect()
 }
 
@@ -104,6 +106,7 @@ fn more(name: &str, record: &Stored) -> super::Records {
             ]
             .into_iter()
             .chain(room(task))
+            .chain(traffic::tasks(task))
             .collect()
         }
         Stored::Service(service) if name == "service-steady" => {
@@ -123,6 +126,7 @@ fn more(name: &str, record: &Stored) -> super::Records {
         | Stored::Pool(_)
         | Stored::Hook(_)
         | Stored::Refresh(_)
+        | Stored::Registration(_)
         | Stored::Operator(_)
         | Stored::Act(..)
         | Stored::AuditRecord(_)

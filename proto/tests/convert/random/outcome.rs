@@ -11,16 +11,17 @@ use prost::Message;
 use proto::convert::{
     Invalid, WireAssignment, admission_from_wire, admission_to_wire, assignment_to_journal,
     assignments_from_wire, containers_from_wire, containers_to_wire, hook_call_from_wire,
-    hook_call_to_wire, hook_from_wire, hook_to_wire, node_from_wire, node_to_wire,
-    operator_from_wire, operator_to_wire, pool_from_wire, pool_to_wire, refresh_from_wire,
-    refresh_to_wire, service_from_wire, service_to_wire, spec_from_wire, spec_to_wire,
-    state_from_wire, state_to_wire, survey_from_wire, survey_to_wire, task_from_wire,
-    task_spec_to_wire, task_to_wire, token_from_wire, token_to_wire,
+    hook_call_to_wire, hook_from_wire, hook_to_wire, look_from_wire, look_to_wire, node_from_wire,
+    node_to_wire, operator_from_wire, operator_to_wire, pool_from_wire, pool_to_wire,
+    refresh_from_wire, refresh_to_wire, registration_from_wire, registration_to_wire,
+    service_from_wire, service_to_wire, spec_from_wire, spec_to_wire, state_from_wire,
+    state_to_wire, survey_from_wire, survey_to_wire, task_from_wire, task_spec_to_wire,
+    task_to_wire, token_from_wire, token_to_wire,
 };
 use proto::wire;
 
 /// Every message that is read on its own.
-pub(crate) const KINDS: [&str; 14] = [
+pub(crate) const KINDS: [&str; 16] = [
     "ServiceSpec",
     "Service",
     "Task",
@@ -35,6 +36,8 @@ pub(crate) const KINDS: [&str; 14] = [
     "HookCall",
     "Survey",
     "Refresh",
+    "Registration",
+    "TargetGroupLook",
 ];
 
 #[derive(Debug)]
@@ -57,6 +60,8 @@ pub(crate) fn judge(kind: &str, bytes: &[u8]) -> Outcome {
         "Node" => again(bytes, node_from_wire, node_to_wire, |node| {
             assert!(node.capacity.fits(&(node.capacity + node.capacity)));
         }),
+        "Registration" => again(bytes, registration_from_wire, registration_to_wire, |_| {}),
+        "TargetGroupLook" => again(bytes, look_from_wire, look_to_wire, |_| {}),
         "JoinToken" => again(bytes, token_from_wire, token_to_wire, |_| {}),
         "Admission" => again(bytes, admission_from_wire, admission_to_wire, |_| {}),
         "StoredOperator" => again(bytes, operator_from_wire, operator_to_wire, bear_operator),

@@ -11,6 +11,7 @@ use model::lease::{LEASE_LIMIT, LeasePolicy};
 use model::priority::Priority;
 use model::rollout::{Canary, Promotion, Tolerance};
 use model::spec::*;
+use model::traffic::{LEAVE_LIMIT, Route};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -152,9 +153,11 @@ pub(crate) fn task() -> BoxedStrategy<TaskSpec> {
     let most = option::of(1..=u32::MAX);
     let lease = option::of(1..=LEASE_LIMIT.as_secs());
     let restarts = (restart, 0..1_u64 << 32);
-    (containers, network(), vec(constraint(), 0..3), most, restarts, lease)
-        .prop_map(|(containers, network, constraints, max_per_node, restarts, lease)| {
+    let more = (lease, vec((route(), any::<prop::sample::Index>()), 0..3));
+    (containers, network(), vec(constraint(), 0..3), most, restarts, more)
+        .prop_map(|(containers, network, constraints, max_per_node, restarts, more)| {
             let (restart, restarts_asked) = restarts;
+            let (lease, routes) = more;
             let mut task = TaskSpec {
                 containers,
                 network,
@@ -163,11 +166,37 @@ pub(crate) fn task() -> BoxedStrategy<TaskSpec> {
                 restart,
                 restarts_asked,
                 lease: lease.map(|cap| LeasePolicy { cap: Duration::from_secs(cap) }),
+                routes: Vec::new(),
             };
             leave_each_port_once(&mut task);
+            lead_to_what_is_published(&mut task, routes);
             task
         })
         .boxed()
+}
+
+fn route() -> BoxedStrategy<Route> {
+    let within = option::of((0..=LEAVE_LIMIT.as_secs()).prop_map(Duration::from_secs));
+    let group = "[a-zA-Z0-9][a-zA-Z0-9-]{0,31}".prop_map(|text| text.parse().unwrap());
+    (group, 1..=u16::MAX, within)
+        .prop_map(|(group, port, leave_within)| Route { group, port, leave_within })
+        .boxed()
+}
+
+fn lead_to_what_is_published(task: &mut TaskSpec, routes: Vec<(Route, prop::sample::Index)>) {
+    let published = task.containers.iter().flat_map(|container| &container.ports);
+    let published: Vec<u16> = published.map(|port| port.container).collect();
+    let mut seen = BTreeSet::new();
+    for (route, index) in routes {
+        let port = match task.network {
+            Network::Host => route.port,
+            Network::Project(_) | Network::None if published.is_empty() => continue,
+            Network::Project(_) | Network::None => published[index.index(published.len())],
+        };
+        if seen.insert((route.group.clone(), port)) {
+            task.routes.push(Route { port, ..route });
+        }
+    }
 }
 
 fn leave_each_port_once(task: &mut TaskSpec) {

@@ -10,6 +10,7 @@ use model::service::{Generation, HISTORY_LIMIT, Origin, Past, Service, ServicePh
 use model::spec::{Mode, Protocol, ServiceSpec};
 use model::task::*;
 use model::time::Timestamp;
+use model::traffic::Traffic;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -104,14 +105,14 @@ pub(crate) fn task() -> BoxedStrategy<Task> {
         (specs::service(), 10..1_u64 << 62, origin(), slot, any::<u64>()),
         (option::of(node_id()), desired(), state(), any::<u32>(), text()),
         (vec(container(), 0..3), instant(), instant(), some_instants()),
-        (option::of(instant()), any::<u32>(), option::of(node_id())),
+        (option::of(instant()), any::<u32>(), option::of(node_id()), traffic()),
     )
         .prop_map(
             |(
                 (spec, number, origin, slot, count),
                 (node, desired, state, restarts, note),
                 (containers, created_at, accepted_at, [clock_since, moving_since, missed_at]),
-                (ended_at, failures, room_on),
+                (ended_at, failures, room_on, traffic),
             )| Task {
                 id: TaskId::new(&spec.id, &slot, count),
                 service: spec.id.clone(),
@@ -130,9 +131,18 @@ pub(crate) fn task() -> BoxedStrategy<Task> {
                 missed_at,
                 ended_at,
                 failures,
+                traffic,
             },
         )
         .boxed()
+}
+
+fn traffic() -> impl Strategy<Value = Traffic> {
+    prop_oneof![
+        Just(Traffic::Out),
+        instant().prop_map(|since| Traffic::In { since }),
+        instant().prop_map(|until| Traffic::Leaving { until }),
+    ]
 }
 
 fn some_instants() -> impl Strategy<Value = [Option<Timestamp>; 3]> {

@@ -90,7 +90,7 @@ impl Region {
         self.control("POST", "clock", &json!({ "advance_s": by.as_secs_f64() }));
     }
 
-    /// Changes settings: `boot_s`, `snapshot_s`, `root_volume_s`, `spot_notice_s`, `target_initial_s`, `health_s`, `retry_s`.
+    /// Changes settings: `boot_s`, `snapshot_s`, `root_volume_s`, `spot_notice_s`, `target_initial_s`, `target_check_s`, `health_s`, `retry_s`.
     pub fn set(&self, settings: &Value) {
         self.control("POST", "settings", settings);
     }

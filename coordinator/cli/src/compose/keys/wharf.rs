@@ -35,6 +35,11 @@ pub(in super::super) static WHARF: &[Key] = &[
         "lease",
         "tasks may take leases over a socket in `/run/wharf`, and what we do with them by ourselves waits for these for so long at the most: see leases.md",
     ),
+    partly(
+        "target_groups",
+        "load balancers that send requests to its tasks: a task serves once all of them do, and leaves them before it is stopped; see balancers.md",
+    )
+    .keys(TARGET_GROUP),
     partly("job", "of tasks that run to their end: see jobs.md").keys(JOB),
     partly("schedule", "when the runs of a job begin, in short `schedule: CRON`: see jobs.md")
         .keys(SCHEDULE),
@@ -45,6 +50,16 @@ static CANARY: &[Key] = &[
     partly("replicas", "so many slots, or such a part as in `10%`; 1 when it is left out"),
     partly("hold", "how long they have to serve before the others follow; 5m when it is left out"),
     partly("promote", "`automatic`, or `manual` to wait for `wharf rollout promote`"),
+];
+
+/// `services.*.x-wharf.target_groups[]`
+pub(in super::super) static TARGET_GROUP: &[Key] = &[
+    partly("group", "its name or ARN; its targets are instances"),
+    partly("port", "of the container, and published"),
+    partly(
+        "leave_within",
+        "a task that is to stop is kept for its requests for so long at the most; as long as the group says when it is left out",
+    ),
 ];
 
 /// `services.*.x-wharf.tolerated_failures`

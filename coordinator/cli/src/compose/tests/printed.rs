@@ -291,6 +291,7 @@ fn spec() -> impl Strategy<Value = ServiceSpec> {
                     restart: Some(restart),
                     restarts_asked: 0,
                     lease: None,
+                    routes: Vec::new(),
                 }),
                 update: Some(update),
                 after: Vec::new(),

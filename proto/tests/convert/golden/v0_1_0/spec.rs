@@ -41,6 +41,7 @@ pub(crate) fn small(name: &str, mode: Mode, network: Network) -> ServiceSpec {
             restart: RestartPolicy { condition, max_attempts: None, delay: Duration::ZERO },
             restarts_asked: 0,
             lease: None,
+            routes: Vec::new(),
         },
         update: UpdatePolicy {
             parallelism: 1,

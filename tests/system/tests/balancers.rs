@@ -1,0 +1,162 @@
+//! Services behind load balancers, in a region in a box: real requests go through a port in front of a target group, whose targets
+//! are checked, and none of them fails whatever is done with the tasks.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test that can not set up its world has failed, and says what it measured"
+)]
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use system_tests::docker::IMAGE;
+use system_tests::fleet::World;
+use system_tests::region::{BODY, Load, Service, values};
+use system_tests::{SOON, Said, until};
+
+/// How long the target group waits for what leaves it.
+const DELAY: Duration = Duration::from_secs(3);
+
+/// A service behind a target group, and a port in front of that.
+struct Site {
+    world: World,
+    arn: String,
+    port: u16,
+}
+
+impl Site {
+    /// Three machines, and a task on each.
+    fn open() -> Self {
+        let world = World::with_pool(3);
+        let arn = world.region.create_target_group("site", "/health", DELAY);
+        let site = Self { port: world.region.listener("site"), world, arn };
+        let _deployed = site.deploy(3, "/www", "").good();
+        site.serves(3);
+        site
+    }
+
+    /// Deploys a web server whose health is found in this directory, with these settings besides.
+    fn deploy(&self, replicas: usize, health: &str, more: &str) -> Said {
+        let script = format!(
+            "echo {BODY} > /tmp/index.html; [ {health} = /www ] && echo {BODY} > /tmp/health; \
+             exec httpd -f -p 8080 -h /tmp"
+        );
+        let command = serde_json::to_string(&["sh", "-c", &script]).unwrap();
+        self.world.cluster.deploy(&format!(
+            "name: site\nservices:\n  web:\n    image: {IMAGE}\n    command: {command}\n    ports: [\"8080\"]\n    \
+             tmpfs: [/tmp]\n    deploy: {{replicas: {replicas}, update_config: {{monitor: 1s}}}}\n    \
+             x-wharf: {{target_groups: [{{group: site, port: 8080}}]{more}}}\n"
+        ))
+    }
+
+    /// Waits until so many tasks run, and the target group has these and no others.
+    fn serves(&self, wanted: usize) {
+        until("the targets are the tasks", SOON * 2, || {
+            let targets = self.world.region.targets(&self.arn);
+            let live = self.world.cluster.live();
+            let mut tasks: Vec<String> = live.iter().filter_map(target_of).collect();
+            tasks.sort();
+            let is_so = tasks.len() == wanted && targets == tasks;
+            if is_so { Ok(()) } else { Err(format!("{targets:?} {live:#?}")) }
+        });
+    }
+
+    fn placements(&self) -> usize {
+        self.world.events().lines().filter(|line| line.contains("is placed on")).count()
+    }
+}
+
+/// Where a task should be found, once it runs.
+fn target_of(task: &Value) -> Option<String> {
+    let node = task["node"].as_str()?;
+    let port = task["containers"][0]["ports"][0]["host"].as_u64()?;
+    (task["state"] == "running").then(|| format!("{node}:{port} healthy"))
+}
+
+/// Ends the load: nothing has failed.
+fn unharmed(load: Load, what: &str, began: Instant) {
+    let outcome = load.end();
+    eprintln!("{what}: {} requests in {:.1?}", outcome.answered, began.elapsed());
+    assert!(outcome.failed.is_empty(), "{what}: {:?}", outcome.failed);
+    assert!(outcome.answered > 100, "{what}: only {} requests", outcome.answered);
+}
+
+#[test]
+fn no_request_fails_while_tasks_are_exchanged_machines_leave_and_the_coordinator_dies() {
+    let mut site = Site::open();
+    let (load, began) = (Load::begin(site.port), Instant::now());
+    let before: BTreeSet<String> = site.world.region.targets(&site.arn).into_iter().collect();
+    let _restarted = site.world.cluster.wharf(&["restart", "site/web"]).good();
+    site.serves(3);
+    let after: BTreeSet<String> = site.world.region.targets(&site.arn).into_iter().collect();
+    assert!(before.is_disjoint(&after), "{before:?} {after:?}");
+    let members = site.world.are_ready(3);
+    site.world.region.set_desired("web", 2);
+    let gone = site.world.have_left(&members, 1);
+    site.serves(3);
+    site.world.serve_elsewhere(3, &gone);
+    // In the midst of another exchange.
+    let _told = site.world.cluster.wharf(&["restart", "site/web", "--detach"]).good();
+    until("a task leaves its target group", SOON, || {
+        let events = site.world.events();
+        let leaves = events.matches("it leaves its target groups first").count();
+        if leaves >= 5 { Ok(()) } else { Err(events) }
+    });
+    site.world.cluster.kill_coordinator();
+    site.world.cluster.start_coordinator();
+    until("the rollout is over", SOON * 2, || {
+        let shown = site.world.cluster.wharf(&["service", "ls", "-o", "json"]).json();
+        let is_steady = shown[0]["phase"] == "steady";
+        if is_steady { Ok(()) } else { Err(format!("{shown:#}")) }
+    });
+    site.serves(3);
+    unharmed(load, "a rollout, a scale-in and a takeover", began);
+    let _scaled = site.world.cluster.wharf(&["scale", "site/web=1"]).good();
+    site.serves(1);
+    let _removed = site.world.cluster.wharf(&["rm", "-y", "--project", "site"]).good();
+    site.serves(0);
+}
+
+#[test]
+fn a_pool_is_refreshed_under_load_and_each_task_moves_once() {
+    let site = Site::open();
+    let before = site.world.are_ready(3);
+    let asked =
+        [("InstanceId", before.first().unwrap().as_str()), ("Name", "web-2"), ("NoReboot", "true")];
+    let made = site.world.region.call(Service::Ec2, "CreateImage", &asked).unwrap();
+    let ami = values(&made, "imageId").remove(0);
+    until("the image is available", SOON, || {
+        let asked = [("ImageId.1", ami.as_str())];
+        let shown = site.world.region.call(Service::Ec2, "DescribeImages", &asked);
+        let state = shown.map(|shown| values(&shown, "imageState"));
+        if state == Ok(vec!["available".to_owned()]) { Ok(()) } else { Err(format!("{state:?}")) }
+    });
+    let placed = site.placements();
+    let (load, began) = (Load::begin(site.port), Instant::now());
+    let start = ["refresh", "start", "web", "--ami", &ami, "--hold", "1s", "-y"];
+    let told = site.world.cluster.wharf(&start);
+    assert_eq!(told.code, 0, "{}{}{}", told.out, told.err, site.world.events());
+    let after = site.world.are_ready(3);
+    assert!(after.is_disjoint(&before), "{after:?} {before:?}");
+    site.serves(3);
+    unharmed(load, "3 machines refreshed", began);
+    assert_eq!(site.placements() - placed, 3, "{}", site.world.events());
+}
+
+#[test]
+fn what_its_target_group_finds_sick_is_rolled_back_and_what_there_is_not_is_refused() {
+    let site = Site::open();
+    let (load, began) = (Load::begin(site.port), Instant::now());
+    let told = site.deploy(3, "/nowhere", ", progress_deadline: 10s");
+    assert_eq!(told.code, 3, "{}{}{}", told.out, told.err, site.world.events());
+    site.serves(3);
+    unharmed(load, "a rollout that fails its target group's checks", began);
+    let missing = site.world.cluster.deploy(&format!(
+        "name: site\nservices:\n  web:\n    image: {IMAGE}\n    ports: [\"8080\"]\n    \
+         x-wharf: {{target_groups: [{{group: nosuch, port: 8080}}]}}\n"
+    ));
+    assert_eq!(missing.code, 1, "{}{}", missing.out, missing.err);
+    assert!(missing.err.contains("the target group nosuch can not be used"), "{}", missing.err);
+    assert!(missing.err.contains("hint: "), "{}", missing.err);
+}
