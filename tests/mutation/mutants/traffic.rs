@@ -27,8 +27,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     bug(
         "what a target group did not take is not told again",
         BOOK,
-        "is_in != (registration.phase == RegistrationPhase::Entering) && told.at + SHOWS_AFTER <= seen",
-        "!PLANTED && is_in != (registration.phase == RegistrationPhase::Entering) && told.at + SHOWS_AFTER <= seen",
+        "&& told.at + SHOWS_AFTER <= seen",
+        "&& !PLANTED && told.at + SHOWS_AFTER <= seen",
     ),
     bug(
         "nobody looks when the last requests have taken too long",
