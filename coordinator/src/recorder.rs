@@ -8,6 +8,7 @@ mod bake;
 mod entry;
 mod fleet;
 mod replay;
+mod secret;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -182,6 +183,7 @@ const fn speaker(event: &Event) -> Option<&NodeId> {
         | Event::Images { .. }
         | Event::Died(_)
         | Event::Fleet(_)
-        | Event::Bake(_) => None,
+        | Event::Bake(_)
+        | Event::Secret(_) => None,
     }
 }

@@ -516,6 +516,7 @@ const fn speaker(event: &Event) -> Option<&NodeId> {
         | Event::Images { .. }
         | Event::Died(_)
         | Event::Fleet(_)
-        | Event::Bake(_) => None,
+        | Event::Bake(_)
+        | Event::Secret(_) => None,
     }
 }

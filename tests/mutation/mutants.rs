@@ -2,6 +2,8 @@
 
 #[path = "mutants/refreshes.rs"]
 mod refreshes;
+#[path = "mutants/secrets.rs"]
+mod secrets;
 #[path = "mutants/shapes.rs"]
 mod shapes;
 
@@ -67,7 +69,7 @@ const PROGRESS: &str = "coordinator/core/src/plan/job/progress.rs";
 
 /// All of them; they are numbered from 1.
 pub(crate) fn all() -> impl Iterator<Item = &'static Mutant> {
-    MUTANTS.iter().chain(shapes::MUTANTS).chain(refreshes::MUTANTS)
+    MUTANTS.iter().chain(shapes::MUTANTS).chain(refreshes::MUTANTS).chain(secrets::MUTANTS)
 }
 
 const MUTANTS: &[Mutant] = &[

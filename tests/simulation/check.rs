@@ -262,7 +262,10 @@ impl World {
                 return Some(format!("{serving} tasks of {id} serve, of {wanted}"));
             }
         }
-        self.wrong_container().or_else(|| self.lost_foreign()).or_else(|| self.unrest_in_cloud())
+        self.wrong_container()
+            .or_else(|| self.outdated_secret())
+            .or_else(|| self.lost_foreign())
+            .or_else(|| self.unrest_in_cloud())
     }
 
     /// Each wanted task has each of its containers once, from the right image, and nothing else of ours lives.
@@ -340,6 +343,8 @@ fn brief(change: &Change) -> String {
         | Change::RemoveBake(_)
         | Change::PutAmi(_)
         | Change::RemoveAmi(_)
+        | Change::PutSecret(_)
+        | Change::RemoveSecret(_)
         | Change::PutNextTask(_) => format!("{change:?}"),
     }
 }

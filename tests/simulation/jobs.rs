@@ -59,6 +59,8 @@ impl Done {
             | Change::RemoveBake(_)
             | Change::PutAmi(_)
             | Change::RemoveAmi(_)
+            | Change::PutSecret(_)
+            | Change::RemoveSecret(_)
             | Change::PutNextTask(_) => None,
         }
     }

@@ -14,6 +14,7 @@ mod load;
 mod mix;
 mod promised;
 mod roster;
+mod secrets;
 mod spread;
 mod suiting;
 mod tasks;
@@ -25,12 +26,13 @@ use std::time::Duration;
 use model::bake::{Ami, Bake};
 use model::constraint::Constraint;
 use model::fleet::{Hook, HookId, Pool};
-use model::id::{AmiId, BakeId, NodeId, ServiceId, Slot, TaskId};
+use model::id::{AmiId, BakeId, NodeId, SecretName, ServiceId, Slot, TaskId};
 use model::image::Digest;
 use model::job::{Completions, Job};
 use model::node::{Availability, Node};
 use model::refresh::{Refresh, RefreshId};
 use model::resources::Resources;
+use model::secret::Secret;
 use model::service::Service;
 use model::spec::{Mode, ServiceSpec};
 use model::task::Task;
@@ -52,6 +54,7 @@ pub(crate) use self::mix::Mix;
 pub use self::mix::Packing;
 use self::promised::Priorities;
 pub(crate) use self::roster::Roster;
+use self::secrets::Secrets;
 pub(crate) use self::spread::{Line, Presence, Spot, Spread};
 use self::suiting::Suiting;
 pub use self::tasks::Tasks;
@@ -120,6 +123,10 @@ pub enum Change {
     PutAmi(Arc<Ami>),
     /// Forgets a machine image.
     RemoveAmi(AmiId),
+    /// Adds a secret or replaces it.
+    PutSecret(Arc<Secret>),
+    /// Forgets a secret.
+    RemoveSecret(SecretName),
     /// Says that all task numbers below are used, also those of services that are long forgotten.
     PutNextTask(u64),
 }
@@ -224,6 +231,7 @@ pub struct Cluster {
     /// Tasks that are to move to where their service is spread better.
     moving: BTreeSet<TaskId>,
     leases: Leases,
+    secrets: Secrets,
     pub(crate) fleet: Fleet,
     pub(crate) bakes: Bakes,
     /// Not stored: when to look for such.
@@ -297,6 +305,8 @@ impl Cluster {
             | Change::RemoveBake(_)
             | Change::PutAmi(_)
             | Change::RemoveAmi(_) => self.bakes.apply(change),
+            Change::PutSecret(secret) => self.secrets.put(secret),
+            Change::RemoveSecret(name) => self.secrets.remove(name),
             Change::PutNextTask(number) => self.next_task = *number,
         }
     }
@@ -388,6 +398,7 @@ impl Cluster {
 
     fn put_task(&mut self, task: &Arc<Task>) {
         let before = self.tasks.put(task);
+        self.secrets.count(before.as_deref(), Some(task));
         if before.as_deref().is_none_or(|before| !is_booked_alike(before, task)) {
             before.iter().for_each(|before| self.take_back(before));
             self.book(task);
@@ -404,6 +415,7 @@ impl Cluster {
 
     fn remove_task(&mut self, id: &TaskId) {
         let Some(task) = self.tasks.remove(id) else { return };
+        self.secrets.count(Some(&task), None);
         self.take_back(&task);
         self.moving.remove(id);
         self.leases.remove(id);
@@ -575,7 +587,7 @@ impl Cluster {
         let pools = self.pools().values().cloned().map(Change::PutPool);
         let hooks = self.hooks().values().cloned().map(Change::PutHook);
         let refreshes = self.refreshes().values().cloned().map(Change::PutRefresh);
-        let fleet = pools.chain(hooks).chain(refreshes);
+        let fleet = pools.chain(hooks).chain(refreshes).chain(self.stored_secrets());
         let counters = [Change::PutNextTask(self.next_task)];
         services.chain(tasks).chain(nodes).chain(fleet).chain(counters).collect()
     }

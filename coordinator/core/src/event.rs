@@ -2,6 +2,7 @@
 
 mod bake;
 mod fleet;
+mod secret;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,6 +18,7 @@ use model::time::Timestamp;
 
 pub use self::bake::{BakeAnswer, BakeEvent, BakeRefusal, ImageState, MachinePower};
 pub use self::fleet::{FleetEvent, PoolRefusal, RefreshEvent, Target};
+pub use self::secret::{SecretEvent, SecretRefusal, SecretSet};
 
 /// Something heard. Events are written down first; deciding comes after all of a batch.
 #[derive(Debug, Clone)]
@@ -112,6 +114,8 @@ pub enum Event {
     Fleet(FleetEvent),
     /// Something about machine images and how they are made.
     Bake(BakeEvent),
+    /// Something about secrets.
+    Secret(SecretEvent),
 }
 
 /// What an operator wants of a job.
@@ -172,6 +176,8 @@ pub enum Reply {
     Deployed(Vec<(ServiceId, u64)>),
     /// The bake that has begun.
     Baking(BakeId),
+    /// What came of a new value of a secret.
+    SecretSet(SecretSet),
     /// Nothing was changed.
     Refused(Refusal),
 }
@@ -237,6 +243,8 @@ pub enum Refusal {
     Pool(PoolRefusal),
     /// What is asked of a bake, or of an image, can not be done.
     Bake(BakeRefusal),
+    /// What is asked of a secret, or named by a spec, can not be done.
+    Secret(SecretRefusal),
 }
 
 impl fmt::Display for Refusal {
@@ -305,6 +313,7 @@ impl fmt::Display for Refusal {
             Self::NamedTwice(id) => write!(f, "the request has {id} twice"),
             Self::Pool(why) => write!(f, "{why}"),
             Self::Bake(why) => write!(f, "{why}"),
+            Self::Secret(why) => write!(f, "{why}"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod bake;
 mod job;
+mod secret;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub fn check(cluster: &Cluster) -> Vec<String> {
     leases_are_waited_for(cluster, &mut broken);
     job::check(cluster, &mut broken);
     bake::check(cluster, &mut broken);
+    secret::check(cluster, &mut broken);
     broken
 }
 

@@ -3,8 +3,9 @@
 mod bake;
 mod fleet;
 mod lease;
+mod secret;
 
-use model::id::{AmiId, BakeId, NodeId, ServiceId, TaskId};
+use model::id::{AmiId, BakeId, NodeId, SecretName, ServiceId, TaskId};
 use model::job::RunCause;
 use model::node::{Availability, Drain, DrainCause, DrainPhase, Node};
 use model::rollout::{Canary, Promotion, Rollout, Stage};
@@ -39,6 +40,8 @@ pub enum Subject {
     Bake(BakeId),
     /// A machine image.
     Ami(AmiId),
+    /// A secret.
+    Secret(SecretName),
 }
 
 /// Says what `change` will mean to somebody who knows `before`. Not every change is worth a sentence.
@@ -57,7 +60,9 @@ pub fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         Change::PutTask(task) => {
             let known = before.tasks().get(&task.id);
             let news = || task_news(known.map(AsRef::as_ref), task);
-            let message = lease::out_of_patience(before, task).or_else(news)?;
+            let message = lease::out_of_patience(before, task).or_else(news);
+            let message =
+                message.or_else(|| secret::handed_over(known.map(AsRef::as_ref), task))?;
             let message = message + &for_whom(before, task).unwrap_or_default();
             let message = message + &lease::waited_for(before, task).unwrap_or_default();
             let subject = Subject::Task(task.id.clone(), task.service.clone());
@@ -79,6 +84,15 @@ pub fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         | Change::RemoveNode(_) => fleet::narrate(before, change),
         Change::PutBake(_) | Change::PutAmi(_) | Change::RemoveAmi(_) => {
             bake::narrate(before, change)
+        }
+        Change::PutSecret(secret) => {
+            let known = before.secrets().get(&secret.name);
+            let message = secret::news(known.map(AsRef::as_ref), secret)?;
+            Some(Occurrence { subject: Subject::Secret(secret.name.clone()), message })
+        }
+        Change::RemoveSecret(name) => {
+            let message = "is removed".to_owned();
+            Some(Occurrence { subject: Subject::Secret(name.clone()), message })
         }
         Change::RemoveTask(_) | Change::RemoveBake(_) | Change::PutNextTask(_) => None,
     }

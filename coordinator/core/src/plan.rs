@@ -21,6 +21,7 @@ pub(crate) mod reconcile;
 pub(crate) mod refresh;
 mod returning;
 pub(crate) mod rollout;
+pub(crate) mod secret;
 pub(crate) mod slot;
 
 use std::cmp::Reverse;
@@ -88,6 +89,7 @@ pub(crate) fn plan(draft: &mut Draft<'_>) {
     bake::pass(draft);
     plan_services(draft);
     capacity::pass(draft);
+    secret::pass(draft);
 }
 
 fn plan_services(draft: &mut Draft<'_>) {

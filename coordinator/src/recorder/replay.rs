@@ -124,6 +124,7 @@ fn tell(
             | Reply::Accepted { .. }
             | Reply::Run { .. }
             | Reply::Baking(_)
+            | Reply::SecretSet(_)
             | Reply::Deployed(_) => {
                 writeln!(out, "  heard    {}", brief(event))?;
             }
@@ -139,6 +140,7 @@ fn tell(
                 Subject::Pool(name) => format!("pool {name}"),
                 Subject::Bake(id) => format!("bake {id}"),
                 Subject::Ami(id) => format!("image {id}"),
+                Subject::Secret(name) => format!("secret {name}"),
             };
             writeln!(out, "  decided  {subject} {}", occurrence.message)?;
         }
@@ -184,6 +186,7 @@ fn brief(event: &Event) -> String {
         Event::Died(node) => format!("node {node} is gone"),
         Event::Fleet(event) => brief_of_fleet(event),
         Event::Bake(event) => super::bake::brief(event),
+        Event::Secret(event) => super::secret::brief(event),
     }
 }
 

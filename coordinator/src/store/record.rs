@@ -9,8 +9,8 @@ use proto::convert::{
     admission_from_wire, admission_to_wire, ami_from_wire, ami_to_wire, bake_from_wire,
     bake_to_wire, hook_from_wire, hook_to_wire, node_from_wire, node_to_wire, operator_from_wire,
     operator_to_wire, permit_from_wire, permit_to_wire, pool_from_wire, pool_to_wire,
-    refresh_from_wire, refresh_to_wire, service_from_wire, service_to_wire, task_from_wire,
-    task_to_wire, token_from_wire, token_to_wire,
+    refresh_from_wire, refresh_to_wire, secret_from_wire, secret_to_wire, service_from_wire,
+    service_to_wire, task_from_wire, task_to_wire, token_from_wire, token_to_wire,
 };
 use proto::wire;
 
@@ -35,6 +35,8 @@ pub enum Kind {
     Ami = 11,
     /// A refresh of a pool.
     Refresh = 15,
+    /// A secret.
+    Secret = 30,
     /// The authority of the cluster.
     Authority = 20,
     /// A join token.
@@ -98,6 +100,10 @@ pub fn to_record(change: &Change) -> Record {
             put(Kind::Bake, bake.id.to_string(), bake_to_wire(bake).encode_to_vec())
         }
         Change::PutAmi(ami) => put(Kind::Ami, ami.id.to_string(), ami_to_wire(ami).encode_to_vec()),
+        Change::PutSecret(secret) => {
+            put(Kind::Secret, secret.name.to_string(), secret_to_wire(secret).encode_to_vec())
+        }
+        Change::RemoveSecret(name) => forgotten(Kind::Secret, name.to_string()),
         Change::RemoveBake(id) => forgotten(Kind::Bake, id.to_string()),
         Change::RemoveAmi(id) => forgotten(Kind::Ami, id.to_string()),
         Change::RemoveService(id) => forgotten(Kind::Service, id.to_string()),
@@ -220,6 +226,11 @@ pub fn from_record(kind: i64, key: &str, value: &[u8]) -> Result<Change, String>
             let ami = wire::Ami::decode(value).map_err(|error| error.to_string())?;
             let ami = ami_from_wire(&ami).map_err(|error| error.to_string())?;
             Ok(Change::PutAmi(Arc::new(ami)))
+        }
+        30 => {
+            let secret = wire::StoredSecret::decode(value).map_err(|error| error.to_string())?;
+            let secret = secret_from_wire(&secret).map_err(|error| error.to_string())?;
+            Ok(Change::PutSecret(Arc::new(secret)))
         }
         _ => Err("a kind of record that this version does not know".to_owned()),
     };

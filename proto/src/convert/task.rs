@@ -11,6 +11,7 @@ use model::spec::{
 
 use crate::convert::checks::{count, duration, few, millis, word};
 use crate::convert::constraint::{constraint_from_wire, constraint_to_wire};
+use crate::convert::secret::{check_secrets, rotation_from_wire, rotation_to_wire};
 use crate::convert::{At, Invalid, Named, Valid, container};
 use crate::wire;
 
@@ -41,8 +42,10 @@ pub fn task_spec_from_wire(from: &wire::TaskSpec) -> Valid<TaskSpec> {
         restart: restart_from_wire(from.restart.as_ref().at("task.restart")?)?,
         restarts_asked: count("task.restarts_asked", from.restarts_asked)?,
         lease: from.lease.as_ref().map(lease_from_wire).transpose()?,
+        rotation: rotation_from_wire(from.rotation.as_ref())?,
     };
     check_containers(&task)?;
+    check_secrets(&task)?;
     Ok(task)
 }
 
@@ -132,6 +135,7 @@ pub fn task_spec_to_wire(task: &TaskSpec) -> wire::TaskSpec {
         restart: Some(restart_to_wire(&task.restart)),
         restarts_asked: task.restarts_asked,
         lease: task.lease.map(|lease| wire::LeasePolicy { cap_ms: millis(lease.cap) }),
+        rotation: rotation_to_wire(&task.rotation),
     }
 }
 

@@ -12,6 +12,7 @@ use agent_core::workload::{Saved, Workload};
 use agent_core::{Order, Step, step};
 use model::image::{Image, Pin};
 use model::resources::Resources;
+use model::secret::{Rotation, SecretUses};
 use model::spec::{
     ContainerSpec, Dependency, DependencyCondition, HealthCheck, Network, Probe, ProcessSpec,
     RestartCondition, RestartPolicy, SecuritySpec, TaskSpec,
@@ -131,6 +132,7 @@ pub(crate) fn spec() -> TaskSpec {
         },
         restarts_asked: 0,
         lease: None,
+        rotation: Rotation::None,
     }
 }
 
@@ -174,6 +176,7 @@ pub(crate) fn container_spec(name: &str) -> ContainerSpec {
         stop_grace: Duration::from_secs(10),
         labels: BTreeMap::new(),
         security: SecuritySpec::default(),
+        secrets: SecretUses::default(),
     }
 }
 
@@ -187,6 +190,7 @@ pub(crate) fn run(task: &str) -> Assignment {
         spec: Arc::new(spec()),
         desired: DesiredState::Run,
         is_once: false,
+        secrets: BTreeMap::new(),
     }
 }
 

@@ -6,7 +6,7 @@ use proto::convert::constraint_to_wire;
 use proto::wire::service_spec::Mode;
 use proto::wire::{
     Budget, Constraint, Global, LeasePolicy, Priority, Replicated, RestartCondition, RestartPolicy,
-    Schedule, Strategy, UpdatePolicy,
+    Rotation, Schedule, Strategy, UpdatePolicy,
 };
 
 use super::budget;
@@ -17,6 +17,7 @@ use super::place::Place;
 use super::placement;
 use super::problems::Problems;
 use super::rollout;
+use super::secrets;
 use super::section::Section;
 use super::values;
 
@@ -39,6 +40,12 @@ pub(super) struct Deployment {
     pub max_per_node: Option<u32>,
     pub schedule: Option<Schedule>,
     pub lease: Option<LeasePolicy>,
+    pub rotation: Option<Rotation>,
+}
+
+fn rotation(problems: &mut Problems, service: &Section<'_>) -> Option<Rotation> {
+    let wharf = service.section(problems, "x-wharf");
+    wharf.read(problems, "secrets_rotation", secrets::rotation).flatten()
 }
 
 /// Reads everything but the resources.
@@ -63,6 +70,7 @@ pub(super) fn read(
         restart: restart(problems, service, (deploy, mode)),
         schedule: job::schedule(problems, service),
         lease: lease::read(problems, service, mode),
+        rotation: rotation(problems, service),
         is_restart_given: is_restart_given(problems, service, deploy),
         constraints: constraints
             .iter()

@@ -83,6 +83,7 @@ fn service(
             restart: Some(restart),
             restarts_asked: 0,
             lease: owner.deployment.lease,
+            rotation: owner.deployment.rotation,
         }),
         update: Some(owner.deployment.update),
         after: unique(after),

@@ -10,6 +10,7 @@ mod printed;
 mod random;
 mod recipes;
 mod refused;
+mod secrets;
 mod services;
 mod substituted;
 mod table;

@@ -102,6 +102,8 @@ impl Bakes {
             | Change::RemoveHook(_)
             | Change::PutRefresh(_)
             | Change::RemoveRefresh(_)
+            | Change::PutSecret(_)
+            | Change::RemoveSecret(_)
             | Change::PutNextTask(_) => {}
         }
     }

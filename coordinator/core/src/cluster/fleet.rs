@@ -110,6 +110,8 @@ impl Fleet {
             | Change::RemoveBake(_)
             | Change::PutAmi(_)
             | Change::RemoveAmi(_)
+            | Change::PutSecret(_)
+            | Change::RemoveSecret(_)
             | Change::PutNextTask(_) => {}
         }
     }

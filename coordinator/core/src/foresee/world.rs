@@ -74,6 +74,7 @@ impl World {
             | Reply::Accepted { .. }
             | Reply::Run { .. }
             | Reply::Baking(_)
+            | Reply::SecretSet(_)
             | Reply::Deployed(_) => None,
         };
         done.replies.into_iter().find_map(refused).map_or(Ok(()), Err)
@@ -219,6 +220,8 @@ fn put_task(change: &Change) -> Option<&Arc<Task>> {
         | Change::RemoveBake(_)
         | Change::PutAmi(_)
         | Change::RemoveAmi(_)
+        | Change::PutSecret(_)
+        | Change::RemoveSecret(_)
         | Change::PutNextTask(_) => None,
     }
 }

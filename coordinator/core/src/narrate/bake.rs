@@ -39,6 +39,8 @@ pub(super) fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         | Change::RemoveHook(_)
         | Change::PutRefresh(_)
         | Change::RemoveRefresh(_)
+        | Change::PutSecret(_)
+        | Change::RemoveSecret(_)
         | Change::PutNextTask(_) => None,
     }
 }

@@ -48,6 +48,8 @@ pub(super) fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         | Change::RemoveBake(_)
         | Change::PutAmi(_)
         | Change::RemoveAmi(_)
+        | Change::PutSecret(_)
+        | Change::RemoveSecret(_)
         | Change::PutNextTask(_) => None,
     }
 }

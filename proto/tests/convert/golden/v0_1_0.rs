@@ -154,6 +154,7 @@ fn task(desired: DesiredState, state: TaskState) -> Task {
         missed_at: None,
         ended_at: None,
         failures: 0,
+        secrets: BTreeMap::new(),
     }
 }
 
@@ -229,6 +230,7 @@ fn journal() -> Journal {
                 spec: Arc::clone(&specs[index]),
                 desired,
                 is_once: number == 7,
+                secrets: BTreeMap::new(),
             },
             state: TaskState::Running { since: NOON, health: Health::Healthy },
             parts: vec![("web".parse().unwrap(), number, number > 1)],

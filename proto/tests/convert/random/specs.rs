@@ -10,6 +10,7 @@ use model::image::{Image, Pin};
 use model::lease::{LEASE_LIMIT, LeasePolicy};
 use model::priority::Priority;
 use model::rollout::{Canary, Promotion, Tolerance};
+use model::secret::{Rotation, SecretFile, SecretUses};
 use model::spec::*;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -151,10 +152,15 @@ pub(crate) fn task() -> BoxedStrategy<TaskSpec> {
     );
     let most = option::of(1..=u32::MAX);
     let lease = option::of(1..=LEASE_LIMIT.as_secs());
-    let restarts = (restart, 0..1_u64 << 32);
+    let rotation = prop_oneof![
+        Just(Rotation::None),
+        Just(Rotation::Restart),
+        "SIG[A-Z]{3}".prop_map(Rotation::Signal),
+    ];
+    let restarts = (restart, 0..1_u64 << 32, rotation);
     (containers, network(), vec(constraint(), 0..3), most, restarts, lease)
         .prop_map(|(containers, network, constraints, max_per_node, restarts, lease)| {
-            let (restart, restarts_asked) = restarts;
+            let (restart, restarts_asked, rotation) = restarts;
             let mut task = TaskSpec {
                 containers,
                 network,
@@ -163,11 +169,23 @@ pub(crate) fn task() -> BoxedStrategy<TaskSpec> {
                 restart,
                 restarts_asked,
                 lease: lease.map(|cap| LeasePolicy { cap: Duration::from_secs(cap) }),
+                rotation,
             };
+            leave_what_can_be_exchanged(&mut task);
             leave_each_port_once(&mut task);
             task
         })
         .boxed()
+}
+
+/// With a signal each secret is where it can be exchanged.
+fn leave_what_can_be_exchanged(task: &mut TaskSpec) {
+    if let Rotation::Signal(_) = task.rotation {
+        for container in &mut task.containers {
+            container.secrets.variables.clear();
+            container.secrets.files.retain(|file| file.plain_name().is_some());
+        }
+    }
 }
 
 fn leave_each_port_once(task: &mut TaskSpec) {
@@ -218,6 +236,7 @@ fn container() -> BoxedStrategy<ContainerSpec> {
         (resources(), limit(), vec(published(), 0..4)),
         (mounts(), files(), option::of(health())),
         (signal, grace, map(text())),
+        uses(),
     )
         .prop_map(
             |(
@@ -225,6 +244,7 @@ fn container() -> BoxedStrategy<ContainerSpec> {
                 (reservation, limit, ports),
                 (mounts, files, health),
                 (stop_signal, stop_grace, labels),
+                secrets,
             )| ContainerSpec {
                 name: "unnamed".parse().unwrap(),
                 image,
@@ -240,8 +260,35 @@ fn container() -> BoxedStrategy<ContainerSpec> {
                 stop_grace,
                 labels,
                 security,
+                secrets,
             },
         )
+        .boxed()
+}
+
+/// Files that no other is, and variables that nothing else sets.
+fn uses() -> BoxedStrategy<SecretUses> {
+    let target = prop_oneof![
+        "[a-z]{1,9}".prop_map(|name| format!("/run/secrets/{name}")),
+        "[a-z]{1,9}".prop_map(|name| format!("/secret/{name}")),
+    ];
+    let file = ("[A-Za-z][A-Za-z0-9._-]{0,9}", 0..=0o777_u32, any::<(u32, u32)>());
+    let files = btree_map(target, file, 0..3);
+    let variables = btree_map("SECRET_[A-Z]{1,9}", "[A-Za-z][A-Za-z0-9._-]{0,9}", 0..3);
+    (files, variables)
+        .prop_map(|(files, variables)| SecretUses {
+            files: files
+                .into_iter()
+                .map(|(target, (secret, mode, owner))| {
+                    let secret = secret.parse().unwrap();
+                    SecretFile { secret, target, mode, owner }
+                })
+                .collect(),
+            variables: variables
+                .into_iter()
+                .map(|(variable, secret)| (variable, secret.parse().unwrap()))
+                .collect(),
+        })
         .boxed()
 }
 

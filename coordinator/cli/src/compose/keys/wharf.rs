@@ -35,6 +35,18 @@ pub(in super::super) static WHARF: &[Key] = &[
         "lease",
         "tasks may take leases over a socket in `/run/wharf`, and what we do with them by ourselves waits for these for so long at the most: see leases.md",
     ),
+    partly(
+        "secret_env",
+        "variables whose values are secrets, `VARIABLE: SECRET`: whoever may ask the engine of the node sees them: see secrets.md",
+    ),
+    partly(
+        "secrets_rotation",
+        "what a new value of a secret means for tasks that run: `none` (the usual), `restart`, or `signal NAME`: see secrets.md",
+    ),
+    partly(
+        "allow_plain_env",
+        "variables that look like secrets, and may be in `environment` all the same",
+    ),
     partly("job", "of tasks that run to their end: see jobs.md").keys(JOB),
     partly("schedule", "when the runs of a job begin, in short `schedule: CRON`: see jobs.md")
         .keys(SCHEDULE),

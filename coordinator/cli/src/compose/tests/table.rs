@@ -16,6 +16,7 @@ services:
     ports: [{target: 80}]
     volumes: [{type: volume, source: data, target: /d, bind: {}, volume: {}}, {type: tmpfs, target: /t, tmpfs: {}}]
     configs: [{source: c}]
+    secrets: [{source: s}]
     healthcheck: {x-http: {port: 1}}
     deploy:
       placement: {preferences: [{spread: node.zone}]}
@@ -30,6 +31,7 @@ services:
 networks: {n: {}}
 volumes: {data: {}}
 configs: {c: {content: x}}
+secrets: {s: {external: true}}
 ";
 
 #[test]

@@ -10,6 +10,7 @@ use model::image::{Image, Pin};
 use model::priority::Priority;
 use model::resources::Resources;
 use model::rollout::Tolerance;
+use model::secret::{Rotation, SecretUses};
 use model::spec::{
     Attachment, ContainerSpec, Dependency, DependencyCondition, FailureAction, FileSpec,
     HealthCheck, Mode, Mount, MountSource, Network, PortSpec, Probe, ProcessSpec, Protocol,
@@ -41,6 +42,7 @@ pub(crate) fn small(name: &str, mode: Mode, network: Network) -> ServiceSpec {
             restart: RestartPolicy { condition, max_attempts: None, delay: Duration::ZERO },
             restarts_asked: 0,
             lease: None,
+            rotation: Rotation::None,
         },
         update: UpdatePolicy {
             parallelism: 1,
@@ -79,6 +81,7 @@ fn container(name: &str) -> ContainerSpec {
         stop_grace: Duration::ZERO,
         labels: BTreeMap::new(),
         security: SecuritySpec::default(),
+        secrets: SecretUses::default(),
     }
 }
 
