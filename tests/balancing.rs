@@ -155,6 +155,18 @@ fn a_load_balancer_that_can_not_be_seen_is_no_reason_to_doubt_what_serves() {
 }
 
 #[test]
+fn what_somebody_else_has_taken_out_is_put_in_again() {
+    let (mut story, task) = serving(4_000);
+    story.hear(&[shows(&[])]);
+    assert!(matches!(traffic(&story, &task.id), Traffic::In { .. }), "it may not show yet");
+    story.pass(20, &["a"]);
+    story.hear(&[shows(&[])]);
+    assert_eq!(traffic(&story, &task.id), Traffic::Out);
+    let target = Target { node: id("a"), port: 4_000 };
+    assert_eq!(orders(&story), [(RegistrationPhase::Entering, vec![target])]);
+}
+
+#[test]
 fn what_others_have_registered_is_left_alone() {
     let (mut story, task) = serving(4_000);
     let others = ("a", 22, TargetHealth::Healthy);

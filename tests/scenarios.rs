@@ -20,6 +20,8 @@ mod refresh;
 mod region;
 #[path = "scenario/script.rs"]
 mod script;
+#[path = "scenario/secrets.rs"]
+mod secrets;
 #[path = "simulation/specs.rs"]
 #[allow(dead_code, reason = "made for the simulation, which needs more of it")]
 mod specs;

@@ -180,11 +180,12 @@ fn read_task(from: &wire::JournalTask, specs: &[Arc<TaskSpec>]) -> anyhow::Resul
 
 /// The same assignment in the agent's words.
 pub(crate) fn from_wire(from: WireAssignment) -> Assignment {
-    let WireAssignment { task, project, service, generation, spec, desired, is_once } = from;
-    Assignment { task, project, service, generation, spec, desired, is_once }
+    let WireAssignment { task, project, service, generation, spec, desired, is_once, secrets } =
+        from;
+    Assignment { task, project, service, generation, spec, desired, is_once, secrets }
 }
 
 fn to_wire(from: Assignment) -> WireAssignment {
-    let Assignment { task, project, service, generation, spec, desired, is_once } = from;
-    WireAssignment { task, project, service, generation, spec, desired, is_once }
+    let Assignment { task, project, service, generation, spec, desired, is_once, secrets } = from;
+    WireAssignment { task, project, service, generation, spec, desired, is_once, secrets }
 }

@@ -22,9 +22,11 @@ mod relay;
 mod report;
 pub mod run;
 pub mod runtime;
+mod secrets;
 mod session;
 
 pub use agent_core::garbage::Limits;
 pub use credentials::{AwsJoin, AwsProof, JOIN_TOKEN, Joining, TokenSource};
 pub use imds::DEFAULT as DEFAULT_IMDS;
 pub use run::{Config, Origin, Security, run};
+pub use secrets::{DEFAULT_DIRECTORY as SECRETS_DIRECTORY, Memory, Owners};

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use agent::{
-    AwsJoin, AwsProof, Config, DEFAULT_IMDS, Joining, Limits, Origin, Security, TokenSource, run,
+    AwsJoin, AwsProof, Config, DEFAULT_IMDS, Joining, Limits, Memory, Origin, Owners, Security,
+    TokenSource, run,
 };
 use anyhow::Context;
 use clap::Parser;
@@ -85,6 +86,9 @@ struct Arguments {
     /// Images that were fetched less long ago stay, in seconds.
     #[arg(long, env = "WHARF_IMAGE_GC_AGE_SECONDS", default_value_t = 3_600)]
     image_gc_age_seconds: u64,
+    /// Where the secrets of tasks are put: a directory in memory, which is this agent's alone.
+    #[arg(long, env = "WHARF_SECRETS_DIR", default_value = agent::SECRETS_DIRECTORY)]
+    secrets_dir: PathBuf,
     /// Is a machine that becomes an image, or tries one out: does what the coordinator says as root, and is no node. Only who
     /// launches a machine for a bake says so.
     #[arg(long, env = "WHARF_BUILDER", hide = true)]
@@ -173,6 +177,7 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
         gpus: arguments.gpus,
         prefer_local: arguments.prefer_local_images,
         builder: arguments.builder,
+        secrets: Memory { directory: arguments.secrets_dir, owners: Owners::AsAsked },
         garbage: Limits {
             disk_percent: arguments.image_gc_percent,
             youngest: Duration::from_secs(arguments.image_gc_age_seconds),

@@ -1,8 +1,10 @@
 //! The loop: hears the coordinator, the engine and the clock; writes the journal; carries out what the core orders.
 
 mod clocks;
+mod config;
 mod errands;
 mod leasing;
+mod secrets;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -15,11 +17,10 @@ use agent_core::assignment::{Assignments, Fence};
 use agent_core::event::{Event, OrderKind};
 use agent_core::observed::Container;
 use agent_core::workload::{Engine as EngineState, Workload};
-use agent_core::{Step, garbage, step};
+use agent_core::{Step, step};
 use anyhow::Context;
 use model::id::{ClusterId, ContainerName, NodeId, ProjectName, TaskId};
 use model::image::Image;
-use model::resources::Resources;
 use model::time::Timestamp;
 use proto::convert::assignments_from_wire;
 use proto::wire;
@@ -29,6 +30,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use trust::transport::{Dial, check_address};
 
 use self::clocks::compare_clocks;
+pub use self::config::{Config, Origin, Security};
+use self::secrets::Asking;
 use crate::clock::Clock;
 use crate::credentials::{Credentials, Joining};
 use crate::housekeeping::Housekeeping;
@@ -39,6 +42,7 @@ use crate::leaving::Leaving;
 use crate::report::Extent;
 use crate::runtime::usage::{ContainerMeter, HostMeter};
 use crate::runtime::{Docker, Engine, Settings, StoredImage};
+use crate::secrets::Values;
 use crate::session::{self, Link};
 use crate::{bake, engine, identity, report};
 
@@ -59,59 +63,6 @@ const QUEUE: usize = 1_024;
 /// Until the coordinator says how often.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// What a machine was launched from, as far as its agent is told.
-#[derive(Debug, Clone, Default)]
-pub struct Origin {
-    /// The Auto Scaling group.
-    pub pool: Option<String>,
-    /// The machine image.
-    pub ami: Option<String>,
-    /// What kind of machine it is.
-    pub instance_type: Option<String>,
-}
-
-/// What protects the way to the coordinator.
-#[derive(Debug, Clone)]
-pub enum Security {
-    /// TLS, and a certificate that this node joins for.
-    Tls(Joining),
-    /// Nothing: only on one machine.
-    Plaintext,
-}
-
-/// What an agent is told at its start.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// The coordinator, `HOST:PORT`.
-    pub coordinator: String,
-    /// What protects the way to it.
-    pub security: Security,
-    /// Journal and identity.
-    pub state: PathBuf,
-    /// The engine.
-    pub socket: PathBuf,
-    /// Docker's credentials.
-    pub docker_config: Option<PathBuf>,
-    /// The name of this node; made up and kept when there is none.
-    pub node: Option<NodeId>,
-    /// Where this node fails together with others.
-    pub zone: String,
-    /// What this machine was launched from.
-    pub origin: Origin,
-    /// What constraints can ask for.
-    pub labels: std::collections::BTreeMap<String, String>,
-    /// What tasks may hold; all of the machine when there is none.
-    pub capacity: Option<Resources>,
-    /// GPUs that tasks may be given; all of the machine when there is none.
-    pub gpus: Option<u64>,
-    /// Images that the engine has under a tag are not asked of a registry.
-    pub prefer_local: bool,
-    /// When images that nobody needs are removed.
-    pub garbage: garbage::Limits,
-    /// Whether this is a machine of a bake, and no node.
-    pub builder: bool,
-}
-
 enum Input {
     Listed {
         asked_at: Timestamp,
@@ -125,6 +76,11 @@ enum Input {
         outcome: Outcome,
     },
     Resolved(wire::Resolved),
+    /// The secrets of a task, or why they can not be had.
+    Secrets {
+        task: TaskId,
+        given: Result<Values, String>,
+    },
     /// The engine has networks of these projects.
     Projects(BTreeSet<ProjectName>),
     /// It has none of this one any more.
@@ -166,6 +122,7 @@ struct Agent {
     sockets: Sockets,
     /// Tasks that wait for an answer about their leases, and until when they want them.
     asking: Vec<(Asked, Option<Timestamp>)>,
+    asking_secrets: Asking,
     housekeeping: Housekeeping,
     /// What is fetched for tasks to come.
     ahead: Ahead,
@@ -235,6 +192,7 @@ pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<
         leaving: Leaving::default(),
         sockets: Sockets::new(leases, lease_asked),
         asking: Vec::new(),
+        asking_secrets: Asking::default(),
         housekeeping,
         ahead: Ahead::default(),
         told_images: Vec::new(),
@@ -244,9 +202,7 @@ pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<
         wake_at: None,
         heartbeat: HEARTBEAT,
     };
-    agent.introduce();
-    agent.open_sockets(Extent::Everything);
-    agent.watch_engine();
+    agent.begin();
     let hello = Arc::clone(&agent.hello);
     let hello = move || hello.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let linking = tokio::spawn(session::keep(credentials, hello, session_heard));
@@ -272,6 +228,15 @@ pub(crate) async fn name(config: &Config) -> anyhow::Result<NodeId> {
 }
 
 impl Agent {
+    /// Takes up what an agent of before has left.
+    fn begin(&mut self) {
+        self.introduce();
+        self.open_sockets(Extent::Everything);
+        let found = self.find_secrets();
+        self.step(&found);
+        self.watch_engine();
+    }
+
     async fn turn(
         &mut self,
         inputs: &mut mpsc::Receiver<Input>,
@@ -360,6 +325,7 @@ impl Agent {
                 self.say(Up::Resolved(resolved));
                 None
             }
+            Input::Secrets { task, given } => self.take_secrets(task, given),
             Input::Projects(projects) => {
                 self.leaving.found(projects);
                 None
@@ -520,6 +486,7 @@ impl Agent {
         }
         self.answer_wishes(saved.is_ok());
         self.open_sockets(Extent::News);
+        self.tend_secrets();
         orders.into_iter().for_each(|order| self.carry_out(order));
         if !reports.is_empty() {
             self.say(Up::Report(report::to_wire(&reports, &self.workload, Extent::News)));
@@ -580,6 +547,7 @@ impl Agent {
             prefer_local: self.config.prefer_local,
             gpus: self.config.gpus,
             leases: Some(self.sockets.root().to_owned()),
+            secrets: self.vault().map(|vault| vault.root().to_owned()),
         };
         tokio::spawn(engine::watch(settings, self.engine_heard.clone()));
     }

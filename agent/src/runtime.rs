@@ -70,6 +70,8 @@ pub struct Settings {
     pub gpus: Option<u64>,
     /// Below what each task that takes leases has a directory with its socket; none where no task runs.
     pub leases: Option<PathBuf>,
+    /// Below what the secrets of each task are; none where no task runs.
+    pub secrets: Option<PathBuf>,
 }
 
 /// Where Docker listens unless told otherwise.
@@ -105,6 +107,7 @@ impl Docker {
             Action::Launch(launch) => self.look_at(Box::pin(self.launch(launch)).await).await,
             Action::Stop { id, grace } => self.stop(id, *grace).await,
             Action::Kill { id } => self.kill(id).await,
+            Action::Signal { id, signal } => self.signal(id, signal).await,
             Action::Unpause { id } => self.unpause(id).await,
             Action::Remove { id } => self.remove(id).await,
             Action::Probe { id, probe, timeout, .. } => self.probe(id, probe, *timeout).await,

@@ -18,10 +18,11 @@ pub(crate) mod refresh;
 mod relay;
 mod resolve;
 mod rollout;
+pub(crate) mod secret;
 pub(crate) mod trust;
 mod views;
 
-use coordinator_core::event::{BakeRefusal, PoolRefusal, Refusal, Reply};
+use coordinator_core::event::{BakeRefusal, PoolRefusal, Refusal, Reply, SecretRefusal};
 use proto::convert::Invalid;
 use tonic::Status;
 
@@ -49,6 +50,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
         Refusal::Overtaken { .. } | Refusal::Pool(PoolRefusal::Overtaken(_)) => {
             Status::aborted(refusal.to_string())
         }
+        Refusal::Secret(why) => refused_secret(why, message),
         Refusal::NoService(_)
         | Refusal::NoNode(_)
         | Refusal::NoGeneration(..)
@@ -97,6 +99,27 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
     }
 }
 
+fn refused_secret(why: &SecretRefusal, message: String) -> Status {
+    match why {
+        SecretRefusal::None(_) => {
+            hinted(Status::not_found(message), "`wharf secret ls` shows those that there are")
+        }
+        SecretRefusal::Missing { .. } => hinted(
+            Status::failed_precondition(message),
+            "set it first: `wharf secret set NAME` reads its value from standard input or --file",
+        ),
+        SecretRefusal::Used(..) => hinted(
+            Status::failed_precondition(message),
+            "deploy these services without it, or remove them, and then remove the secret",
+        ),
+        SecretRefusal::Overtaken(_) => Status::aborted(message),
+        SecretRefusal::TooMany => hinted(
+            Status::resource_exhausted(message),
+            "`wharf secret ls` shows those that no service needs; `wharf secret rm` removes them",
+        ),
+    }
+}
+
 /// An answer that is not a refusal.
 pub(crate) fn accepted(answer: Result<Reply, RunError>) -> Result<Reply, Status> {
     match answer.map_err(|error| status(&error))? {
@@ -105,6 +128,7 @@ pub(crate) fn accepted(answer: Result<Reply, RunError>) -> Result<Reply, Status>
         | Reply::Accepted { .. }
         | Reply::Run { .. }
         | Reply::Baking(_)
+        | Reply::SecretSet(_)
         | Reply::Deployed(_)) => Ok(reply),
     }
 }

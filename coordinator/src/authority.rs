@@ -1,6 +1,7 @@
 //! The authority of the cluster: signs who is who. Its key is in the memory of this process, and sealed in the store.
 
 pub mod seal;
+pub(crate) mod secret;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use trust::{Bundle, Name};
 use zeroize::Zeroizing;
 
 use crate::authority::seal::{Sealer, open, seal};
+use crate::authority::secret::SecretKeys;
 
 /// The authority holds for so long; by then it has to be replaced.
 const AUTHORITY_LIFE: Duration = Duration::from_secs(3_653 * 86_400);
@@ -39,6 +41,7 @@ pub(crate) struct Authority {
     certificate: Vec<u8>,
     issuer: Issuer<'static, KeyPair>,
     sealing: Sealing,
+    secrets: SecretKeys,
     /// The same key, for what is no certificate.
     signer: KeyPair,
 }
@@ -101,10 +104,11 @@ impl Authority {
     fn new(cluster: &ClusterId, certificate: Vec<u8>, key: KeyPair) -> anyhow::Result<Self> {
         let secret = Zeroizing::new(key.serialize_der());
         let sealing = sealing(&secret)?;
+        let secrets = SecretKeys::derive(cluster, &secret)?;
         let signer = KeyPair::try_from(secret.as_slice()).context("the key can not be copied")?;
         let issuer = Issuer::from_ca_cert_der(&certificate.as_slice().into(), key);
         let issuer = issuer.context("the certificate of the authority can not be read")?;
-        Ok(Self { cluster: cluster.clone(), certificate, issuer, sealing, signer })
+        Ok(Self { cluster: cluster.clone(), certificate, issuer, sealing, secrets, signer })
     }
 
     /// Signs a text that says what it is, so that it can be taken for nothing else: ECDSA P-256 with SHA-256, in DER.
@@ -118,6 +122,11 @@ impl Authority {
     /// Seals the ends of the record of who did what.
     pub(crate) fn sealing(&self) -> Sealing {
         self.sealing.clone()
+    }
+
+    /// What values of secrets are sealed with.
+    pub(crate) const fn secret_keys(&self) -> &SecretKeys {
+        &self.secrets
     }
 
     /// Its certificate, DER.

@@ -8,6 +8,7 @@ mod bake;
 mod entry;
 mod fleet;
 mod replay;
+mod secret;
 mod traffic;
 
 use std::collections::BTreeMap;
@@ -185,5 +186,6 @@ const fn speaker(event: &Event) -> Option<&NodeId> {
         | Event::Fleet(_)
         | Event::Bake(_)
         | Event::Traffic(_) => None,
+        Event::Secret(_) => None,
     }
 }

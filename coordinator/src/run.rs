@@ -519,5 +519,6 @@ const fn speaker(event: &Event) -> Option<&NodeId> {
         | Event::Fleet(_)
         | Event::Bake(_)
         | Event::Traffic(_) => None,
+        Event::Secret(_) => None,
     }
 }

@@ -12,6 +12,7 @@ use proto::wire::dispatcher_server::DispatcherServer;
 use proto::wire::enrolment_server::EnrolmentServer;
 use proto::wire::fleet_server::FleetServer;
 use proto::wire::refreshes_server::RefreshesServer;
+use proto::wire::secrets_server::SecretsServer;
 use proto::wire::trust_server::TrustServer;
 use proto::{DESCRIPTORS, MESSAGE_LIMIT};
 use tokio::net::{TcpListener, UnixListener};
@@ -29,6 +30,7 @@ use crate::api::dispatcher::Dispatcher;
 use crate::api::enrolment::Enrolment;
 use crate::api::fleet::Pools;
 use crate::api::refresh::Refreshes;
+use crate::api::secret::Secrets;
 use crate::api::trust::Trust;
 
 /// The socket of administrators, in the data directory.
@@ -134,6 +136,7 @@ async fn known(shared: &Arc<Shared>) -> anyhow::Result<Guarded> {
         )
         .add_service(FleetServer::new(Pools { shared: Arc::clone(shared) }))
         .add_service(RefreshesServer::new(Refreshes { shared: Arc::clone(shared) }))
+        .add_service(SecretsServer::new(Secrets { shared: Arc::clone(shared) }))
         .add_service(EnrolmentServer::new(Enrolment { shared: Arc::clone(shared) }))
         .add_service(TrustServer::new(Trust { shared: Arc::clone(shared) })))
 }

@@ -12,6 +12,7 @@ mod job;
 mod policy;
 mod refresh;
 mod rollout;
+mod secret;
 mod spec;
 mod status;
 mod task;
@@ -49,6 +50,9 @@ pub use refresh::{
     refresh_policy_from_wire, refresh_policy_to_wire, refresh_to_wire,
 };
 pub use rollout::{steering_from_wire, steering_to_wire};
+pub use secret::{
+    secret_from_wire, secret_to_wire, secret_version_from_wire, secret_version_to_wire,
+};
 pub use spec::{image_from_wire, image_to_wire, resources_to_wire, spec_from_wire, spec_to_wire};
 pub use status::{
     containers_from_wire, containers_to_wire, drain_cause_from_wire, drain_cause_to_wire,

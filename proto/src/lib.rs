@@ -24,6 +24,12 @@ pub mod wire {
     tonic::include_proto!("wharf.v1");
 }
 
+impl std::fmt::Debug for wire::SecretValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretValue")
+    }
+}
+
 /// The descriptors of all files, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 

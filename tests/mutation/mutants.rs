@@ -2,6 +2,8 @@
 
 #[path = "mutants/refreshes.rs"]
 mod refreshes;
+#[path = "mutants/secrets.rs"]
+mod secrets;
 #[path = "mutants/shapes.rs"]
 mod shapes;
 #[path = "mutants/traffic.rs"]
@@ -69,7 +71,7 @@ const PROGRESS: &str = "coordinator/core/src/plan/job/progress.rs";
 
 /// All of them; they are numbered from 1.
 pub(crate) fn all() -> impl Iterator<Item = &'static Mutant> {
-    let more = refreshes::MUTANTS.iter().chain(traffic::MUTANTS);
+    let more = refreshes::MUTANTS.iter().chain(secrets::MUTANTS).chain(traffic::MUTANTS);
     MUTANTS.iter().chain(shapes::MUTANTS).chain(more)
 }
 

@@ -154,6 +154,7 @@ impl Play {
                 self.fates.insert(number, fate(&words.join(" ")));
                 self.is_fetched(number);
             }
+            ("secret", words) => self.secret(words),
             ("lease", [name, slot, text]) => {
                 self.lease(&service(name), slot, script::duration(text));
             }
@@ -303,6 +304,7 @@ impl Play {
                 | Reply::Accepted { .. }
                 | Reply::Run { .. }
                 | Reply::Baking(_)
+                | Reply::SecretSet(_)
                 | Reply::Deployed(_) => {}
             }
         }
@@ -348,6 +350,7 @@ impl Play {
             Subject::Pool(name) => name.clone(),
             Subject::Bake(id) => id.to_string(),
             Subject::Ami(id) => id.to_string(),
+            Subject::Secret(name) => name.to_string(),
             Subject::Task(task, service) => {
                 cluster.tasks().get(task).map_or_else(|| service.to_string(), |task| short(task))
             }

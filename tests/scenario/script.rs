@@ -11,6 +11,7 @@ use model::lease::LeasePolicy;
 use model::priority::Priority;
 use model::rollout::{Canary, Promotion, Steering, Tolerance};
 use model::schedule::{CatchUp, Overlap, Schedule, Zone};
+use model::secret::{Rotation, SecretFile};
 use model::spec::{
     FailureAction, Mode, PortSpec, Protocol, RestartCondition, ServiceSpec, UpdateOrder,
 };
@@ -174,6 +175,8 @@ pub(crate) fn spec(id: &ServiceId, settings: &BTreeMap<&str, &str>) -> ServiceSp
             }
             "failing" if *value == "pauses" => spec.update.on_failure = FailureAction::Pause,
             "failing" if *value == "continues" => spec.update.on_failure = FailureAction::Continue,
+            "secret" => spec.task.containers[0].secrets.files.push(secret_file(value)),
+            "rotation" => spec.task.rotation = rotation(value),
             "lease" => spec.task.lease = Some(LeasePolicy { cap: duration(value) }),
             "behind" => {
                 let (container, protocol) = (80, Protocol::Tcp);
@@ -208,4 +211,18 @@ pub(crate) fn spec(id: &ServiceId, settings: &BTreeMap<&str, &str>) -> ServiceSp
     }
     spec.update.canary = canary.map(|slots| Canary { slots, hold, promotion });
     spec
+}
+
+/// A secret as a file of its name.
+fn secret_file(name: &str) -> SecretFile {
+    let (secret, target) = (name.parse().unwrap(), format!("/run/secrets/{name}"));
+    SecretFile { secret, target, mode: 0o400, owner: (0, 0) }
+}
+
+fn rotation(word: &str) -> Rotation {
+    match word {
+        "none" => Rotation::None,
+        "restart" => Rotation::Restart,
+        _ => Rotation::Signal(word.to_owned()),
+    }
 }

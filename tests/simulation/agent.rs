@@ -35,6 +35,7 @@ impl World {
         let Some(machine) = self.machines.get_mut(node) else { return };
         machine.boot();
         let life = machine.life;
+        self.find_secrets(node);
         for (after, what) in [(0, ForAgent::Relist), (100, ForAgent::Dial), (3_000, ForAgent::Beat)]
         {
             self.for_agent(node, life, Duration::from_millis(after), what);
@@ -73,6 +74,7 @@ impl World {
                 self.say(node, Up::Beat { engine_ready });
                 self.for_agent(node, life, HEARTBEAT, ForAgent::Beat);
                 self.lease(node);
+                self.tend_secrets(node);
             }
             ForAgent::Dial => self.dial(node, life),
             ForAgent::Heard(event) => self.agent_steps(node, &[*event]),
@@ -100,7 +102,10 @@ impl World {
                 self.say_images(node);
             }
             Down::Fetch(images) => self.fetch(node, images),
-            Down::Assignments(assigned) => self.agent_steps(node, &[Event::Assigned(assigned)]),
+            Down::Assignments(assigned) => {
+                self.agent_steps(node, &[Event::Assigned(assigned)]);
+                self.tend_secrets(node);
+            }
             Down::RemoveOrphans(containers) => {
                 self.agent_steps(node, &[Event::OrphansConfirmed { containers }]);
             }
@@ -267,6 +272,7 @@ impl World {
             | Action::Launch(_)
             | Action::Stop { .. }
             | Action::Kill { .. }
+            | Action::Signal { .. }
             | Action::Unpause { .. }
             | Action::Remove { .. } => OrderKind::Change,
         };

@@ -263,6 +263,7 @@ impl World {
             }
         }
         self.wrong_container()
+            .or_else(|| self.outdated_secret())
             .or_else(|| self.lost_foreign())
             .or_else(|| self.unrest_in_cloud())
             .or_else(|| self.unrest_of_balancers())
@@ -346,6 +347,8 @@ fn brief(change: &Change) -> String {
         | Change::PutRegistration(_)
         | Change::RemoveRegistration(_)
         | Change::RemoveAmi(_)
+        | Change::PutSecret(_)
+        | Change::RemoveSecret(_)
         | Change::PutNextTask(_) => format!("{change:?}"),
     }
 }

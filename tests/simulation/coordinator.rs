@@ -265,6 +265,7 @@ fn assignment(task: &Arc<Task>) -> Assignment {
         spec: Arc::new(task.generation.spec.task.clone()),
         desired: task.told(),
         is_once: task.generation.spec.mode.runs_to_end(),
+        secrets: task.secrets.clone(),
     }
 }
 

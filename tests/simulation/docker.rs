@@ -99,6 +99,7 @@ impl Docker {
             Action::Launch(launch) => self.launch(launch, id, now),
             Action::Stop { id, .. } => self.signal(id, exit(143, now), now),
             Action::Kill { id } => self.signal(id, exit(137, now), now),
+            Action::Signal { id, .. } => self.answer(id, now),
             Action::Unpause { id } => {
                 if let Some(held) = self.held.get_mut(id) {
                     held.shown.status = match &held.shown.status {

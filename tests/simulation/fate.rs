@@ -14,6 +14,7 @@ use super::World;
 use super::agenda::{ForEngine, Happening};
 use super::chance::Chance;
 use super::docker::exit;
+use super::secrets::with_secret;
 use super::specs::{SERVICES, balanced_spec_of};
 
 /// How often things go wrong.
@@ -137,6 +138,8 @@ impl World {
                 self.images += 1;
                 let replicas = self.some_replicas();
                 let spec = balanced_spec_of(&service, self.images, replicas);
+                let spec = with_secret(spec, self.images);
+                self.have_secret();
                 Event::Deploy { specs: vec![spec], remove: Vec::new(), expect: Vec::new() }
             }
             4 | 5 => Event::Scale { service, replicas: self.some_replicas() },

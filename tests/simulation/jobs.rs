@@ -61,6 +61,8 @@ impl Done {
             | Change::PutRegistration(_)
             | Change::RemoveRegistration(_)
             | Change::RemoveAmi(_)
+            | Change::PutSecret(_)
+            | Change::RemoveSecret(_)
             | Change::PutNextTask(_) => None,
         }
     }

@@ -8,6 +8,7 @@ use model::task::{DesiredState, TaskState};
 use model::time::Timestamp;
 
 use crate::agent_core::assignment::Fence;
+use crate::agent_core::secret::Versions;
 use crate::agent_core::workload::{Saved, Workload};
 
 use super::agenda::Down;
@@ -19,6 +20,8 @@ pub(crate) struct Machine {
     pub(crate) engine: Docker,
     /// What is on the disk.
     pub(crate) journal: Option<(Fence, Vec<Saved>)>,
+    /// Which versions of secrets are in memory, for each task.
+    pub(crate) memory: BTreeMap<TaskId, Versions>,
     pub(crate) agent: Option<Agent>,
     /// Counts the agents that were started here.
     pub(crate) life: u64,
@@ -65,6 +68,7 @@ impl Machine {
             node,
             engine: Docker::new(),
             journal: None,
+            memory: BTreeMap::new(),
             agent: None,
             life: 0,
             cut_until: Timestamp::default(),
@@ -95,6 +99,7 @@ impl Machine {
     /// The disk is new: nobody remembers what was said.
     pub(crate) fn lose_journal(&mut self, now: Timestamp) {
         self.journal = None;
+        self.memory.clear();
         let Ledger { troubled, starts, .. } = std::mem::take(&mut self.ledger);
         self.ledger = Ledger { troubled, starts, lost_at: now, ..Ledger::default() };
     }

@@ -13,6 +13,7 @@ use model::priority::Priority;
 use model::resources::Resources;
 use model::rollout::{Canary, Promotion, Tolerance};
 use model::schedule::{CatchUp, Overlap, Schedule, Zone};
+use model::secret::{Rotation, SecretUses};
 use model::spec::{
     ContainerSpec, Dependency, DependencyCondition, FailureAction, HealthCheck, Mode, Network,
     PortSpec, Probe, ProcessSpec, Protocol, RestartCondition, RestartPolicy, SecuritySpec,
@@ -108,6 +109,7 @@ pub(crate) fn spec_of(id: &ServiceId, image: u32, replicas: u32) -> ServiceSpec 
         restarts_asked: 0,
         lease: lease(id, image),
         routes: Vec::new(),
+        rotation: Rotation::None,
     };
     let schedule = (id.name.as_str() == "report").then(|| schedule(image));
     ServiceSpec {
@@ -309,5 +311,6 @@ fn container(name: &str, number: u32) -> ContainerSpec {
         stop_grace: Duration::from_secs(10),
         labels: BTreeMap::new(),
         security: SecuritySpec::default(),
+        secrets: SecretUses::default(),
     }
 }

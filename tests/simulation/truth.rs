@@ -88,12 +88,19 @@ impl Truth {
                 self.expect(ended.is_none(), || {
                     format!("{task} is over on {node}, and is launched again ({attempt})")
                 });
+                let spec = launch.spec.containers.iter().find(|one| one.name == launch.container);
+                let named = spec.map(|spec| spec.secrets.names()).unwrap_or_default();
+                let there = machine.memory.get(task);
+                let has_all =
+                    named.iter().all(|name| there.is_some_and(|there| there.contains_key(*name)));
+                self.expect(has_all, || format!("{task} starts on {node} without its secret"));
                 let placed = self.placed.get(task) == Some(node);
                 self.expect(placed, || format!("{task} was not placed on {node}, where it starts"));
             }
             Action::Stop { id, .. }
             | Action::Kill { id }
             | Action::Remove { id }
+            | Action::Signal { id, .. }
             | Action::Unpause { id }
             | Action::Probe { id, .. } => {
                 let Some(held) = machine.engine.held.get(id) else { return };

@@ -19,6 +19,7 @@ mod jobs;
 mod leases;
 mod machine;
 mod refresh;
+mod secrets;
 mod specs;
 mod steering;
 mod truth;
@@ -42,6 +43,7 @@ use self::coordinator::Coordinator;
 use self::fate::Odds;
 use self::flaw::Flaw;
 use self::machine::Machine;
+use self::secrets::with_secret;
 use self::specs::{SERVICES, balanced_spec_of};
 use self::truth::Truth;
 
@@ -62,6 +64,8 @@ pub(crate) struct World {
     pub(crate) chance: Chance,
     /// What programs do with their leases is drawn apart from all else.
     pub(crate) lease_chance: Chance,
+    /// And so is what becomes of secrets.
+    pub(crate) secret_chance: Chance,
     pub(crate) odds: Odds,
     pub(crate) flaw: Option<Flaw>,
     pub(crate) now: Timestamp,
@@ -134,6 +138,7 @@ impl World {
             seed,
             chance,
             lease_chance,
+            secret_chance: Chance(seed.wrapping_mul(37)),
             odds,
             flaw,
             now: BEGINNING,
@@ -323,10 +328,13 @@ impl World {
 
     /// Asked again until it is taken: a service that is being removed can not be deployed.
     fn ask_for_good_images(&mut self) {
-        let specs = SERVICES
-            .map(|name| balanced_spec_of(&name.parse().expect("each is PROJECT/SERVICE"), 0, 2));
+        let specs = SERVICES.map(|name| {
+            let spec = balanced_spec_of(&name.parse().expect("each is PROJECT/SERVICE"), 0, 2);
+            with_secret(spec, 0)
+        });
         let specs = specs.to_vec();
         let ids: Vec<ServiceId> = specs.iter().map(|spec| spec.id.clone()).collect();
+        self.have_secret();
         self.coordinator.inbox.push(Event::Deploy {
             specs,
             remove: Vec::new(),

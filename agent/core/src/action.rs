@@ -32,6 +32,13 @@ pub enum Action {
         /// The engine's id.
         id: String,
     },
+    /// Sends a signal, and does not wait.
+    Signal {
+        /// The engine's id.
+        id: String,
+        /// Its name.
+        signal: String,
+    },
     /// Thaws what somebody froze.
     Unpause {
         /// The engine's id.

@@ -6,6 +6,8 @@ use model::id::{ProjectName, ServiceName, TaskId};
 use model::spec::TaskSpec;
 use model::task::DesiredState;
 
+use crate::secret::Versions;
+
 /// Orders what coordinators say: lower is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Fence {
@@ -43,4 +45,6 @@ pub struct Assignment {
     pub desired: DesiredState,
     /// Whether it runs to its end and is never started again.
     pub is_once: bool,
+    /// Which version of each secret it is to have.
+    pub secrets: Versions,
 }

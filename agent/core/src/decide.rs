@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use model::secret::Rotation;
 use model::spec::{ContainerSpec, DependencyCondition};
 use model::task::{DesiredState, FailureKind, Health, StopCause, TaskState};
 use model::time::Timestamp;
@@ -10,9 +11,9 @@ use crate::Order;
 use crate::action::{Action, Launch};
 use crate::observed::{Container, Status};
 use crate::restart::{self, Verdict};
-use crate::unit::{Doubt, Part, Unit};
+use crate::unit::{Doubt, Knows, Part, Unit};
 use crate::workload::{Engine, Workload};
-use crate::{brake, health, lease, orphan, report};
+use crate::{brake, health, lease, orphan, report, secret};
 
 /// Everything that is to be asked of the engine now.
 pub(crate) fn decide(workload: &mut Workload, now: Timestamp) -> Vec<Order> {
@@ -156,6 +157,11 @@ fn tend_running(unit: &Unit, index: usize) -> Option<Action> {
     if lost_network || health::of_part(part, spec) == Health::Unhealthy {
         return Some(stop(unit, index, seen));
     }
+    if part.knows == Knows::Outdated
+        && let Rotation::Signal(signal) = &unit.assignment.spec.rotation
+    {
+        return Some(Action::Signal { id: seen.id.clone(), signal: signal.clone() });
+    }
     let dispensable = part.older.len().checked_sub(2).and_then(|_| part.older.first());
     dispensable.map(|older| Action::Remove { id: older.id.clone() })
 }
@@ -169,6 +175,10 @@ fn owner(unit: &Unit) -> Option<&str> {
 fn launch(unit: &mut Unit, index: usize) -> Option<Action> {
     let spec = unit.assignment.spec.containers.get(index)?;
     if !spec.after.iter().all(|after| is_met(unit, after.on.as_str(), after.condition)) {
+        return None;
+    }
+    if secret::missing(unit, index).is_some() {
+        secret::wait(unit, index);
         return None;
     }
     if unit.parts.get(index)?.needs_image {

@@ -8,6 +8,7 @@ use crate::action::Outcome;
 use crate::assignment::Assignments;
 use crate::lease::Ask;
 use crate::observed::Container;
+use crate::secret::Versions;
 
 /// Something heard.
 #[derive(Debug, Clone)]
@@ -45,6 +46,13 @@ pub enum Event {
         task: TaskId,
         /// What.
         ask: Ask,
+    },
+    /// What is there of a task's secrets, where its containers find them; or why it is not.
+    Secrets {
+        /// Of which task.
+        task: TaskId,
+        /// The version of each.
+        there: Result<Versions, String>,
     },
     /// The coordinator knows nothing of these containers either.
     OrphansConfirmed {

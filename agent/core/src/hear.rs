@@ -12,9 +12,9 @@ use crate::assignment::{Assignment, Assignments};
 use crate::event::{Event, OrderKind};
 use crate::observed::Container;
 use crate::orphan::{self, Orphan};
-use crate::unit::{Doubt, Part, Stray, Unit};
+use crate::unit::{Doubt, Knows, Part, Stray, Unit};
 use crate::workload::{Engine, Workload};
-use crate::{lease, restart};
+use crate::{lease, restart, secret};
 
 /// So many tries of a thing that the engine refused for its own reasons, before the coordinator is told to look elsewhere.
 const TRIES: u32 = 5;
@@ -33,6 +33,7 @@ pub(crate) fn hear(workload: &mut Workload, event: &Event, now: Timestamp) {
             }
         }
         Event::Lease { task, ask } => lease::ask(workload, task, *ask, now),
+        Event::Secrets { task, there } => secret::hear(workload, task, there),
         Event::OrphansConfirmed { containers } => orphan::confirm(workload, containers),
     }
 }
@@ -59,9 +60,11 @@ fn assign(workload: &mut Workload, assignments: &Assignments, now: Timestamp) {
 
 fn take(workload: &mut Workload, assignment: &Assignment) {
     match workload.units.get_mut(&assignment.task) {
-        // A task that was told to stop does not run again; everything else about it never changes.
+        // A task that was told to stop does not run again. Which secrets it is to have is exchanged; everything else about
+        // it never changes.
         Some(unit) => {
             if unit.wants_to_run() {
+                unit.assignment.secrets.clone_from(&assignment.secrets);
                 unit.assignment.desired = assignment.desired;
                 unit.is_unjudged = !unit.wants_to_run();
             } else if let DesiredState::Stop { cause, patience } = assignment.desired {
@@ -149,6 +152,9 @@ fn settle(unit: &mut Unit, name: &ContainerName, outcome: &Outcome, now: Timesta
     let task = unit.assignment.task.clone();
     let Some(part) = unit.part_mut(name) else { return };
     part.settled_at = now;
+    if let Some(Action::Signal { .. }) = &done {
+        return signalled(unit, name, outcome, now);
+    }
     match outcome {
         Outcome::Done | Outcome::Now(_) | Outcome::Gone => {
             part.faults = 0;
@@ -182,6 +188,23 @@ const fn is_open(done: Option<&Action>, outcome: &Outcome) -> bool {
         (done, outcome),
         (Some(Action::Launch(_)), Outcome::Failed(Fault { kind: FaultKind::Unknown, .. }))
     )
+}
+
+/// A container was told of new secrets, or not. That it could not be is no reason to end what runs.
+fn signalled(unit: &mut Unit, name: &ContainerName, outcome: &Outcome, now: Timestamp) {
+    let task = unit.assignment.task.clone();
+    let Some(part) = unit.part_mut(name) else { return };
+    let Outcome::Failed(fault) = outcome else {
+        part.knows = Knows::All;
+        return;
+    };
+    part.faults = part.faults.saturating_add(1);
+    part.not_before = now + restart::retry_wait(part.faults, &task);
+    // The engine will not take this signal the next time either.
+    if fault.kind == FaultKind::Refused || part.faults >= TRIES {
+        (part.knows, part.faults) = (Knows::All, 0);
+    }
+    unit.note = format!("was not told of a new secret: {}", fault.message);
 }
 
 /// The engine knows nothing of a container that we wanted to change.

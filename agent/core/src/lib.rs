@@ -22,6 +22,7 @@ pub mod observed;
 mod orphan;
 mod report;
 mod restart;
+pub mod secret;
 mod unit;
 pub mod workload;
 

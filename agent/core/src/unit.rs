@@ -11,6 +11,7 @@ use crate::action::Action;
 use crate::assignment::Assignment;
 use crate::event::Report;
 use crate::observed::{Container, Status};
+use crate::secret::Versions;
 use crate::workload::SavedPart;
 
 /// For so long an engine may take to carry out what an agent has asked that was killed since: two lists are made meanwhile.
@@ -37,6 +38,12 @@ pub(crate) struct Unit {
     pub(crate) braked_until: Option<Timestamp>,
     /// When the lease ends that it holds.
     pub(crate) lease: Option<Timestamp>,
+    /// The versions of its secrets that are where its containers find them.
+    pub(crate) secrets: Versions,
+    /// One of its containers is not made because a secret is missing: its note says so.
+    pub(crate) waits_for_secret: bool,
+    /// Why its secrets could not be had, when that was tried last.
+    pub(crate) secret_trouble: String,
     pub(crate) note: String,
     pub(crate) reported: Option<Report>,
     /// What the journal says of it; none when it says nothing.
@@ -53,13 +60,15 @@ pub(crate) enum Doubt {
     Until(Timestamp),
 }
 
-/// What the journal has to say of a task: whether it is wanted, whether it is over, how far each part has come, and its lease.
+/// What the journal has to say of a task: whether it is wanted, whether it is over, how far each part has come, its lease, and
+/// which secrets it is to have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     desired: DesiredState,
     is_over: bool,
     parts: Vec<(u32, bool)>,
     lease: Option<Timestamp>,
+    secrets: Versions,
 }
 
 /// A task that lives on though the coordinator does not speak of it any more: it forgot it, or its store is another one.
@@ -88,6 +97,8 @@ pub(crate) struct Part {
     pub(crate) not_before: Timestamp,
     /// The engine has not got the image: it is fetched before the next launch.
     pub(crate) needs_image: bool,
+    /// Whether it knows of its secrets as they are.
+    pub(crate) knows: Knows,
     /// The end of this attempt was dealt with: it is not started again.
     pub(crate) is_over: bool,
     pub(crate) probe: ProbeState,
@@ -95,6 +106,15 @@ pub(crate) struct Part {
     pub(crate) settled_at: Timestamp,
     /// When a glance came: that a list which was asked for earlier does not show it says nothing.
     pub(crate) glanced_at: Timestamp,
+}
+
+/// Whether a container knows of its secrets as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Knows {
+    /// It does.
+    All,
+    /// Files were exchanged under it, and it has not got its signal yet.
+    Outdated,
 }
 
 /// What our own probes of a container have said.
@@ -137,6 +157,7 @@ impl Part {
             faults: 0,
             not_before: Timestamp::default(),
             needs_image: false,
+            knows: Knows::All,
             is_over: false,
             probe: ProbeState::new(0, Timestamp::default()),
             settled_at: Timestamp::default(),
@@ -204,6 +225,8 @@ impl Part {
         self.attempt += 1;
         self.is_confirmed = false;
         self.is_over = false;
+        // It finds the new files when it starts.
+        self.knows = Knows::All;
     }
 }
 
@@ -223,6 +246,9 @@ impl Unit {
             doubt: None,
             braked_until: None,
             lease: None,
+            secrets: Versions::new(),
+            waits_for_secret: false,
+            secret_trouble: String::new(),
             note: String::new(),
             reported: None,
             journalled: None,
@@ -235,6 +261,7 @@ impl Unit {
             is_over: self.state.is_final(),
             parts: self.parts.iter().map(|part| (part.attempt, part.is_over)).collect(),
             lease: self.lease,
+            secrets: self.assignment.secrets.clone(),
         }
     }
 

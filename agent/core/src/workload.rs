@@ -127,6 +127,7 @@ impl Workload {
                 Action::Stop { id, .. } | Action::Kill { id } => is_it(id),
                 Action::Pull { .. }
                 | Action::Launch(_)
+                | Action::Signal { .. }
                 | Action::Unpause { .. }
                 | Action::Remove { .. }
                 | Action::Probe { .. } => false,

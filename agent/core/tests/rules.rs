@@ -19,5 +19,7 @@ mod engine;
 mod leases;
 #[path = "rules/leftovers.rs"]
 mod leftovers;
+#[path = "rules/secrets.rs"]
+mod secrets;
 #[path = "rules/world.rs"]
 mod world;

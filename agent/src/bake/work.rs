@@ -152,6 +152,7 @@ impl Worker {
     pub(super) async fn engine(&self) -> Result<Docker, String> {
         let cluster = self.cluster.clone().ok_or("the coordinator has not said who it is")?;
         let settings = Settings {
+            secrets: None,
             socket: self.socket.clone(),
             cluster,
             node: self.machine.clone(),

@@ -99,9 +99,10 @@ impl Agent {
             // What mostly waits does not hold up what is done at once.
             Action::Stop { .. } => Some(Arc::clone(&self.stops)),
             Action::Probe { .. } => Some(Arc::clone(&self.probes)),
-            Action::Kill { .. } | Action::Unpause { .. } | Action::Remove { .. } => {
-                Some(Arc::clone(&self.others))
-            }
+            Action::Kill { .. }
+            | Action::Signal { .. }
+            | Action::Unpause { .. }
+            | Action::Remove { .. } => Some(Arc::clone(&self.others)),
             // Pulls wait for their turn among themselves.
             Action::Pull { .. } => None,
         };
@@ -207,6 +208,7 @@ const fn kind(action: &Action) -> OrderKind {
         | Action::Launch(_)
         | Action::Stop { .. }
         | Action::Kill { .. }
+        | Action::Signal { .. }
         | Action::Unpause { .. }
         | Action::Remove { .. } => OrderKind::Change,
     }
@@ -232,6 +234,7 @@ async fn in_turn(docker: &Docker, action: &Action, turn: Option<OwnedSemaphorePe
         Action::Pull { .. }
         | Action::Probe { .. }
         | Action::Kill { .. }
+        | Action::Signal { .. }
         | Action::Unpause { .. }
         | Action::Remove { .. } => docker.perform(action).await,
     }

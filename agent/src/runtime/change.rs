@@ -35,6 +35,22 @@ impl Docker {
         self.after(id, done, "kill the container").await
     }
 
+    /// Sends a signal. One that has ended meanwhile is gone, which is its own event.
+    pub(super) async fn signal(&self, id: &str, signal: &str) -> Outcome {
+        if let Err(outcome) = self.own(id).await {
+            return *outcome;
+        }
+        let options = KillContainerOptions { signal: signal.to_owned() };
+        let done = ask(limit::SIGNAL, self.client().kill_container(id, Some(options))).await;
+        let done =
+            done.or_else(|trouble| if trouble.is_conflict() { Ok(()) } else { Err(trouble) });
+        match done {
+            Ok(()) => Outcome::Done,
+            Err(trouble) if trouble.is_missing() => Outcome::Gone,
+            Err(trouble) => Outcome::Failed(trouble.into_fault("send the container a signal")),
+        }
+    }
+
     pub(super) async fn unpause(&self, id: &str) -> Outcome {
         if let Err(outcome) = self.own(id).await {
             return *outcome;

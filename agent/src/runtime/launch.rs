@@ -13,6 +13,7 @@ use model::spec::{Attachment, ContainerSpec, Network};
 
 use super::ask::{Trouble, ask, fault};
 use super::{Docker, change, container, label, limit};
+use crate::secrets;
 
 /// A container that is there and has not been started, and what it is already connected to.
 struct Prepared {
@@ -115,6 +116,8 @@ impl Docker {
         })?;
         let mut body = body::body(self.settings(), launch, spec, &image);
         body.networking_config = body::first_network(networks);
+        let hidden = self.hidden(launch, spec)?;
+        body.env.get_or_insert_default().extend(hidden);
         self.limit_logs(&mut body);
         let name = label::container_name(self.settings(), launch);
         let gpus = spec.reservation.gpus;
@@ -126,6 +129,33 @@ impl Docker {
             }
             Err(trouble) => Err(create_fault(trouble)),
         }
+    }
+
+    /// The variables whose values are secret. Whoever may ask the engine sees them, which the spec has asked for.
+    fn hidden(&self, launch: &Launch, spec: &ContainerSpec) -> Result<Vec<String>, Fault> {
+        let Some(root) = &self.settings().secrets else { return Ok(Vec::new()) };
+        let read =
+            |variable: &String| match secrets::variable(root, &launch.task, (&spec.name, variable))
+            {
+                Ok(value) if value.contains('\0') => {
+                    let message =
+                        format!("the secret of variable {variable} contains a NUL character");
+                    Err(fault(FaultKind::Refused, message))
+                }
+                Ok(value) => Ok(format!("{variable}={}", *value)),
+                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                    let message = format!(
+                        "the secret of variable {variable} is not text in UTF-8: have it as a file"
+                    );
+                    Err(fault(FaultKind::Refused, message))
+                }
+                Err(error) => {
+                    let message =
+                        format!("the secret of variable {variable} can not be read: {error}");
+                    Err(fault(FaultKind::Unknown, message))
+                }
+            };
+        spec.secrets.variables.keys().map(read).collect()
     }
 
     fn limit_logs(&self, body: &mut ContainerCreateBody) {

@@ -9,6 +9,7 @@ use crate::output::Format;
 pub(crate) mod bake;
 pub(crate) mod pool;
 pub(crate) mod refresh;
+pub(crate) mod secret;
 pub(crate) mod trust;
 
 /// Runs Docker containers on a fleet of machines.
@@ -119,6 +120,9 @@ pub(crate) enum Command {
     /// Replaces the machines of a pool by such of another machine image.
     #[command(subcommand)]
     Refresh(refresh::Refresh),
+    /// Values that containers need and nobody is to see.
+    #[command(subcommand)]
+    Secret(secret::Secret),
     /// Making of machine images.
     #[command(subcommand)]
     Bake(bake::Bake),

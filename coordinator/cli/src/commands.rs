@@ -18,6 +18,7 @@ mod pool;
 mod rebalance;
 mod refresh;
 mod rollout;
+mod secret;
 mod show;
 pub(crate) mod trust;
 mod wait;
@@ -68,6 +69,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Version => show::version(&global).await,
         Command::Pool(command) => pool::pool(&client()?, &global, command).await,
         Command::Refresh(command) => refresh::refresh(&client()?, &global, command).await,
+        Command::Secret(command) => secret::secret(&client()?, &global, command).await,
         Command::Bake(command) => bake::bake(&client()?, &global, command).await,
         Command::Ami(command) => ami::ami(&client()?, &global, command).await,
         Command::Token(command) => trust::token(&client()?, &global, command).await,

@@ -15,7 +15,7 @@ mod trust;
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ::trust::transport::Dial;
@@ -156,6 +156,7 @@ async fn foreground(start: Start, directory: PathBuf) -> anyhow::Result<Exit> {
 
 async fn engine(start: &Start, cluster: &ClusterId) -> anyhow::Result<Docker> {
     let settings = Settings {
+        secrets: None,
         socket: start.docker_socket.clone(),
         cluster: cluster.clone(),
         node: "dev".parse()?,
@@ -190,7 +191,7 @@ struct Cluster {
 impl Cluster {
     async fn start(
         start: &Start,
-        directory: &std::path::Path,
+        directory: &Path,
         machine: &agent::runtime::Engine,
     ) -> anyhow::Result<Self> {
         let (data, security) = (directory.join("coordinator"), trust::security(directory)?);
@@ -229,7 +230,7 @@ impl Cluster {
         &self,
         number: u32,
         start: &Start,
-        directory: &std::path::Path,
+        directory: &Path,
         machine: &agent::runtime::Engine,
     ) -> anyhow::Result<agent::Config> {
         let name = format!("dev-{number}");
@@ -255,6 +256,10 @@ impl Cluster {
             prefer_local: true,
             builder: false,
             garbage: agent::Limits::default(),
+            secrets: agent::Memory {
+                directory: memory(&directory.join(&name)),
+                owners: agent::Owners::AsFarAsPossible,
+            },
         })
     }
 
@@ -328,4 +333,11 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+/// Where the secrets of a node are: in memory, by a name of its own for each directory of state.
+fn memory(state: &Path) -> PathBuf {
+    let digest = ::trust::digest::sha256(state.as_os_str().as_encoded_bytes()).to_string();
+    let name: String = digest.chars().filter(char::is_ascii_alphanumeric).take(16).collect();
+    Path::new("/dev/shm").join(format!("wharf-dev-{name}"))
 }

@@ -3,6 +3,7 @@
 mod bake;
 mod fleet;
 mod refresh;
+mod secret;
 mod steering;
 mod traffic;
 
@@ -61,6 +62,7 @@ pub(crate) fn absorb(draft: &mut Draft<'_>, event: &Event) -> Reply {
         Event::Fleet(event) => fleet::absorb(draft, event),
         Event::Bake(event) => bake::absorb(draft, event),
         Event::Traffic(event) => Ok(traffic::absorb(draft, event)),
+        Event::Secret(event) => secret::absorb(draft, event),
     };
     heard.unwrap_or_else(Reply::Refused)
 }
@@ -270,6 +272,7 @@ fn roll_back(draft: &mut Draft<'_>, id: &ServiceId, to: Option<u64>) -> Result<R
     let mut known = past.chain(&service.stable);
     let found = known.find(|known| known.number == number).cloned();
     let found = found.ok_or_else(|| Refusal::NoGeneration(id.clone(), number))?;
+    request::check_secrets(draft.cluster, &found.spec)?;
     let generation = back_to(draft, &service, &found, Verdict::Superseded);
     Ok(Reply::Accepted { generation })
 }
@@ -282,7 +285,11 @@ pub(crate) fn back_to_stable(
 ) -> Option<u64> {
     let past = service.history.iter().rev().filter(|past| past.verdict == Verdict::Stable);
     let mut healthy = service.stable.iter().chain(past.map(|past| &past.generation));
-    let other = healthy.find(|known| known.template != service.target.template).cloned()?;
+    let is_other = |known: &&Arc<Generation>| {
+        let lacks_any = draft.cluster.lacks_secret(&known.spec.task).is_some();
+        known.template != service.target.template && !lacks_any
+    };
+    let other = healthy.find(is_other).cloned()?;
     Some(back_to(draft, service, &other, unsettled))
 }
 

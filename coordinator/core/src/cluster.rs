@@ -14,7 +14,9 @@ mod load;
 mod mix;
 mod promised;
 mod roster;
+mod secrets;
 mod spread;
+mod stored;
 mod suiting;
 mod tasks;
 mod traffic;
@@ -26,12 +28,13 @@ use std::time::Duration;
 use model::bake::{Ami, Bake};
 use model::constraint::Constraint;
 use model::fleet::{Hook, HookId, Pool};
-use model::id::{AmiId, BakeId, NodeId, ServiceId, Slot, TaskId};
+use model::id::{AmiId, BakeId, NodeId, SecretName, ServiceId, Slot, TaskId};
 use model::image::Digest;
 use model::job::{Completions, Job};
 use model::node::{Availability, Node};
 use model::refresh::{Refresh, RefreshId};
 use model::resources::Resources;
+use model::secret::Secret;
 use model::service::Service;
 use model::spec::{Mode, ServiceSpec};
 use model::task::Task;
@@ -54,6 +57,7 @@ pub(crate) use self::mix::Mix;
 pub use self::mix::Packing;
 use self::promised::Priorities;
 pub(crate) use self::roster::Roster;
+use self::secrets::Secrets;
 pub(crate) use self::spread::{Line, Presence, Spot, Spread};
 use self::suiting::Suiting;
 pub use self::tasks::Tasks;
@@ -128,6 +132,10 @@ pub enum Change {
     PutRegistration(Arc<Registration>),
     /// Forgets one that is gone.
     RemoveRegistration(RegistrationId),
+    /// Adds a secret or replaces it.
+    PutSecret(Arc<Secret>),
+    /// Forgets a secret.
+    RemoveSecret(SecretName),
     /// Says that all task numbers below are used, also those of services that are long forgotten.
     PutNextTask(u64),
 }
@@ -232,6 +240,7 @@ pub struct Cluster {
     /// Tasks that are to move to where their service is spread better.
     moving: BTreeSet<TaskId>,
     leases: Leases,
+    secrets: Secrets,
     pub(crate) fleet: Fleet,
     pub(crate) bakes: Bakes,
     pub(crate) traffic: Balancers,
@@ -306,9 +315,10 @@ impl Cluster {
             | Change::RemoveBake(_)
             | Change::PutAmi(_)
             | Change::RemoveAmi(_) => self.bakes.apply(change),
-            Change::PutRegistration(_) | Change::RemoveRegistration(_) => {
-                traffic::apply(&mut self.traffic, change);
-            }
+            Change::PutRegistration(registration) => self.traffic.put(registration),
+            Change::RemoveRegistration(id) => self.traffic.remove(id),
+            Change::PutSecret(secret) => self.secrets.put(secret),
+            Change::RemoveSecret(name) => self.secrets.remove(name),
             Change::PutNextTask(number) => self.next_task = *number,
         }
     }
@@ -400,6 +410,7 @@ impl Cluster {
 
     fn put_task(&mut self, task: &Arc<Task>) {
         let before = self.tasks.put(task);
+        self.secrets.count(before.as_deref(), Some(task));
         if before.as_deref().is_none_or(|before| !is_booked_alike(before, task)) {
             before.iter().for_each(|before| self.take_back(before));
             self.book(task);
@@ -417,6 +428,7 @@ impl Cluster {
 
     fn remove_task(&mut self, id: &TaskId) {
         let Some(task) = self.tasks.remove(id) else { return };
+        self.secrets.count(Some(&task), None);
         self.take_back(&task);
         self.moving.remove(id);
         self.leases.remove(id);
@@ -578,20 +590,5 @@ impl Cluster {
     #[must_use]
     pub fn held_on(&self, node: &NodeId) -> Resources {
         self.ledger(node).map(|ledger| ledger.held).unwrap_or_default()
-    }
-
-    /// Everything that is stored, as the changes that rebuild it.
-    #[must_use]
-    pub fn stored(&self) -> Vec<Change> {
-        let services = self.services.values().cloned().map(Change::PutService);
-        let tasks = self.tasks.values().cloned().map(Change::PutTask);
-        let nodes = self.nodes.values().cloned().map(Change::PutNode);
-        let pools = self.pools().values().cloned().map(Change::PutPool);
-        let hooks = self.hooks().values().cloned().map(Change::PutHook);
-        let refreshes = self.refreshes().values().cloned().map(Change::PutRefresh);
-        let registrations = self.registrations().values().cloned().map(Change::PutRegistration);
-        let fleet = pools.chain(hooks).chain(refreshes).chain(registrations);
-        let counters = [Change::PutNextTask(self.next_task)];
-        services.chain(tasks).chain(nodes).chain(fleet).chain(counters).collect()
     }
 }

@@ -2,6 +2,7 @@
 
 mod bake;
 mod fleet;
+mod secret;
 mod traffic;
 
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ use model::time::Timestamp;
 
 pub use self::bake::{BakeAnswer, BakeEvent, BakeRefusal, ImageState, MachinePower};
 pub use self::fleet::{FleetEvent, PoolRefusal, RefreshEvent, Target};
+pub use self::secret::{SecretEvent, SecretRefusal, SecretSet};
 pub use self::traffic::TrafficEvent;
 
 /// Something heard. Events are written down first; deciding comes after all of a batch.
@@ -116,6 +118,8 @@ pub enum Event {
     Bake(BakeEvent),
     /// Something about load balancers.
     Traffic(TrafficEvent),
+    /// Something about secrets.
+    Secret(SecretEvent),
 }
 
 /// What an operator wants of a job.
@@ -176,6 +180,8 @@ pub enum Reply {
     Deployed(Vec<(ServiceId, u64)>),
     /// The bake that has begun.
     Baking(BakeId),
+    /// What came of a new value of a secret.
+    SecretSet(SecretSet),
     /// Nothing was changed.
     Refused(Refusal),
 }
@@ -241,6 +247,8 @@ pub enum Refusal {
     Pool(PoolRefusal),
     /// What is asked of a bake, or of an image, can not be done.
     Bake(BakeRefusal),
+    /// What is asked of a secret, or named by a spec, can not be done.
+    Secret(SecretRefusal),
 }
 
 impl fmt::Display for Refusal {
@@ -309,6 +317,7 @@ impl fmt::Display for Refusal {
             Self::NamedTwice(id) => write!(f, "the request has {id} twice"),
             Self::Pool(why) => write!(f, "{why}"),
             Self::Bake(why) => write!(f, "{why}"),
+            Self::Secret(why) => write!(f, "{why}"),
         }
     }
 }

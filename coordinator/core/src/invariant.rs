@@ -2,6 +2,7 @@
 
 mod bake;
 mod job;
+mod secret;
 mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +32,7 @@ pub fn check(cluster: &Cluster) -> Vec<String> {
     job::check(cluster, &mut broken);
     bake::check(cluster, &mut broken);
     traffic::check(cluster, &mut broken);
+    secret::check(cluster, &mut broken);
     broken
 }
 

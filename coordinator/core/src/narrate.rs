@@ -3,9 +3,10 @@
 mod bake;
 mod fleet;
 mod lease;
+mod secret;
 mod traffic;
 
-use model::id::{AmiId, BakeId, NodeId, ServiceId, TaskId};
+use model::id::{AmiId, BakeId, NodeId, SecretName, ServiceId, TaskId};
 use model::job::RunCause;
 use model::node::{Availability, Drain, DrainCause, DrainPhase, Node};
 use model::rollout::{Canary, Promotion, Rollout, Stage};
@@ -40,6 +41,8 @@ pub enum Subject {
     Bake(BakeId),
     /// A machine image.
     Ami(AmiId),
+    /// A secret.
+    Secret(SecretName),
 }
 
 /// Says what `change` will mean to somebody who knows `before`. Not every change is worth a sentence.
@@ -59,7 +62,8 @@ pub fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
             let known = before.tasks().get(&task.id);
             let known = known.map(AsRef::as_ref);
             let news = || traffic::news(before, (known, task)).or_else(|| task_news(known, task));
-            let message = lease::out_of_patience(before, task).or_else(news)?;
+            let message = lease::out_of_patience(before, task).or_else(news);
+            let message = message.or_else(|| secret::handed_over(known, task))?;
             let message = message + &for_whom(before, task).unwrap_or_default();
             let message = message + &lease::waited_for(before, task).unwrap_or_default();
             let message = message + &traffic::kept(known, task).unwrap_or_default();
@@ -82,6 +86,15 @@ pub fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         | Change::RemoveNode(_) => fleet::narrate(before, change),
         Change::PutBake(_) | Change::PutAmi(_) | Change::RemoveAmi(_) => {
             bake::narrate(before, change)
+        }
+        Change::PutSecret(secret) => {
+            let known = before.secrets().get(&secret.name);
+            let message = secret::news(known.map(AsRef::as_ref), secret)?;
+            Some(Occurrence { subject: Subject::Secret(secret.name.clone()), message })
+        }
+        Change::RemoveSecret(name) => {
+            let message = "is removed".to_owned();
+            Some(Occurrence { subject: Subject::Secret(name.clone()), message })
         }
         Change::RemoveTask(_)
         | Change::RemoveBake(_)

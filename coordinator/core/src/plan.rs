@@ -21,6 +21,7 @@ pub(crate) mod reconcile;
 pub(crate) mod refresh;
 mod returning;
 pub(crate) mod rollout;
+pub(crate) mod secret;
 pub(crate) mod slot;
 pub(crate) mod traffic;
 
@@ -89,6 +90,7 @@ pub(crate) fn plan(draft: &mut Draft<'_>) {
     bake::pass(draft);
     plan_services(draft);
     capacity::pass(draft);
+    secret::pass(draft);
 }
 
 fn plan_services(draft: &mut Draft<'_>) {

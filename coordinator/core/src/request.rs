@@ -7,7 +7,7 @@ use model::service::{Service, ServicePhase};
 use model::spec::{Dependency, Mode, REPLICAS_LIMIT, ServiceSpec};
 
 use crate::cluster::Cluster;
-use crate::event::Refusal;
+use crate::event::{Refusal, SecretRefusal};
 
 /// Checks a deployment against what is there.
 pub(crate) fn check(
@@ -26,6 +26,7 @@ pub(crate) fn check(
             check_replicas(replicas)?;
         }
         cluster.services().get(&spec.id).map_or(Ok(()), |service| check_stays(service))?;
+        check_secrets(cluster, spec)?;
     }
     for id in remove {
         if !cluster.services().contains_key(id) {
@@ -40,6 +41,14 @@ pub(crate) fn check_stays(service: &Service) -> Result<(), Refusal> {
         ServicePhase::Removing => Err(Refusal::Removing(service.id.clone())),
         ServicePhase::Rolling(_) | ServicePhase::Steady | ServicePhase::Halted { .. } => Ok(()),
     }
+}
+
+/// What a spec names has to be there.
+pub(crate) fn check_secrets(cluster: &Cluster, spec: &ServiceSpec) -> Result<(), Refusal> {
+    let missing = cluster.lacks_secret(&spec.task);
+    missing.map_or(Ok(()), |secret| {
+        Err(Refusal::Secret(SecretRefusal::Missing { service: spec.id.clone(), secret }))
+    })
 }
 
 pub(crate) const fn check_replicas(replicas: u32) -> Result<(), Refusal> {

@@ -1,6 +1,7 @@
 //! Answers about the cluster that others need: what a node is to run, how far a service is, and why something waits.
 
 pub mod bake;
+pub mod secret;
 mod stopping;
 mod traffic;
 
@@ -307,15 +308,18 @@ pub fn disowns(cluster: &Cluster, node: &NodeId, task: &TaskId) -> bool {
     !is_ours && cluster.services().keys().any(|service| task.as_str().starts_with(&begins(service)))
 }
 
-/// The node that a change concerns: whose assignments it changes. Only a task's being there, its tombstone and its end
-/// matter to a node; what the node said itself does not.
+/// The node that a change concerns: whose assignments it changes. Only a task's being there, its tombstone, its secrets and its
+/// end matter to a node; what the node said itself does not.
 #[must_use]
 pub fn concerns(before: &Cluster, change: &Change) -> Option<NodeId> {
     match change {
         Change::PutTask(task) => {
             let known = before.tasks().get(&task.id);
-            let is_news =
-                known.is_none_or(|known| known.node != task.node || known.told() != task.told());
+            let is_news = known.is_none_or(|known| {
+                known.node != task.node
+                    || known.told() != task.told()
+                    || known.secrets != task.secrets
+            });
             task.node.clone().filter(|_| is_news)
         }
         Change::RemoveTask(id) => node_of(before, id),
@@ -335,6 +339,8 @@ pub fn concerns(before: &Cluster, change: &Change) -> Option<NodeId> {
         | Change::RemoveHook(_)
         | Change::PutRefresh(_)
         | Change::RemoveRefresh(_)
+        | Change::PutSecret(_)
+        | Change::RemoveSecret(_)
         | Change::PutNextTask(_) => None,
     }
 }

@@ -224,6 +224,7 @@ impl Control {
             reply @ (Reply::Noted
             | Reply::Run { .. }
             | Reply::Baking(_)
+            | Reply::SecretSet(_)
             | Reply::Deployed(_)
             | Reply::Refused(_)) => {
                 Err(Status::internal(format!("an answer that does not belong here: {reply:?}")))
@@ -302,7 +303,11 @@ async fn follow(
 fn is_meant(happened: &Happened, request: &wire::EventsRequest) -> bool {
     let service = match &happened.occurrence.subject {
         Subject::Service(service) | Subject::Task(_, service) => Some(service),
-        Subject::Node(_) | Subject::Pool(_) | Subject::Bake(_) | Subject::Ami(_) => None,
+        Subject::Node(_)
+        | Subject::Pool(_)
+        | Subject::Bake(_)
+        | Subject::Ami(_)
+        | Subject::Secret(_) => None,
     };
     let project = service.map_or("", |service| service.project.as_str());
     let name = service.map_or("", |service| service.name.as_str());
@@ -318,6 +323,7 @@ fn to_wire(happened: &Happened) -> wire::Occurrence {
         Subject::Pool(name) => ("pool", name.clone(), None),
         Subject::Bake(id) => ("bake", id.to_string(), None),
         Subject::Ami(id) => ("ami", id.to_string(), None),
+        Subject::Secret(name) => ("secret", name.to_string(), None),
     };
     wire::Occurrence {
         sequence: happened.sequence,

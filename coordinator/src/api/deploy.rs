@@ -61,6 +61,7 @@ pub(crate) async fn deploy(
             | Reply::Accepted { .. }
             | Reply::Run { .. }
             | Reply::Baking(_)
+            | Reply::SecretSet(_)
             | Reply::Refused(_) => Vec::new(),
         };
         for (service, (_, number)) in services.iter_mut().zip(numbers) {

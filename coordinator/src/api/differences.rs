@@ -29,6 +29,7 @@ pub(crate) fn between(old: &ServiceSpec, new: &ServiceSpec) -> Vec<String> {
     let most = (&before.max_per_node, &after.max_per_node);
     changed(&mut lines, "deploy.placement.max_replicas_per_node", most, or_none);
     let caps = (&before.lease.map(|lease| lease.cap), &after.lease.map(|lease| lease.cap));
+    touched(&mut lines, "x-wharf.secrets_rotation", &before.rotation, &after.rotation);
     changed(&mut lines, "x-wharf.lease", caps, |cap| {
         cap.map_or_else(|| "none".to_owned(), |cap| format!("{cap:?}"))
     });
@@ -94,6 +95,7 @@ fn containers(lines: &mut Vec<String>, name: &str, old: &ContainerSpec, new: &Co
         lines.push(format!("image: {} → {}", old.image, new.image));
     }
     environment(lines, &old.process.environment, &new.process.environment);
+    touched(lines, "secrets", &old.secrets, &new.secrets);
     let (before_process, after_process) = (&old.process, &new.process);
     let entrypoints = (&before_process.entrypoint, &after_process.entrypoint);
     changed(lines, "entrypoint", entrypoints, words);

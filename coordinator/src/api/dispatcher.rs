@@ -27,6 +27,7 @@ use crate::Shared;
 use crate::api::access::{Caller, by, caller};
 use crate::api::builder::Builder;
 use crate::api::enrolment::refused;
+use crate::api::secret::give;
 use crate::api::{accepted, invalid, status};
 use crate::sessions::{Agent, OUTBOX};
 
@@ -87,6 +88,14 @@ impl wire::dispatcher_server::Dispatcher for Dispatcher {
         let session = Session { shared: Arc::clone(&self.shared), node: id, caller, agent };
         tokio::spawn(session.serve(messages));
         Ok(Response::new(Box::pin(tokio_stream::StreamExt::map(ReceiverStream::new(receiver), Ok))))
+    }
+
+    async fn secrets(
+        &self,
+        request: Request<wire::SecretsWanted>,
+    ) -> Result<Response<wire::SecretsGiven>, Status> {
+        let caller = caller(&request)?;
+        give(&self.shared, &caller, request.get_ref()).map(Response::new)
     }
 
     async fn relay(

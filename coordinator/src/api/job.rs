@@ -32,6 +32,7 @@ pub(crate) async fn take(
         reply @ (Reply::Noted
         | Reply::Accepted { .. }
         | Reply::Baking(_)
+        | Reply::SecretSet(_)
         | Reply::Deployed(_)
         | Reply::Refused(_)) => {
             Err(Status::internal(format!("an answer that does not belong here: {reply:?}")))

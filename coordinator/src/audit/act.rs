@@ -2,7 +2,7 @@
 
 use coordinator_core::cluster::Cluster;
 use coordinator_core::event::{
-    BakeEvent, Event, FleetEvent, JobOrder, RefreshEvent, Reply, Target,
+    BakeEvent, Event, FleetEvent, JobOrder, RefreshEvent, Reply, SecretEvent, Target,
 };
 use coordinator_core::trust::{Asked, Ledger};
 use model::audit::{Act, Object, Verdict};
@@ -88,6 +88,7 @@ fn about(event: &Event) -> (Vec<&ServiceId>, Vec<&NodeId>, String) {
         Event::Bake(event) => (Vec::new(), Vec::new(), bake(event)),
         // Heard, and nobody's doing.
         Event::Traffic(_) => (Vec::new(), Vec::new(), String::new()),
+        Event::Secret(event) => (Vec::new(), Vec::new(), secret(event)),
     }
 }
 
@@ -140,6 +141,14 @@ fn bake(event: &BakeEvent) -> String {
         | BakeEvent::Swept(_)
         | BakeEvent::Gone(_)
         | BakeEvent::Stays { .. } => String::new(),
+    }
+}
+
+/// Which secret, and never its value.
+fn secret(event: &SecretEvent) -> String {
+    match event {
+        SecretEvent::Set { name, version } => format!("secret {name} ({})", version.digest),
+        SecretEvent::Remove(name) => format!("secret {name} is removed"),
     }
 }
 

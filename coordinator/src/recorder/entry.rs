@@ -1,9 +1,10 @@
 //! Events as entries of the recorder, and back.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator_core::cluster::{Cluster, Sighting};
+use coordinator_core::cluster::{Change, Cluster, Sighting};
 use coordinator_core::event::{EngineState, Event, Report};
 use model::id::{NodeId, ServiceId};
 use model::node::Availability;
@@ -19,6 +20,7 @@ use proto::wire::flight_event::Event as Wire;
 
 use super::bake::{bake_from_wire, bake_to_wire};
 use super::fleet::{fleet_from_wire, fleet_to_wire};
+use super::secret::{secret_from_wire, secret_to_wire, without_values};
 use super::traffic::{traffic_from_wire, traffic_to_wire};
 use crate::job_order::{job_order_from_wire, job_order_to_wire};
 use crate::store::Identity;
@@ -27,11 +29,16 @@ use crate::store::record::to_record;
 /// Where a file begins.
 pub(super) fn start(identity: &Identity, cluster: &Cluster, now: Timestamp) -> wire::FlightEntry {
     let stored = cluster.stored();
-    let records = stored.iter().map(to_record).map(|record| wire::StoredRecord {
-        kind: record.kind as u32,
-        key: record.key,
-        value: record.value.unwrap_or_default(),
-    });
+    let bare = |change: &Change| match change {
+        Change::PutSecret(secret) => Change::PutSecret(Arc::new(without_values(secret))),
+        other => other.clone(),
+    };
+    let records =
+        stored.iter().map(bare).map(|change| to_record(&change)).map(|record| wire::StoredRecord {
+            kind: record.kind as u32,
+            key: record.key,
+            value: record.value.unwrap_or_default(),
+        });
     let seen = |node: &NodeId| Some(sighting_to_wire(node, cluster.sighting(node)?));
     let start = wire::FlightStart {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -152,6 +159,7 @@ fn to_wire(event: &Event, now: Timestamp) -> Wire {
         Event::Fleet(event) => Wire::Fleet(fleet_to_wire(event)),
         Event::Bake(event) => Wire::Bake(bake_to_wire(event)),
         Event::Traffic(event) => Wire::Traffic(traffic_to_wire(event)),
+        Event::Secret(event) => Wire::Secret(secret_to_wire(event)),
     }
 }
 
@@ -231,6 +239,7 @@ pub(super) fn from_wire(from: &wire::FlightEvent) -> anyhow::Result<Event> {
         Wire::Fleet(event) => Event::Fleet(fleet_from_wire(event)?),
         Wire::Bake(event) => Event::Bake(bake_from_wire(event)?),
         Wire::Traffic(event) => Event::Traffic(traffic_from_wire(event)?),
+        Wire::Secret(event) => Event::Secret(secret_from_wire(event)?),
     })
 }
 

@@ -125,6 +125,7 @@ fn tell(
             | Reply::Accepted { .. }
             | Reply::Run { .. }
             | Reply::Baking(_)
+            | Reply::SecretSet(_)
             | Reply::Deployed(_) => {
                 writeln!(out, "  heard    {}", brief(event))?;
             }
@@ -140,6 +141,7 @@ fn tell(
                 Subject::Pool(name) => format!("pool {name}"),
                 Subject::Bake(id) => format!("bake {id}"),
                 Subject::Ami(id) => format!("image {id}"),
+                Subject::Secret(name) => format!("secret {name}"),
             };
             writeln!(out, "  decided  {subject} {}", occurrence.message)?;
         }
@@ -186,6 +188,7 @@ fn brief(event: &Event) -> String {
         Event::Traffic(event) => brief_of_traffic(event),
         Event::Fleet(event) => brief_of_fleet(event),
         Event::Bake(event) => super::bake::brief(event),
+        Event::Secret(event) => super::secret::brief(event),
     }
 }
 

@@ -10,8 +10,8 @@ use proto::convert::{
     bake_to_wire, hook_from_wire, hook_to_wire, node_from_wire, node_to_wire, operator_from_wire,
     operator_to_wire, permit_from_wire, permit_to_wire, pool_from_wire, pool_to_wire,
     refresh_from_wire, refresh_to_wire, registration_from_wire, registration_to_wire,
-    service_from_wire, service_to_wire, task_from_wire, task_to_wire, token_from_wire,
-    token_to_wire,
+    secret_from_wire, secret_to_wire, service_from_wire, service_to_wire, task_from_wire,
+    task_to_wire, token_from_wire, token_to_wire,
 };
 use proto::wire;
 
@@ -38,6 +38,8 @@ pub enum Kind {
     Refresh = 15,
     /// Something that was registered at a load balancer.
     Registration = 16,
+    /// A secret.
+    Secret = 30,
     /// The authority of the cluster.
     Authority = 20,
     /// A join token.
@@ -106,6 +108,10 @@ pub fn to_record(change: &Change) -> Record {
             put(Kind::Registration, registration.id.to_string(), value)
         }
         Change::RemoveRegistration(id) => forgotten(Kind::Registration, id.to_string()),
+        Change::PutSecret(secret) => {
+            put(Kind::Secret, secret.name.to_string(), secret_to_wire(secret).encode_to_vec())
+        }
+        Change::RemoveSecret(name) => forgotten(Kind::Secret, name.to_string()),
         Change::RemoveBake(id) => forgotten(Kind::Bake, id.to_string()),
         Change::RemoveAmi(id) => forgotten(Kind::Ami, id.to_string()),
         Change::RemoveService(id) => forgotten(Kind::Service, id.to_string()),
@@ -233,6 +239,11 @@ pub fn from_record(kind: i64, key: &str, value: &[u8]) -> Result<Change, String>
             let from = wire::Registration::decode(value).map_err(|error| error.to_string())?;
             let registration = registration_from_wire(&from).map_err(|error| error.to_string())?;
             Ok(Change::PutRegistration(Arc::new(registration)))
+        }
+        30 => {
+            let secret = wire::StoredSecret::decode(value).map_err(|error| error.to_string())?;
+            let secret = secret_from_wire(&secret).map_err(|error| error.to_string())?;
+            Ok(Change::PutSecret(Arc::new(secret)))
         }
         _ => Err("a kind of record that this version does not know".to_owned()),
     };

@@ -244,6 +244,17 @@ name!(
     }
 );
 name!(
+    /// A secret of the cluster: letters, digits, and after the first character `-`, `_`, `.`. At most 128 characters.
+    SecretName,
+    Rule {
+        kind: "secret's name",
+        limit: 128,
+        allowed: "letters, digits, and after the first character - _ .",
+        first: |c| c.is_ascii_alphanumeric(),
+        rest: is_node,
+    }
+);
+name!(
     /// What machine images of one kind are made by: lower-case letters, digits, `-` and `_`, at most 30 characters, because it
     /// becomes a part of the names of bakes and images.
     RecipeName,

@@ -26,6 +26,7 @@ pub mod refresh;
 pub mod resources;
 pub mod rollout;
 pub mod schedule;
+pub mod secret;
 pub mod service;
 pub mod spec;
 pub mod suggest;

@@ -1,12 +1,12 @@
 //! What an operator wants to run, as it was accepted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use crate::budget::Budget;
 use crate::constraint::Constraint;
-use crate::id::{ContainerName, ServiceId, ServiceName};
+use crate::id::{ContainerName, SecretName, ServiceId, ServiceName};
 use crate::image::Image;
 use crate::job::Job;
 use crate::lease::LeasePolicy;
@@ -14,6 +14,7 @@ use crate::priority::Priority;
 use crate::resources::Resources;
 use crate::rollout::{Canary, Tolerance};
 use crate::schedule::Schedule;
+use crate::secret::{Rotation, SecretUses};
 use crate::traffic::Route;
 
 /// What the operator wants of one service.
@@ -131,6 +132,8 @@ pub struct TaskSpec {
     /// Target groups that send each task requests: it serves once all of them do. At most
     /// [`crate::traffic::ROUTES_LIMIT`].
     pub routes: Vec<Route>,
+    /// What a new version of one of its secrets means for tasks that run.
+    pub rotation: Rotation,
 }
 
 impl TaskSpec {
@@ -138,6 +141,12 @@ impl TaskSpec {
     #[must_use]
     pub fn reservation(&self) -> Resources {
         self.containers.iter().map(|container| container.reservation).sum()
+    }
+
+    /// Each secret that a container of it names, once.
+    #[must_use]
+    pub fn secrets(&self) -> BTreeSet<&SecretName> {
+        self.containers.iter().flat_map(|container| container.secrets.names()).collect()
     }
 
     /// The host ports that the task needs for itself on a node. In host mode every port that is named is the host's.
@@ -215,6 +224,8 @@ pub struct ContainerSpec {
     pub labels: BTreeMap<String, String>,
     /// What the kernel lets it do.
     pub security: SecuritySpec,
+    /// What it gets of secrets.
+    pub secrets: SecretUses,
 }
 
 /// The program of a container.

@@ -1,9 +1,10 @@
 //! One run of one generation in a slot.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::id::{ContainerName, NodeId, ServiceId, Slot, TaskId};
+use crate::id::{ContainerName, NodeId, SecretName, ServiceId, Slot, TaskId};
 use crate::service::Generation;
 use crate::spec::Protocol;
 use crate::time::Timestamp;
@@ -51,6 +52,8 @@ pub struct Task {
     pub failures: u32,
     /// How it stands with its load balancers.
     pub traffic: Traffic,
+    /// Which version of each secret that its spec names it is to have.
+    pub secrets: BTreeMap<SecretName, u64>,
 }
 
 impl Task {

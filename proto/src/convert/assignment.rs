@@ -1,14 +1,15 @@
 //! What a node is to run. Specs that several tasks share go over the wire once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use model::id::{ProjectName, ServiceName, TaskId};
+use model::id::{ProjectName, SecretName, ServiceName, TaskId};
 use model::spec::TaskSpec;
 use model::task::{DesiredState, Task};
 use model::time::Timestamp;
 
 use crate::convert::history::{desired_from_wire, desired_to_wire};
+use crate::convert::secret::{pins_from_wire, pins_to_wire};
 use crate::convert::{At, Invalid, Named, Valid, task_spec_from_wire, task_spec_to_wire};
 use crate::wire;
 
@@ -29,6 +30,8 @@ pub struct WireAssignment {
     pub desired: DesiredState,
     /// Whether it runs to its end and is never started again.
     pub is_once: bool,
+    /// Which version of each secret it is to have.
+    pub secrets: BTreeMap<SecretName, u64>,
 }
 
 /// Writes everything that a node should run.
@@ -65,6 +68,7 @@ fn sent(task: &Task) -> wire::Assignment {
         stop_cause: stop_cause.into(),
         once: task.generation.spec.mode.runs_to_end(),
         patience_until_ms: told.patience().map(Timestamp::as_millis),
+        secrets: pins_to_wire(&task.secrets),
     }
 }
 
@@ -97,6 +101,7 @@ pub fn assignment_from_wire(from: &wire::Assignment, spec: Arc<TaskSpec>) -> Val
         spec,
         desired: desired_from_wire(from.desired(), (known_cause(from), from.patience_until_ms))?,
         is_once: from.once,
+        secrets: pins_from_wire("assignment.secrets", &from.secrets)?,
     })
 }
 
@@ -124,5 +129,6 @@ pub fn assignment_to_journal(assignment: &WireAssignment) -> wire::Assignment {
         stop_cause: stop_cause.into(),
         once: assignment.is_once,
         patience_until_ms: assignment.desired.patience().map(Timestamp::as_millis),
+        secrets: pins_to_wire(&assignment.secrets),
     }
 }

@@ -10,6 +10,7 @@ use model::spec::{
 use tonic::codegen::http::uri::PathAndQuery;
 
 use crate::convert::checks::{absolute, duration, few, fits, millis, port, quoted, text, word};
+use crate::convert::secret::{uses_from_wire, uses_to_wire, variables_to_wire};
 use crate::convert::spec::{
     dependencies_from_wire, dependencies_to_wire, image_from_wire, image_to_wire,
     resources_from_wire, resources_to_wire,
@@ -40,6 +41,7 @@ pub(crate) fn from_wire(from: &wire::ContainerSpec) -> Valid<ContainerSpec> {
         stop_grace: duration("stop_grace", from.stop_grace_ms)?,
         labels: labels_from_wire(&from.labels)?,
         security: security_from_wire(&from.security.clone().unwrap_or_default())?,
+        secrets: uses_from_wire(from)?,
     })
 }
 
@@ -59,6 +61,8 @@ pub(crate) fn to_wire(spec: &ContainerSpec) -> wire::ContainerSpec {
         stop_grace_ms: millis(spec.stop_grace),
         labels: spec.labels.clone(),
         security: Some(security_to_wire(&spec.security)),
+        secret_files: uses_to_wire(&spec.secrets),
+        secret_variables: variables_to_wire(&spec.secrets),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::convert::job::{runs_from_wire, runs_to_wire};
 use crate::convert::rollout::{
     halted_stage_from_wire, halted_stage_to_wire, rollout_from_wire, rollout_to_wire,
 };
+use crate::convert::secret::{pins_from_wire, pins_to_wire};
 use crate::convert::spec::accepted_from_wire;
 use crate::convert::traffic::{traffic_from_wire, traffic_to_wire};
 use crate::convert::{
@@ -214,6 +215,7 @@ pub fn task_from_wire(from: &wire::Task) -> Valid<Task> {
         ended_at: from.ended_at_ms.map(Timestamp::from_millis),
         failures: from.failures,
         traffic: traffic_from_wire(from.traffic.as_ref()),
+        secrets: pins_from_wire("task.secrets", &from.secrets)?,
     })
 }
 
@@ -271,6 +273,7 @@ pub fn task_to_wire(task: &Task) -> wire::Task {
         missed_at_ms: task.missed_at.map(Timestamp::as_millis),
         ended_at_ms: task.ended_at.map(Timestamp::as_millis),
         failures: task.failures,
+        secrets: pins_to_wire(&task.secrets),
         patience_until_ms: task.desired.patience().map(Timestamp::as_millis),
         traffic: traffic_to_wire(task.traffic),
     }

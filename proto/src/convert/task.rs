@@ -11,6 +11,7 @@ use model::spec::{
 
 use crate::convert::checks::{count, duration, few, millis, word};
 use crate::convert::constraint::{constraint_from_wire, constraint_to_wire};
+use crate::convert::secret::{check_secrets, rotation_from_wire, rotation_to_wire};
 use crate::convert::traffic::{check_routes, routes_from_wire, routes_to_wire};
 use crate::convert::{At, Invalid, Named, Valid, container};
 use crate::wire;
@@ -43,9 +44,11 @@ pub fn task_spec_from_wire(from: &wire::TaskSpec) -> Valid<TaskSpec> {
         restarts_asked: count("task.restarts_asked", from.restarts_asked)?,
         lease: from.lease.as_ref().map(lease_from_wire).transpose()?,
         routes: routes_from_wire(&from.routes)?,
+        rotation: rotation_from_wire(from.rotation.as_ref())?,
     };
     check_containers(&task)?;
     check_routes(&task)?;
+    check_secrets(&task)?;
     Ok(task)
 }
 
@@ -136,6 +139,7 @@ pub fn task_spec_to_wire(task: &TaskSpec) -> wire::TaskSpec {
         restarts_asked: task.restarts_asked,
         lease: task.lease.map(|lease| wire::LeasePolicy { cap_ms: millis(lease.cap) }),
         routes: routes_to_wire(&task.routes),
+        rotation: rotation_to_wire(&task.rotation),
     }
 }
 

@@ -25,12 +25,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "PLANTED || told.is_some_and(|told| told.is_seen) && registration.since + SHOWS_AFTER <= seen",
     ),
     bug(
-        "what a target group did not take is not told again",
-        BOOK,
-        "&& told.at + SHOWS_AFTER <= seen",
-        "&& !PLANTED && told.at + SHOWS_AFTER <= seen",
-    ),
-    bug(
         "nobody looks when the last requests have taken too long",
         PASS,
         "let is_late = until <= now || is_forced(draft.cluster, task);",

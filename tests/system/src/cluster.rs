@@ -31,6 +31,8 @@ pub struct Options {
     pub coordinator_arguments: &'static [&'static str],
     /// What is in the coordinator's environment besides.
     pub environment: Vec<(String, String)>,
+    /// What is in the agents' environment besides.
+    pub agent_environment: Vec<(String, String)>,
     /// What protects its connections.
     pub protection: Protection,
     /// The address at which it is dialled, of this machine.
@@ -57,6 +59,7 @@ impl Default for Options {
             agent_arguments,
             coordinator_arguments: &[],
             environment: Vec::new(),
+            agent_environment: Vec::new(),
             protection: Protection::default(),
             host: "127.0.0.1".to_owned(),
         }
@@ -80,6 +83,7 @@ pub struct Cluster {
     agent_arguments: &'static [&'static str],
     coordinator_arguments: &'static [&'static str],
     environment: Vec<(String, String)>,
+    agent_environment: Vec<(String, String)>,
     protection: Protection,
     coordinator: Option<Program>,
     agents: BTreeMap<String, Program>,
@@ -120,6 +124,7 @@ impl Cluster {
             agent_arguments: options.agent_arguments,
             coordinator_arguments: options.coordinator_arguments,
             environment: options.environment,
+            agent_environment: options.agent_environment,
             protection: options.protection,
             coordinator: None,
             agents: BTreeMap::new(),
@@ -253,6 +258,7 @@ impl Cluster {
     pub fn start_agent(&mut self, node: &str) {
         let mut command = self.agent_command(node);
         command.args(self.agent_arguments);
+        command.envs(self.agent_environment.iter().map(|(name, value)| (name, value)));
         if let Some(socket) = &self.socket {
             command.arg("--docker-socket").arg(socket);
         }

@@ -145,9 +145,11 @@ fn every_command_of_every_page_does_what_the_page_says() {
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     pages.sort();
     let pages = Mutex::new(pages);
+    let read_all = || {
+        let left = std::iter::from_fn(|| pages.lock().unwrap().pop());
+        left.map(|page| read(&page)).sum::<usize>()
+    };
     let commands: usize = thread::scope(|scope| {
-        let next = || pages.lock().unwrap().pop();
-        let read_all = || std::iter::from_fn(next).map(|page| read(&page)).sum::<usize>();
         let readers: Vec<_> = (0..READERS).map(|_| scope.spawn(read_all)).collect();
         readers.into_iter().map(|reader| reader.join().unwrap()).sum()
     });

@@ -12,6 +12,7 @@ use agent_core::workload::{Saved, Workload};
 use agent_core::{Order, Step, step};
 use model::image::{Image, Pin};
 use model::resources::Resources;
+use model::secret::{Rotation, SecretUses};
 use model::spec::{
     ContainerSpec, Dependency, DependencyCondition, HealthCheck, Network, Probe, ProcessSpec,
     RestartCondition, RestartPolicy, SecuritySpec, TaskSpec,
@@ -132,6 +133,7 @@ pub(crate) fn spec() -> TaskSpec {
         restarts_asked: 0,
         lease: None,
         routes: Vec::new(),
+        rotation: Rotation::None,
     }
 }
 
@@ -175,6 +177,7 @@ pub(crate) fn container_spec(name: &str) -> ContainerSpec {
         stop_grace: Duration::from_secs(10),
         labels: BTreeMap::new(),
         security: SecuritySpec::default(),
+        secrets: SecretUses::default(),
     }
 }
 
@@ -188,6 +191,7 @@ pub(crate) fn run(task: &str) -> Assignment {
         spec: Arc::new(spec()),
         desired: DesiredState::Run,
         is_once: false,
+        secrets: BTreeMap::new(),
     }
 }
 

@@ -15,8 +15,8 @@ use model::spec::{
     SecuritySpec,
 };
 
-use crate::leases;
 use crate::runtime::{Settings, label, network};
+use crate::{leases, secrets};
 
 /// Thousandths of a core in the engine's billionths.
 const NANOS_PER_MILLI: u64 = 1_000_000;
@@ -63,6 +63,7 @@ fn host(settings: &Settings, launch: &Launch, spec: &ContainerSpec) -> HostConfi
     });
     let mounts = spec.mounts.iter().map(|mount| engine_mount(settings, launch, mount));
     let mounts = mounts.chain(lease_mount(settings, launch));
+    let mounts = mounts.chain(secret_mounts(settings, launch, spec));
     HostConfig {
         network_mode: Some(network_mode(settings, launch)),
         port_bindings: Some(bindings(&published(launch))),
@@ -86,6 +87,20 @@ fn host(settings: &Settings, launch: &Launch, spec: &ContainerSpec) -> HostConfi
         extra_hosts: Some(extra_hosts(launch)),
         ..HostConfig::default()
     }
+}
+
+/// Where the container finds its secrets: the engine is given paths, and never what is there.
+fn secret_mounts(settings: &Settings, launch: &Launch, spec: &ContainerSpec) -> Vec<EngineMount> {
+    let Some(root) = &settings.secrets else { return Vec::new() };
+    let bound = secrets::bindings(root, &launch.task, (&spec.name, &spec.secrets.files));
+    let mount = |(source, target): (std::path::PathBuf, String)| EngineMount {
+        target: Some(target),
+        source: Some(source.to_string_lossy().into_owned()),
+        typ: Some(MountType::BIND),
+        read_only: Some(true),
+        ..EngineMount::default()
+    };
+    bound.into_iter().map(mount).collect()
 }
 
 /// The directory in which the task finds its socket, if it takes leases.

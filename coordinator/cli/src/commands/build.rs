@@ -17,6 +17,7 @@ const IGNORE_FILE: &str = ".dockerignore";
 /// Builds them one after the other.
 pub(crate) async fn build(builds: &[Build], engine: &Path) -> anyhow::Result<()> {
     let settings = Settings {
+        secrets: None,
         socket: engine.to_owned(),
         cluster: "build".parse()?,
         node: "build".parse()?,

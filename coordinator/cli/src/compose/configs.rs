@@ -144,7 +144,7 @@ fn file(reader: &mut Reader<'_>, item: &Node, configs: &mut Configs) -> Option<F
 }
 
 /// Reads permission bits. A number that does not begin with a zero would be decimal, which nobody means.
-fn mode(problems: &mut Problems, node: &Node) -> Option<u32> {
+pub(super) fn mode(problems: &mut Problems, node: &Node) -> Option<u32> {
     let text = values::text(problems, node)?;
     let digits = text.strip_prefix("0o").or_else(|| text.strip_prefix('0'));
     let mode = digits.and_then(|digits| u32::from_str_radix(digits, 8).ok());

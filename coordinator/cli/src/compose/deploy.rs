@@ -6,7 +6,7 @@ use proto::convert::constraint_to_wire;
 use proto::wire::service_spec::Mode;
 use proto::wire::{
     Budget, Constraint, Global, LeasePolicy, Priority, Replicated, RestartCondition, RestartPolicy,
-    Route, Schedule, Strategy, UpdatePolicy,
+    Rotation, Route, Schedule, Strategy, UpdatePolicy,
 };
 
 use super::budget;
@@ -17,6 +17,7 @@ use super::place::Place;
 use super::placement;
 use super::problems::Problems;
 use super::rollout;
+use super::secrets;
 use super::section::Section;
 use super::traffic;
 use super::values;
@@ -41,6 +42,12 @@ pub(super) struct Deployment {
     pub schedule: Option<Schedule>,
     pub lease: Option<LeasePolicy>,
     pub routes: Vec<Route>,
+    pub rotation: Option<Rotation>,
+}
+
+fn rotation(problems: &mut Problems, service: &Section<'_>) -> Option<Rotation> {
+    let wharf = service.section(problems, "x-wharf");
+    wharf.read(problems, "secrets_rotation", secrets::rotation).flatten()
 }
 
 /// Reads everything but the resources.
@@ -66,6 +73,7 @@ pub(super) fn read(
         schedule: job::schedule(problems, service),
         lease: lease::read(problems, service, mode),
         routes: traffic::read(problems, service, mode),
+        rotation: rotation(problems, service),
         is_restart_given: is_restart_given(problems, service, deploy),
         constraints: constraints
             .iter()

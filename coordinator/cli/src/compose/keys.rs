@@ -11,7 +11,7 @@ use deploy::DEPLOY;
 pub(super) use deploy::{DEVICE, PREFERENCE};
 pub(super) use network::{ATTACHMENT, NETWORK, PORT};
 pub(super) use service::{BUILD, DEPENDENCY, ENV_FILE, EXTENDS, SERVICE, ULIMIT};
-pub(super) use storage::{CONFIG, CONFIG_USE, MOUNT, MOUNT_TMPFS, VOLUME};
+pub(super) use storage::{CONFIG, CONFIG_USE, MOUNT, MOUNT_TMPFS, SECRET, SECRET_USE, VOLUME};
 use wharf::WHARF;
 pub(super) use wharf::{SCHEDULE, TARGET_GROUP};
 
@@ -92,10 +92,7 @@ pub(super) static FILE: &[Key] = &[
     partly("networks", "networks of the project, made by Wharf").named(NETWORK),
     partly("volumes", "a volume lives on the node where the task runs").named(VOLUME),
     partly("configs", "at most 500 kB each; the content is part of what is deployed").named(CONFIG),
-    no(
-        "secrets",
-        "secrets are not supported yet; give the value in `environment` or by a file on the nodes",
-    ),
+    partly("secrets", "names of secrets that the cluster has: see secrets.md").named(SECRET),
     no("include", "give the other files with -f, or take single services over with `extends`"),
     no("models", "run the model as a service of its own"),
 ];

@@ -6,6 +6,8 @@ use proto::wire::{ProcessSpec, Words};
 
 use super::keys::ENV_FILE;
 use super::node::{Node, Value};
+use super::place::Place;
+use super::plain;
 use super::problems::Problems;
 use super::reader::{Missing, Reader};
 use super::section::Section;
@@ -126,6 +128,7 @@ fn extra_host(
 
 /// The environment: what the files say, and over it what the service says.
 fn environment(reader: &mut Reader<'_>, service: &Section<'_>) -> BTreeMap<String, String> {
+    let allowed = plain::allowed(&mut reader.problems, service);
     let mut environment = BTreeMap::new();
     if let Some(node) = service.node("env_file") {
         match &node.value {
@@ -137,16 +140,24 @@ fn environment(reader: &mut Reader<'_>, service: &Section<'_>) -> BTreeMap<Strin
     }
     let pairs = service.read(&mut reader.problems, "environment", values::pairs);
     for pair in pairs.unwrap_or_default() {
+        let place = pair.place;
         // A name alone stands for the value where `wharf` runs; where there is none it is not set at all.
         match pair.value.or_else(|| reader.variables.get(&pair.name).map(str::to_owned)) {
-            Some(value) => environment.insert(pair.name, value),
+            Some(value) => environment.insert(pair.name, (value, place)),
             None => environment.remove(&pair.name),
         };
     }
-    environment
+    for (name, (value, place)) in &environment {
+        plain::check(&mut reader.problems, (name, value, *place), &allowed);
+    }
+    environment.into_iter().map(|(name, (value, _))| (name, value)).collect()
 }
 
-fn env_file(reader: &mut Reader<'_>, node: &Node, environment: &mut BTreeMap<String, String>) {
+fn env_file(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    environment: &mut BTreeMap<String, (String, Place)>,
+) {
     let (path, is_required, format) = match &node.value {
         Value::Scalar(_) => (Some(node), true, Format::Compose),
         Value::Sequence(_) => return values::expected(&mut reader.problems, node, "a path"),
@@ -168,7 +179,7 @@ fn env_file(reader: &mut Reader<'_>, node: &Node, environment: &mut BTreeMap<Str
     reader.variables.leave();
     for variable in variables {
         match variable.value {
-            Some(value) => environment.insert(variable.name, value),
+            Some(value) => environment.insert(variable.name, (value, path_node.place)),
             None => environment.remove(&variable.name),
         };
     }

@@ -24,6 +24,7 @@ use super::problems::{Problems, position};
 use super::process;
 use super::reader::Reader;
 use super::resources;
+use super::secrets::{self, Secrets, Uses};
 use super::section::Section;
 use super::security;
 use super::traffic;
@@ -38,6 +39,7 @@ pub(super) struct Definitions {
     pub networks: BTreeSet<String>,
     pub volumes: BTreeSet<String>,
     pub configs: Configs,
+    pub secrets: Secrets,
 }
 
 /// A service that was read.
@@ -107,6 +109,11 @@ fn container(
     let targets = mounts.iter().map(|(mount, place)| (mount.target.as_str(), *place));
     let targets = targets.chain(files.iter().map(|(file, place)| (file.target.as_str(), *place)));
     let targets = targets.chain(lease::target(problems, service));
+    let user = process.user.clone();
+    let uses = secrets::read(problems, (service, user.as_deref()), &definitions.secrets);
+    check_variables(problems, service, (&process.environment, &uses));
+    let secret = uses.files.iter().map(|(file, place)| (file.target.as_str(), *place));
+    let targets = targets.chain(secret);
     check_targets(problems, &targets.collect::<Vec<_>>());
     service.read(problems, "expose", ports::check_exposed);
     let ports = service.read(problems, "ports", ports::read).unwrap_or_default();
@@ -129,8 +136,24 @@ fn container(
         stop_grace_ms: service.duration_ms(problems, "stop_grace_period").unwrap_or(STOP_GRACE_MS),
         labels: service.read(problems, "labels", labels).unwrap_or_default(),
         security: Some(security),
+        secret_files: uses.files.into_iter().map(|(file, _)| file).collect(),
+        secret_variables: uses.variables,
     };
     (container, ports)
+}
+
+/// Reports variables that have a value and a secret.
+fn check_variables(
+    problems: &mut Problems,
+    service: &Section<'_>,
+    (environment, uses): (&BTreeMap<String, String>, &Uses),
+) {
+    let wharf = service.section(problems, "x-wharf");
+    let Some(place) = wharf.node("secret_env").map(|node| node.place) else { return };
+    for name in uses.variables.keys().filter(|name| environment.contains_key(*name)) {
+        let message = format!("`{name}` is in `environment` as well");
+        problems.error(place, message).hint("take it out of one of them");
+    }
 }
 
 /// Reports what is mounted or written where something else already is.
@@ -223,7 +246,7 @@ fn pull_policy(problems: &mut Problems, node: &Node) -> Option<()> {
     Some(())
 }
 
-fn signal(problems: &mut Problems, node: &Node) -> Option<String> {
+pub(super) fn signal(problems: &mut Problems, node: &Node) -> Option<String> {
     let text = values::text(problems, node)?;
     let name = text.strip_prefix("SIG").unwrap_or(text);
     let is_fine = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, '+' | '-');

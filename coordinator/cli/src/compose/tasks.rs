@@ -84,6 +84,7 @@ fn service(
             restarts_asked: 0,
             lease: owner.deployment.lease,
             routes: owner.deployment.routes,
+            rotation: owner.deployment.rotation,
         }),
         update: Some(owner.deployment.update),
         after: unique(after),

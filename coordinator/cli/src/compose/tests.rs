@@ -10,9 +10,11 @@ mod printed;
 mod random;
 mod recipes;
 mod refused;
+mod secrets;
 mod services;
 mod substituted;
 mod table;
+mod traffic;
 
 use std::collections::BTreeMap;
 use std::io;

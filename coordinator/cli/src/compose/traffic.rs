@@ -31,7 +31,8 @@ pub(super) fn read(problems: &mut Problems, service: &Section<'_>, mode: Mode) -
 
 fn route(problems: &mut Problems, item: &Node) -> Option<Route> {
     if !matches!(item.value, Value::Mapping(_)) {
-        values::expected(problems, item, "a mapping like `{ group: web, port: 8080 }`");
+        let hint = "write `{ group: web, port: 8080 }`";
+        problems.error(item.place, "a target group is a mapping").hint(hint);
         return None;
     }
     let section = Section::new(problems, item, TARGET_GROUP);

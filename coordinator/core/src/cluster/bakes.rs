@@ -104,6 +104,8 @@ impl Bakes {
             | Change::RemoveRefresh(_)
             | Change::PutRegistration(_)
             | Change::RemoveRegistration(_)
+            | Change::PutSecret(_)
+            | Change::RemoveSecret(_)
             | Change::PutNextTask(_) => {}
         }
     }

@@ -112,6 +112,8 @@ impl Fleet {
             | Change::RemoveAmi(_)
             | Change::PutRegistration(_)
             | Change::RemoveRegistration(_)
+            | Change::PutSecret(_)
+            | Change::RemoveSecret(_)
             | Change::PutNextTask(_) => {}
         }
     }

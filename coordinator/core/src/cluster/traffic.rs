@@ -13,7 +13,7 @@ use model::traffic::{
     TargetHealth, Traffic, Unseen,
 };
 
-use super::{Change, Cluster};
+use super::Cluster;
 
 /// What a load balancer shows may be this old: what it was told shows after so long, and is told again if it does not.
 pub(crate) const SHOWS_AFTER: Duration = Duration::from_secs(15);
@@ -312,30 +312,4 @@ fn host_port(task: &Task, port: u16) -> Option<u16> {
     }
     let mut ports = task.containers.iter().flat_map(|container| &container.ports);
     ports.find(|published| published.container == port).map(|published| published.host)
-}
-
-/// Writes a change that is about load balancers.
-pub(super) fn apply(balancers: &mut Balancers, change: &Change) {
-    match change {
-        Change::PutRegistration(registration) => balancers.put(registration),
-        Change::RemoveRegistration(id) => balancers.remove(id),
-        // Of something else.
-        Change::PutService(_)
-        | Change::RemoveService(_)
-        | Change::PutTask(_)
-        | Change::RemoveTask(_)
-        | Change::PutNode(_)
-        | Change::RemoveNode(_)
-        | Change::PutPool(_)
-        | Change::RemovePool(_)
-        | Change::PutHook(_)
-        | Change::RemoveHook(_)
-        | Change::PutRefresh(_)
-        | Change::RemoveRefresh(_)
-        | Change::PutBake(_)
-        | Change::RemoveBake(_)
-        | Change::PutAmi(_)
-        | Change::RemoveAmi(_)
-        | Change::PutNextTask(_) => {}
-    }
 }

@@ -75,6 +75,7 @@ impl World {
             | Reply::Accepted { .. }
             | Reply::Run { .. }
             | Reply::Baking(_)
+            | Reply::SecretSet(_)
             | Reply::Deployed(_) => None,
         };
         done.replies.into_iter().find_map(refused).map_or(Ok(()), Err)
@@ -246,6 +247,8 @@ fn put_task(change: &Change) -> Option<&Arc<Task>> {
         | Change::RemoveAmi(_)
         | Change::PutRegistration(_)
         | Change::RemoveRegistration(_)
+        | Change::PutSecret(_)
+        | Change::RemoveSecret(_)
         | Change::PutNextTask(_) => None,
     }
 }

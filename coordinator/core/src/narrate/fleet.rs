@@ -50,6 +50,8 @@ pub(super) fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         | Change::RemoveAmi(_)
         | Change::PutRegistration(_)
         | Change::RemoveRegistration(_)
+        | Change::PutSecret(_)
+        | Change::RemoveSecret(_)
         | Change::PutNextTask(_) => None,
     }
 }

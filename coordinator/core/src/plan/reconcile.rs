@@ -1,6 +1,6 @@
 //! Sees to it that each slot has its task and nothing besides.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -258,7 +258,8 @@ fn not_before(tasks: &[&Arc<Task>]) -> Timestamp {
 
 fn create(draft: &mut Draft<'_>, (slot, generation, failures): Empty, number: u64) {
     let task = pending((slot, generation), (number, draft.now));
-    draft.made.push(Arc::new(Task { failures, ..task }));
+    let secrets = draft.cluster.newest_secrets(&task.generation.spec.task);
+    draft.made.push(Arc::new(Task { failures, secrets, ..task }));
 }
 
 /// A task of this generation that waits for a node.
@@ -286,5 +287,6 @@ pub(crate) fn pending(
         ended_at: None,
         failures: 0,
         traffic: Traffic::Out,
+        secrets: BTreeMap::new(),
     }
 }

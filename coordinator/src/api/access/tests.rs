@@ -43,6 +43,10 @@ const MEANT: &str = "
 /wharf.v1.Enrolment/Renew                N
 /wharf.v1.Dispatcher/Session             N
 /wharf.v1.Dispatcher/Relay               N
+/wharf.v1.Dispatcher/Secrets             N
+/wharf.v1.Secrets/SetSecret              OAR
+/wharf.v1.Secrets/ListSecrets            VDOAR
+/wharf.v1.Secrets/RemoveSecret           OAR
 /wharf.v1.Control/Deploy                 DOAR
 /wharf.v1.Control/Scale                  DOAR
 /wharf.v1.Control/Restart                DOAR

@@ -9,6 +9,7 @@ use model::id::{ClusterId, ContainerName, NodeId};
 use model::node::Node;
 use model::policy::Permit;
 use model::refresh::Refresh;
+use model::secret::Secret;
 use model::service::Service;
 use model::spec::TaskSpec;
 use model::task::{Task, TaskState};
@@ -22,8 +23,9 @@ use proto::convert::{
     bake_to_wire, hook_from_wire, hook_to_wire, node_from_wire, node_to_wire, operator_from_wire,
     operator_to_wire, permit_from_wire, permit_to_wire, pool_from_wire, pool_to_wire,
     refresh_from_wire, refresh_to_wire, registration_from_wire, registration_to_wire,
-    service_from_wire, service_to_wire, state_from_wire, state_to_wire, task_from_wire,
-    task_spec_from_wire, task_spec_to_wire, task_to_wire, token_from_wire, token_to_wire,
+    secret_from_wire, secret_to_wire, service_from_wire, service_to_wire, state_from_wire,
+    state_to_wire, task_from_wire, task_spec_from_wire, task_spec_to_wire, task_to_wire,
+    token_from_wire, token_to_wire,
 };
 use proto::wire;
 
@@ -50,6 +52,7 @@ pub(crate) enum Stored {
     Permit(Permit),
     Bake(Bake),
     Ami(Ami),
+    Secret(Secret),
 }
 
 /// What an agent keeps, as its own core knows it.
@@ -98,6 +101,7 @@ impl Stored {
             Self::Permit(_) => "StoredPermit",
             Self::Bake(_) => "Bake",
             Self::Ami(_) => "Ami",
+            Self::Secret(_) => "StoredSecret",
         }
     }
 
@@ -124,6 +128,7 @@ impl Stored {
             Self::Permit(permit) => permit_to_wire(permit).encode_to_vec(),
             Self::Bake(bake) => bake_to_wire(bake).encode_to_vec(),
             Self::Ami(ami) => ami_to_wire(ami).encode_to_vec(),
+            Self::Secret(secret) => secret_to_wire(secret).encode_to_vec(),
         }
     }
 
@@ -173,6 +178,10 @@ impl Stored {
             }
             "Bake" => Self::Bake(bake_from_wire(&wire::Bake::decode(bytes).unwrap()).unwrap()),
             "Ami" => Self::Ami(ami_from_wire(&wire::Ami::decode(bytes).unwrap()).unwrap()),
+            "StoredSecret" => {
+                let secret = wire::StoredSecret::decode(bytes).unwrap();
+                Self::Secret(secret_from_wire(&secret).unwrap())
+            }
             "Journal" => Self::Journal(Journal::read(&wire::Journal::decode(bytes).unwrap())),
             other => panic!("nothing that is stored is a {other}"),
         }

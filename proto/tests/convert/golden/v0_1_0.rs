@@ -156,6 +156,7 @@ fn task(desired: DesiredState, state: TaskState) -> Task {
         ended_at: None,
         failures: 0,
         traffic: Traffic::Out,
+        secrets: BTreeMap::new(),
     }
 }
 
@@ -231,6 +232,7 @@ fn journal() -> Journal {
                 spec: Arc::clone(&specs[index]),
                 desired,
                 is_once: number == 7,
+                secrets: BTreeMap::new(),
             },
             state: TaskState::Running { since: NOON, health: Health::Healthy },
             parts: vec![("web".parse().unwrap(), number, number > 1)],

@@ -4,6 +4,7 @@ mod bake;
 mod fleet;
 mod job;
 mod refresh;
+mod secret;
 mod traffic;
 mod trust;
 
@@ -48,13 +49,14 @@ pub(crate) fn records() -> super::Records {
         | Stored::AuditMark(_)
         | Stored::Permit(_)
         | Stored::Bake(_)
+        | Stored::Secret(_)
         | Stored::Ami(_) => (name, record),
     };
     let known: super::Records = v0_1_0::records().into_iter().map(grown).collect();
     let added: super::Records =
         known.iter().flat_map(|(name, record)| more(name, record)).collect();
     let own = trust::records().into_iter().chain(fleet::records()).chain(bake::records());
-    let own = own.chain(refresh::records()).chain(traffic::records());
+    let own = own.chain(refresh::records()).chain(secret::records()).chain(traffic::records());
     known.into_iter().chain(added).chain(own).collect()
 }
 
@@ -107,6 +109,7 @@ fn more(name: &str, record: &Stored) -> super::Records {
             .into_iter()
             .chain(room(task))
             .chain(traffic::tasks(task))
+            .chain(secret::tasks(task))
             .collect()
         }
         Stored::Service(service) if name == "service-steady" => {
@@ -133,6 +136,7 @@ fn more(name: &str, record: &Stored) -> super::Records {
         | Stored::AuditMark(_)
         | Stored::Permit(_)
         | Stored::Bake(_)
+        | Stored::Secret(_)
         | Stored::Ami(_) => Vec::new(),
     }
 }
@@ -152,6 +156,7 @@ fn balanced(mut journal: Journal) -> Journal {
         let mut kept = last.clone();
         kept.assignment.task = task.parse().unwrap();
         kept.assignment.desired = DesiredState::stop(cause);
+        kept.assignment.secrets = secret::pins();
         journal.tasks.push((spec, kept));
     }
     let mut patient = last;

@@ -10,6 +10,7 @@ use model::image::{Image, Pin};
 use model::lease::{LEASE_LIMIT, LeasePolicy};
 use model::priority::Priority;
 use model::rollout::{Canary, Promotion, Tolerance};
+use model::secret::{Rotation, SecretFile, SecretUses};
 use model::spec::*;
 use model::traffic::{LEAVE_LIMIT, Route};
 use proptest::collection::{btree_map, vec};
@@ -152,11 +153,16 @@ pub(crate) fn task() -> BoxedStrategy<TaskSpec> {
     );
     let most = option::of(1..=u32::MAX);
     let lease = option::of(1..=LEASE_LIMIT.as_secs());
-    let restarts = (restart, 0..1_u64 << 32);
+    let rotation = prop_oneof![
+        Just(Rotation::None),
+        Just(Rotation::Restart),
+        "SIG[A-Z]{3}".prop_map(Rotation::Signal),
+    ];
+    let restarts = (restart, 0..1_u64 << 32, rotation);
     let more = (lease, vec((route(), any::<prop::sample::Index>()), 0..3));
     (containers, network(), vec(constraint(), 0..3), most, restarts, more)
         .prop_map(|(containers, network, constraints, max_per_node, restarts, more)| {
-            let (restart, restarts_asked) = restarts;
+            let (restart, restarts_asked, rotation) = restarts;
             let (lease, routes) = more;
             let mut task = TaskSpec {
                 containers,
@@ -167,7 +173,9 @@ pub(crate) fn task() -> BoxedStrategy<TaskSpec> {
                 restarts_asked,
                 lease: lease.map(|cap| LeasePolicy { cap: Duration::from_secs(cap) }),
                 routes: Vec::new(),
+                rotation,
             };
+            leave_what_can_be_exchanged(&mut task);
             leave_each_port_once(&mut task);
             lead_to_what_is_published(&mut task, routes);
             task
@@ -195,6 +203,16 @@ fn lead_to_what_is_published(task: &mut TaskSpec, routes: Vec<(Route, prop::samp
         };
         if seen.insert((route.group.clone(), port)) {
             task.routes.push(Route { port, ..route });
+        }
+    }
+}
+
+/// With a signal each secret is where it can be exchanged.
+fn leave_what_can_be_exchanged(task: &mut TaskSpec) {
+    if let Rotation::Signal(_) = task.rotation {
+        for container in &mut task.containers {
+            container.secrets.variables.clear();
+            container.secrets.files.retain(|file| file.plain_name().is_some());
         }
     }
 }
@@ -247,6 +265,7 @@ fn container() -> BoxedStrategy<ContainerSpec> {
         (resources(), limit(), vec(published(), 0..4)),
         (mounts(), files(), option::of(health())),
         (signal, grace, map(text())),
+        uses(),
     )
         .prop_map(
             |(
@@ -254,6 +273,7 @@ fn container() -> BoxedStrategy<ContainerSpec> {
                 (reservation, limit, ports),
                 (mounts, files, health),
                 (stop_signal, stop_grace, labels),
+                secrets,
             )| ContainerSpec {
                 name: "unnamed".parse().unwrap(),
                 image,
@@ -269,8 +289,35 @@ fn container() -> BoxedStrategy<ContainerSpec> {
                 stop_grace,
                 labels,
                 security,
+                secrets,
             },
         )
+        .boxed()
+}
+
+/// Files that no other is, and variables that nothing else sets.
+fn uses() -> BoxedStrategy<SecretUses> {
+    let target = prop_oneof![
+        "[a-z]{1,9}".prop_map(|name| format!("/run/secrets/{name}")),
+        "[a-z]{1,9}".prop_map(|name| format!("/secret/{name}")),
+    ];
+    let file = ("[A-Za-z][A-Za-z0-9._-]{0,9}", 0..=0o777_u32, any::<(u32, u32)>());
+    let files = btree_map(target, file, 0..3);
+    let variables = btree_map("SECRET_[A-Z]{1,9}", "[A-Za-z][A-Za-z0-9._-]{0,9}", 0..3);
+    (files, variables)
+        .prop_map(|(files, variables)| SecretUses {
+            files: files
+                .into_iter()
+                .map(|(target, (secret, mode, owner))| {
+                    let secret = secret.parse().unwrap();
+                    SecretFile { secret, target, mode, owner }
+                })
+                .collect(),
+            variables: variables
+                .into_iter()
+                .map(|(variable, secret)| (variable, secret.parse().unwrap()))
+                .collect(),
+        })
         .boxed()
 }
 

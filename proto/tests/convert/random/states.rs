@@ -1,8 +1,9 @@
 //! Services, tasks and nodes that are valid, in every state.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::id::{Slot, TaskId};
+use model::id::{SecretName, Slot, TaskId};
 use model::job::Runs;
 use model::node::{Availability, Drain, DrainCause, DrainPhase, Node};
 use model::rollout::{Pace, Rollout, Stage};
@@ -105,14 +106,14 @@ pub(crate) fn task() -> BoxedStrategy<Task> {
         (specs::service(), 10..1_u64 << 62, origin(), slot, any::<u64>()),
         (option::of(node_id()), desired(), state(), any::<u32>(), text()),
         (vec(container(), 0..3), instant(), instant(), some_instants()),
-        (option::of(instant()), any::<u32>(), option::of(node_id()), traffic()),
+        (option::of(instant()), any::<u32>(), option::of(node_id()), pins(), traffic()),
     )
         .prop_map(
             |(
                 (spec, number, origin, slot, count),
                 (node, desired, state, restarts, note),
                 (containers, created_at, accepted_at, [clock_since, moving_since, missed_at]),
-                (ended_at, failures, room_on, traffic),
+                (ended_at, failures, room_on, secrets, traffic),
             )| Task {
                 id: TaskId::new(&spec.id, &slot, count),
                 service: spec.id.clone(),
@@ -132,6 +133,7 @@ pub(crate) fn task() -> BoxedStrategy<Task> {
                 ended_at,
                 failures,
                 traffic,
+                secrets,
             },
         )
         .boxed()
@@ -143,6 +145,11 @@ fn traffic() -> impl Strategy<Value = Traffic> {
         instant().prop_map(|since| Traffic::In { since }),
         instant().prop_map(|until| Traffic::Leaving { until }),
     ]
+}
+
+fn pins() -> impl Strategy<Value = BTreeMap<SecretName, u64>> {
+    let name = "[A-Za-z][A-Za-z0-9._-]{0,9}".prop_map(|name| name.parse().unwrap());
+    proptest::collection::btree_map(name, 1..1_u64 << 32, 0..3)
 }
 
 fn some_instants() -> impl Strategy<Value = [Option<Timestamp>; 3]> {

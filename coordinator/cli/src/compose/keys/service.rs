@@ -1,6 +1,6 @@
 //! The keys of a service.
 
-use super::{ATTACHMENT, CONFIG_USE, DEPLOY, Key, MOUNT, PORT, WHARF, no, partly, yes};
+use super::{ATTACHMENT, CONFIG_USE, DEPLOY, Key, MOUNT, PORT, SECRET_USE, WHARF, no, partly, yes};
 
 /// `services.*`
 pub(in super::super) static SERVICE: &[Key] = &[
@@ -17,6 +17,7 @@ pub(in super::super) static SERVICE: &[Key] = &[
     partly("volumes", "named volumes that are declared, paths of the node, memory").keys(MOUNT),
     partly("tmpfs", "only the option `size`"),
     partly("configs", "the content is written into the container when it is made").keys(CONFIG_USE),
+    partly("secrets", "files in memory, below `/run/secrets`: see secrets.md").keys(SECRET_USE),
     yes("depends_on").named(DEPENDENCY),
     partly("healthcheck", "also by HTTP and TCP, without a program in the image").keys(HEALTHCHECK),
     partly("deploy", "see its keys").keys(DEPLOY),
@@ -112,10 +113,6 @@ pub(in super::super) static SERVICE: &[Key] = &[
     no("privileged", "name the capabilities that it needs with `cap_add`"),
     no("provider", "run it as a container"),
     no("runtime", "set the default runtime of the nodes"),
-    no(
-        "secrets",
-        "secrets are not supported yet; give the value in `environment` or by a file on the nodes",
-    ),
     no("security_opt", "set the default profiles of the nodes"),
     no("stdin_open", "leave it out; `wharf exec` gives a terminal in a running container"),
     no("storage_opt", "set the storage options of the nodes"),

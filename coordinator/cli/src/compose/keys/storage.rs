@@ -46,6 +46,30 @@ pub(in super::super) static VOLUME: &[Key] = &[
 pub(in super::super) static CONFIG_USE: &[Key] =
     &[yes("source"), yes("target"), yes("uid"), yes("gid"), partly("mode", "octal: `0444`")];
 
+/// `services.*.secrets[]`
+pub(in super::super) static SECRET_USE: &[Key] = &[
+    yes("source"),
+    partly("target", "a name in `/run/secrets`, or the absolute path of a file elsewhere"),
+    partly("uid", "that of `user` when it is left out, if that is a number; else 0"),
+    partly("gid", "that of `user` when it is left out, if that is a number; else 0"),
+    partly("mode", "octal; `0400` when it is left out"),
+];
+
+/// `secrets.*`
+pub(in super::super) static SECRET: &[Key] = &[
+    partly("external", "always `true`: the value is set with `wharf secret set`"),
+    partly("name", "how the cluster calls it, when that is not how the file does"),
+    no(
+        "file",
+        "give it its value with `wharf secret set NAME --file FILE`, and write `external: true`",
+    ),
+    no("environment", "give it its value with `wharf secret set NAME`, and write `external: true`"),
+    no("driver", "leave it out"),
+    no("driver_opts", "leave it out"),
+    no("labels", "leave it out"),
+    no("template_driver", "leave it out"),
+];
+
 /// `configs.*`
 pub(in super::super) static CONFIG: &[Key] = &[
     yes("file"),

@@ -40,6 +40,18 @@ pub(in super::super) static WHARF: &[Key] = &[
         "load balancers that send requests to its tasks: a task serves once all of them do, and leaves them before it is stopped; see balancers.md",
     )
     .keys(TARGET_GROUP),
+    partly(
+        "secret_env",
+        "variables whose values are secrets, `VARIABLE: SECRET`: whoever may ask the engine of the node sees them: see secrets.md",
+    ),
+    partly(
+        "secrets_rotation",
+        "what a new value of a secret means for tasks that run: `none` (the usual), `restart`, or `signal NAME`: see secrets.md",
+    ),
+    partly(
+        "allow_plain_env",
+        "variables that look like secrets, and may be in `environment` all the same",
+    ),
     partly("job", "of tasks that run to their end: see jobs.md").keys(JOB),
     partly("schedule", "when the runs of a job begin, in short `schedule: CRON`: see jobs.md")
         .keys(SCHEDULE),

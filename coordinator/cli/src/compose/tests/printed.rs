@@ -194,6 +194,8 @@ fn container() -> impl Strategy<Value = ContainerSpec> {
                     stop_grace_ms: grace,
                     labels,
                     security: Some(security),
+                    secret_files: Vec::new(),
+                    secret_variables: BTreeMap::new(),
                 }
             },
         )
@@ -292,6 +294,7 @@ fn spec() -> impl Strategy<Value = ServiceSpec> {
                     restarts_asked: 0,
                     lease: None,
                     routes: Vec::new(),
+                    rotation: None,
                 }),
                 update: Some(update),
                 after: Vec::new(),

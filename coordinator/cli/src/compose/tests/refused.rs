@@ -50,16 +50,16 @@ hint: keep one of them
 #[test]
 fn a_key_that_is_not_supported_says_what_to_do_instead() {
     check(
-        "services:\n  web:\n    image: a\n    container_name: x\nsecrets:\n  s: {file: x}\n",
+        "services:\n  web:\n    image: a\n    container_name: x\nmodels:\n  s: {file: x}\n",
         "
 compose.yaml:4:5: error: `container_name` is not supported
   4 |     container_name: x
     |     ^^^^^^^^^^^^^^
 hint: leave it out; Wharf names containers, and services reach each other by the service name
-compose.yaml:5:1: error: `secrets` is not supported
-  5 | secrets:
-    | ^^^^^^^
-hint: secrets are not supported yet; give the value in `environment` or by a file on the nodes
+compose.yaml:5:1: error: `models` is not supported
+  5 | models:
+    | ^^^^^^
+hint: run the model as a service of its own
 ",
     );
 }

@@ -16,6 +16,7 @@ services:
     ports: [{target: 80}]
     volumes: [{type: volume, source: data, target: /d, bind: {}, volume: {}}, {type: tmpfs, target: /t, tmpfs: {}}]
     configs: [{source: c}]
+    secrets: [{source: s}]
     healthcheck: {x-http: {port: 1}}
     deploy:
       placement: {preferences: [{spread: node.zone}]}
@@ -24,12 +25,14 @@ services:
     networks: {default: {}}
     depends_on: {other: {}}
     extends: {service: base}
+    x-wharf: {target_groups: [{group: g, port: 80}]}
   base: {image: a}
   other: {image: a, healthcheck: {x-tcp: {port: 1}}}
   job: {image: a, x-wharf: {job: {history: {}}, schedule: {cron: '@daily'}}}
 networks: {n: {}}
 volumes: {data: {}}
 configs: {c: {content: x}}
+secrets: {s: {external: true}}
 ";
 
 #[test]

@@ -10,6 +10,7 @@ use model::image::{Image, Pin};
 use model::priority::Priority;
 use model::resources::Resources;
 use model::rollout::Tolerance;
+use model::secret::{Rotation, SecretUses};
 use model::spec::{
     Attachment, ContainerSpec, Dependency, DependencyCondition, FailureAction, FileSpec,
     HealthCheck, Mode, Mount, MountSource, Network, PortSpec, Probe, ProcessSpec, Protocol,
@@ -42,6 +43,7 @@ pub(crate) fn small(name: &str, mode: Mode, network: Network) -> ServiceSpec {
             restarts_asked: 0,
             lease: None,
             routes: Vec::new(),
+            rotation: Rotation::None,
         },
         update: UpdatePolicy {
             parallelism: 1,
@@ -80,6 +82,7 @@ fn container(name: &str) -> ContainerSpec {
         stop_grace: Duration::ZERO,
         labels: BTreeMap::new(),
         security: SecuritySpec::default(),
+        secrets: SecretUses::default(),
     }
 }
 

@@ -1,0 +1,38 @@
+//! Arguments of commands about secrets. A value is never one: everybody on the machine could read it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secret {
+    /// Gives a secret a value, out of a file or standard input.
+    #[command(
+        after_help = "Examples:\n  wharf secret set db-password < password.txt\n  openssl rand -hex 32 | wharf secret set session-key\n  wharf secret set tls-key --file key.pem"
+    )]
+    Set(Set),
+    /// Lists secrets.
+    Ls,
+    /// Shows what is known of a secret beside its value.
+    Inspect(Named),
+    /// Forgets a secret that no service needs.
+    Rm(Named),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// The secret.
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Set {
+    /// The secret.
+    pub(crate) name: String,
+    /// A file with the value, which is taken as it is; standard input when it is not given.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Takes away one line break at the end, as `echo` and editors leave it.
+    #[arg(long)]
+    pub(crate) trim: bool,
+}

@@ -1,0 +1,169 @@
+//! Secrets: operators set them, agents are given what tasks of their own node are to have.
+
+use std::sync::Arc;
+
+use coordinator_core::event::{Event, Reply, SecretEvent};
+use coordinator_core::view::secret::secrets_for;
+use model::id::{NodeId, SecretName, ServiceId, TaskId};
+use model::secret::{SECRET_LIMIT, SecretVersion};
+use proto::wire;
+use tonic::{Request, Response, Status};
+use zeroize::Zeroizing;
+
+use crate::Shared;
+use crate::api::access::{Caller, by};
+use crate::api::{accepted, hinted};
+use crate::authority::secret::SecretKeys;
+
+/// The service that operators call.
+#[derive(Debug, Clone)]
+pub(crate) struct Secrets {
+    pub(crate) shared: Arc<Shared>,
+}
+
+#[tonic::async_trait]
+impl wire::secrets_server::Secrets for Secrets {
+    async fn set_secret(
+        &self,
+        request: Request<wire::SetSecretRequest>,
+    ) -> Result<Response<wire::SetSecretResponse>, Status> {
+        let by = by(&request)?;
+        let request = request.into_inner();
+        let value = Zeroizing::new(request.value.map(|value| value.value).unwrap_or_default());
+        let name = named(&request.name)?;
+        if value.len() > SECRET_LIMIT {
+            let why = format!("secret {name} would have {} of {SECRET_LIMIT} bytes", value.len());
+            return Err(hinted(
+                Status::invalid_argument(why),
+                "keep what is longer where programs fetch it, and the key to it here",
+            ));
+        }
+        if value.is_empty() {
+            return Err(hinted(
+                Status::invalid_argument(format!("the value of secret {name} is empty")),
+                "give it on standard input, or in a file with --file",
+            ));
+        }
+        let keys = self.shared.secret_keys()?;
+        let known = self.shared.published.read().cluster.secrets().get(&name).cloned();
+        let number = known.map_or(0, |known| known.newest()) + 1;
+        let sealed = keys.seal((&name, number), &value);
+        let version = SecretVersion {
+            number,
+            set_at: trust::now(),
+            set_by: by.who.clone(),
+            digest: keys.digest(&name, &value),
+            sealed: sealed.map_err(|error| Status::internal(error.to_string()))?,
+        };
+        let event = Event::Secret(SecretEvent::Set { name, version });
+        let Reply::SecretSet(set) = accepted(self.shared.door.ask_by(by, event).await)? else {
+            return Err(Status::internal("the answer is of something else"));
+        };
+        let names = |services: Vec<ServiceId>| services.iter().map(ToString::to_string).collect();
+        Ok(Response::new(wire::SetSecretResponse {
+            version: set.version,
+            changed: set.is_new,
+            restarted: names(set.restarted),
+            signalled: names(set.signalled),
+        }))
+    }
+
+    async fn list_secrets(
+        &self,
+        request: Request<wire::ListSecretsRequest>,
+    ) -> Result<Response<wire::ListSecretsResponse>, Status> {
+        let name = request.into_inner().name;
+        let state = self.shared.published.read();
+        let all = state.cluster.secrets().values();
+        let meant = all.filter(|secret| name.is_empty() || secret.name.as_str() == name);
+        let views = meant.map(|secret| {
+            let version = |version: &SecretVersion| wire::SecretVersionView {
+                number: version.number,
+                set_at_ms: version.set_at.as_millis(),
+                set_by: version.set_by.clone(),
+                digest: version.digest.clone(),
+                tasks: u64::try_from(state.cluster.pins(&secret.name, version.number))
+                    .unwrap_or(u64::MAX),
+            };
+            let services = state.cluster.services_with(&secret.name);
+            wire::SecretView {
+                name: secret.name.to_string(),
+                versions: secret.versions.iter().map(version).collect(),
+                services: services.iter().map(ToString::to_string).collect(),
+            }
+        });
+        let secrets: Vec<_> = views.collect();
+        if !name.is_empty() && secrets.is_empty() {
+            return Err(hinted(
+                Status::not_found(format!("there is no secret {name}")),
+                "`wharf secret ls` shows those that there are",
+            ));
+        }
+        Ok(Response::new(wire::ListSecretsResponse { secrets }))
+    }
+
+    async fn remove_secret(
+        &self,
+        request: Request<wire::RemoveSecretRequest>,
+    ) -> Result<Response<wire::RemoveSecretResponse>, Status> {
+        let by = by(&request)?;
+        let name = named(&request.into_inner().name)?;
+        let event = Event::Secret(SecretEvent::Remove(name));
+        accepted(self.shared.door.ask_by(by, event).await)?;
+        Ok(Response::new(wire::RemoveSecretResponse {}))
+    }
+}
+
+fn named(name: &str) -> Result<SecretName, Status> {
+    name.parse().map_err(|error: model::id::NameError| Status::invalid_argument(error.to_string()))
+}
+
+impl Shared {
+    /// What secrets are sealed with.
+    fn secret_keys(&self) -> Result<&SecretKeys, Status> {
+        let trusted = self.trusted.as_ref().ok_or_else(|| {
+            hinted(
+                Status::failed_precondition(
+                    "this coordinator runs with --plaintext and has no key to seal secrets with",
+                ),
+                "start it without --plaintext: docs/install.md says how",
+            )
+        });
+        Ok(trusted?.authority.secret_keys())
+    }
+}
+
+/// Gives an agent what a task of its own node is to have. Of any other nothing is said, not even whether it is there.
+pub(crate) fn give(
+    shared: &Shared,
+    caller: &Caller,
+    wanted: &wire::SecretsWanted,
+) -> Result<wire::SecretsGiven, Status> {
+    let node: NodeId = wanted
+        .node
+        .parse()
+        .map_err(|error: model::id::NameError| Status::invalid_argument(error.to_string()))?;
+    caller.is_node(&node)?;
+    let denied = || {
+        let task = &wanted.task;
+        Status::permission_denied(format!(
+            "task {task} does not run on node {node}: its secrets are not for it"
+        ))
+    };
+    let task: TaskId = wanted.task.parse().map_err(|_| denied())?;
+    let state = shared.published.read();
+    let secrets = secrets_for(&state.cluster, &node, &task).ok_or_else(denied)?;
+    let keys = shared.secret_keys()?;
+    let give = |(secret, version): (&Arc<model::secret::Secret>, &SecretVersion)| {
+        let opened = keys.open((&secret.name, version.number), &version.sealed);
+        let mut opened = opened.map_err(|error| Status::data_loss(error.to_string()))?;
+        let value = wire::SecretValue { value: std::mem::take(&mut *opened) };
+        Ok(wire::SecretGiven {
+            name: secret.name.to_string(),
+            version: version.number,
+            value: Some(value),
+        })
+    };
+    let secrets: Result<Vec<_>, Status> = secrets.into_iter().map(give).collect();
+    Ok(wire::SecretsGiven { secrets: secrets? })
+}

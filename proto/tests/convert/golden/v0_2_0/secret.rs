@@ -1,0 +1,56 @@
+//! Secrets, and tasks that have some.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::id::SecretName;
+use model::secret::{Rotation, Sealed, Secret, SecretFile, SecretUses, SecretVersion};
+use model::service::Generation;
+use model::task::Task;
+
+use super::{Stored, at};
+
+fn name(text: &str) -> SecretName {
+    text.parse().unwrap()
+}
+
+pub(super) fn records() -> super::super::Records {
+    let version = |number: u64, byte: u8| SecretVersion {
+        number,
+        set_at: at(number),
+        set_by: "ada (admin)".to_owned(),
+        digest: "0123456789abcdef".to_owned(),
+        sealed: Sealed { nonce: vec![byte; 24], ciphertext: vec![byte + 1; 25] },
+    };
+    let secret = Secret { name: name("db-password"), versions: vec![version(2, 3), version(5, 7)] };
+    vec![("secret", Stored::Secret(secret))]
+}
+
+/// Which versions a task is to have.
+pub(super) fn pins() -> BTreeMap<SecretName, u64> {
+    BTreeMap::from([(name("db-password"), 5)])
+}
+
+/// Tasks like this one that have secrets.
+pub(super) fn tasks(task: &Task) -> super::super::Records {
+    let uses = |variables: &[&str]| SecretUses {
+        files: vec![SecretFile {
+            secret: name("db-password"),
+            target: "/run/secrets/db".to_owned(),
+            mode: 0o440,
+            owner: (1_000, 2_000),
+        }],
+        variables: variables.iter().map(|key| ((*key).to_owned(), name("db-password"))).collect(),
+    };
+    let with = |rotation: Rotation, variables: &[&str]| {
+        let mut generation: Generation = (*task.generation).clone();
+        generation.spec.task.rotation = rotation;
+        generation.spec.task.containers[0].secrets = uses(variables);
+        let generation = Arc::new(generation);
+        Stored::Task(Task { generation, secrets: pins(), ..task.clone() })
+    };
+    vec![
+        ("task-secrets-restart", with(Rotation::Restart, &["DB_PASSWORD"])),
+        ("task-secrets-signal", with(Rotation::Signal("SIGHUP".to_owned()), &[])),
+    ]
+}
