@@ -1,5 +1,7 @@
 //! The table of bugs that are planted in the code of the cores. `PLANTED` stands for the question whether this one is.
 
+#[path = "mutants/capacity.rs"]
+mod capacity;
 #[path = "mutants/refreshes.rs"]
 mod refreshes;
 #[path = "mutants/shapes.rs"]
@@ -67,7 +69,7 @@ const PROGRESS: &str = "coordinator/core/src/plan/job/progress.rs";
 
 /// All of them; they are numbered from 1.
 pub(crate) fn all() -> impl Iterator<Item = &'static Mutant> {
-    MUTANTS.iter().chain(shapes::MUTANTS).chain(refreshes::MUTANTS)
+    MUTANTS.iter().chain(shapes::MUTANTS).chain(refreshes::MUTANTS).chain(capacity::MUTANTS)
 }
 
 const MUTANTS: &[Mutant] = &[

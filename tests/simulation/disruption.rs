@@ -28,7 +28,7 @@ impl World {
                 && was.is_some_and(|was| was.desired == DesiredState::Run)
                 && let Some(service) = cluster.services().get(&task.service)
             {
-                wrong.extend(judge(cluster, service, task, cause));
+                wrong.extend(judge((before, cluster), service, task, cause));
                 wrong.extend(judge_preemption(cluster, service, task, cause));
             }
         }
@@ -58,7 +58,12 @@ fn judge_preemption(
     (!may).then(|| format!("{} gives way on {node} to nobody that could ask for it", task.id))
 }
 
-fn judge(cluster: &Cluster, service: &Service, task: &Task, cause: StopCause) -> Option<String> {
+fn judge(
+    (before, cluster): (&Cluster, &Cluster),
+    service: &Service,
+    task: &Task,
+    cause: StopCause,
+) -> Option<String> {
     let is_drain = match cause {
         StopCause::Drain | StopCause::Balance => true,
         StopCause::Update | StopCause::Preemption => false,
@@ -95,12 +100,43 @@ fn judge(cluster: &Cluster, service: &Service, task: &Task, cause: StopCause) ->
         return None;
     }
     let serving = wanted.iter().filter(|slot| serves(cluster, &service.id, slot)).count();
+    // What others with wider bounds have taken in the same step they may have taken after this one: a rollout, and a machine that
+    // is interrupted (seeds 1120 and 382).
+    let was_taken = |slot: &&Slot| {
+        **slot != task.slot
+            && serves(before, &service.id, slot)
+            && !serves(cluster, &service.id, slot)
+            && cause != StopCause::Update
+            && is_taken_by_wider(before, cluster, (&service.id, slot))
+    };
+    let serving = serving + wanted.iter().filter(was_taken).count();
     let is_replicated = matches!(service.target.spec.mode, Mode::Replicated { .. });
     let leaves_one = is_drain || cause == StopCause::Preemption && is_replicated;
     let least = least(service, wanted.len(), leaves_one);
     (serving < least).then(|| {
         let (id, cause) = (&task.id, task.desired);
         format!("{id} is stopped ({cause:?}): {serving} of its service serve, and {least} have to")
+    })
+}
+
+/// Says whether a task of the slot was told in this step to stop by somebody who need not leave as many.
+fn is_taken_by_wider(
+    before: &Cluster,
+    cluster: &Cluster,
+    (service, slot): (&ServiceId, &Slot),
+) -> bool {
+    let mut tasks = cluster.tasks_of(service).filter(|task| task.slot == *slot);
+    tasks.any(|task| {
+        let was = before.tasks().get(&task.id);
+        let is_news = was.is_some_and(|was| was.desired == DesiredState::Run);
+        let node = task.node.as_ref().and_then(|node| cluster.nodes().get(node));
+        let drain = node.and_then(|node| node.drain);
+        let is_interrupted = drain.is_some_and(|drain| drain.cause == DrainCause::Interrupted);
+        match task.desired.stop_cause() {
+            Some(StopCause::Update) => is_news,
+            Some(StopCause::Drain) => is_news && is_interrupted,
+            Some(_) | None => false,
+        }
     })
 }
 

@@ -1,6 +1,7 @@
 //! What must hold after every step: one list for unit tests, simulation and production.
 
 mod bake;
+mod fleet;
 mod job;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,7 @@ pub fn check(cluster: &Cluster) -> Vec<String> {
     leases_are_waited_for(cluster, &mut broken);
     job::check(cluster, &mut broken);
     bake::check(cluster, &mut broken);
+    fleet::check(cluster, &mut broken);
     broken
 }
 
