@@ -37,9 +37,9 @@ pub use bake::{
 };
 pub use constraint::{constraint_from_wire, constraint_to_wire};
 pub use fleet::{
-    group_to_wire, hook_call_from_wire, hook_call_to_wire, hook_from_wire, hook_id_from_wire,
-    hook_to_wire, instance_to_wire, notice_from_wire, notice_to_wire, pool_from_wire,
-    pool_name_from_wire, pool_policy_from_wire, pool_policy_to_wire, pool_to_wire,
+    group_to_wire, headroom_from_wire, hook_call_from_wire, hook_call_to_wire, hook_from_wire,
+    hook_id_from_wire, hook_to_wire, instance_to_wire, notice_from_wire, notice_to_wire,
+    pool_from_wire, pool_name_from_wire, pool_policy_from_wire, pool_policy_to_wire, pool_to_wire,
     survey_from_wire, survey_to_wire, transition_from_wire, transition_to_wire,
 };
 pub use history::{generation_from_wire, generation_to_wire, service_from_wire, service_to_wire};

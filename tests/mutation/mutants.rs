@@ -1,5 +1,7 @@
 //! The table of bugs that are planted in the code of the cores. `PLANTED` stands for the question whether this one is.
 
+#[path = "mutants/capacity.rs"]
+mod capacity;
 #[path = "mutants/refreshes.rs"]
 mod refreshes;
 #[path = "mutants/secrets.rs"]
@@ -72,7 +74,7 @@ const PROGRESS: &str = "coordinator/core/src/plan/job/progress.rs";
 /// All of them; they are numbered from 1.
 pub(crate) fn all() -> impl Iterator<Item = &'static Mutant> {
     let more = refreshes::MUTANTS.iter().chain(secrets::MUTANTS).chain(traffic::MUTANTS);
-    MUTANTS.iter().chain(shapes::MUTANTS).chain(more)
+    MUTANTS.iter().chain(shapes::MUTANTS).chain(capacity::MUTANTS).chain(more)
 }
 
 const MUTANTS: &[Mutant] = &[

@@ -72,6 +72,10 @@ pub(crate) struct Play {
     midnight: Option<u64>,
 }
 
+/// What is said of the cloud.
+const CLOUD: [&str; 9] =
+    ["pool", "launch", "terminate", "end", "interrupt", "at-risk", "cloud", "protect", "lacks"];
+
 impl Play {
     pub(crate) fn new() -> Self {
         let began = Timestamp::from_millis(1_800_000_000_000);
@@ -164,7 +168,7 @@ impl Play {
             ("wait", [text]) => self.wait(script::duration(text)),
             ("show", [name]) => self.show(&service(name)),
             ("ami" | "refresh", rest) => self.refresh(verb, rest),
-            ("pool" | "launch" | "terminate" | "end" | "interrupt" | "at-risk" | "cloud", rest) => {
+            (word, rest) if CLOUD.contains(&word) => {
                 self.face_cloud(verb, rest);
             }
             _ => panic!("`{command}` is no command"),

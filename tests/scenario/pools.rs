@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use coordinator_core::command::{Command, Key};
 use coordinator_core::event::{Event, FleetEvent};
-use model::fleet::{Notice, PoolPolicy};
+use model::fleet::{Headroom, Notice, PoolPolicy};
 use model::id::NodeId;
 use model::node::Availability;
+use model::resources::Resources;
 
 use super::play::{Play, id};
 use super::script;
@@ -17,39 +18,18 @@ const LOOK: u64 = 30;
 /// The notice that EC2 gives.
 const NOTICE: Duration = Duration::from_secs(120);
 
+/// `2x4` is room for two tasks of four cores.
+fn headroom(text: &str) -> Headroom {
+    let (count, cpus) = text.split_once('x').unwrap();
+    let each =
+        Resources { cpu_millis: cpus.parse::<u64>().unwrap() * 1_000, ..Resources::default() };
+    Headroom { count: count.parse().unwrap(), each }
+}
+
 impl Play {
     pub(crate) fn face_cloud(&mut self, verb: &str, words: &[&str]) {
         match (verb, words) {
-            ("pool", [name, settings @ ..]) => {
-                let settings = script::settings(settings);
-                let mut policy = PoolPolicy::default();
-                for (key, value) in &settings {
-                    match *key {
-                        "drain" => policy.drain_within = script::duration(value),
-                        "join" => policy.join_within = script::duration(value),
-                        "grows" => policy.grows = true,
-                        "max" => policy.grows = !settings.contains_key("size"),
-                        "size" | "zones" | "boots" => {}
-                        _ => panic!("{key} is nothing that a pool has"),
-                    }
-                }
-                let max = settings.get("max").map_or(100, |max| max.parse().unwrap());
-                self.region.add(name, max);
-                if let Some(size) = settings.get("size") {
-                    let boots = settings.get("boots").copied().unwrap_or("40s");
-                    let zones = settings.get("zones").copied().unwrap_or("z");
-                    let zones: Vec<&str> = zones.split(',').collect();
-                    let size = (size.parse().unwrap(), script::duration(boots));
-                    self.region.launch_by_itself(name, &zones, size);
-                }
-                self.hear(&[Event::Fleet(FleetEvent::PutPool {
-                    name: (*name).to_owned(),
-                    policy,
-                })]);
-                self.look();
-                self.pass_in_cloud();
-                self.look();
-            }
+            ("pool", [name, settings @ ..]) => self.adopt(name, settings),
             ("launch", [name, pool, rest @ ..]) => {
                 let zone = rest.first().copied().unwrap_or("z");
                 let call = self.region.launch(pool, &id(name), zone);
@@ -83,10 +63,54 @@ impl Play {
                     notice: Notice::AtRisk,
                 })]);
             }
+            ("protect", [name]) => self.region.protect(&id(name)),
+            ("lacks", [pool, kind]) => self.region.lack(pool, kind),
             ("cloud", ["down"]) => self.region.is_down = true,
             ("cloud", ["up"]) => self.region.is_down = false,
             _ => panic!("`{verb}` can not be told {words:?}"),
         }
+    }
+
+    /// An operator has a group for a pool, or says later how its machines come and go.
+    fn adopt(&mut self, name: &str, settings: &[&str]) {
+        let settings = script::settings(settings);
+        let mut policy = PoolPolicy::default();
+        for (key, value) in &settings {
+            match *key {
+                "drain" => policy.drain_within = script::duration(value),
+                "join" => policy.join_within = script::duration(value),
+                "grows" => policy.grows = true,
+                "max" => policy.grows = !settings.contains_key("size"),
+                "scale" => {
+                    policy.grows = matches!(*value, "out" | "both");
+                    policy.shrinks = matches!(*value, "in" | "both");
+                }
+                "least" => policy.least = value.parse().unwrap(),
+                "spare" => policy.shrink_after = script::duration(value),
+                "headroom" => policy.headroom = headroom(value),
+                "cpus" => self.region.give(name, value),
+                "size" | "zones" | "boots" => {}
+                _ => panic!("{key} is nothing that a pool has"),
+            }
+        }
+        let max = settings.get("max").map_or(100, |max| max.parse().unwrap());
+        if self.cluster.pools().contains_key(name) {
+            // What an operator says later is all of it.
+            return self
+                .hear(&[Event::Fleet(FleetEvent::PutPool { name: name.to_owned(), policy })]);
+        }
+        self.region.add(name, max);
+        if let Some(size) = settings.get("size") {
+            let boots = settings.get("boots").copied().unwrap_or("40s");
+            let zones = settings.get("zones").copied().unwrap_or("z");
+            let zones: Vec<&str> = zones.split(',').collect();
+            let size = (size.parse().unwrap(), script::duration(boots));
+            self.region.launch_by_itself(name, &zones, size);
+        }
+        self.hear(&[Event::Fleet(FleetEvent::PutPool { name: name.to_owned(), policy })]);
+        self.look();
+        self.pass_in_cloud();
+        self.look();
     }
 
     /// A second passes in the cloud: it does what it was asked, and is looked at.

@@ -91,7 +91,10 @@ impl Play {
         for machine in booted {
             let ami = machine.ami.as_ref().and_then(|ami| self.amis.get(ami));
             if ami.is_none_or(|harm| harm != "never joins") {
-                let settings = BTreeMap::from([("zone", machine.zone.as_str())]);
+                let mut settings = BTreeMap::from([("zone", machine.zone.as_str())]);
+                let pool = machine.pool.clone().unwrap_or_default();
+                let cpus = self.region.cpus(&pool);
+                settings.extend(cpus.as_deref().map(|cpus| ("cpus", cpus)));
                 self.join(machine.id.as_str(), &settings);
             }
         }

@@ -24,6 +24,10 @@ pub(crate) struct Region {
     boots: BTreeMap<String, Duration>,
     /// Machines that boot, and when they have.
     booting: BTreeMap<NodeId, Timestamp>,
+    /// How many cores the machines of a group have, where that was said.
+    cpus: BTreeMap<String, String>,
+    /// Groups that can launch nothing, and what kind of machines there is none of.
+    lacking: BTreeMap<String, String>,
     /// The image of each version of the template, from 1.
     amis: Vec<String>,
 }
@@ -51,10 +55,33 @@ impl Region {
         self.boots.insert(name.to_owned(), boot);
     }
 
+    /// From now on there are no machines of the kind that the group launches.
+    pub(crate) fn lack(&mut self, pool: &str, kind: &str) {
+        self.lacking.insert(pool.to_owned(), kind.to_owned());
+    }
+
+    pub(crate) fn give(&mut self, pool: &str, cpus: &str) {
+        self.cpus.insert(pool.to_owned(), cpus.to_owned());
+    }
+
+    pub(crate) fn cpus(&self, pool: &str) -> Option<String> {
+        self.cpus.get(pool).cloned()
+    }
+
+    pub(crate) fn protect(&mut self, id: &NodeId) {
+        self.machines.get_mut(id).unwrap().is_protected = true;
+    }
+
     /// Launches what is missing, and gives the machines that have booted.
     pub(crate) fn tick(&mut self, now: Timestamp) -> (Vec<HookCall>, Vec<Instance>) {
         let mut calls = Vec::new();
         for (name, boot) in self.boots.clone() {
+            if let Some(kind) = self.lacking.get(&name) {
+                let is_missing = self.staying(&name).count() < self.groups[&name].desired as usize;
+                let why = is_missing.then(|| format!("We do not have sufficient {kind} capacity."));
+                self.groups.get_mut(&name).unwrap().failure = why;
+                continue;
+            }
             while self.staying(&name).count() < self.groups[&name].desired as usize {
                 let group = &self.groups[&name];
                 let of =

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::fleet::{
-    Answer, Group, GroupHook, HookCall, HookId, HookPhase, Instance, Lifecycle, Notice, PoolPolicy,
-    Power, Survey, Transition,
+    Answer, Group, GroupHook, Headroom, HookCall, HookId, HookPhase, Instance, Lifecycle, Notice,
+    PoolPolicy, Power, Survey, Transition,
 };
 use model::id::NodeId;
 use model::node::{Availability, DrainPhase, Node};
@@ -48,11 +48,19 @@ pub(crate) struct Cloud {
     pub(crate) images: Images,
 }
 
-const fn policy() -> PoolPolicy {
+/// No pool is made smaller than this by us.
+pub(crate) const LEAST: usize = 2;
+
+fn policy(scales: bool) -> PoolPolicy {
     PoolPolicy {
         drain_within: Duration::from_secs(240),
         join_within: Duration::from_secs(180),
-        grows: false,
+        grows: scales,
+        shrinks: scales,
+        least: u32::try_from(LEAST).unwrap_or(u32::MAX),
+        most: u32::try_from(super::MACHINES + 1).ok(),
+        shrink_after: Duration::from_secs(60),
+        headroom: Headroom::default(),
     }
 }
 
@@ -115,7 +123,9 @@ fn instance(node: &Node, lifecycle: Lifecycle, version: u64) -> Instance {
 impl World {
     /// The machines that are there belong to a group now.
     pub(crate) fn begin_cloud(&mut self) {
-        self.cloud.is_there = self.chance.percent(50);
+        // In half of those that have a group it is as large as the coordinator says.
+        let drawn = self.chance.below(100);
+        (self.cloud.is_there, self.cloud.images.scales) = (drawn < 50, drawn < 25);
         if self.cloud.is_there {
             let members = self.machines.values().map(|machine| &machine.node);
             let members = members.map(|node| instance(node, Lifecycle::InService, 1));
@@ -127,7 +137,7 @@ impl World {
 
     pub(crate) fn adopt(&mut self) {
         if self.cloud.is_there {
-            let (name, policy) = (POOL.to_owned(), policy());
+            let (name, policy) = (POOL.to_owned(), policy(self.cloud.images.scales));
             self.coordinator.inbox.push(Event::Fleet(FleetEvent::PutPool { name, policy }));
         }
     }
@@ -416,8 +426,9 @@ impl World {
         let open =
             cluster.hooks().values().find(|hook| !matches!(hook.phase, HookPhase::Done { .. }));
         let open = open.map(|hook| format!("{} is {:?}", hook.id, hook.phase));
-        let few =
-            (self.cloud.staying() < super::MACHINES).then(|| "machines are missing".to_owned());
+        let images = &self.cloud.images;
+        let size = if images.scales { images.desired } else { super::MACHINES };
+        let few = (self.cloud.staying() < size).then(|| "machines are missing".to_owned());
         let few = few.or_else(|| self.unrest_of_refresh());
         let hookless = (self.cloud.hooks.len() < 2).then(|| "the group has no hooks".to_owned());
         moving.or(open).or(few).or(hookless)

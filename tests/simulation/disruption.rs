@@ -99,11 +99,14 @@ fn judge(
     if is_drain && is_interrupted(cluster, task) {
         return None;
     }
-    // Nor is it known in a step what went before: one that ends with its machine was there when this one was spared, or not.
+    // Nor is it known in a step what went before: what others with wider bounds have taken, a machine that is interrupted or a
+    // rollout that nothing but its parallelism limits, was there when this one was spared, or not.
     let is_excused = |slot: &Slot| {
         let mut were = before.tasks_of(&service.id).filter(|was| was.slot == *slot);
         were.any(|was| {
-            was.is_wanted() && was.serving_since().is_some() && is_interrupted(cluster, was)
+            was.is_wanted()
+                && was.serving_since().is_some()
+                && (is_interrupted(cluster, was) || is_rolled_out(cluster, service, was))
         })
     };
     let serves = |slot: &&Slot| serves(cluster, &service.id, slot) || is_excused(slot);
@@ -120,6 +123,15 @@ fn judge(
 fn is_interrupted(cluster: &Cluster, task: &Task) -> bool {
     let drain = task.node.as_ref().and_then(|node| cluster.nodes().get(node)?.drain);
     drain.is_some_and(|drain| drain.cause == DrainCause::Interrupted)
+}
+
+/// Says whether the task was told in this step to give way to a newer generation, of a service that says nothing of how many are to
+/// be left: then nothing but its parallelism limits a rollout, while a drain leaves one.
+fn is_rolled_out(cluster: &Cluster, service: &Service, was: &Task) -> bool {
+    let now = cluster.tasks().get(&was.id).and_then(|task| task.desired.stop_cause());
+    service.target.spec.budget == Budget::Usual
+        && was.desired == DesiredState::Run
+        && now == Some(StopCause::Update)
 }
 
 fn wanted(cluster: &Cluster, service: &Service) -> Vec<Slot> {

@@ -17,7 +17,7 @@ use crate::coordinator_core::command::{Command, Outcome};
 use crate::coordinator_core::event::{Event, FleetEvent, RefreshEvent, Target};
 
 use super::World;
-use super::cloud::{POOL, TEMPLATE};
+use super::cloud::{LEAST, POOL, TEMPLATE};
 
 /// The greatest size that the group has, unless it is told otherwise: there is no room for a surge.
 const MAX: u32 = 4;
@@ -34,6 +34,8 @@ pub(crate) struct Images {
     pub(crate) desired: usize,
     max: u32,
     suspended: BTreeSet<String>,
+    /// Whether the coordinator says how many machines are wanted.
+    pub(crate) scales: bool,
     /// The store was lost since: nobody knows how the group was before.
     pub(crate) is_forgotten: bool,
 }
@@ -47,6 +49,7 @@ impl Default for Images {
             desired: super::MACHINES,
             max: MAX,
             suspended: BTreeSet::new(),
+            scales: false,
             is_forgotten: false,
         }
     }
@@ -169,7 +172,8 @@ impl World {
         let desired = self.cloud.images.desired;
         self.cloud.images.desired -= usize::from(desired > keep);
         let size = self.cloud.images.desired;
-        self.truth.expect(size >= super::MACHINES, || {
+        let least = if self.cloud.images.scales { LEAST } else { super::MACHINES };
+        self.truth.expect(size >= least, || {
             format!("{id} is ended, and only {size} machines are wanted from then on")
         });
         let cluster = &self.coordinator.cluster;
@@ -194,8 +198,19 @@ impl World {
         if images.is_forgotten {
             return open;
         }
-        let size = (images.desired != super::MACHINES)
+        let sizes = if images.scales {
+            LEAST..=super::MACHINES + 1
+        } else {
+            super::MACHINES..=super::MACHINES
+        };
+        let size = (!sizes.contains(&images.desired))
             .then(|| format!("the group wants {} machines", images.desired));
+        let leaving = cluster
+            .nodes()
+            .values()
+            .find(|node| node.drain.is_some_and(|drain| drain.cause == DrainCause::ScaleIn));
+        let leaving = leaving.map(|node| format!("{} is to go, and is there", node.id));
+        let size = size.or(leaving);
         let max =
             (images.max != MAX).then(|| format!("the group may have {} machines", images.max));
         let process = images.suspended.iter().next();

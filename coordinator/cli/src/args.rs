@@ -479,7 +479,7 @@ pub(crate) struct Top {
 
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// A service or a task.
+    /// A service, a task or a node.
     pub(crate) name: String,
 }
 

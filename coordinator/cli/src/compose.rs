@@ -35,7 +35,7 @@ mod problems;
 mod process;
 mod profiles;
 mod published;
-mod quantity;
+pub(crate) mod quantity;
 mod reader;
 mod recipe;
 mod resources;

@@ -35,6 +35,20 @@ pub(crate) async fn any(client: &Client, name: &str) -> anyhow::Result<Found> {
     pick(&tasks, name, "task").map(Found::Task)
 }
 
+/// Finds a node by its id, the beginning of it, or its name; none where it is not the one that is meant.
+pub(crate) async fn node(client: &Client, name: &str) -> anyhow::Result<Option<String>> {
+    let nodes = client.nodes().await?.into_iter().filter_map(|view| view.node);
+    let nodes: Vec<wire::Node> = nodes.collect();
+    let exact = nodes.iter().find(|node| node.id == name);
+    let mut near = nodes.iter().filter(|node| node.id.starts_with(name) || node.hostname == name);
+    let found = match (exact, near.next(), near.next()) {
+        (Some(exact), _, _) => Some(exact),
+        (None, one, None) => one,
+        (None, _, Some(_)) => None,
+    };
+    Ok(found.map(|node| node.id.clone()))
+}
+
 /// Finds one of several ids by its beginning.
 pub(crate) fn pick(ids: &[String], name: &str, kind: &str) -> anyhow::Result<String> {
     if let Some(exact) = ids.iter().find(|id| *id == name) {

@@ -54,6 +54,7 @@ pub(crate) fn group(from: &asg::AutoScalingGroup) -> Option<Group> {
         blueprint: None,
         is_refreshed: false,
         has_warm_pool: from.warm_pool_configuration().is_some(),
+        failure: None,
         hooks: Vec::new(),
     })
 }

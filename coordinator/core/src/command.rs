@@ -304,12 +304,23 @@ fn of_hook(cluster: &Cluster, hook: &Hook, now: Timestamp) -> Option<Command> {
 
 fn of_pool(cluster: &Cluster, pool: &Pool, group: &Group) -> impl Iterator<Item = Command> {
     let hooks = missing_hooks(group).map(|hook| Command::SetHook { pool: pool.name.clone(), hook });
+    // What is asked for may have been written down only now: a machine is asked for at once.
+    let keep = pool.asked.as_ref().map_or(group.desired, |asked| asked.to);
+    let short = cluster.shortage_of(&pool.name).map_or(0, |shortage| shortage.machines);
+    let keep = keep.max(short).max(group.min).max(pool.policy.least);
+    let is_there =
+        |id: &&NodeId| cluster.instance(id).is_some_and(|one| !one.lifecycle.is_leaving());
+    let endings = pool.ending.iter().filter(is_there).map(|instance| Command::Terminate {
+        pool: pool.name.clone(),
+        instance: instance.clone(),
+        keep,
+    });
     let wanted = cluster.shortage_of(&pool.name).map(|shortage| shortage.machines);
     let desired = wanted.filter(|wanted| *wanted > group.desired).map(|to| {
         let from = group.desired;
         Command::SetDesired { pool: pool.name.clone(), from, to }
     });
-    hooks.collect::<Vec<_>>().into_iter().chain(desired)
+    hooks.chain(endings).chain(desired).collect::<Vec<_>>().into_iter()
 }
 
 /// How the group is to wait for us: a machine that leaves goes on without our answer, and one that never became a node is
@@ -338,14 +349,10 @@ pub(crate) fn next(cluster: &Cluster, now: Timestamp) -> Option<Timestamp> {
         tried.map_or(beat, |tried| beat.max(tried.not_before))
     });
     let tries = cluster.fleet.tries.values().map(|tried| tried.not_before);
-    let count = cluster.fleet.count_at.into_iter().chain(cluster.fleet.refresh_at);
-    beats
-        .chain(tries)
-        .chain(count)
-        .chain(bake::next(cluster))
-        .chain(traffic::next(cluster))
-        .filter(|at| *at > now)
-        .min()
+    let fleet = &cluster.fleet;
+    let looks = fleet.count_at.into_iter().chain(fleet.refresh_at).chain(fleet.shrink_at);
+    let others = bake::next(cluster).chain(traffic::next(cluster));
+    beats.chain(tries).chain(looks).chain(others).filter(|at| *at > now).min()
 }
 
 /// Says whether the node of a machine that is being launched is one that tasks can run on, or would if its operator let them.

@@ -1,6 +1,7 @@
 //! What must hold after every step: one list for unit tests, simulation and production.
 
 mod bake;
+mod fleet;
 mod job;
 mod secret;
 mod traffic;
@@ -33,6 +34,7 @@ pub fn check(cluster: &Cluster) -> Vec<String> {
     bake::check(cluster, &mut broken);
     traffic::check(cluster, &mut broken);
     secret::check(cluster, &mut broken);
+    fleet::check(cluster, &mut broken);
     broken
 }
 

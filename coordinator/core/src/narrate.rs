@@ -323,6 +323,7 @@ fn drain_news(drain: Drain, node: &Node, left: usize) -> String {
             let wait = drain.deadline.since(drain.since).as_secs();
             let why = match drain.cause {
                 DrainCause::Operator => "",
+                DrainCause::ScaleIn => ", because nothing needs its machine,",
                 DrainCause::Refresh => ", because its machine is replaced by a newer one,",
                 DrainCause::AtRisk => ", because the cloud may take its machine back,",
                 DrainCause::Terminating => ", because its group ends its machine,",

@@ -4,7 +4,7 @@
 pub(crate) mod bake;
 pub(crate) mod balance;
 pub(crate) mod budget;
-mod capacity;
+pub(crate) mod capacity;
 mod collect;
 pub(crate) mod depend;
 mod drain;
@@ -22,6 +22,7 @@ pub(crate) mod refresh;
 mod returning;
 pub(crate) mod rollout;
 pub(crate) mod secret;
+pub(crate) mod shrink;
 pub(crate) mod slot;
 pub(crate) mod traffic;
 
@@ -99,6 +100,7 @@ fn plan_services(draft: &mut Draft<'_>) {
     const ROUNDS: usize = 8;
     liveness::pass(draft);
     refresh::pass(draft);
+    shrink::pass(draft);
     balance::pass(draft);
     lease::pass(draft);
     for _ in 0..ROUNDS {

@@ -26,11 +26,13 @@ pub use self::stopping::slow_stops;
 pub use self::traffic::traffic_wait;
 pub use crate::cluster::{Load, Packing};
 pub use crate::plan::budget::Short;
+pub use crate::plan::capacity::outlook;
 pub use crate::plan::leaving::Wait;
 pub use crate::plan::place::Score;
 pub use crate::plan::refresh::{
     Progress as RefreshProgress, fingerprint, progress as refresh_progress,
 };
+pub use crate::plan::shrink::{Verdict as MachineVerdict, consolidation, why_here};
 
 /// What is thought of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

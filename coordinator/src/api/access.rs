@@ -74,6 +74,7 @@ pub(crate) const TABLE: &[(&str, Needs)] = &[
     ("/wharf.v1.Trust/RemoveOperator", Needs::Administer),
     ("/wharf.v1.Trust/RevokeNode", Needs::Administer),
     ("/wharf.v1.Fleet/ListPools", Needs::Look),
+    ("/wharf.v1.Fleet/PlanPool", Needs::Look),
     ("/wharf.v1.Fleet/PutPool", Needs::Administer),
     ("/wharf.v1.Fleet/RemovePool", Needs::Administer),
     ("/wharf.v1.Refreshes/ListRefreshes", Needs::Look),

@@ -7,6 +7,7 @@ use coordinator_core::cluster::Cluster;
 use coordinator_core::explain::{self, Account, Headroom};
 use coordinator_core::view::{self, NodeVerdict, Packing};
 use model::id::NodeId;
+use model::node::Node;
 use model::service::{Service, ServicePhase};
 use model::spec::Strategy;
 use model::task::{DesiredState, Task, TaskState};
@@ -51,8 +52,38 @@ pub(crate) fn explain(
                 known.ok_or_else(|| Status::not_found(format!("there is no task {task}")))?;
             Ok(explain_task(&state, task, now))
         }
-        None => Err(Status::invalid_argument("name a service or a task")),
+        Some(About::Node(node)) => {
+            let known = node.parse::<NodeId>().ok();
+            let known = known.and_then(|id| state.cluster.nodes().get(&id));
+            let node =
+                known.ok_or_else(|| Status::not_found(format!("there is no node {node}")))?;
+            Ok(explain_node(&state.cluster, node, now))
+        }
+        None => Err(Status::invalid_argument("name a service, a task or a node")),
     }
+}
+
+/// Why a machine is there still: what runs on it, and what keeps it.
+fn explain_node(cluster: &Cluster, node: &Node, now: Timestamp) -> wire::ExplainResponse {
+    let live = cluster.tasks_on(&node.id).filter(|task| !task.state.is_final());
+    let live: Vec<String> = live.map(|task| format!("{} is {}", task.id, task.state)).collect();
+    let pool = node.pool.as_ref().map_or_else(String::new, |pool| format!(" of pool {pool}"));
+    let state = format!("{:?}", view::node_state(cluster, node, now)).to_lowercase();
+    let mut details = view::why_here(cluster, node, now);
+    details.extend(live.iter().take(TASKS).cloned());
+    details.extend(
+        live.len()
+            .checked_sub(TASKS)
+            .filter(|more| *more > 0)
+            .map(|more| format!("and {more} tasks more")),
+    );
+    let summary = format!("{}{pool} is {state}, with {} tasks", node.id, live.len());
+    wire::ExplainResponse { summary, details, ..wire::ExplainResponse::default() }
+}
+
+/// What is on its way for tasks that wait, or why nothing is.
+fn outlook(cluster: &Cluster, waiting: &[wire::Waiting], now: Timestamp) -> Vec<String> {
+    if waiting.iter().all(|one| one.takers > 0) { Vec::new() } else { view::outlook(cluster, now) }
 }
 
 fn explain_service(state: &State, service: &Service, now: Timestamp) -> wire::ExplainResponse {
@@ -91,6 +122,7 @@ fn explain_service(state: &State, service: &Service, now: Timestamp) -> wire::Ex
         details.push(format!("and {more} tasks more"));
     }
     let waiting = waiting(&state.cluster, &tasks, now);
+    details.extend(outlook(&state.cluster, &waiting, now));
     let first = tasks.iter().find(|task| waits(task));
     let nodes = first.map(|task| verdicts(&state.cluster, task, now)).unwrap_or_default();
     wire::ExplainResponse { summary, details, nodes, hint: hint(&waiting), waiting }
@@ -109,7 +141,12 @@ fn explain_task(state: &State, task: &Arc<Task>, now: Timestamp) -> wire::Explai
     let waiting = waiting(&state.cluster, &[task], now);
     wire::ExplainResponse {
         summary: sentence(state, task),
-        details: task.containers.iter().map(container).collect(),
+        details: task
+            .containers
+            .iter()
+            .map(container)
+            .chain(outlook(&state.cluster, &waiting, now))
+            .collect(),
         nodes: verdicts(&state.cluster, task, now),
         hint: hint(&waiting),
         waiting,

@@ -7,19 +7,22 @@ use cloud::CloudError;
 use coordinator_core::cluster::{Cluster, Shortage};
 use coordinator_core::command;
 use coordinator_core::event::{Event, FleetEvent};
-use coordinator_core::view::{self, NodeState};
+use coordinator_core::view::{self, MachineVerdict, NodeState};
 use model::fleet::{
     Answer, Group, GroupHook, HookPhase, LAUNCHING_HOOK, Pool, PoolPolicy, TERMINATING_HOOK,
     Transition,
 };
+use model::id::{NodeId, TaskId};
 use proto::convert::{
-    group_to_wire, hook_to_wire, instance_to_wire, pool_name_from_wire, pool_to_wire,
+    group_to_wire, headroom_from_wire, hook_to_wire, instance_to_wire, pool_name_from_wire,
+    pool_to_wire, resources_to_wire,
 };
 use proto::wire;
 use tonic::{Request, Response, Status};
 
 use crate::Shared;
 use crate::api::access::by;
+use crate::api::views::count;
 use crate::api::{accepted, hinted, invalid};
 use crate::audit::By;
 use crate::fleet::Fleet;
@@ -53,6 +56,20 @@ impl wire::fleet_server::Fleet for Pools {
     ) -> Result<Response<wire::PutPoolResponse>, Status> {
         let by = by(&request)?;
         self.put(by, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn plan_pool(
+        &self,
+        request: Request<wire::PlanPoolRequest>,
+    ) -> Result<Response<wire::PlanPoolResponse>, Status> {
+        let name = request.into_inner().name;
+        let cluster = self.shared.published.read().cluster.clone();
+        let pool = cluster.pools().get(&name);
+        let pool = pool.ok_or_else(|| Status::not_found(format!("there is no pool {name}")))?;
+        let (judged, freed) = view::consolidation(&cluster, pool, self.shared.clock.now());
+        let machines = judged.into_iter().map(machine_plan).collect();
+        let freed = Some(resources_to_wire(&freed));
+        Ok(Response::new(wire::PlanPoolResponse { machines, freed }))
     }
 
     async fn remove_pool(
@@ -125,7 +142,7 @@ impl Pools {
             return Err(hinted(Status::failed_precondition(why), hint));
         }
         let before = known.as_ref().map(|pool| pool.policy);
-        let policy = policy(&request, before.unwrap_or_default());
+        let policy = policy(&request, before.unwrap_or_default())?;
         let mut changes: Vec<String> =
             command::missing_hooks(group).map(|hook| set(&name, &hook)).collect();
         changes
@@ -168,6 +185,8 @@ impl Pools {
         notes.extend(
             cluster.shortage_of(&pool.name).into_iter().flat_map(|short| lacks(short, group)),
         );
+        let failure = group.and_then(|group| group.failure.as_ref());
+        notes.extend(failure.map(|why| format!("its group can not launch machines: {why}")));
         wire::PoolView {
             pool: Some(pool_to_wire(pool)),
             group: group.map(group_to_wire),
@@ -198,13 +217,39 @@ pub(crate) fn unavailable(error: &CloudError) -> Status {
     }
 }
 
-fn policy(request: &wire::PutPoolRequest, before: PoolPolicy) -> PoolPolicy {
+/// What would become of a machine, for an operator.
+fn machine_plan(verdict: MachineVerdict) -> wire::MachinePlan {
+    let told = |(task, to): &(TaskId, NodeId)| wire::PoolMove {
+        task: task.to_string(),
+        to: to.to_string(),
+    };
+    wire::MachinePlan {
+        instance: verdict.instance.to_string(),
+        stays: verdict.stays,
+        moves: verdict.moves.iter().map(told).collect(),
+        capacity: Some(resources_to_wire(&verdict.capacity)),
+        tasks: count(verdict.tasks),
+    }
+}
+
+fn policy(request: &wire::PutPoolRequest, before: PoolPolicy) -> Result<PoolPolicy, Status> {
     let or = |asked: Option<u64>, before| asked.map_or(before, Duration::from_millis);
-    PoolPolicy {
+    let headroom = match &request.headroom {
+        None => before.headroom,
+        asked => headroom_from_wire(asked.as_ref()).map_err(|error| invalid(&error))?,
+    };
+    // Without one its group's own limit is enough.
+    let most = request.most.map_or(before.most, |most| (most > 0).then_some(most));
+    Ok(PoolPolicy {
         drain_within: or(request.drain_within_ms, before.drain_within),
         join_within: or(request.join_within_ms, before.join_within),
         grows: request.grows.unwrap_or(before.grows),
-    }
+        shrinks: request.shrinks.unwrap_or(before.shrinks),
+        least: request.least.unwrap_or(before.least),
+        most,
+        headroom,
+        shrink_after: or(request.shrink_after_ms, before.shrink_after),
+    })
 }
 
 fn set(pool: &str, hook: &GroupHook) -> String {
@@ -224,7 +269,7 @@ fn set(pool: &str, hook: &GroupHook) -> String {
 }
 
 fn lacks(short: Shortage, group: Option<&Group>) -> Vec<String> {
-    let Shortage { machines, beyond } = short;
+    let Shortage { machines, beyond, .. } = short;
     let asked = group.is_some_and(|group| machines > group.desired);
     let asked = asked.then(|| format!("asks for {machines} machines, because tasks find no room"));
     let beyond = (beyond > 0).then(|| {

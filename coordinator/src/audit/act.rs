@@ -6,6 +6,7 @@ use coordinator_core::event::{
 };
 use coordinator_core::trust::{Asked, Ledger};
 use model::audit::{Act, Object, Verdict};
+use model::fleet::{Headroom, PoolPolicy};
 use model::id::{NodeId, ServiceId};
 use model::node::Availability;
 use model::rollout::Steering;
@@ -95,12 +96,7 @@ fn about(event: &Event) -> (Vec<&ServiceId>, Vec<&NodeId>, String) {
 /// Operators say two things of machines; the rest is heard from the cloud, and recorded by nobody.
 fn fleet(event: &FleetEvent) -> String {
     match event {
-        FleetEvent::PutPool { name, policy } => format!(
-            "pool {name}: drains within {} s, joins within {} s{}",
-            policy.drain_within.as_secs(),
-            policy.join_within.as_secs(),
-            if policy.grows { ", grows" } else { "" }
-        ),
+        FleetEvent::PutPool { name, policy } => pool(name, policy),
         FleetEvent::RemovePool(name) => format!("pool {name} is left to itself"),
         FleetEvent::Surveyed(_)
         | FleetEvent::Hooked(_)
@@ -108,6 +104,26 @@ fn fleet(event: &FleetEvent) -> String {
         | FleetEvent::Performed { .. } => String::new(),
         FleetEvent::Refresh(event) => refresh(event),
     }
+}
+
+fn pool(name: &str, policy: &PoolPolicy) -> String {
+    let Headroom { count, each } = policy.headroom;
+    let scaled = match (policy.grows, policy.shrinks) {
+        (false, false) => "is not scaled",
+        (true, false) => "is scaled out",
+        (false, true) => "is scaled in",
+        (true, true) => "is scaled out and in",
+    };
+    let most = policy.most.map_or_else(|| "its greatest size".to_owned(), |most| most.to_string());
+    format!(
+        "pool {name}: drains within {} s, joins within {} s, {scaled} from {} to {most} machines, after {} s, with room for {count} tasks of {} thousandths of a core and {} bytes",
+        policy.drain_within.as_secs(),
+        policy.join_within.as_secs(),
+        policy.least,
+        policy.shrink_after.as_secs(),
+        each.cpu_millis,
+        each.memory_bytes
+    )
 }
 
 fn refresh(event: &RefreshEvent) -> String {

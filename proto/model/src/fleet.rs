@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::id::NodeId;
 use crate::refresh::Blueprint;
+use crate::resources::Resources;
 use crate::time::Timestamp;
 
 /// How long a machine that leaves may wait for what the services on it do not allow, unless it is told otherwise.
@@ -16,6 +17,12 @@ pub const JOIN_USUALLY: Duration = Duration::from_secs(600);
 /// timeout).
 pub const WAIT_LIMITS: (Duration, Duration) =
     (Duration::from_secs(30), Duration::from_secs(47 * 3_600));
+/// How long nothing has needed a machine when it is emptied, unless it is told otherwise. A machine costs a minute to launch and
+/// is paid for by the minute: what is gone for shorter than this is likely to come back.
+pub const SHRINK_USUALLY: Duration = Duration::from_secs(600);
+/// The shortest and the longest of that: a pool that is made smaller sooner than a machine boots swings to and fro.
+pub const SHRINK_LIMITS: (Duration, Duration) =
+    (Duration::from_secs(30), Duration::from_secs(7 * 86_400));
 /// The hooks that we set are called so. Others belong to others, and are theirs to answer.
 pub const LAUNCHING_HOOK: &str = "wharf-launching";
 /// See [`LAUNCHING_HOOK`].
@@ -34,7 +41,36 @@ pub struct Pool {
     pub since: Timestamp,
     /// How its machines come and go.
     pub policy: PoolPolicy,
+    /// Machines that its group is asked to end because they are empty and nothing needs them.
+    pub ending: BTreeSet<NodeId>,
+    /// What was last asked of its size.
+    pub asked: Option<Asked>,
 }
+
+/// What was asked of the size of a group. It is written down before it is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// When.
+    pub at: Timestamp,
+    /// So many machines it wanted.
+    pub from: u32,
+    /// So many it is to want.
+    pub to: u32,
+    /// Why, in the operator's words.
+    pub why: String,
+}
+
+/// Room that is kept free in a pool: so many tasks more that ask for so much would find a place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Headroom {
+    /// How many.
+    pub count: u32,
+    /// What each asks for.
+    pub each: Resources,
+}
+
+/// A pool keeps room for no more tasks than this: each is put somewhere at every count.
+pub const HEADROOM_LIMIT: u32 = 1_000;
 
 /// How the machines of a pool come and go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,11 +81,30 @@ pub struct PoolPolicy {
     pub join_within: Duration,
     /// Whether machines are asked for when tasks find no room, up to the greatest size of the group.
     pub grows: bool,
+    /// Whether machines that nothing needs are emptied and ended, down to the least size of the group.
+    pub shrinks: bool,
+    /// It is not made smaller than this by us, and one that grows is made as large.
+    pub least: u32,
+    /// It is not made larger than this by us; none where the group's own limit is enough.
+    pub most: Option<u32>,
+    /// What is to stay free.
+    pub headroom: Headroom,
+    /// Nothing has needed a machine for so long when it is emptied.
+    pub shrink_after: Duration,
 }
 
 impl Default for PoolPolicy {
     fn default() -> Self {
-        Self { drain_within: DRAIN_USUALLY, join_within: JOIN_USUALLY, grows: false }
+        Self {
+            drain_within: DRAIN_USUALLY,
+            join_within: JOIN_USUALLY,
+            grows: false,
+            shrinks: false,
+            least: 0,
+            most: None,
+            headroom: Headroom::default(),
+            shrink_after: SHRINK_USUALLY,
+        }
     }
 }
 
@@ -89,6 +144,8 @@ pub struct Group {
     pub is_refreshed: bool,
     /// Whether it keeps machines in store, which start without being launched.
     pub has_warm_pool: bool,
+    /// Why it launches fewer machines than it wants, in Auto Scaling's words, if the last launch has failed.
+    pub failure: Option<String>,
     /// Its hooks.
     pub hooks: Vec<GroupHook>,
 }

@@ -62,6 +62,8 @@ pub struct Drain {
 /// Who wants a node to be empty. Of two causes the later in this list counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DrainCause {
+    /// Nothing needs the machine. An operator who empties it as well means to keep it.
+    ScaleIn,
     /// An operator.
     Operator,
     /// The machine is replaced by one of a newer image.
@@ -79,7 +81,7 @@ impl DrainCause {
     #[must_use]
     pub const fn is_final(self) -> bool {
         match self {
-            Self::Operator | Self::Refresh | Self::AtRisk => false,
+            Self::ScaleIn | Self::Operator | Self::Refresh | Self::AtRisk => false,
             Self::Terminating | Self::Interrupted => true,
         }
     }

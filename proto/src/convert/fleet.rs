@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use model::fleet::{
-    Answer, Group, GroupHook, Hook, HookCall, HookId, HookPhase, Instance, Lifecycle, Notice, Pool,
-    PoolPolicy, Power, Survey, Transition,
+    Answer, Asked, Group, GroupHook, HEADROOM_LIMIT, Headroom, Hook, HookCall, HookId, HookPhase,
+    Instance, Lifecycle, Notice, Pool, PoolPolicy, Power, SHRINK_USUALLY, Survey, Transition,
 };
+use model::id::NodeId;
+use model::resources::Resources;
 use model::time::Timestamp;
 
 use super::checks::{line, word};
 use super::refresh::{blueprint_from_wire, blueprint_to_wire};
+use super::spec::{resources_from_wire, resources_to_wire};
 use super::{At, Invalid, Named, Valid};
 use crate::wire;
 
@@ -46,6 +49,12 @@ pub fn pool_from_wire(from: &wire::Pool) -> Valid<Pool> {
         name: name("pool.name", &from.name)?,
         since: Timestamp::from_millis(from.since_ms),
         policy: pool_policy_from_wire(from.policy.as_ref())?,
+        ending: from
+            .ending
+            .iter()
+            .map(|id| id.parse::<NodeId>().ok().at("pool.ending"))
+            .collect::<Valid<_>>()?,
+        asked: from.asked.as_ref().map(asked_from_wire),
     })
 }
 
@@ -56,7 +65,42 @@ pub fn pool_to_wire(pool: &Pool) -> wire::Pool {
         name: pool.name.clone(),
         since_ms: pool.since.as_millis(),
         policy: Some(pool_policy_to_wire(pool.policy)),
+        ending: pool.ending.iter().map(ToString::to_string).collect(),
+        asked: pool.asked.as_ref().map(asked_to_wire),
     }
+}
+
+fn asked_from_wire(from: &wire::PoolAsked) -> Asked {
+    let (at, why) = (Timestamp::from_millis(from.at_ms), from.why.clone());
+    Asked { at, from: from.from, to: from.to, why }
+}
+
+fn asked_to_wire(asked: &Asked) -> wire::PoolAsked {
+    let (at_ms, why) = (asked.at.as_millis(), asked.why.clone());
+    wire::PoolAsked { at_ms, from: asked.from, to: asked.to, why }
+}
+
+/// Reads what is to stay free in a pool.
+///
+/// # Errors
+/// When it is more than anybody has, or room for tasks that ask for nothing.
+pub fn headroom_from_wire(from: Option<&wire::Headroom>) -> Valid<Headroom> {
+    const PATH: &str = "pool.headroom";
+    let Some(from) = from else { return Ok(Headroom::default()) };
+    let each = resources_from_wire(PATH, from.each.as_ref())?;
+    if from.count > HEADROOM_LIMIT {
+        let why =
+            format!("room for {} tasks is more than the {HEADROOM_LIMIT} allowed", from.count);
+        return Err(Invalid::new(PATH, why));
+    }
+    if from.count > 0 && each == Resources::default() {
+        return Err(Invalid::new(PATH, "tasks that ask for nothing need no room".to_owned()));
+    }
+    Ok(Headroom { count: from.count, each })
+}
+
+fn headroom_to_wire(headroom: &Headroom) -> wire::Headroom {
+    wire::Headroom { count: headroom.count, each: Some(resources_to_wire(&headroom.each)) }
 }
 
 /// Reads how the machines of a pool come and go.
@@ -69,6 +113,11 @@ pub fn pool_policy_from_wire(from: Option<&wire::PoolPolicy>) -> Valid<PoolPolic
         drain_within: Duration::from_millis(from.drain_within_ms),
         join_within: Duration::from_millis(from.join_within_ms),
         grows: from.grows,
+        shrinks: from.shrinks,
+        least: from.least,
+        most: from.most,
+        headroom: headroom_from_wire(from.headroom.as_ref())?,
+        shrink_after: from.shrink_after_ms.map_or(SHRINK_USUALLY, Duration::from_millis),
     })
 }
 
@@ -79,6 +128,11 @@ pub fn pool_policy_to_wire(policy: PoolPolicy) -> wire::PoolPolicy {
         drain_within_ms: millis(policy.drain_within),
         join_within_ms: millis(policy.join_within),
         grows: policy.grows,
+        shrinks: policy.shrinks,
+        least: policy.least,
+        most: policy.most,
+        headroom: Some(headroom_to_wire(&policy.headroom)),
+        shrink_after_ms: Some(millis(policy.shrink_after)),
     }
 }
 
@@ -275,6 +329,7 @@ fn group_from_wire(from: &wire::Group) -> Valid<Group> {
         blueprint: from.blueprint.as_ref().map(blueprint_from_wire).transpose()?,
         is_refreshed: from.refreshed,
         has_warm_pool: from.warm_pool,
+        failure: from.failure.clone(),
         hooks: from.hooks.iter().map(hook).collect::<Valid<_>>()?,
     })
 }
@@ -299,6 +354,7 @@ pub fn group_to_wire(group: &Group) -> wire::Group {
         blueprint: group.blueprint.as_ref().map(blueprint_to_wire),
         refreshed: group.is_refreshed,
         warm_pool: group.has_warm_pool,
+        failure: group.failure.clone(),
         hooks: group.hooks.iter().map(hook).collect(),
     }
 }

@@ -205,6 +205,7 @@ fn fact(path: &str, from: Option<&String>) -> Valid<Option<String>> {
 /// When it is one that this version does not know.
 pub fn drain_cause_from_wire(from: wire::DrainCause) -> Valid<DrainCause> {
     match from {
+        wire::DrainCause::ScaleIn => Ok(DrainCause::ScaleIn),
         wire::DrainCause::Operator => Ok(DrainCause::Operator),
         wire::DrainCause::Refresh => Ok(DrainCause::Refresh),
         wire::DrainCause::AtRisk => Ok(DrainCause::AtRisk),
@@ -218,6 +219,7 @@ pub fn drain_cause_from_wire(from: wire::DrainCause) -> Valid<DrainCause> {
 #[must_use]
 pub const fn drain_cause_to_wire(cause: DrainCause) -> wire::DrainCause {
     match cause {
+        DrainCause::ScaleIn => wire::DrainCause::ScaleIn,
         DrainCause::Operator => wire::DrainCause::Operator,
         DrainCause::Refresh => wire::DrainCause::Refresh,
         DrainCause::AtRisk => wire::DrainCause::AtRisk,

@@ -181,7 +181,7 @@ fn a_spot_machine_that_is_taken_back_is_left_before_its_end() {
 #[test]
 fn tasks_that_find_no_room_have_machines_launched() {
     let world = World::with_pool(1);
-    let _set = world.cluster.wharf(&["pool", "set", "web", "--grow"]).good();
+    let _set = world.cluster.wharf(&["pool", "set", "web", "--scale", "out"]).good();
     let shop = format!(
         "name: shop\nservices:\n  web:\n    image: {IMAGE}\n    command: [sleep, '2147483647']\n    \
          deploy: {{replicas: 3, update_config: {{monitor: 1s}}, placement: {{max_replicas_per_node: 1}}}}\n"

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::some_duration;
+use crate::compose::quantity;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Pool {
     /// Has the machines of an Auto Scaling group as nodes: it waits for us before one counts, and before one ends.
     #[command(
-        after_help = "Examples:\n  wharf pool add web --plan\n  wharf pool add web --drain-within 30m --grow"
+        after_help = "Examples:\n  wharf pool add web --plan\n  wharf pool add web --drain-within 30m --scale both --headroom 2x0.5,512m"
     )]
     Add(Put),
     /// Changes how the machines of a pool come and go.
@@ -19,6 +20,11 @@ pub(crate) enum Pool {
     Ls,
     /// Shows everything about a pool: its group, its machines, and what it waits for.
     Inspect {
+        /// The name of the group.
+        pool: String,
+    },
+    /// Shows which machines of a pool could be done without, which tasks would move, and what keeps the others.
+    Plan {
         /// The name of the group.
         pool: String,
     },
@@ -32,6 +38,30 @@ pub(crate) enum Pool {
     },
 }
 
+/// Which sizes of a pool are ours to choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scale {
+    Off,
+    Out,
+    In,
+    Both,
+}
+
+/// `2x0.5,512m` is room for two tasks of half a core and 512 MiB each.
+fn headroom(text: &str) -> Result<proto::wire::Headroom, String> {
+    if text == "0" {
+        return Ok(proto::wire::Headroom::default());
+    }
+    let wrong = || format!("{text:?} is not COUNTxCPUS,MEMORY, as in 2x0.5,512m");
+    let (count, each) = text.split_once('x').ok_or_else(wrong)?;
+    let (cpus, memory) = each.split_once(',').unwrap_or((each, "0"));
+    let count = count.parse().map_err(|_| wrong())?;
+    let cpu_millis = quantity::millicores(cpus).map_err(|_| wrong())?;
+    let memory_bytes = quantity::bytes(memory).map_err(|_| wrong())?;
+    let each = Some(proto::wire::Resources { cpu_millis, memory_bytes, gpus: 0 });
+    Ok(proto::wire::Headroom { count, each })
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Put {
     /// The name of the group.
@@ -43,12 +73,22 @@ pub(crate) struct Put {
     /// A new machine is given back when it has not become a node by then: 5m, 10m. 10m when it is never said.
     #[arg(long, value_parser = some_duration)]
     pub(crate) join_within: Option<Duration>,
-    /// Asks for more machines when tasks find no room, up to the greatest size of the group.
-    #[arg(long, overrides_with = "no_grow")]
-    pub(crate) grow: bool,
-    /// Asks for none.
-    #[arg(long)]
-    pub(crate) no_grow: bool,
+    /// Which sizes are ours to choose: `out` asks for machines when tasks find no room, `in` empties and ends machines that
+    /// nothing needs, `both` does both, `off` leaves the size to others. Off when it is never said.
+    #[arg(long, value_enum)]
+    pub(crate) scale: Option<Scale>,
+    /// Is made no smaller than this by us; a pool that is scaled out is made as large.
+    #[arg(long, value_name = "MACHINES")]
+    pub(crate) min: Option<u32>,
+    /// Is made no larger than this by us; 0 for as large as its group may be.
+    #[arg(long, value_name = "MACHINES")]
+    pub(crate) max: Option<u32>,
+    /// Room that stays free, for so many tasks of so many cores and so much memory: 2x0.5,512m. 0 for none.
+    #[arg(long, value_name = "COUNTxCPUS,MEMORY", value_parser = headroom)]
+    pub(crate) headroom: Option<proto::wire::Headroom>,
+    /// A machine is emptied when nothing has needed it for so long: 5m, 1h. 10m when it is never said.
+    #[arg(long, value_name = "DURATION", value_parser = some_duration)]
+    pub(crate) scale_in_after: Option<Duration>,
     /// Shows what would be changed in the cloud and changes nothing; exit code 2 when there is something to do.
     #[arg(long)]
     pub(crate) plan: bool,

@@ -15,9 +15,11 @@ const NODES: usize = 20;
 
 pub(crate) async fn explain(client: &Client, global: &Global, name: &str) -> anyhow::Result<Exit> {
     use wire::explain_request::About;
-    let about = match find::any(client, name).await? {
-        Found::Service(service) => About::Service(service),
-        Found::Task(task) => About::Task(task),
+    let about = match find::any(client, name).await {
+        Ok(Found::Service(service)) => About::Service(service),
+        Ok(Found::Task(task)) => About::Task(task),
+        // Only then it can be a node: services and tasks are asked about more often.
+        Err(missing) => About::Node(find::node(client, name).await?.ok_or(missing)?),
     };
     let request = unary(wire::ExplainRequest { about: Some(about) });
     let answer = client.control.clone().explain(request).await;

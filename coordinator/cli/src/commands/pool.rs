@@ -1,10 +1,12 @@
 //! Commands about pools.
 
+mod plan;
+
 use proto::wire;
 use serde_json::{Value, json};
 
 use crate::args::Global;
-use crate::args::pool::{Pool, Put};
+use crate::args::pool::{Pool, Put, Scale};
 use crate::client::{Client, unary};
 use crate::exit::{Exit, from_status};
 use crate::output::{self, Format, Listing, Row};
@@ -22,6 +24,7 @@ pub(crate) async fn pool(client: &Client, global: &Global, command: Pool) -> any
             Ok(Exit::Done)
         }
         Pool::Inspect { pool } => inspect(client, global, pool).await,
+        Pool::Plan { pool } => plan::plan(client, global, pool).await,
         Pool::Rm { pool, yes } => {
             terminal::confirm(
                 &format!(
@@ -53,7 +56,12 @@ async fn put(
         name: arguments.pool.clone(),
         drain_within_ms: arguments.drain_within.map(millis),
         join_within_ms: arguments.join_within.map(millis),
-        grows: (arguments.grow || arguments.no_grow).then_some(arguments.grow),
+        grows: arguments.scale.map(|scale| matches!(scale, Scale::Out | Scale::Both)),
+        shrinks: arguments.scale.map(|scale| matches!(scale, Scale::In | Scale::Both)),
+        least: arguments.min,
+        most: arguments.max,
+        headroom: arguments.headroom,
+        shrink_after_ms: arguments.scale_in_after.map(millis),
         dry_run: arguments.plan,
         presence: presence.into(),
     };
@@ -112,6 +120,25 @@ fn shown(view: &wire::PoolView) -> Value {
         "drain_within_ms": policy.drain_within_ms,
         "join_within_ms": policy.join_within_ms,
         "grows": policy.grows,
+        "shrinks": policy.shrinks,
+        "min": policy.least,
+        "max": policy.most,
+        "headroom": policy.headroom.filter(|headroom| headroom.count > 0).map(|headroom| {
+            let each = headroom.each.unwrap_or_default();
+            json!({
+                "count": headroom.count,
+                "cpu_millis": each.cpu_millis,
+                "memory_bytes": each.memory_bytes,
+            })
+        }),
+        "scale_in_after_ms": policy.shrink_after_ms,
+        "asked": pool.asked.as_ref().map(|asked| json!({
+            "at": output::instant(asked.at_ms),
+            "from": asked.from,
+            "to": asked.to,
+            "why": asked.why,
+        })),
+        "ending": pool.ending,
         "ready": view.ready,
         "group": view.group.as_ref().map(|group| json!({
             "min": group.min,
@@ -120,6 +147,7 @@ fn shown(view: &wire::PoolView) -> Value {
             "zones": group.zones,
             "suspended": group.suspended,
             "template": group.template,
+            "failure": group.failure,
             "foreign_refresh": group.refreshed,
             "warm_pool": group.warm_pool,
             "hooks": group.hooks.iter().map(|hook| json!({
@@ -193,10 +221,7 @@ async fn inspect(client: &Client, global: &Global, pool: String) -> anyhow::Resu
     println!("ready       {}", view.ready);
     println!("drains      within {}", output::lasting(policy.drain_within_ms));
     println!("joins       within {}", output::lasting(policy.join_within_ms));
-    println!(
-        "grows       {}",
-        if policy.grows { "when tasks find no room" } else { "never by itself" }
-    );
+    scaled(view.pool.as_ref(), &policy);
     for note in &view.notes {
         println!("note        {}", output::clean(note));
     }
@@ -205,6 +230,39 @@ async fn inspect(client: &Client, global: &Global, pool: String) -> anyhow::Resu
     let rows = view.instances.iter().map(|one| machine(view, one)).collect();
     output::print(Listing { head, wide: 8, rows }, global.format(), &global.filters)?;
     Ok(Exit::Done)
+}
+
+/// How a pool is scaled, and what was last asked of its group.
+fn scaled(pool: Option<&wire::Pool>, policy: &wire::PoolPolicy) {
+    let how = match (policy.grows, policy.shrinks) {
+        (false, false) => "by others",
+        (true, false) => "out, when tasks find no room",
+        (false, true) => "in, when nothing needs a machine",
+        (true, true) => "out and in",
+    };
+    let most = policy.most.map_or_else(|| "what its group may".to_owned(), |most| most.to_string());
+    println!("scaled      {how}, from {} machines to {most}", policy.least);
+    if let Some(headroom) = policy.headroom.filter(|headroom| headroom.count > 0) {
+        let each = headroom.each.unwrap_or_default();
+        println!(
+            "headroom    {} tasks of {}m CPU and {}",
+            headroom.count,
+            each.cpu_millis,
+            output::bytes(each.memory_bytes)
+        );
+    }
+    if policy.shrinks {
+        println!("scaled in   after {}", output::lasting(policy.shrink_after_ms()));
+    }
+    if let Some(asked) = pool.and_then(|pool| pool.asked.as_ref()) {
+        println!(
+            "asked       for {} machines instead of {} {} ago: {}",
+            asked.to,
+            asked.from,
+            output::age(asked.at_ms),
+            output::clean(&asked.why)
+        );
+    }
 }
 
 fn machine(view: &wire::PoolView, one: &wire::Instance) -> Row {

@@ -2,7 +2,7 @@
 
 /// Why a text is not the quantity that it should be.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     /// Goes after the text: `"10x" is not …`.
     pub why: &'static str,
     pub hint: &'static str,
@@ -87,7 +87,7 @@ pub(super) fn duration_ms(text: &str) -> Result<u64, Refusal> {
 }
 
 /// Reads a size like `64m` in bytes. Units are powers of 1024, whether an `i` is written or not.
-pub(super) fn bytes(text: &str) -> Result<u64, Refusal> {
+pub(crate) fn bytes(text: &str) -> Result<u64, Refusal> {
     let hint = "write a size like `64m`, `1gb` or `1048576`";
     let refusal = |why| Refusal { why, hint };
     if text.starts_with('-') {
@@ -113,7 +113,7 @@ pub(super) fn bytes(text: &str) -> Result<u64, Refusal> {
 }
 
 /// Reads a number of processors like `0.5` in thousandths.
-pub(super) fn millicores(text: &str) -> Result<u64, Refusal> {
+pub(crate) fn millicores(text: &str) -> Result<u64, Refusal> {
     let hint = "write a number of processors like `2` or `0.5`";
     let cores =
         Decimal::parse(text).ok_or(Refusal { why: "is not a number of processors", hint })?;

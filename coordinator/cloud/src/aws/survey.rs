@@ -64,6 +64,10 @@ impl Aws {
             group.blueprint = blueprint(&named, &close.numbers);
             group.hooks = close.hooks;
             group.is_refreshed = close.is_refreshed;
+            let members = instances.values().filter(|one| one.pool.as_ref() == Some(&group.name));
+            if members.count() < group.desired as usize {
+                group.failure = self.failure(&group.name).await?;
+            }
             groups_found.push(group);
         }
         let found = groups_found;
@@ -119,6 +123,22 @@ impl Aws {
     pub(super) async fn desired(&self, pool: &str) -> Result<Option<u32>, CloudError> {
         let (groups, _) = self.groups(&BTreeSet::from([pool.to_owned()])).await?;
         Ok(groups.first().map(|(group, _)| group.desired))
+    }
+
+    /// Why the last launch of a group has failed, if it has: it wants more machines than it gets.
+    async fn failure(&self, pool: &str) -> Result<Option<String>, CloudError> {
+        // Machines may have ended since.
+        const LATEST: i32 = 20;
+        let request = self.groups.describe_scaling_activities().auto_scaling_group_name(pool);
+        let found = request.max_records(LATEST).send().await;
+        let found = found.map_err(|error| failed("DescribeScalingActivities", &error))?;
+        let mut launches = found.activities().iter().filter(|one| {
+            one.description().is_some_and(|description| description.starts_with("Launching"))
+        });
+        let last = launches
+            .next()
+            .filter(|one| one.status_code().is_some_and(|status| status.as_str() == "Failed"));
+        Ok(last.map(|one| one.status_message().unwrap_or("it did not say why").to_owned()))
     }
 
     /// Looks at a group closely, unless that was done lately.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::fleet::{
     Hook, HookCall, HookId, HookPhase, Instance, Lifecycle, Notice, Pool, PoolPolicy, Power,
-    Survey, Transition, WAIT_LIMITS,
+    SHRINK_LIMITS, Survey, Transition, WAIT_LIMITS,
 };
 use model::id::NodeId;
 use model::node::{Availability, DrainCause, Node};
@@ -16,7 +16,7 @@ use crate::cluster::{Change, Try, UNREACHABLE_AFTER, hook_name};
 use crate::command::{self, Key, Outcome};
 use crate::draft::Draft;
 use crate::event::{FleetEvent, PoolRefusal, Refusal, Reply};
-use crate::plan::leaving;
+use crate::plan::{leaving, shrink};
 
 /// So long before a machine is taken back what runs there is stopped: a grace of seconds, and a margin.
 pub(crate) const BEFORE_INTERRUPTION: Duration = Duration::from_secs(30);
@@ -51,12 +51,36 @@ fn put_pool(draft: &mut Draft<'_>, name: &str, policy: PoolPolicy) -> Result<Rep
     }
     let known = draft.cluster.pools().get(name).cloned();
     let since = known.as_ref().map_or(draft.now, |known| known.since);
-    let pool = Pool { name: name.to_owned(), since, policy };
+    check_sizes(&policy)?;
+    let (ending, asked) = known
+        .as_deref()
+        .map_or_else(Default::default, |known| (known.ending.clone(), known.asked.clone()));
+    let pool = Pool { name: name.to_owned(), since, policy, ending, asked };
     if known.as_deref() != Some(&pool) {
         draft.write(Change::PutPool(Arc::new(pool)));
         draft.touch_waiting();
     }
     Ok(Reply::Noted)
+}
+
+/// What is asked of the sizes of a pool has to make sense by itself; what its group allows may change any time.
+fn check_sizes(policy: &PoolPolicy) -> Result<(), Refusal> {
+    let refused = |why: String| Err(Refusal::Pool(PoolRefusal::Policy(why)));
+    let (least, most) = SHRINK_LIMITS;
+    if !(least..=most).contains(&policy.shrink_after) {
+        return refused(format!(
+            "a machine that nothing needs stays from {} s to {} days, and {} s were asked for",
+            least.as_secs(),
+            most.as_secs() / 86_400,
+            policy.shrink_after.as_secs()
+        ));
+    }
+    match policy.most {
+        Some(most) if most < policy.least => {
+            refused(format!("no pool has at least {} machines and at most {most}", policy.least))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Leaves a group to itself. Its nodes stay nodes. While it waits for an answer it is not left.
@@ -70,6 +94,7 @@ fn remove_pool(draft: &mut Draft<'_>, name: &str) -> Result<Reply, Refusal> {
     if let Some(refresh) = draft.cluster.open_refreshes().find(|refresh| refresh.id.pool == name) {
         return Err(Refusal::Pool(PoolRefusal::Refreshing(refresh.id.clone())));
     }
+    shrink::call_off_all(draft, name);
     let old = draft.cluster.refreshes_of(name).map(|refresh| refresh.id.clone());
     let old: Vec<_> = old.collect();
     old.into_iter().for_each(|id| draft.write(Change::RemoveRefresh(id)));
@@ -161,7 +186,10 @@ fn see(draft: &mut Draft<'_>, instance: &Instance) {
     if instance.power.is_off() || instance.lifecycle == Lifecycle::Terminated {
         return die(draft, &node.id);
     }
-    let told = stays(told(&node, instance), instance, draft.now);
+    let told = told(&node, instance);
+    // What we have asked it to end is on its way out, whatever it looks like.
+    let is_ending = draft.cluster.is_ending(&node.id);
+    let told = if is_ending { told } else { stays(told, instance, draft.now) };
     if told != *node {
         if node.is_draining() && told.drain.is_none() {
             leaving::call_back(draft, &node.id);

@@ -40,6 +40,10 @@ pub(crate) struct Fleet {
     pub(crate) shortage: BTreeMap<String, Shortage>,
     /// When that is counted again, while tasks find no room.
     pub(crate) count_at: Option<Timestamp>,
+    /// Machines of pools that are made smaller that nothing needs.
+    pub(crate) spare: BTreeMap<NodeId, Spare>,
+    /// When those are looked for again, while pools are made smaller.
+    pub(crate) shrink_at: Option<Timestamp>,
     /// What is to be asked for refreshes, as of the last look at them.
     pub(crate) orders: Vec<Command>,
     /// Machines that new tasks should not go to while there are newer ones.
@@ -55,6 +59,19 @@ pub struct Shortage {
     pub machines: u32,
     /// How many tasks more it would take if its group were allowed more machines.
     pub beyond: u32,
+    /// How many tasks its machines could take find no room, whether or not any are asked for.
+    pub waiting: u32,
+    /// Whether the last launch of its group has failed, so that others are asked.
+    pub is_stuck: bool,
+}
+
+/// A machine that nothing needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spare {
+    /// Since when.
+    pub since: Timestamp,
+    /// How often it was to be emptied in vain: each time it has to be spare for longer.
+    pub tries: u32,
 }
 
 /// What did not work, or is done and does not show yet.
@@ -79,6 +96,14 @@ impl Fleet {
                 self.pools.remove(name);
                 self.groups.remove(name);
                 self.shortage.remove(name);
+                let of_pool = |id: &NodeId| {
+                    self.instances.get(id).is_some_and(|one| one.pool.as_ref() == Some(name))
+                };
+                let gone: Vec<NodeId> =
+                    self.spare.keys().filter(|id| of_pool(id)).cloned().collect();
+                gone.iter().for_each(|id| {
+                    self.spare.remove(id);
+                });
             }
             Change::PutHook(hook) => {
                 self.hooks.insert(hook.id.clone(), Arc::clone(hook));
@@ -130,6 +155,7 @@ impl Fleet {
         self.dead.remove(id);
         self.unknown.remove(id);
         self.instances.remove(id);
+        self.spare.remove(id);
     }
 
     /// No refresh is under way: nothing is known of any.
@@ -217,7 +243,7 @@ impl Cluster {
     /// Says whether another copy of the cluster says the same of what pools lack.
     #[must_use]
     pub fn lacks_the_same(&self, other: &Self) -> bool {
-        self.fleet.shortage == other.fleet.shortage
+        self.fleet.shortage == other.fleet.shortage && self.fleet.spare == other.fleet.spare
     }
 
     /// Who takes over does not know for how long a node has been dead.
@@ -263,6 +289,13 @@ impl Cluster {
     #[must_use]
     pub fn is_ending(&self, node: &NodeId) -> bool {
         self.open_refreshes().any(|refresh| refresh.ending.contains(node))
+            || self.pools().values().any(|pool| pool.ending.contains(node))
+    }
+
+    /// Since when nothing has needed a machine. Not stored: who takes over waits anew.
+    #[must_use]
+    pub fn spare(&self, node: &NodeId) -> Option<Spare> {
+        self.fleet.spare.get(node).copied()
     }
 
     /// Says whether new tasks should not go to the node while there are newer ones.

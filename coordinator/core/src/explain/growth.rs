@@ -122,14 +122,39 @@ impl<'a> Likeness<'a> {
         self.looks.is_empty()
     }
 
-    /// What it would have for such tasks, beside what runs on every node, if it would take any.
-    pub(crate) fn room(&self, task: &Task) -> Option<Resources> {
+    /// What it would have for such tasks, beside what runs on every node, if it would take any. In a zone of which no machine
+    /// is known it is like one of another.
+    pub(crate) fn room(&self, task: &Task, zone: Option<&str>) -> Option<Resources> {
         let globals: Vec<&Arc<Service>> = globals(self.cluster, task).collect();
-        let takes = |(_, refusals): &(_, Vec<String>)| refusals.is_empty();
-        let asked = self.looks.iter().map(|like| (like, refusals(task, *like, &globals)));
-        let (like, _) = asked.into_iter().find(takes)?;
-        let held = first(*like, &globals).into_iter().map(|spec| spec.task.reservation()).sum();
-        Some(like.0.capacity.minus(&held))
+        let is_known = zone.is_none_or(|zone| self.looks.iter().any(|(node, _)| node.zone == zone));
+        let meant = self
+            .looks
+            .iter()
+            .filter(|(node, _)| zone.is_none_or(|zone| !is_known || node.zone == zone));
+        meant.into_iter().find_map(|(node, ledger)| {
+            let zone = zone.unwrap_or(&node.zone).to_owned();
+            let like = Node { zone, ..(*node).clone() };
+            let seat = (&like, *ledger);
+            if !refusals(task, seat, &globals).is_empty() {
+                return None;
+            }
+            let held = first(seat, &globals).into_iter().map(|spec| spec.task.reservation()).sum();
+            Some(like.capacity.minus(&held))
+        })
+    }
+
+    /// What the smallest of them would have beside what runs on every node.
+    pub(crate) fn capacity(&self) -> Option<Resources> {
+        let services = self.cluster.globals().iter();
+        let services = services.filter_map(|id| self.cluster.services().get(id));
+        let globals: Vec<&Arc<Service>> =
+            services.filter(|service| service.phase != ServicePhase::Removing).collect();
+        let rooms = self.looks.iter().map(|(node, ledger)| {
+            let first = first((node, ledger), &globals).into_iter();
+            let held: Resources = first.map(|spec| spec.task.reservation()).sum();
+            node.capacity.minus(&held)
+        });
+        rooms.min_by_key(|room| (room.memory_bytes, room.cpu_millis, room.gpus))
     }
 }
 

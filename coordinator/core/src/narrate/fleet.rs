@@ -1,6 +1,6 @@
 //! What changes about pools mean.
 
-use model::fleet::{Answer, Hook, HookPhase, Transition};
+use model::fleet::{Answer, Asked, Hook, HookPhase, Pool, Transition};
 use model::id::NodeId;
 use model::refresh::{Refresh, RefreshEnd, RefreshPhase, Skip};
 
@@ -11,13 +11,8 @@ use crate::cluster::{Change, Cluster};
 pub(super) fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
     match change {
         Change::PutPool(pool) => {
-            let known = before.pools().contains_key(&pool.name);
-            let message =
-                if known { "has another policy" } else { "is managed: its machines are nodes" };
-            Some(Occurrence {
-                subject: Subject::Pool(pool.name.clone()),
-                message: message.to_owned(),
-            })
+            let message = pool_news(before.pools().get(&pool.name).map(AsRef::as_ref), pool)?;
+            Some(Occurrence { subject: Subject::Pool(pool.name.clone()), message })
         }
         Change::RemovePool(name) => {
             let message = "is left to itself".to_owned();
@@ -54,6 +49,18 @@ pub(super) fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         | Change::RemoveSecret(_)
         | Change::PutNextTask(_) => None,
     }
+}
+
+fn pool_news(before: Option<&Pool>, pool: &Pool) -> Option<String> {
+    let Some(before) = before else {
+        return Some("is managed: its machines are nodes".to_owned());
+    };
+    if before.policy != pool.policy {
+        return Some("has another policy".to_owned());
+    }
+    let asked = pool.asked.as_ref().filter(|asked| before.asked.as_ref() != Some(*asked))?;
+    let Asked { from, to, why, .. } = asked;
+    Some(format!("is to have {to} machines instead of {from}: {why}"))
 }
 
 fn hook_news(before: Option<&HookPhase>, hook: &Hook) -> Option<String> {

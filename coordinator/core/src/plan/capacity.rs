@@ -1,60 +1,126 @@
-//! Asks for more machines when tasks find no room: as many as those tasks fill, of the first pool whose machines would take
-//! them, and no more than its group may have.
+//! Asks for more machines when tasks find no room, when a pool has fewer than it should, or when less is free than is to be:
+//! as many as those fill, of the pool whose machines are the smallest that would do, and no more than its group may have.
 //!
-//! What is on its way counts as room. Nothing is remembered: how many are wanted follows from what waits, so that a task that
-//! is gone asks for nothing, and whoever takes over asks for the same.
+//! What is on its way counts as room. How many are wanted follows from what waits, so that a task that is gone asks for
+//! nothing, and whoever takes over asks for the same; what was asked last is written down before it is asked, with the reason.
+
+mod growing;
+mod machine;
+mod soon;
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::fleet::Group;
-use model::id::{ServiceId, Slot};
-use model::node::{Availability, Node};
-use model::resources::Resources;
-use model::spec::HostPort;
+use model::fleet::{Asked, Pool};
+use model::id::Slot;
+use model::node::{DrainCause, Node};
 use model::task::Task;
+use model::time::Timestamp;
 
-use crate::cluster::{Cluster, Shortage};
+pub(crate) use self::growing::{members, takes_any};
+pub(crate) use self::machine::Machine;
+
+use self::growing::Growing;
+use self::soon::Soon;
+use crate::cluster::{Change, Cluster, Shortage};
 use crate::draft::Draft;
-use crate::explain::growth::Likeness;
+use crate::plan::leaving::{self, Wait};
+use crate::plan::shrink;
 
 /// It is counted no more often: tasks come in numbers, and machines take a minute.
 const EVERY: Duration = Duration::from_secs(1);
+/// The same while no task waits: room that is kept free is in no hurry.
+const AT_LEISURE: Duration = Duration::from_secs(5);
 /// So many waiting tasks are counted at once: those beyond find room with the next look.
 const TASKS: usize = 1_000;
+/// So many tasks are named as the reason.
+const NAMED: usize = 3;
+/// The same asked of a group as long ago is another request: it had what it was asked for meanwhile.
+const STALE: Duration = Duration::from_secs(600);
 
 pub(crate) fn pass(draft: &mut Draft<'_>) {
     let cluster = &*draft.cluster;
-    let grows = cluster.pools().values().any(|pool| pool.policy.grows);
-    if !grows || cluster.waiting.is_empty() {
+    let scales = |pool: &Arc<Pool>| pool.policy.grows || pool.policy.shrinks;
+    let stands = |pool: &Arc<Pool>| {
+        pool.policy.grows && (pool.policy.least > 0 || pool.policy.headroom.count > 0)
+    };
+    let is_wanted = cluster.pools().values().any(stands)
+        || !cluster.waiting.is_empty() && cluster.pools().values().any(scales);
+    if !is_wanted {
         draft.cluster.fleet.shortage.clear();
         draft.cluster.fleet.count_at = None;
         return;
     }
-    let due = cluster.fleet.count_at.is_none_or(|at| at <= draft.now);
+    let soon = if cluster.waiting.is_empty() { AT_LEISURE } else { EVERY };
+    let due = cluster.fleet.count_at.is_none_or(|at| at <= draft.now || at > draft.now + soon);
     if due {
-        draft.cluster.fleet.shortage = shortage(cluster);
-        draft.cluster.fleet.count_at = Some(draft.now + EVERY);
+        let (shortage, reasons) = shortage(cluster, draft.now);
+        draft.cluster.fleet.shortage = after_what_comes_back(cluster, shortage);
+        draft.cluster.fleet.count_at = Some(draft.now + soon);
+        write_down(draft, &reasons);
     }
 }
 
+/// A machine that is being emptied because nothing needed it comes back first: see [`super::shrink`]. What finds no room even then
+/// is counted a moment later.
+fn after_what_comes_back(
+    cluster: &Cluster,
+    mut shortage: BTreeMap<String, Shortage>,
+) -> BTreeMap<String, Shortage> {
+    let mut leaving = shrink::leaving(cluster).filter(|(node, _)| !cluster.is_ending(&node.id));
+    let is_needed = |(node, _): (&Arc<Node>, _)| {
+        let short = node.pool.as_ref().and_then(|pool| shortage.get(pool));
+        short.is_some_and(|short| short.waiting > 0)
+    };
+    if leaving.any(is_needed) {
+        shortage.values_mut().for_each(|short| short.machines = 0);
+    }
+    shortage
+}
+
+/// What is asked of each pool, and why.
+type Reasons = BTreeMap<String, String>;
+
 /// How many machines each pool lacks.
-fn shortage(cluster: &Cluster) -> BTreeMap<String, Shortage> {
-    let mut pools: Vec<Growing<'_>> = growing(cluster).collect();
-    let mut waiting: Vec<&Arc<Task>> = waiting(cluster).take(TASKS).collect();
-    waiting.sort_by_key(|task| (Reverse(cluster.priority(&task.service)), task.id.number()));
+fn shortage(cluster: &Cluster, now: Timestamp) -> (BTreeMap<String, Shortage>, Reasons) {
+    let pools = cluster.pools().values().filter(|pool| pool.policy.grows || pool.policy.shrinks);
+    let mut pools: Vec<Growing<'_>> =
+        pools.filter_map(|pool| Growing::of(cluster, pool, now)).collect();
+    // Of two that would do the smaller machine is the cheaper one.
+    pools.sort_by_cached_key(Growing::size);
+    let waiting = waiting(cluster).chain(stranded(cluster, now));
+    let mut waiting: Vec<&Arc<Task>> = waiting.take(TASKS).collect();
+    // What is large is put first: the small then fits between.
+    waiting.sort_by_key(|task| {
+        let asked = task.generation.spec.task.reservation();
+        let size = (asked.gpus, asked.memory_bytes, asked.cpu_millis);
+        (Reverse(cluster.priority(&task.service)), Reverse(size), task.id.number())
+    });
+    let mut soon = Soon::of(cluster, now);
     for task in waiting {
-        let is_placed = pools.iter_mut().any(|pool| pool.takes(task));
-        if !is_placed && !pools.iter_mut().any(|pool| pool.opens(task)) {
-            // It is the others that could have taken it, were they larger.
-            let full = pools.iter_mut().filter(|pool| pool.is_full());
-            let full = full.map(|pool| (pool.would_take(task), pool)).find(|(would, _)| *would);
-            full.into_iter().for_each(|(_, pool)| pool.beyond += 1);
+        if !soon.takes(task) {
+            find_room(&mut pools, task);
         }
     }
-    pools.into_iter().filter_map(Growing::shortage).collect()
+    pools.iter_mut().for_each(Growing::stand);
+    let reasons = pools.iter().map(|pool| (pool.pool.name.clone(), pool.reason(NAMED))).collect();
+    (pools.into_iter().filter_map(Growing::shortage).collect(), reasons)
+}
+
+fn find_room(pools: &mut [Growing<'_>], task: &Task) {
+    if pools.iter_mut().any(|pool| pool.takes(task)) {
+        return;
+    }
+    let mut takers: Vec<&mut Growing<'_>> =
+        pools.iter_mut().filter_map(|pool| pool.would_take(task).then_some(pool)).collect();
+    takers.iter_mut().for_each(|pool| pool.waiting += 1);
+    if !takers.iter_mut().any(|pool| pool.opens(task)) {
+        // It is the others that could have taken it, were they larger.
+        let full = takers.into_iter().find(|pool| pool.is_full());
+        full.into_iter().for_each(|pool| pool.beyond += 1);
+    }
 }
 
 /// Tasks for which there is no room, and none is being made. What belongs to a node goes nowhere else, however many come.
@@ -70,114 +136,88 @@ fn waiting(cluster: &Cluster) -> impl Iterator<Item = &Arc<Task>> {
     })
 }
 
-fn growing(cluster: &Cluster) -> impl Iterator<Item = Growing<'_>> {
-    let pools = cluster.pools().values().filter(|pool| pool.policy.grows);
-    let groups = pools.filter_map(|pool| cluster.group(&pool.name));
-    groups.filter(|group| !group.suspended.contains("Launch")).map(|group| {
-        let nodes = cluster.nodes().values();
-        let nodes = nodes.filter(|node| node.pool.as_ref() == Some(&group.name));
-        let living = nodes.filter(|node| node.availability != Availability::Dead);
-        let living: Vec<&Arc<Node>> = living.collect();
-        let staying = living.iter().filter(|node| !node.is_draining()).count();
-        let staying = u32::try_from(staying).unwrap_or(u32::MAX);
-        let likeness = Likeness::of(cluster, &living);
-        let on_the_way = group.desired.saturating_sub(staying);
-        // What the cloud has said may be older than the last machine that has come.
-        let has = group.desired.max(staying);
-        // More than there are tasks to put on them need not be told apart.
-        let told_apart = usize::try_from(on_the_way).unwrap_or(usize::MAX).min(TASKS);
-        let open = (0..told_apart).map(|_| Machine::default()).collect();
-        Growing { group, has, likeness, open, new: 0, beyond: 0, rooms: BTreeMap::new() }
-    })
+/// Tasks that are to leave their nodes and find no other, unless whoever empties the node sees to that.
+fn stranded(cluster: &Cluster, now: Timestamp) -> impl Iterator<Item = &Arc<Task>> {
+    let nodes = cluster.draining().filter_map(|id| cluster.nodes().get(id));
+    let nodes = nodes.filter(|node| {
+        node.drain.is_some_and(|drain| match drain.cause {
+            DrainCause::ScaleIn | DrainCause::Refresh => false,
+            DrainCause::Operator
+            | DrainCause::AtRisk
+            | DrainCause::Terminating
+            | DrainCause::Interrupted => true,
+        })
+    });
+    let tasks = nodes.flat_map(|node| cluster.tasks_on(&node.id));
+    let tasks = tasks.filter(|task| task.is_wanted() && !task.state.is_final());
+    tasks.filter(move |task| matches!(leaving::wait(cluster, task, now), Wait::Place(_)))
 }
 
-/// A pool, and what it would have once the machines that it lacks are there.
-struct Growing<'a> {
-    group: &'a Group,
-    /// How many machines it has, those on their way among them.
-    has: u32,
-    likeness: Likeness<'a>,
-    /// Machines that are on their way, and those that are asked for.
-    open: Vec<Machine>,
-    /// How many of them are asked for.
-    new: u32,
-    /// How many tasks it could have taken if its group were larger.
-    beyond: u32,
-    rooms: BTreeMap<(ServiceId, u64), Option<Resources>>,
-}
-
-/// A machine that is not there yet, with what it is to run.
-#[derive(Default)]
-struct Machine {
-    held: Resources,
-    ports: Vec<HostPort>,
-    counts: BTreeMap<ServiceId, u32>,
-}
-
-impl Growing<'_> {
-    fn is_full(&self) -> bool {
-        self.has.saturating_add(self.new) >= self.group.max
-    }
-
-    /// What a machine of the pool has for such tasks. Those of one template are all alike.
-    fn room(&mut self, task: &Task) -> Option<Resources> {
-        let asked = (task.service.clone(), task.generation.template);
-        let likeness = &self.likeness;
-        *self.rooms.entry(asked).or_insert_with(|| likeness.room(task))
-    }
-
-    /// Puts the task on a machine that comes anyway, if there is one for it.
-    fn takes(&mut self, task: &Task) -> bool {
-        let Some(room) = self.room(task) else {
-            // Nobody knows what its machines are like until the first is there.
-            return self.likeness.is_unknown() && !self.open.is_empty();
+/// What a group is asked for is written down first. Whatever machines nothing needs, they might be needed again.
+fn write_down(draft: &mut Draft<'_>, reasons: &Reasons) {
+    let lacking = draft.cluster.fleet.shortage.iter();
+    let lacking = lacking.filter(|(_, shortage)| !shortage.is_stuck);
+    let lacking: Vec<(String, u32)> =
+        lacking.map(|(name, shortage)| (name.clone(), shortage.machines)).collect();
+    for (name, to) in lacking {
+        let Some(from) = draft.cluster.group(&name).map(|group| group.desired) else { continue };
+        let Some(pool) = draft.cluster.pools().get(&name).cloned() else { continue };
+        let is_known = |asked: &Asked| {
+            (asked.from, asked.to) == (from, to) && draft.now.since(asked.at) < STALE
         };
-        let machine = self.open.iter_mut().find(|machine| machine.fits(task, &room));
-        machine.map(|machine| machine.take(task)).is_some()
-    }
-
-    /// Asks for one machine more, if it would take the task.
-    fn opens(&mut self, task: &Task) -> bool {
-        if self.is_full() || !self.would_take(task) {
-            return false;
+        if to <= from {
+            continue;
         }
-        let mut machine = Machine::default();
-        machine.take(task);
-        self.open.push(machine);
-        self.new += 1;
-        true
-    }
-
-    fn would_take(&mut self, task: &Task) -> bool {
-        match self.room(task) {
-            Some(room) => Machine::default().fits(task, &room),
-            None => self.likeness.is_unknown(),
+        draft.cluster.fleet.spare.clear();
+        if !pool.asked.as_ref().is_some_and(is_known) {
+            let why = reasons.get(&name).cloned().unwrap_or_default();
+            let asked = Some(Asked { at: draft.now, from, to, why });
+            draft.write(Change::PutPool(Arc::new(Pool { asked, ..(*pool).clone() })));
         }
-    }
-
-    fn shortage(self) -> Option<(String, Shortage)> {
-        let shortage =
-            Shortage { machines: self.has.saturating_add(self.new), beyond: self.beyond };
-        let lacks = self.new > 0 || self.beyond > 0;
-        lacks.then(|| (self.group.name.clone(), shortage))
     }
 }
 
-impl Machine {
-    fn fits(&self, task: &Task, room: &Resources) -> bool {
-        let spec = &task.generation.spec.task;
-        let limit = spec.max_per_node.unwrap_or(u32::MAX);
-        let count = self.counts.get(&task.service).copied().unwrap_or_default();
-        let mut ports = spec.fixed_ports();
-        count < limit
-            && spec.reservation().fits(&room.minus(&self.held))
-            && !ports.any(|port| self.ports.iter().any(|taken| taken.meets(&port)))
-    }
+/// What is to be known of machines that were asked for, or can not be, by somebody whose task waits: one sentence a pool.
+#[must_use]
+pub fn outlook(cluster: &Cluster, now: Timestamp) -> Vec<String> {
+    let growing = cluster.pools().values().filter(|pool| pool.policy.grows);
+    growing.filter_map(|pool| outlook_of(cluster, pool, now)).collect()
+}
 
-    fn take(&mut self, task: &Task) {
-        let spec = &task.generation.spec.task;
-        self.held = self.held + spec.reservation();
-        self.ports.extend(spec.fixed_ports());
-        *self.counts.entry(task.service.clone()).or_default() += 1;
+fn outlook_of(cluster: &Cluster, pool: &Pool, now: Timestamp) -> Option<String> {
+    let group = cluster.group(&pool.name)?;
+    let name = &pool.name;
+    let members: BTreeSet<_> = members(cluster, name).map(|one| &one.id).collect();
+    let missing = (group.desired as usize).saturating_sub(members.len());
+    if let Some(why) = group.failure.as_ref().filter(|_| missing > 0) {
+        return Some(format!(
+            "pool {name} lacks {missing} machines that its group can not launch: {why} (it goes on trying)"
+        ));
+    }
+    let key = crate::command::Key::Desired(name.clone());
+    if let Some(why) = cluster.fleet.tries.get(&key).and_then(|tried| tried.why.as_ref()) {
+        return Some(format!("pool {name} was asked for more machines in vain: {why}"));
+    }
+    let short = cluster.shortage_of(name);
+    let coming = missing
+        + members
+            .iter()
+            .filter(|id| {
+                cluster.nodes().get(**id).is_none_or(|node| node.preparing_until.is_some())
+            })
+            .count();
+    let is_asked = short.is_some_and(|short| short.machines > group.desired);
+    match &pool.asked {
+        Some(asked) if asked.to > asked.from && (is_asked || coming > 0) => Some(format!(
+            "pool {name} was asked for {} machines instead of {} {} s ago, because {}",
+            asked.to,
+            asked.from,
+            now.since(asked.at).as_secs(),
+            asked.why
+        )),
+        Some(_) | None if short.is_some_and(|short| short.beyond > 0) => Some(format!(
+            "pool {name} may have no more machines: raise the greatest size of its group, or `--max`"
+        )),
+        Some(_) | None => None,
     }
 }

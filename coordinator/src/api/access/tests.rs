@@ -73,6 +73,7 @@ const MEANT: &str = "
 /wharf.v1.Trust/RemoveOperator           AR
 /wharf.v1.Trust/RevokeNode               AR
 /wharf.v1.Fleet/ListPools                VDOAR
+/wharf.v1.Fleet/PlanPool                 VDOAR
 /wharf.v1.Fleet/PutPool                  AR
 /wharf.v1.Fleet/RemovePool               AR
 /wharf.v1.Refreshes/ListRefreshes        VDOAR

@@ -266,6 +266,7 @@ fn drain() -> impl Strategy<Value = Drain> {
         instant().prop_map(|since| DrainPhase::Drained { since }),
     ];
     let cause = one_of([
+        DrainCause::ScaleIn,
         DrainCause::Operator,
         DrainCause::Refresh,
         DrainCause::AtRisk,

@@ -1,8 +1,11 @@
 //! Pools, and what their groups wait for.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use model::fleet::{Answer, Hook, HookId, HookPhase, Pool, PoolPolicy, Transition};
+use model::fleet::{
+    Answer, Asked, Headroom, Hook, HookId, HookPhase, Pool, PoolPolicy, Transition,
+};
 use model::node::{Availability, Drain, DrainCause, DrainPhase, Node};
 use model::resources::Resources;
 
@@ -15,8 +18,19 @@ pub(crate) fn records() -> Records {
         drain_within: Duration::from_secs(1_800),
         join_within: Duration::from_secs(300),
         grows: true,
+        shrinks: true,
+        least: 2,
+        most: Some(9),
+        headroom: Headroom {
+            count: 3,
+            each: Resources { cpu_millis: 500, memory_bytes: 1 << 29, gpus: 1 },
+        },
+        shrink_after: Duration::from_secs(900),
     };
-    let pool = Pool { name: "web".to_owned(), since: at(0), policy };
+    let ending = BTreeSet::from(["i-0123456789abcdef0".parse().expect("an id")]);
+    let why = "nothing needs i-0123456789abcdef0".to_owned();
+    let asked = Some(Asked { at: at(30), from: 4, to: 3, why });
+    let pool = Pool { name: "web".to_owned(), since: at(0), policy, ending, asked };
     let answered =
         |answer, why: &str| HookPhase::Answered { answer, why: why.to_owned(), at: at(60) };
     let launching = hook(Transition::Launching, HookPhase::Waiting);
@@ -46,6 +60,7 @@ pub(crate) fn records() -> Records {
     let given_back = HookPhase::Done { at: at(61), answer: Some(Answer::Abandon) };
     records.push(("hook-done-abandoned", Stored::Hook(hook(Transition::Launching, given_back))));
     let causes = [
+        ("node-scale-in", DrainCause::ScaleIn),
         ("node-replaced", DrainCause::Refresh),
         ("node-at-risk", DrainCause::AtRisk),
         ("node-terminating", DrainCause::Terminating),
