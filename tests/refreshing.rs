@@ -217,3 +217,22 @@ fn an_abort_before_the_cloud_was_looked_at_opens_the_nodes_of_agents_that_do_not
     let nodes = story.cluster.nodes();
     assert!(nodes.values().all(|node| node.availability == Availability::Active));
 }
+
+#[test]
+fn a_machine_that_is_not_too_much_any_more_stays_when_a_refresh_was_aborted() {
+    let (mut story, told) = surge();
+    let machines = [machine("a", 1), machine("b", 1), machine("c", 2)];
+    story.hear(&[shown(told, &machines)]);
+    story.hear(&[steer(Steering::Abort)]);
+    story.pass(10, &["a", "b", "c"]);
+    story.hear(&[shown(group(3), &machines)]);
+    story.pass(10, &["a", "b", "c"]);
+    assert_eq!(leaving(&story), [id("c")], "it is of the other kind");
+    // Another has gone meanwhile, and the group was told that it need not be replaced.
+    for _ in 0..30 {
+        story.hear(&[shown(group(2), &[machine("b", 1), machine("c", 2)])]);
+        story.pass(10, &["b", "c"]);
+    }
+    assert!(leaving(&story).is_empty(), "{:?}", story.cluster.nodes()[&id("c")].drain);
+    assert!(story.cluster.refreshes_of(POOL).last().unwrap().is_done());
+}
