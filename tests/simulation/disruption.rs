@@ -100,14 +100,14 @@ fn judge(
         return None;
     }
     let serving = wanted.iter().filter(|slot| serves(cluster, &service.id, slot)).count();
-    // What others with wider bounds have taken in the same step they may have taken after this one: a rollout, and a machine that
-    // is interrupted (seeds 1120 and 382).
+    // The order within a step is not known here, and what others take with wider bounds they may have taken after this task: see
+    // below. A rollout has the widest, and comes after the drains of a step.
     let was_taken = |slot: &&Slot| {
         **slot != task.slot
             && serves(before, &service.id, slot)
             && !serves(cluster, &service.id, slot)
             && cause != StopCause::Update
-            && is_taken_by_wider(before, cluster, (&service.id, slot))
+            && is_taken_by_wider(before, cluster, (service, slot))
     };
     let serving = serving + wanted.iter().filter(was_taken).count();
     let is_replicated = matches!(service.target.spec.mode, Mode::Replicated { .. });
@@ -119,13 +119,17 @@ fn judge(
     })
 }
 
-/// Says whether a task of the slot was told in this step to stop by somebody who need not leave as many.
+/// Says whether a task of the slot was told in this step to stop by somebody who need not leave as many. A machine that is
+/// interrupted takes its tasks along, whatever their service can spare (seed 382). A rollout may take the last one of a service that
+/// says nothing of its budget, of which all others leave one: a task gives way while two serve, and the rollout that is planned after
+/// it in the same step takes the other (seed 1120). A budget that is said is the same for all who ask, so there nothing is let pass.
 fn is_taken_by_wider(
     before: &Cluster,
     cluster: &Cluster,
-    (service, slot): (&ServiceId, &Slot),
+    (service, slot): (&Service, &Slot),
 ) -> bool {
-    let mut tasks = cluster.tasks_of(service).filter(|task| task.slot == *slot);
+    let is_usual = service.target.spec.budget == Budget::Usual;
+    let mut tasks = cluster.tasks_of(&service.id).filter(|task| task.slot == *slot);
     tasks.any(|task| {
         let was = before.tasks().get(&task.id);
         let is_news = was.is_some_and(|was| was.desired == DesiredState::Run);
@@ -133,7 +137,7 @@ fn is_taken_by_wider(
         let drain = node.and_then(|node| node.drain);
         let is_interrupted = drain.is_some_and(|drain| drain.cause == DrainCause::Interrupted);
         match task.desired.stop_cause() {
-            Some(StopCause::Update) => is_news,
+            Some(StopCause::Update) => is_news && is_usual,
             Some(StopCause::Drain) => is_news && is_interrupted,
             Some(_) | None => false,
         }
