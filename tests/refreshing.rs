@@ -9,17 +9,19 @@ mod story;
 
 use std::collections::BTreeMap;
 
+use coordinator_core::cluster::Cluster;
 use coordinator_core::event::{
     Event, FleetEvent, PoolRefusal, RefreshEvent, Refusal, Reply, Target,
 };
 use coordinator_core::{command, step};
 use model::budget::Amount;
 use model::fleet::{Group, Instance, Lifecycle, PoolPolicy, Power, Survey};
-use model::node::Availability;
+use model::id::NodeId;
+use model::node::{Availability, DrainCause};
 use model::refresh::{Blueprint, RefreshPhase, RefreshPolicy};
 use model::rollout::Steering;
 
-use story::{Story, id};
+use story::{Story, id, node};
 
 const POOL: &str = "web";
 
@@ -178,4 +180,59 @@ fn what_is_left_as_it_is_is_named_when_all_is_over() {
         ["an operator has closed it, and tasks run there", "it is protected from scale-in"]
     );
     assert_eq!(story.cluster.nodes()[&id("a")].availability, Availability::Cordoned);
+}
+
+/// Three machines, the third of them new and one more than the pool has, and tasks on each.
+fn surge() -> (Story, Group) {
+    let mut story = Story::new(&[("a", "z"), ("b", "z"), ("c", "z")]);
+    let (name, policy) = (POOL.to_owned(), PoolPolicy::default());
+    story.hear(&[Event::Fleet(FleetEvent::PutPool { name, policy })]);
+    story.hear(&[shown(group(2), &[machine("a", 1), machine("b", 1)])]);
+    ["a", "b", "c"].iter().for_each(|name| story.report_all(name, true));
+    story.run("mail/front", 3);
+    story.hear(&[start(Target::Blueprint(blueprint(2)), None)]);
+    let suspended = ["AZRebalance".to_owned()].into();
+    (story, Group { blueprint: Some(blueprint(2)), suspended, ..group(3) })
+}
+
+/// The nodes that are emptied, or empty, to be replaced.
+fn leaving(story: &Story) -> Vec<NodeId> {
+    let nodes = story.cluster.nodes().values();
+    let leaving =
+        nodes.filter(|node| node.drain.is_some_and(|drain| drain.cause == DrainCause::Refresh));
+    leaving.map(|node| node.id.clone()).collect()
+}
+
+#[test]
+fn an_abort_before_the_cloud_was_looked_at_opens_the_nodes_of_agents_that_do_not_know_their_pool() {
+    let (mut story, told) = surge();
+    story.hear(&[shown(told, &[machine("a", 1), machine("b", 1), machine("c", 2)])]);
+    assert_eq!(leaving(&story).len(), 1);
+    story.cluster = Cluster::load(&story.cluster.stored(), story.now);
+    for name in ["a", "b", "c"] {
+        story.hear(&[Event::Joined(Box::new(node(name, "z")))]);
+    }
+    story.hear(&[steer(Steering::Abort)]);
+    assert!(leaving(&story).is_empty());
+    let nodes = story.cluster.nodes();
+    assert!(nodes.values().all(|node| node.availability == Availability::Active));
+}
+
+#[test]
+fn a_machine_that_is_not_too_much_any_more_stays_when_a_refresh_was_aborted() {
+    let (mut story, told) = surge();
+    let machines = [machine("a", 1), machine("b", 1), machine("c", 2)];
+    story.hear(&[shown(told, &machines)]);
+    story.hear(&[steer(Steering::Abort)]);
+    story.pass(10, &["a", "b", "c"]);
+    story.hear(&[shown(group(3), &machines)]);
+    story.pass(10, &["a", "b", "c"]);
+    assert_eq!(leaving(&story), [id("c")], "it is of the other kind");
+    // Another has gone meanwhile, and the group was told that it need not be replaced.
+    for _ in 0..30 {
+        story.hear(&[shown(group(2), &[machine("b", 1), machine("c", 2)])]);
+        story.pass(10, &["b", "c"]);
+    }
+    assert!(leaving(&story).is_empty(), "{:?}", story.cluster.nodes()[&id("c")].drain);
+    assert!(story.cluster.refreshes_of(POOL).last().unwrap().is_done());
 }

@@ -96,21 +96,20 @@ fn judge(
         return Some(format!("{} leaves before another serves", task.id));
     }
     // It ends with its machine, whatever its service can spare.
-    if is_drain && is_interrupted(cluster, task) {
+    if is_drain && node.drain.is_some_and(|drain| drain.cause == DrainCause::Interrupted) {
         return None;
     }
-    // Nor is it known in a step what went before: what others with wider bounds have taken, a machine that is interrupted or a
-    // rollout that nothing but its parallelism limits, was there when this one was spared, or not.
-    let is_excused = |slot: &Slot| {
-        let mut were = before.tasks_of(&service.id).filter(|was| was.slot == *slot);
-        were.any(|was| {
-            was.is_wanted()
-                && was.serving_since().is_some()
-                && (is_interrupted(cluster, was) || is_rolled_out(cluster, service, was))
-        })
+    let serving = wanted.iter().filter(|slot| serves(cluster, &service.id, slot)).count();
+    // The order within a step is not known here, and what others take with wider bounds they may have taken after this task: see
+    // below. A rollout has the widest, and comes after the drains of a step.
+    let was_taken = |slot: &&Slot| {
+        **slot != task.slot
+            && serves(before, &service.id, slot)
+            && !serves(cluster, &service.id, slot)
+            && cause != StopCause::Update
+            && is_taken_by_wider(before, cluster, (service, slot))
     };
-    let serves = |slot: &&Slot| serves(cluster, &service.id, slot) || is_excused(slot);
-    let serving = wanted.iter().filter(serves).count();
+    let serving = serving + wanted.iter().filter(was_taken).count();
     let is_replicated = matches!(service.target.spec.mode, Mode::Replicated { .. });
     let leaves_one = is_drain || cause == StopCause::Preemption && is_replicated;
     let least = least(service, wanted.len(), leaves_one);
@@ -120,18 +119,29 @@ fn judge(
     })
 }
 
-fn is_interrupted(cluster: &Cluster, task: &Task) -> bool {
-    let drain = task.node.as_ref().and_then(|node| cluster.nodes().get(node)?.drain);
-    drain.is_some_and(|drain| drain.cause == DrainCause::Interrupted)
-}
-
-/// Says whether the task was told in this step to give way to a newer generation, of a service that says nothing of how many are to
-/// be left: then nothing but its parallelism limits a rollout, while a drain leaves one.
-fn is_rolled_out(cluster: &Cluster, service: &Service, was: &Task) -> bool {
-    let now = cluster.tasks().get(&was.id).and_then(|task| task.desired.stop_cause());
-    service.target.spec.budget == Budget::Usual
-        && was.desired == DesiredState::Run
-        && now == Some(StopCause::Update)
+/// Says whether a task of the slot was told in this step to stop by somebody who need not leave as many. A machine that is
+/// interrupted takes its tasks along, whatever their service can spare (seed 382). A rollout may take the last one of a service that
+/// says nothing of its budget, of which all others leave one: a task gives way while two serve, and the rollout that is planned after
+/// it in the same step takes the other (seed 1120). A budget that is said is the same for all who ask, so there nothing is let pass.
+fn is_taken_by_wider(
+    before: &Cluster,
+    cluster: &Cluster,
+    (service, slot): (&Service, &Slot),
+) -> bool {
+    let is_usual = service.target.spec.budget == Budget::Usual;
+    let mut tasks = cluster.tasks_of(&service.id).filter(|task| task.slot == *slot);
+    tasks.any(|task| {
+        let was = before.tasks().get(&task.id);
+        let is_news = was.is_some_and(|was| was.desired == DesiredState::Run);
+        let node = task.node.as_ref().and_then(|node| cluster.nodes().get(node));
+        let drain = node.and_then(|node| node.drain);
+        let is_interrupted = drain.is_some_and(|drain| drain.cause == DrainCause::Interrupted);
+        match task.desired.stop_cause() {
+            Some(StopCause::Update) => is_news && is_usual,
+            Some(StopCause::Drain) => is_news && is_interrupted,
+            Some(_) | None => false,
+        }
+    })
 }
 
 fn wanted(cluster: &Cluster, service: &Service) -> Vec<Slot> {

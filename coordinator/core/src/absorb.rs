@@ -418,9 +418,10 @@ fn join(draft: &mut Draft<'_>, node: &Node) -> Reply {
     let until = || preparing::has_any(draft.cluster).then(|| draft.now + preparing::PATIENCE);
     let preparing_until = known.map_or_else(until, |known| known.preparing_until);
     let node = Node { availability, drain, preparing_until, ..facts(known, node) };
-    let node = match draft.cluster.instance(&node.id) {
-        Some(instance) => fleet::told(&node, instance),
-        None => node,
+    let node = match (draft.cluster.instance(&node.id), known) {
+        (Some(instance), _) => fleet::told(&node, instance),
+        (None, Some(known)) => fleet::remembered(known, node),
+        (None, None) => node,
     };
     if known.is_none_or(|known| **known != node) {
         draft.write(Change::PutNode(Arc::new(node.clone())));

@@ -272,6 +272,23 @@ pub(crate) fn told(node: &Node, instance: &Instance) -> Node {
     }
 }
 
+/// What the cloud has said of a machine counts until it is looked at again: an agent that joins whoever has taken over does not
+/// know its group, and a refresh that is aborted before the first look would leave its node closed (simulation, seed 1809).
+pub(crate) fn remembered(known: &Node, said: Node) -> Node {
+    let Some(lifecycle) = known.labels.get(LIFECYCLE) else { return said };
+    let mut labels = said.labels.clone();
+    labels.insert(LIFECYCLE.to_owned(), lifecycle.clone());
+    let or_known = |said: &Option<String>, known: &Option<String>| said.clone().or(known.clone());
+    Node {
+        pool: or_known(&said.pool, &known.pool),
+        zone: if said.zone.is_empty() { known.zone.clone() } else { said.zone.clone() },
+        instance_type: or_known(&said.instance_type, &known.instance_type),
+        ami: or_known(&said.ami, &known.ami),
+        labels,
+        ..said
+    }
+}
+
 /// The cloud knows nothing of a machine: it has not heard of it yet, or it is long gone. Its agent decides.
 fn miss(draft: &mut Draft<'_>, id: &NodeId) {
     let now = draft.now;

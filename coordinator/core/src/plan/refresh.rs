@@ -117,7 +117,11 @@ fn advance(draft: &mut Draft<'_>, refresh: &Refresh) -> Refresh {
             forget_old(draft, &done.id);
             done
         }
-        RefreshPhase::Restoring { .. } => replace(draft, refresh),
+        RefreshPhase::Restoring { .. } => {
+            let not_to_go = scene.not_to_go();
+            not_to_go.iter().for_each(|id| keep(draft, id));
+            replace(draft, refresh)
+        }
     }
 }
 

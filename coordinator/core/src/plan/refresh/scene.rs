@@ -255,6 +255,24 @@ impl<'a> Scene<'a> {
         (self.group.desired as usize).saturating_sub(self.size())
     }
 
+    /// Machines that were to go because they were too many and are not any more: another has died meanwhile, or was ended because
+    /// it had not joined. What the group was asked to end goes first of those that are too many.
+    pub(crate) fn not_to_go(&self) -> Vec<NodeId> {
+        if !matches!(self.refresh.phase, RefreshPhase::Restoring { .. }) {
+            return Vec::new();
+        }
+        let is_ending = |one: &&Member<'_>| self.refresh.ending.contains(&one.instance.id);
+        let ending = self.members.iter().filter(is_ending).count();
+        let is_ours = |one: &&Member<'_>| {
+            let drain = one.node.and_then(|node| node.drain);
+            !is_ending(one) && drain.is_some_and(|drain| drain.cause == DrainCause::Refresh)
+        };
+        let mut leaving: Vec<&Member<'_>> = self.members.iter().filter(is_ours).collect();
+        leaving.sort_by_key(|one| !one.is_drained());
+        let too_many = self.surplus().saturating_sub(ending);
+        leaving.into_iter().skip(too_many).map(|one| one.instance.id.clone()).collect()
+    }
+
     /// The next machine to be emptied, if one more may be missed.
     pub(crate) fn next_to_leave(&self) -> Option<&Member<'a>> {
         if !self.is_told() {
