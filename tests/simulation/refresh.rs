@@ -177,6 +177,11 @@ impl World {
             format!("{id} is ended, and only {size} machines are wanted from then on")
         });
         let cluster = &self.coordinator.cluster;
+        let is_spare = cluster.pools().values().any(|pool| pool.ending.contains(id));
+        let is_sound = !is_spare || desired > LEAST || self.cloud.images.is_forgotten;
+        self.truth.expect(is_sound, || {
+            format!("nothing needs {id}, and its group has {desired} machines, the least")
+        });
         let is_there = |task: &Arc<Task>| task.node.as_ref() == Some(id) && !task.state.is_final();
         let machine = self.machines.get(id);
         let ours = machine.and_then(|machine| {
