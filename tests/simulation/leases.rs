@@ -28,6 +28,9 @@ impl World {
             if ask == Ask::Release {
                 // From now on nothing is owed to it, whatever the agent makes of that.
                 machine.ledger.leases.remove(&task);
+            } else if let Some(owed) = machine.ledger.leases.get_mut(&task) {
+                // Nor more than it asks for now: an agent that dies before it answers may have written that down.
+                *owed = until.min(*owed);
             }
             self.agent_steps(node, &[AgentEvent::Lease { task: task.clone(), ask }]);
             let Some(machine) = self.machines.get_mut(node) else { return };
