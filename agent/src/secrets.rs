@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 
 use agent_core::assignment::Assignment;
 use agent_core::secret::Versions;
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use model::id::{ClusterId, ContainerName, NodeId, SecretName, TaskId};
-use model::secret::SecretFile;
+use model::secret::{SecretFile, is_variable};
 use rustix::fs::statfs;
 use zeroize::Zeroizing;
 
@@ -108,6 +108,8 @@ impl Vault {
                 self.put(&task, &path, (value(&file.secret)?, file))?;
             }
             for (variable, secret) in &spec.secrets.variables {
+                // Whoever has read the spec has seen to that; a file that is written elsewhere would be root's.
+                ensure!(is_variable(variable), "{variable:?} is no name of a variable");
                 let new = write_new(&task, value(secret)?, 0o400)?;
                 fs::rename(new, container.join("env").join(variable))?;
             }

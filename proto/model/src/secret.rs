@@ -117,8 +117,17 @@ impl SecretFile {
     #[must_use]
     pub fn plain_name(&self) -> Option<&str> {
         let name = self.target.strip_prefix(MOUNTED_AT)?.strip_prefix('/')?;
-        (!name.is_empty() && !name.contains('/')).then_some(name)
+        let is_name = !matches!(name, "" | "." | "..") && !name.contains('/');
+        is_name.then_some(name)
     }
+}
+
+/// Says whether a secret may be in a variable of this name: letters, digits and `_`, as POSIX has them (8.1). An agent keeps the value in a
+/// file that is called so, and a name with a slash would lead out of its directory.
+#[must_use]
+pub fn is_variable(name: &str) -> bool {
+    let is_letter = |c: char| c.is_ascii_alphabetic() || c == '_';
+    name.starts_with(is_letter) && name.chars().all(|c| is_letter(c) || c.is_ascii_digit())
 }
 
 /// What a new version of a secret means for tasks that have an older one.

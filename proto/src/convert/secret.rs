@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::id::SecretName;
 use model::secret::{
-    Rotation, Sealed, Secret, SecretFile, SecretUses, SecretVersion, TASK_SECRETS_LIMIT, USES_LIMIT,
+    Rotation, Sealed, Secret, SecretFile, SecretUses, SecretVersion, TASK_SECRETS_LIMIT,
+    USES_LIMIT, is_variable,
 };
 use model::spec::TaskSpec;
 use model::time::Timestamp;
@@ -35,8 +36,8 @@ pub(crate) fn uses_from_wire(from: &wire::ContainerSpec) -> Valid<SecretUses> {
     let mut variables = BTreeMap::new();
     for (variable, secret) in &from.secret_variables {
         word("secrets.variables", variable)?;
-        if variable.contains('=') {
-            let why = format!("{} contains an equals sign", quoted(variable));
+        if !is_variable(variable) {
+            let why = format!("{} is not letters, digits and _", quoted(variable));
             return Err(Invalid::new("secrets.variables", why));
         }
         if own.is_some_and(|own| own.contains_key(variable)) {
@@ -50,6 +51,10 @@ pub(crate) fn uses_from_wire(from: &wire::ContainerSpec) -> Valid<SecretUses> {
 
 fn file_from_wire(from: &wire::SecretFile) -> Valid<SecretFile> {
     let target = absolute("secrets.target", &from.target)?;
+    if target.ends_with(['/', '.']) && target.split('/').any(|part| matches!(part, "." | "..")) {
+        let why = format!("{} is a folder: a file has a name", quoted(&target));
+        return Err(Invalid::new("secrets.target", why));
+    }
     if target.ends_with('/') {
         let why = format!("{} is a folder: a file has a name", quoted(&target));
         return Err(Invalid::new("secrets.target", why));

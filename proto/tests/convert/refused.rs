@@ -429,3 +429,38 @@ fn the_name_of_a_pool_that_could_not_be_read_again_is_refused() {
         assert!(proto::convert::pool_from_wire(&pool).is_ok(), "{right}");
     }
 }
+
+#[test]
+fn a_secret_leads_to_no_place_but_its_own() {
+    let with_variable = |variable: &str| {
+        let mut spec = sample::spec();
+        let container = &mut spec.task.as_mut().unwrap().containers[0];
+        container.secret_variables.insert(variable.to_owned(), "key".to_owned());
+        refusal(&spec)
+    };
+    assert_eq!(with_variable("DB_PASSWORD_2"), "taken");
+    for variable in
+        ["../../../../run/systemd/system/x.service", "/etc/passwd", "a/b", "..", "A=B", "1", "é"]
+    {
+        let said = with_variable(variable);
+        assert!(said.contains("secrets.variables: "), "{variable}: {said}");
+    }
+    let with_file = |target: &str| {
+        let mut spec = sample::spec();
+        let container = &mut spec.task.as_mut().unwrap().containers[0];
+        let secret = wire::SecretFile {
+            secret: "key".to_owned(),
+            target: target.to_owned(),
+            mode: 0o400,
+            uid: 0,
+            gid: 0,
+        };
+        container.secret_files.push(secret);
+        refusal(&spec)
+    };
+    assert_eq!(with_file("/run/secrets/key.pem"), "taken");
+    for target in ["/run/secrets/..", "/run/secrets/.", "/run/secrets/", "key"] {
+        let said = with_file(target);
+        assert!(said.contains("secrets.target: "), "{target}: {said}");
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::id::SecretName;
-use model::secret::MOUNTED_AT;
+use model::secret::{MOUNTED_AT, is_variable};
 use model::suggest::nearest;
 use proto::wire::rotation::Kind;
 use proto::wire::{Rotation, RotationRestart, SecretFile};
@@ -88,6 +88,11 @@ pub(super) fn read(
     let wharf = service.section(problems, "x-wharf");
     let mut variables = BTreeMap::new();
     for pair in wharf.read(problems, "secret_env", values::pairs).unwrap_or_default() {
+        if !is_variable(&pair.name) {
+            let message = format!("no secret can be in a variable `{}`", pair.name);
+            problems.error(pair.place, message).hint("use letters, digits and `_`");
+            continue;
+        }
         let Some(name) = pair.value else {
             let message = format!("`{}` names no secret", pair.name);
             problems.error(pair.place, message).hint("write `VARIABLE: SECRET`");

@@ -49,6 +49,8 @@ fn a_variable_can_be_a_secret() {
         variables.into_iter().collect::<Vec<_>>(),
         [("DB".to_owned(), "web.tls".to_owned())]
     );
+    let said = wrong("    x-wharf: {secret_env: {'../x': tls}}\n");
+    assert!(said.contains("no secret can be in a variable `../x`"), "{said}");
     let said = wrong("    x-wharf: {secret_env: {DB: key}}\n    environment: {DB: x}\n");
     assert!(said.contains("`DB` is in `environment` as well"), "{said}");
 }
