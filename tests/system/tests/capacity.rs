@@ -87,6 +87,9 @@ fn a_machine_that_nothing_needs_is_emptied_within_the_budget_and_ended() {
     let here = world.are_ready(2);
     let why = world.cluster.wharf(&["explain", here.first().unwrap()]).good();
     assert!(why.contains("web has 2 machines, and 2 is the least"), "{why}");
-    assert_eq!(world.pool()["group"]["desired"], 2);
+    until("the group is seen to want two", SOON, || {
+        let pool = world.pool();
+        if pool["group"]["desired"] == 2 { Ok(()) } else { Err(format!("{pool:#}")) }
+    });
     assert_eq!(world.region.calls()["autoscaling.TerminateInstanceInAutoScalingGroup"], 1);
 }

@@ -40,6 +40,8 @@ pub(crate) struct Fleet {
     pub(crate) shortage: BTreeMap<String, Shortage>,
     /// When that is counted again, while tasks find no room.
     pub(crate) count_at: Option<Timestamp>,
+    /// When that was counted last.
+    pub(crate) counted_at: Option<Timestamp>,
     /// Machines of pools that are made smaller that nothing needs.
     pub(crate) spare: BTreeMap<NodeId, Spare>,
     /// When those are looked for again, while pools are made smaller.

@@ -59,6 +59,7 @@ pub(crate) fn pass(draft: &mut Draft<'_>) {
         let (shortage, reasons) = shortage(cluster, draft.now);
         draft.cluster.fleet.shortage = after_what_comes_back(cluster, shortage);
         draft.cluster.fleet.count_at = Some(draft.now + soon);
+        draft.cluster.fleet.counted_at = Some(draft.now);
         write_down(draft, &reasons);
     }
 }

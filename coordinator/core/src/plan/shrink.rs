@@ -65,12 +65,14 @@ const fn is_ours(drain: &Drain) -> bool {
 }
 
 /// Nobody forces out what could stay: the machine is kept when its time is over, before what is left would be stopped, and when
-/// there are tasks that it could take.
+/// there are tasks that it could take. What has been counted at this very instant, after this pass, is heeded by the next step: it
+/// would otherwise have something to do that this one has left (simulation, seed 2658).
 fn give_up_on_late(draft: &mut Draft<'_>) {
+    let is_old = draft.cluster.fleet.counted_at.is_some_and(|at| at < draft.now);
     let draining = draft.cluster.draining().filter_map(|id| draft.cluster.nodes().get(id));
     let late = draining.filter(|node| {
         let short = node.pool.as_ref().and_then(|pool| draft.cluster.shortage_of(pool));
-        let is_needed = short.is_some_and(|short| short.waiting > 0);
+        let is_needed = is_old && short.is_some_and(|short| short.waiting > 0);
         let is_late = |drain: Drain| drain.deadline <= draft.now;
         node.drain.is_some_and(|drain| is_ours(&drain) && (is_needed || is_late(drain)))
     });
