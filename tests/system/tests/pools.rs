@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use system_tests::docker::IMAGE;
 use system_tests::fleet::World;
 use system_tests::region::{NodeOrder, Pool, Service};
@@ -40,9 +40,14 @@ fn a_group_is_adopted_and_its_machines_become_nodes_before_they_count() {
     assert_eq!((same.code, same.out.as_str()), (0, ""));
     world.region.set_desired("web", 3);
     let members = world.are_ready(3);
-    let node = world.cluster.wharf(&["node", "ls", "-o", "json"]).json()[0].clone();
-    assert_eq!(node["pool"], "web");
-    assert_eq!(node["labels"]["lifecycle"], "on-demand");
+    // Whoever joins only now is described by the next look.
+    until("all nodes are as the cloud says", SOON, || {
+        let nodes = world.cluster.wharf(&["node", "ls", "-o", "json"]).json();
+        let is_told =
+            |node: &Value| node["pool"] == "web" && node["labels"]["lifecycle"] == "on-demand";
+        let is_so = nodes.as_array().is_some_and(|nodes| nodes.iter().all(is_told));
+        if is_so { Ok(()) } else { Err(format!("{nodes:#}")) }
+    });
     let events = world.events();
     assert_eq!(events.matches("is let into web: tasks can run there").count(), 2, "{events}");
     let pool = world.pool();
