@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::id::NodeId;
+use model::id::{NodeId, TaskId};
 use model::node::DrainPhase;
 use model::task::{DesiredState, Task, TaskState};
 use model::time::Timestamp;
@@ -180,6 +180,16 @@ impl World {
         let known = cluster.registrations();
         if let Some(leaving) = known.values().find(|one| one.phase == RegistrationPhase::Leaving) {
             return Some(format!("{} is not gone", leaving.id));
+        }
+        let runs = |id: &TaskId| {
+            let task = cluster.tasks().get(id);
+            task.is_some_and(|task| task.desired == DesiredState::Run && !task.state.is_final())
+        };
+        if let Some(left) = known.values().find(|one| !runs(&one.task)) {
+            return Some(format!(
+                "{} is registered for {}, which does not run",
+                left.id, left.task
+            ));
         }
         let routed = |task: &&Arc<Task>| {
             task.desired == DesiredState::Run && !task.generation.spec.task.routes.is_empty()

@@ -1,4 +1,4 @@
-//! Bugs of load balancers, and what they have brought to light.
+//! Bugs of load balancers.
 
 use super::{Mutant, bug};
 
@@ -29,17 +29,5 @@ pub(super) const MUTANTS: &[Mutant] = &[
         PASS,
         "let is_late = until <= now || is_forced(draft.cluster, task);",
         "let is_late = !PLANTED && (until <= now || is_forced(draft.cluster, task));",
-    ),
-    bug(
-        "a rollout that can spare what does not serve waits for what does",
-        "coordinator/core/src/plan/rollout.rs",
-        "old.sort_by_key(|slot| serves(draft.cluster.tasks_in(&service.id, slot)));",
-        "old.sort_by_key(|slot| !PLANTED && serves(draft.cluster.tasks_in(&service.id, slot)));",
-    ),
-    bug(
-        "an agent takes a container for not made because nobody has said that it was",
-        "agent/core/src/hear.rs",
-        "if is_open(done.as_ref(), outcome) {",
-        "if !PLANTED && is_open(done.as_ref(), outcome) {",
     ),
 ];
