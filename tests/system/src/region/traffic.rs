@@ -2,8 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -85,8 +84,8 @@ impl Region {
 /// Requests without end, each over a connection of its own.
 #[derive(Debug)]
 pub struct Load {
-    ends: Arc<AtomicBool>,
-    clients: Vec<JoinHandle<Outcome>>,
+    /// Each ends when its sender is gone.
+    clients: Vec<(Sender<()>, JoinHandle<Outcome>)>,
 }
 
 /// What became of requests.
@@ -102,12 +101,11 @@ impl Load {
     /// Begins.
     #[must_use]
     pub fn begin(port: u16) -> Self {
-        let ends = Arc::new(AtomicBool::new(false));
         let client = |_| {
-            let ends = Arc::clone(&ends);
-            std::thread::spawn(move || ask_until(&ends, port))
+            let (ends, end) = channel();
+            (ends, std::thread::spawn(move || ask_until(&end, port)))
         };
-        Self { clients: (0..CLIENTS).map(client).collect(), ends }
+        Self { clients: (0..CLIENTS).map(client).collect() }
     }
 
     /// Ends, and says what became of all of them.
@@ -116,9 +114,9 @@ impl Load {
     /// When a client has.
     #[must_use]
     pub fn end(self) -> Outcome {
-        self.ends.store(true, Ordering::Relaxed);
         let mut all = Outcome::default();
-        for client in self.clients {
+        let clients: Vec<_> = self.clients.into_iter().map(|(_, client)| client).collect();
+        for client in clients {
             let outcome = client.join().unwrap();
             all.answered += outcome.answered;
             all.failed.extend(outcome.failed);
@@ -127,15 +125,14 @@ impl Load {
     }
 }
 
-fn ask_until(ends: &AtomicBool, port: u16) -> Outcome {
+fn ask_until(end: &Receiver<()>, port: u16) -> Outcome {
     let (began, mut outcome) = (Instant::now(), Outcome::default());
-    while !ends.load(Ordering::Relaxed) {
+    // Until the end, which is waited for between two requests.
+    while end.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
         match ask(port) {
             Ok(()) => outcome.answered += 1,
             Err(error) => outcome.failed.push((began.elapsed(), error.to_string())),
         }
-        // Paces the load and waits for nothing.
-        std::thread::sleep(PAUSE);
     }
     outcome
 }
