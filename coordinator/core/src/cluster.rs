@@ -311,10 +311,10 @@ impl Cluster {
             | Change::RemoveHook(_)
             | Change::PutRefresh(_)
             | Change::RemoveRefresh(_) => self.fleet.apply(change),
-            Change::PutBake(_)
-            | Change::RemoveBake(_)
-            | Change::PutAmi(_)
-            | Change::RemoveAmi(_) => self.bakes.apply(change),
+            Change::PutBake(bake) => self.bakes.put(bake),
+            Change::RemoveBake(id) => self.bakes.remove(id),
+            Change::PutAmi(ami) => self.bakes.put_ami(ami),
+            Change::RemoveAmi(id) => self.bakes.remove_ami(id),
             Change::PutRegistration(registration) => self.traffic.put(registration),
             Change::RemoveRegistration(id) => self.traffic.remove(id),
             Change::PutSecret(secret) => self.secrets.put(secret),

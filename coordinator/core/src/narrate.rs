@@ -84,8 +84,11 @@ pub fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         | Change::PutRefresh(_)
         | Change::RemoveRefresh(_)
         | Change::RemoveNode(_) => fleet::narrate(before, change),
-        Change::PutBake(_) | Change::PutAmi(_) | Change::RemoveAmi(_) => {
-            bake::narrate(before, change)
+        Change::PutBake(bake) => bake::narrate(before, bake),
+        Change::PutAmi(ami) => bake::narrate_ami(ami),
+        Change::RemoveAmi(id) => {
+            let message = "is removed".to_owned();
+            Some(Occurrence { subject: Subject::Ami(id.clone()), message })
         }
         Change::PutSecret(secret) => {
             let known = before.secrets().get(&secret.name);

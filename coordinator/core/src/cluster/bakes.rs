@@ -8,7 +8,7 @@ use model::bake::{Ami, Bake};
 use model::id::{AmiId, BakeId, NodeId};
 use model::time::Timestamp;
 
-use super::{Change, Cluster};
+use super::Cluster;
 use crate::command;
 
 /// What is known of machine images. Only bakes and images are stored.
@@ -64,50 +64,30 @@ pub struct Leftover {
 }
 
 impl Bakes {
-    /// Writes a change that is about machine images.
-    pub(super) fn apply(&mut self, change: &Change) {
-        match change {
-            Change::PutBake(bake) => {
-                self.forget_machines(&bake.id);
-                let before = self.bakes.insert(bake.id.clone(), Arc::clone(bake));
-                let owned = bake.phase.machines().filter(|_| !bake.phase.is_over());
-                let owned: Vec<NodeId> = owned.cloned().collect();
-                self.machines.extend(owned.into_iter().map(|machine| (machine, bake.id.clone())));
-                if before.is_none_or(|before| before.phase != bake.phase) {
-                    self.waits.remove(&bake.id);
-                }
-            }
-            Change::RemoveBake(id) => {
-                self.forget_machines(id);
-                self.bakes.remove(id);
-                self.waits.remove(id);
-            }
-            Change::PutAmi(ami) => {
-                self.amis.insert(ami.id.clone(), Arc::clone(ami));
-            }
-            Change::RemoveAmi(id) => {
-                self.amis.remove(id);
-                self.removals.remove(id.as_str());
-            }
-            // Of something else.
-            Change::PutService(_)
-            | Change::RemoveService(_)
-            | Change::PutTask(_)
-            | Change::RemoveTask(_)
-            | Change::PutNode(_)
-            | Change::RemoveNode(_)
-            | Change::PutPool(_)
-            | Change::RemovePool(_)
-            | Change::PutHook(_)
-            | Change::RemoveHook(_)
-            | Change::PutRefresh(_)
-            | Change::RemoveRefresh(_)
-            | Change::PutRegistration(_)
-            | Change::RemoveRegistration(_)
-            | Change::PutSecret(_)
-            | Change::RemoveSecret(_)
-            | Change::PutNextTask(_) => {}
+    pub(super) fn put(&mut self, bake: &Arc<Bake>) {
+        self.forget_machines(&bake.id);
+        let before = self.bakes.insert(bake.id.clone(), Arc::clone(bake));
+        let owned = bake.phase.machines().filter(|_| !bake.phase.is_over());
+        let owned: Vec<NodeId> = owned.cloned().collect();
+        self.machines.extend(owned.into_iter().map(|machine| (machine, bake.id.clone())));
+        if before.is_none_or(|before| before.phase != bake.phase) {
+            self.waits.remove(&bake.id);
         }
+    }
+
+    pub(super) fn remove(&mut self, id: &BakeId) {
+        self.forget_machines(id);
+        self.bakes.remove(id);
+        self.waits.remove(id);
+    }
+
+    pub(super) fn put_ami(&mut self, ami: &Arc<Ami>) {
+        self.amis.insert(ami.id.clone(), Arc::clone(ami));
+    }
+
+    pub(super) fn remove_ami(&mut self, id: &AmiId) {
+        self.amis.remove(id);
+        self.removals.remove(id.as_str());
     }
 
     fn forget_machines(&mut self, bake: &BakeId) {

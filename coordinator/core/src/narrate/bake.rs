@@ -1,50 +1,26 @@
 //! What changes about bakes and images mean.
 
-use model::bake::{AmiState, Bake, BakePhase};
+use model::bake::{Ami, AmiState, Bake, BakePhase};
 
 use super::{Occurrence, Subject};
-use crate::cluster::{Change, Cluster};
+use crate::cluster::Cluster;
 
-/// Says what a change about bakes and images will mean.
-pub(super) fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
-    match change {
-        Change::PutBake(bake) => {
-            let known = before.bakes().get(&bake.id);
-            let message = news(known.map(AsRef::as_ref), bake)?;
-            Some(Occurrence { subject: Subject::Bake(bake.id.clone()), message })
-        }
-        Change::PutAmi(ami) => {
-            let message = match &ami.state {
-                AmiState::Quarantined => return None,
-                AmiState::Published { .. } if ami.pools.is_empty() => "is published".to_owned(),
-                AmiState::Published { .. } => format!("is published for {}", ami.pools.join(", ")),
-                AmiState::Retired { .. } => "is retired, and being removed".to_owned(),
-            };
-            Some(Occurrence { subject: Subject::Ami(ami.id.clone()), message })
-        }
-        Change::RemoveAmi(id) => {
-            let message = "is removed".to_owned();
-            Some(Occurrence { subject: Subject::Ami(id.clone()), message })
-        }
-        Change::RemoveBake(_)
-        | Change::PutService(_)
-        | Change::RemoveService(_)
-        | Change::PutTask(_)
-        | Change::RemoveTask(_)
-        | Change::PutNode(_)
-        | Change::RemoveNode(_)
-        | Change::PutPool(_)
-        | Change::RemovePool(_)
-        | Change::PutHook(_)
-        | Change::RemoveHook(_)
-        | Change::PutRefresh(_)
-        | Change::RemoveRefresh(_)
-        | Change::PutRegistration(_)
-        | Change::RemoveRegistration(_)
-        | Change::PutSecret(_)
-        | Change::RemoveSecret(_)
-        | Change::PutNextTask(_) => None,
-    }
+/// Says what it means that a bake is as it is now.
+pub(super) fn narrate(before: &Cluster, bake: &Bake) -> Option<Occurrence> {
+    let known = before.bakes().get(&bake.id);
+    let message = news(known.map(AsRef::as_ref), bake)?;
+    Some(Occurrence { subject: Subject::Bake(bake.id.clone()), message })
+}
+
+/// The same of an image.
+pub(super) fn narrate_ami(ami: &Ami) -> Option<Occurrence> {
+    let message = match &ami.state {
+        AmiState::Quarantined => return None,
+        AmiState::Published { .. } if ami.pools.is_empty() => "is published".to_owned(),
+        AmiState::Published { .. } => format!("is published for {}", ami.pools.join(", ")),
+        AmiState::Retired { .. } => "is retired, and being removed".to_owned(),
+    };
+    Some(Occurrence { subject: Subject::Ami(ami.id.clone()), message })
 }
 
 fn news(before: Option<&Bake>, bake: &Bake) -> Option<String> {
