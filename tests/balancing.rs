@@ -29,7 +29,7 @@ fn group() -> TargetGroup {
 /// A service of so many tasks behind one target group; each has a port that the node chose.
 fn spec(replicas: u32) -> ServiceSpec {
     let mut spec = specs::balanced_spec_of(&"shop/web".parse().unwrap(), 1, replicas);
-    (spec.after, spec.update.canary) = (Vec::new(), None);
+    (spec.after, spec.update.trial) = (Vec::new(), None);
     spec
 }
 

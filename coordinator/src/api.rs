@@ -63,6 +63,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
         )
         | Refusal::DependencyCycle(_)
         | Refusal::NoDependency { .. }
+        | Refusal::NotBlueGreen(..)
         | Refusal::NamedTwice(_) => Status::invalid_argument(message),
         Refusal::RunInProgress(..) => hinted(
             Status::failed_precondition(message),
@@ -81,6 +82,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
         | Refusal::RunsToEnd(_)
         | Refusal::NoCanary(_)
         | Refusal::CanaryMoves(_)
+        | Refusal::Switches(_)
         | Refusal::Pool(
             PoolRefusal::Waits(..)
             | PoolRefusal::Leaving(_)

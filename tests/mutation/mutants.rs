@@ -8,6 +8,8 @@ mod refreshes;
 mod secrets;
 #[path = "mutants/shapes.rs"]
 mod shapes;
+#[path = "mutants/switches.rs"]
+mod switches;
 #[path = "mutants/traffic.rs"]
 mod traffic;
 
@@ -73,7 +75,11 @@ const PROGRESS: &str = "coordinator/core/src/plan/job/progress.rs";
 
 /// All of them; they are numbered from 1.
 pub(crate) fn all() -> impl Iterator<Item = &'static Mutant> {
-    let more = refreshes::MUTANTS.iter().chain(secrets::MUTANTS).chain(traffic::MUTANTS);
+    let more = refreshes::MUTANTS
+        .iter()
+        .chain(secrets::MUTANTS)
+        .chain(traffic::MUTANTS)
+        .chain(switches::MUTANTS);
     MUTANTS.iter().chain(shapes::MUTANTS).chain(capacity::MUTANTS).chain(more)
 }
 
@@ -467,14 +473,14 @@ const MUTANTS: &[Mutant] = &[
     bug(
         "what runs beside a canary is stopped",
         SLOT,
-        "Stage::Canary | Stage::Holding { .. } => starts_first(service),",
-        "Stage::Canary | Stage::Holding { .. } => !PLANTED && starts_first(service),",
+        "Stage::Trial | Stage::Holding { .. } => starts_first(service),",
+        "Stage::Trial | Stage::Holding { .. } => !PLANTED && starts_first(service),",
     ),
     bug(
         "a paused rollout goes on",
         ROLLOUT,
-        "Pace::Paused { .. } => hold(draft, id),",
-        "Pace::Paused { since } => if PLANTED { roll(draft, &service, (rollout, since)) } else { hold(draft, id) },",
+        "Pace::Paused { .. } => hold(draft, &service),",
+        "Pace::Paused { since } => if PLANTED { roll(draft, &service, (rollout, since)) } else { hold(draft, &service) },",
     ),
     bug(
         "a rollout is done before its slots have settled",
@@ -491,8 +497,8 @@ const MUTANTS: &[Mutant] = &[
     bug(
         "a canary is everywhere at once",
         ROLLOUT,
-        "wanted.truncate(canary.count(wanted.len()));",
-        "if !PLANTED { wanted.truncate(canary.count(wanted.len())); }",
+        "wanted.truncate(trial.count(wanted.len()));",
+        "if !PLANTED { wanted.truncate(trial.count(wanted.len())); }",
     ),
     bug(
         "what runs is stopped before its node has what comes next",

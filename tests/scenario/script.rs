@@ -9,7 +9,7 @@ use model::id::ServiceId;
 use model::job::{Completions, Job, Keep};
 use model::lease::LeasePolicy;
 use model::priority::Priority;
-use model::rollout::{Canary, Promotion, Steering, Tolerance};
+use model::rollout::{BlueGreen, Canary, Promotion, Steering, Tolerance, Trial};
 use model::schedule::{CatchUp, Overlap, Schedule, Zone};
 use model::secret::{Rotation, SecretFile};
 use model::spec::{
@@ -152,7 +152,7 @@ pub(crate) fn spec(id: &ServiceId, settings: &BTreeMap<&str, &str>) -> ServiceSp
     spec.update.parallelism = 1;
     spec.update.tolerance = Tolerance::default();
     spec.mode = Mode::Replicated { replicas: 1 };
-    let mut canary = None;
+    let (mut canary, mut keep) = (None, None);
     let (mut hold, mut promotion) = (Duration::from_secs(300), Promotion::Automatic);
     for (key, value) in settings {
         match *key {
@@ -185,6 +185,7 @@ pub(crate) fn spec(id: &ServiceId, settings: &BTreeMap<&str, &str>) -> ServiceSp
                 spec.task.routes = value.split(',').map(route).collect();
             }
             "canary" => canary = Some(amount(value)),
+            "blue-green" => keep = Some(duration(value)),
             "hold" => hold = duration(value),
             "promote" if *value == "manual" => promotion = Promotion::Manual,
             "min-available" => spec.budget = Budget::MinAvailable(amount(value)),
@@ -209,7 +210,9 @@ pub(crate) fn spec(id: &ServiceId, settings: &BTreeMap<&str, &str>) -> ServiceSp
         let routes = spec.task.routes.iter_mut();
         routes.for_each(|route| route.leave_within = Some(duration(within)));
     }
-    spec.update.canary = canary.map(|slots| Canary { slots, hold, promotion });
+    let canary = canary.map(|slots| Trial::Canary(Canary { slots, hold, promotion }));
+    let both = keep.map(|keep| Trial::BlueGreen(BlueGreen { hold, promotion, keep }));
+    spec.update.trial = both.or(canary);
     spec
 }
 

@@ -198,7 +198,8 @@ impl World {
             .tasks()
             .values()
             .filter(routed)
-            .find(|task| !task.state.is_final() && !matches!(task.traffic, Traffic::In { .. }))
+            .filter(|task| !task.state.is_final() && !cluster.is_dark(task))
+            .find(|task| !matches!(task.traffic, Traffic::In { .. }))
         {
             return Some(format!("{} gets no requests", task.id));
         }

@@ -11,7 +11,7 @@ use model::job::{Completions, Job, Keep};
 use model::lease::LeasePolicy;
 use model::priority::Priority;
 use model::resources::Resources;
-use model::rollout::{Canary, Promotion, Tolerance};
+use model::rollout::{BlueGreen, Canary, Promotion, Tolerance, Trial};
 use model::schedule::{CatchUp, Overlap, Schedule, Zone};
 use model::secret::{Rotation, SecretUses};
 use model::spec::{
@@ -151,6 +151,15 @@ fn lease(id: &ServiceId, image: u32) -> Option<LeasePolicy> {
 pub(crate) fn balanced_spec_of(id: &ServiceId, image: u32, replicas: u32) -> ServiceSpec {
     let mut spec = spec_of(id, image, replicas);
     spec.task.routes = routes(id, image);
+    let both = |hold, promotion, keep| {
+        let (hold, keep) = (Duration::from_secs(hold), Duration::from_secs(keep));
+        Trial::BlueGreen(BlueGreen { hold, promotion, keep })
+    };
+    spec.update.trial = match (id.name.as_str(), image % 4) {
+        ("web", 0) => Some(both(0, Promotion::Manual, 30)),
+        ("web", 3) => Some(both(10, Promotion::Automatic, 60)),
+        _ => spec.update.trial,
+    };
     spec
 }
 
@@ -253,9 +262,9 @@ fn constraint(text: &str) -> Constraint {
 /// Some generations are tried first, and some rest between their slots.
 fn update(id: &ServiceId, image: u32) -> UpdatePolicy {
     let tried = |slots, seconds, promotion| {
-        Some(Canary { slots, hold: Duration::from_secs(seconds), promotion })
+        Some(Trial::Canary(Canary { slots, hold: Duration::from_secs(seconds), promotion }))
     };
-    let canary = match (id.name.as_str(), image % 4) {
+    let trial = match (id.name.as_str(), image % 4) {
         ("web", 1) => tried(Amount::Count(1), 30, Promotion::Automatic),
         ("db", 3) => tried(Amount::Count(1), 20, Promotion::Automatic),
         ("front", 2) => tried(Amount::Percent(50), 0, Promotion::Manual),
@@ -272,7 +281,7 @@ fn update(id: &ServiceId, image: u32) -> UpdatePolicy {
         tolerance: Tolerance { at_least: u32::from(image % 7 == 6), at_most: None },
         progress_deadline: Duration::from_secs(600),
         on_failure: FailureAction::Rollback,
-        canary,
+        trial,
     }
 }
 

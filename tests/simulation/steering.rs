@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::budget::Amount;
 use model::id::Slot;
-use model::rollout::{Rollout, Stage};
+use model::rollout::{Canary, Rollout, Stage, Trial};
 use model::service::{Service, ServicePhase};
 use model::spec::Mode;
 use model::task::{DesiredState, StopCause, Task};
@@ -60,8 +60,8 @@ fn may_be_made(before: &Cluster, (service, rollout): (&Service, &Rollout), task:
     let newest = of_slot.max_by_key(|other| (other.created_at, other.id.clone()));
     let was_there =
         newest.is_some_and(|newest| newest.generation.template == service.target.template);
-    let is_canary = match (&task.slot, service.target.spec.update.canary) {
-        (Slot::Replica(number), Some(canary)) => {
+    let is_tried = match (&task.slot, service.target.spec.update.trial) {
+        (Slot::Replica(number), Some(Trial::Canary(canary))) => {
             let wanted = replicas(service).unwrap_or(1);
             let most = match canary.slots {
                 Amount::Count(count) => count,
@@ -69,6 +69,7 @@ fn may_be_made(before: &Cluster, (service, rollout): (&Service, &Rollout), task:
             };
             *number <= most.max(1)
         }
+        (Slot::Replica(_), Some(Trial::BlueGreen(_))) => true,
         // Which nodes come first changes with the nodes.
         (Slot::Node(_), Some(_)) => true,
         (Slot::Replica(_) | Slot::Node(_), None)
@@ -80,16 +81,16 @@ fn may_be_made(before: &Cluster, (service, rollout): (&Service, &Rollout), task:
             && !other.state.is_final()
             && other.generation.template == service.target.template
     });
-    was_there || moves || is_canary && !rollout.is_paused()
+    // What has been switched to has every slot, and is made anew whatever else stands still.
+    was_there || moves || is_tried && !rollout.is_paused() || rollout.stage.is_switched()
 }
 
 /// What ran beside a canary is stopped only by drains and deaths.
 fn lost_old(cluster: &Cluster, before: &Cluster, service: &Service) -> Option<String> {
-    let ServicePhase::Rolling(Rollout { stage: Stage::Canary | Stage::Holding { .. }, .. }) =
-        &service.phase
-    else {
+    let ServicePhase::Rolling(rollout) = &service.phase else { return None };
+    if rollout.stage == Stage::Everywhere {
         return None;
-    };
+    }
     if service.target.spec.task.is_exclusive() {
         return None;
     }
@@ -117,7 +118,7 @@ fn lost_old(cluster: &Cluster, before: &Cluster, service: &Service) -> Option<St
             format!("{id} {template} {:?} {:?}, was {was:?}", task.desired, task.state)
         };
         let (id, slot): (_, Vec<String>) = (&task.id, slot.map(line).collect());
-        format!("{id} is stopped though the canary beside it is not promoted: {slot:#?}")
+        format!("{id} is stopped though what is beside it is only tried: {slot:#?}")
     })
 }
 
@@ -159,16 +160,24 @@ fn did_serve(task: &Task) -> bool {
     task.serving_since().is_some() || is_stopped && task.state.serving_since().is_some()
 }
 
-/// A canary that is taken for settled serves, and so does everything that is called steady.
+/// Of a generation that gets no requests yet all have to be able to take them.
+fn could_serve(cluster: &Cluster, task: &Task) -> bool {
+    did_serve(task) || cluster.is_dark(task) && task.state.serving_since().is_some()
+}
+
+/// A trial that is taken for settled serves, and so does what has been switched to, and everything that is called steady.
 fn too_early(cluster: &Cluster, was: &Service, service: &Service) -> Option<String> {
     let slots = match (&was.phase, &service.phase) {
         (ServicePhase::Rolling(earlier), ServicePhase::Rolling(rollout)) => {
-            let is_news = earlier.stage == Stage::Canary && rollout.stage != Stage::Canary;
+            let leaves = |stage| earlier.stage == stage && rollout.stage != stage;
+            let is_switched = matches!(earlier.stage, Stage::Switching { .. })
+                && matches!(rollout.stage, Stage::Keeping { .. });
+            let is_news = leaves(Stage::Trial) || is_switched;
             let is_same = was.target.template == service.target.template;
-            let canary = service.target.spec.update.canary.filter(|_| is_news && is_same)?;
-            match canary.slots {
-                Amount::Count(count) => count,
-                Amount::Percent(_) => 1,
+            match service.target.spec.update.trial.filter(|_| is_news && is_same)? {
+                Trial::Canary(Canary { slots: Amount::Count(count), .. }) => count,
+                Trial::Canary(Canary { slots: Amount::Percent(_), .. }) => 1,
+                Trial::BlueGreen(_) => replicas(service)?,
             }
         }
         (ServicePhase::Rolling(_), ServicePhase::Steady) => replicas(service)?,
@@ -179,7 +188,7 @@ fn too_early(cluster: &Cluster, was: &Service, service: &Service) -> Option<Stri
         cluster.tasks_of(&service.id).any(|task| {
             task.slot == Slot::Replica(*number)
                 && task.generation.template == service.target.template
-                && did_serve(task)
+                && could_serve(cluster, task)
         })
     };
     let missing = (1..=slots.min(replicas)).find(|number| !serves(number));

@@ -224,6 +224,8 @@ fn rollout(view: &wire::ServiceView) -> Value {
     let stage = match rolling.stage {
         Some(Stage::Canary(_)) => "canary",
         Some(Stage::HoldingSinceMs(_)) => "holding",
+        Some(Stage::SwitchingSinceMs(_)) => "switching",
+        Some(Stage::KeepingSinceMs(_)) => "keeping",
         None => "everywhere",
     };
     let paused_since = match rolling.pace {

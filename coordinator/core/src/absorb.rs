@@ -18,7 +18,7 @@ use model::id::{NodeId, ServiceId};
 use model::image::Digest;
 use model::job::Runs;
 use model::node::{Availability, DRAIN_LIMIT, Drain, DrainCause, DrainPhase, Node};
-use model::rollout::Rollout;
+use model::rollout::{Rollout, Stage};
 use model::service::{Generation, HISTORY_LIMIT, Origin, Past, Service, ServicePhase, Verdict};
 use model::spec::{Mode, ServiceSpec};
 use model::task::{DesiredState, StopCause, Task, TaskState};
@@ -189,6 +189,8 @@ fn leave(
     }
     draft.touch_withheld(&service.id);
     let number = service.target.number + 1;
+    let taken = taken_for_good(service, origin);
+    let service = taken.as_ref().unwrap_or(service);
     let past = service.history.iter().map(|past| &past.generation);
     let known = [Some(&service.target), service.stable.as_ref()].into_iter().flatten().chain(past);
     let same = known.into_iter().find(|known| known.spec.task == spec.task);
@@ -204,6 +206,19 @@ fn leave(
         ..service.clone()
     });
     number
+}
+
+/// Whoever deploys something else while what was there is still kept has taken what was switched to for good.
+fn taken_for_good(service: &Service, origin: Origin) -> Option<Service> {
+    let ServicePhase::Rolling(Rollout { stage: Stage::Keeping { .. }, .. }) = &service.phase else {
+        return None;
+    };
+    match origin {
+        Origin::Deployed | Origin::Restarted => {
+            Some(Service { stable: Some(Arc::clone(&service.target)), ..service.clone() })
+        }
+        Origin::Scaled | Origin::RolledBack { .. } => None,
+    }
 }
 
 /// The runs of a service that gets another spec. What was due by another schedule is not caught up, and what is no job any

@@ -62,7 +62,7 @@ pub(crate) use self::spread::{Line, Presence, Spot, Spread};
 use self::suiting::Suiting;
 pub use self::tasks::Tasks;
 use self::traffic::Balancers;
-pub(crate) use self::traffic::{Failure, Reach, wanted};
+pub(crate) use self::traffic::{Failure, Reach};
 use crate::event::EngineState;
 
 /// A node that was silent for so long gets no new tasks: three heartbeats of 10 s.
@@ -282,6 +282,7 @@ impl Cluster {
         match change {
             Change::PutService(service) => {
                 self.forget_waits(&service.id);
+                self.see_switch(service);
                 for id in waits_for(service) {
                     self.dependents.entry(id).or_default().insert(service.id.clone());
                 }

@@ -226,6 +226,10 @@ pub enum Refusal {
     NoCanary(ServiceId),
     /// The canary is not known to be good yet.
     CanaryMoves(ServiceId),
+    /// What was promoted does not have all requests yet.
+    Switches(ServiceId),
+    /// Both generations of it can not be up as a whole.
+    NotBlueGreen(ServiceId, &'static str),
     /// There is no such node.
     NoNode(NodeId),
     /// The node is proven dead.
@@ -295,11 +299,20 @@ impl fmt::Display for Refusal {
                 f,
                 "{id} is a job, which has runs and no rollout: see `wharf job stop` and `wharf job suspend`"
             ),
-            Self::NoCanary(id) => write!(f, "{id} has no canary that waits to be promoted"),
+            Self::NoCanary(id) => {
+                write!(f, "{id} tries nothing that waits to be promoted")
+            }
             Self::CanaryMoves(id) => write!(
                 f,
-                "the canary of {id} has not settled yet: wait until it has, or abort the rollout"
+                "what is new of {id} has not settled yet: wait until it has, or abort the rollout"
             ),
+            Self::Switches(id) => write!(
+                f,
+                "{id} is being switched already: wait until its load balancers send requests to all new tasks, or abort the rollout"
+            ),
+            Self::NotBlueGreen(id, why) => {
+                write!(f, "{id} can not have `x-wharf.blue_green`: {why}")
+            }
             Self::NoNode(node) => write!(f, "there is no node {node}"),
             Self::DeadNode(node) => write!(f, "node {node} is gone for good"),
             Self::LongDrain(asked) => write!(

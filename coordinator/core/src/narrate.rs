@@ -9,7 +9,7 @@ mod traffic;
 use model::id::{AmiId, BakeId, NodeId, SecretName, ServiceId, TaskId};
 use model::job::RunCause;
 use model::node::{Availability, Drain, DrainCause, DrainPhase, Node};
-use model::rollout::{Canary, Promotion, Rollout, Stage};
+use model::rollout::{Promotion, Rollout, Stage, Trial};
 use model::service::{Origin, Service, ServicePhase};
 use model::spec::Mode;
 use model::task::{DesiredState, Health, StopCause, Task, TaskState};
@@ -111,8 +111,12 @@ fn service_news(before: Option<&Service>, service: &Service) -> Option<String> {
     let number = service.target.number;
     if before.is_none_or(|before| before.target.number != number) {
         return Some(match service.target.origin {
-            Origin::Deployed if is_tried(service) => {
-                format!("generation {number} is accepted, and tried in a few slots first")
+            Origin::Deployed if service.stage() == Stage::Trial => {
+                let how = match service.target.spec.update.trial {
+                    Some(Trial::BlueGreen(_)) => "comes up beside what is there, without requests",
+                    Some(Trial::Canary(_)) | None => "tried in a few slots first",
+                };
+                format!("generation {number} is accepted, and {how}")
             }
             Origin::Deployed => format!("generation {number} is accepted"),
             Origin::Scaled => {
@@ -146,13 +150,6 @@ fn service_news(before: Option<&Service>, service: &Service) -> Option<String> {
     }
 }
 
-fn is_tried(service: &Service) -> bool {
-    match &service.phase {
-        ServicePhase::Rolling(rollout) => rollout.stage == Stage::Canary,
-        ServicePhase::Steady | ServicePhase::Halted { .. } | ServicePhase::Removing => false,
-    }
-}
-
 fn rollout_news(before: Option<&Rollout>, rollout: &Rollout, service: &Service) -> Option<String> {
     let (number, id) = (service.target.number, &service.id);
     let was_paused = before.is_none_or(Rollout::is_paused);
@@ -162,7 +159,16 @@ fn rollout_news(before: Option<&Rollout>, rollout: &Rollout, service: &Service) 
             "the rollout of generation {number} is paused: `wharf rollout resume {id}` has it go on"
         )),
         Stage::Holding { .. } if stage != Some(rollout.stage) => {
-            Some(holding(service.target.spec.update.canary?, service))
+            Some(holding(service.target.spec.update.trial?, service))
+        }
+        Stage::Switching { .. } if stage != Some(rollout.stage) => {
+            Some(format!("generation {number} is switched to: its tasks enter their target groups"))
+        }
+        Stage::Keeping { .. } if stage != Some(rollout.stage) => {
+            Some(keeping(service.target.spec.update.trial?, service))
+        }
+        Stage::Everywhere if stage.is_some_and(Stage::is_switched) => {
+            Some(format!("generation {number} is taken for good, and what was before it stops"))
         }
         Stage::Everywhere if stage.is_some() && stage != Some(rollout.stage) => {
             Some(format!("the canary of generation {number} is promoted"))
@@ -170,21 +176,38 @@ fn rollout_news(before: Option<&Rollout>, rollout: &Rollout, service: &Service) 
         _ if was_paused && !rollout.is_paused() => {
             Some(format!("the rollout of generation {number} goes on"))
         }
-        Stage::Canary | Stage::Holding { .. } | Stage::Everywhere => None,
+        Stage::Trial
+        | Stage::Holding { .. }
+        | Stage::Switching { .. }
+        | Stage::Keeping { .. }
+        | Stage::Everywhere => None,
     }
 }
 
-fn holding(canary: Canary, service: &Service) -> String {
+fn holding(trial: Trial, service: &Service) -> String {
     let (number, id) = (service.target.number, &service.id);
-    match canary.promotion {
-        Promotion::Automatic => format!(
-            "the canary of generation {number} has settled: in {} s the others follow",
-            canary.hold.as_secs()
-        ),
+    let (what, then) = match trial {
+        Trial::Canary(_) => ("the canary of", "the others follow"),
+        Trial::BlueGreen(_) => ("all of", "it is switched to"),
+    };
+    match trial.promotion() {
+        Promotion::Automatic => {
+            let seconds = trial.hold().as_secs();
+            format!("{what} generation {number} has settled: in {seconds} s {then}")
+        }
         Promotion::Manual => format!(
-            "the canary of generation {number} has settled and waits for `wharf rollout promote {id}` or `abort`"
+            "{what} generation {number} has settled and waits for `wharf rollout promote {id}` or `abort`"
         ),
     }
+}
+
+fn keeping(trial: Trial, service: &Service) -> String {
+    let seconds = match trial {
+        Trial::BlueGreen(both) => both.keep.as_secs(),
+        Trial::Canary(_) => 0,
+    };
+    let number = service.target.number;
+    format!("generation {number} has all requests: what was before it is kept for {seconds} s")
 }
 
 fn job_news(before: &Service, service: &Service) -> Option<String> {

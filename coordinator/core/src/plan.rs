@@ -95,14 +95,19 @@ pub(crate) fn plan(draft: &mut Draft<'_>) {
 }
 
 fn plan_services(draft: &mut Draft<'_>) {
-    // A failed rollout changes its own target and ended tasks free room for those that wait: both touch services again.
-    // Each touch follows a state that moved forward, so this ends; the bound only says so to the reader.
-    const ROUNDS: usize = 8;
     liveness::pass(draft);
     refresh::pass(draft);
     shrink::pass(draft);
     balance::pass(draft);
     lease::pass(draft);
+    go_round(draft);
+    traffic::enter(draft);
+}
+
+/// A failed rollout changes its own target and ended tasks free room for those that wait: both touch services again.
+/// Each touch follows a state that moved forward, so this ends; the bound only says so to the reader.
+fn go_round(draft: &mut Draft<'_>) {
+    const ROUNDS: usize = 8;
     for _ in 0..ROUNDS {
         drain::pass(draft);
         preparing::pass(draft);

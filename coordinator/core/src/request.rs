@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::id::{ServiceId, ServiceName};
+use model::rollout::Trial;
 use model::service::{Service, ServicePhase};
-use model::spec::{Dependency, Mode, REPLICAS_LIMIT, ServiceSpec};
+use model::spec::{Dependency, Mode, REPLICAS_LIMIT, ServiceSpec, UpdateOrder};
 
 use crate::cluster::Cluster;
 use crate::event::{Refusal, SecretRefusal};
@@ -27,6 +28,7 @@ pub(crate) fn check(
         }
         cluster.services().get(&spec.id).map_or(Ok(()), |service| check_stays(service))?;
         check_secrets(cluster, spec)?;
+        check_blue_green(spec)?;
     }
     for id in remove {
         if !cluster.services().contains_key(id) {
@@ -49,6 +51,27 @@ pub(crate) fn check_secrets(cluster: &Cluster, spec: &ServiceSpec) -> Result<(),
     missing.map_or(Ok(()), |secret| {
         Err(Refusal::Secret(SecretRefusal::Missing { service: spec.id.clone(), secret }))
     })
+}
+
+/// Two generations of it have to be up side by side, and something has to switch from one to the other.
+fn check_blue_green(spec: &ServiceSpec) -> Result<(), Refusal> {
+    let Some(Trial::BlueGreen(_)) = spec.update.trial else { return Ok(()) };
+    let why = match (spec.mode, spec.update.order) {
+        (Mode::Global | Mode::Once | Mode::Job(_), _) => {
+            "it is for services with a number of replicas; leave it out, or try a `canary`"
+        }
+        (Mode::Replicated { .. }, UpdateOrder::StopFirst) => {
+            "its `order` is stop-first, and all of the new tasks start before an old one stops; leave `order` out"
+        }
+        (Mode::Replicated { .. }, _) if spec.task.is_exclusive() => {
+            "two of its tasks can not run side by side: publish its ports without a number of the host, and share no volume"
+        }
+        (Mode::Replicated { .. }, _) if spec.task.routes.is_empty() => {
+            "requests are switched at load balancers, and it has none: say which with `target_groups`, or try a `canary`"
+        }
+        (Mode::Replicated { .. }, UpdateOrder::Auto | UpdateOrder::StartFirst) => return Ok(()),
+    };
+    Err(Refusal::NotBlueGreen(spec.id.clone(), why))
 }
 
 pub(crate) const fn check_replicas(replicas: u32) -> Result<(), Refusal> {

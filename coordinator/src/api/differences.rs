@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::job::{Completions, Job};
 use model::resources::Resources;
-use model::rollout::Tolerance;
+use model::rollout::{BlueGreen, Canary, Tolerance, Trial};
 use model::spec::{ContainerSpec, Mode, ServiceSpec, UpdatePolicy};
 
 /// Longer values are cut: the line is for the eye.
@@ -53,17 +53,32 @@ pub(crate) fn between(old: &ServiceSpec, new: &ServiceSpec) -> Vec<String> {
 
 /// The keys of Compose, and those that `x-wharf` adds.
 fn updates(lines: &mut Vec<String>, old: &UpdatePolicy, new: &UpdatePolicy) {
-    touched(lines, "x-wharf.canary", &old.canary, &new.canary);
+    touched(lines, "x-wharf.canary", &canary(old), &canary(new));
+    touched(lines, "x-wharf.blue_green", &blue_green(old), &blue_green(new));
     touched(lines, "x-wharf.tolerated_failures", &old.tolerance, &new.tolerance);
     let deadlines = (&old.progress_deadline, &new.progress_deadline);
     changed(lines, "x-wharf.progress_deadline", deadlines, |deadline| format!("{deadline:?}"));
     let compose = |policy: &UpdatePolicy| UpdatePolicy {
-        canary: None,
+        trial: None,
         tolerance: Tolerance::default(),
         progress_deadline: Duration::ZERO,
         ..*policy
     };
     touched(lines, "deploy.update_config", &compose(old), &compose(new));
+}
+
+fn canary(policy: &UpdatePolicy) -> Option<Canary> {
+    match policy.trial? {
+        Trial::Canary(canary) => Some(canary),
+        Trial::BlueGreen(_) => None,
+    }
+}
+
+fn blue_green(policy: &UpdatePolicy) -> Option<BlueGreen> {
+    match policy.trial? {
+        Trial::BlueGreen(both) => Some(both),
+        Trial::Canary(_) => None,
+    }
 }
 
 fn mode(mode: &Mode) -> String {

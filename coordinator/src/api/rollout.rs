@@ -2,7 +2,7 @@
 
 use coordinator_core::cluster::Cluster;
 use coordinator_core::view::{self, RolloutProgress};
-use model::rollout::{Canary, Pace, Promotion, Rollout, Stage};
+use model::rollout::{Pace, Promotion, Rollout, Stage, Trial};
 use model::service::{Service, ServicePhase};
 use model::time::Timestamp;
 use proto::wire;
@@ -30,27 +30,36 @@ pub(super) fn note(service: &Service, now: Timestamp) -> Option<String> {
             "is paused since {seconds} s: `wharf rollout resume {id}` or `abort`"
         ));
     }
-    let canary = service.target.spec.update.canary?;
-    match rollout.stage {
-        Stage::Canary => Some("its canary has to settle before the others follow".to_owned()),
-        Stage::Holding { since } => Some(held(service, canary, (since, now))),
-        Stage::Everywhere => None,
-    }
-}
-
-fn held(service: &Service, canary: Canary, (since, now): (Timestamp, Timestamp)) -> String {
-    let id = &service.id;
-    match canary.promotion {
-        Promotion::Automatic => {
-            let left = (since + canary.hold).since(now).as_secs();
-            format!("its canary has settled: the others follow in {left} s")
+    let trial = service.target.spec.update.trial?;
+    let (what, has, then) = match trial {
+        Trial::Canary(_) => ("its canary", "has", "the others follow"),
+        Trial::BlueGreen(_) => ("all of its new tasks", "have", "it is switched to them"),
+    };
+    match (rollout.stage, trial) {
+        (Stage::Trial, _) => Some(format!("{what} {has} to settle before {then}")),
+        (Stage::Holding { since }, _) => Some(match trial.promotion() {
+            Promotion::Automatic => {
+                let left = (since + trial.hold()).since(now).as_secs();
+                format!("{what} {has} settled: {then} in {left} s")
+            }
+            Promotion::Manual => {
+                let seconds = now.since(since).as_secs();
+                format!(
+                    "{what} {has} settled {seconds} s ago: `wharf rollout promote {id}` or `abort`"
+                )
+            }
+        }),
+        (Stage::Switching { .. }, _) => Some(
+            "its load balancers are told of the new tasks, and the old ones leave them after that"
+                .to_owned(),
+        ),
+        (Stage::Keeping { since }, Trial::BlueGreen(both)) => {
+            let left = (since + both.keep).since(now).as_secs();
+            Some(format!(
+                "the new tasks have all requests, and the old ones are kept for {left} s more: `wharf rollout abort {id}` goes back to them, `promote` stops them"
+            ))
         }
-        Promotion::Manual => {
-            let seconds = now.since(since).as_secs();
-            format!(
-                "its canary has settled {seconds} s ago: `wharf rollout promote {id}` or `abort`"
-            )
-        }
+        (Stage::Keeping { .. }, Trial::Canary(_)) | (Stage::Everywhere, _) => None,
     }
 }
 
@@ -61,9 +70,17 @@ pub(super) fn sentence(cluster: &Cluster, service: &Service, now: Timestamp) -> 
     let (id, number) = (&service.id, service.target.number);
     let seconds = now.since(rollout.since).as_secs();
     let RolloutProgress { admitted, settled, .. } = progress;
+    let is_canary = matches!(service.target.spec.update.trial, Some(Trial::Canary(_)));
+    let slots = if is_canary { "canary slots" } else { "slots" };
     Some(match rollout.stage {
-        Stage::Canary | Stage::Holding { .. } => format!(
-            "{id} tries generation {number} since {seconds} s: {settled} of {admitted} canary slots have settled"
+        Stage::Trial | Stage::Holding { .. } => format!(
+            "{id} tries generation {number} since {seconds} s: {settled} of {admitted} {slots} have settled"
+        ),
+        Stage::Switching { .. } => format!(
+            "{id} is switched to generation {number}: {settled} of {admitted} slots have requests"
+        ),
+        Stage::Keeping { .. } => format!(
+            "{id} is switched to generation {number}, and keeps what was before it: {settled} of {admitted} slots have settled"
         ),
         Stage::Everywhere => format!(
             "{id} is moving to generation {number} since {seconds} s: {settled} of {admitted} slots are there"

@@ -5,6 +5,57 @@ use std::time::Duration;
 use crate::budget::Amount;
 use crate::time::Timestamp;
 
+/// How a new generation is tried before it may have everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trial {
+    /// In a few slots, beside the others.
+    Canary(Canary),
+    /// In every slot, beside what was there, and without a request of anybody.
+    BlueGreen(BlueGreen),
+}
+
+impl Trial {
+    /// In how many of `wanted` slots the new generation is tried.
+    #[must_use]
+    pub fn count(&self, wanted: usize) -> usize {
+        match self {
+            Self::Canary(canary) => canary.count(wanted),
+            Self::BlueGreen(_) => wanted,
+        }
+    }
+
+    /// For how long all of them have to serve before the trial is taken for good, beyond the time that each new task is watched
+    /// anyway.
+    #[must_use]
+    pub const fn hold(&self) -> Duration {
+        match self {
+            Self::Canary(canary) => canary.hold,
+            Self::BlueGreen(blue_green) => blue_green.hold,
+        }
+    }
+
+    /// Who says that it is good.
+    #[must_use]
+    pub const fn promotion(&self) -> Promotion {
+        match self {
+            Self::Canary(canary) => canary.promotion,
+            Self::BlueGreen(blue_green) => blue_green.promotion,
+        }
+    }
+}
+
+/// Both generations are up as a whole: the new one (green) gets no requests until it is switched to, and the old one (blue)
+/// gets none after that, and is kept for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlueGreen {
+    /// For how long all of the new tasks have to be healthy before the switch, beyond the time that each is watched anyway.
+    pub hold: Duration,
+    /// Who says that it may be switched.
+    pub promotion: Promotion,
+    /// For how long what was there is kept after the switch. Failures of what is new take everything back meanwhile.
+    pub keep: Duration,
+}
+
 /// A new generation is tried in a few slots before it may have the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Canary {
@@ -24,7 +75,7 @@ impl Canary {
     }
 }
 
-/// Who says that a canary is good.
+/// Who says that what is tried is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Promotion {
     /// Time: it has served for as long as it was to be held.
@@ -83,15 +134,37 @@ impl Rollout {
 /// How far a rollout may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Only the first slots are moved. What ran in them stays beside the new tasks, if the two can run side by side.
-    Canary,
-    /// Those have settled, and are watched.
+    /// The target is only tried ([`Trial`]). What ran where it is tried stays beside the new tasks, if the two can run side by
+    /// side.
+    Trial,
+    /// What is tried has settled, and is watched.
     Holding {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Only of [`BlueGreen`]: load balancers are told of the new tasks, and still send requests to the old ones.
+    Switching {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Only of [`BlueGreen`]: the new tasks have all requests, and the old ones are kept without any.
+    Keeping {
         /// Since when.
         since: Timestamp,
     },
     /// Every slot is moved.
     Everywhere,
+}
+
+impl Stage {
+    /// Says whether the target has every slot, and only may be given up again.
+    #[must_use]
+    pub const fn is_switched(self) -> bool {
+        match self {
+            Self::Switching { .. } | Self::Keeping { .. } => true,
+            Self::Trial | Self::Holding { .. } | Self::Everywhere => false,
+        }
+    }
 }
 
 /// Whether a rollout moves.
@@ -116,7 +189,7 @@ pub enum Steering {
     Pause,
     /// To go on, from a pause or after it was halted.
     Resume,
-    /// To take the canary for good.
+    /// To take what is tried for good; after a switch not to keep what was there any longer.
     Promote,
     /// To go back to the generation that was healthy.
     Abort,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::id::ServiceId;
 use crate::job::Runs;
-use crate::rollout::{Rollout, Stage};
+use crate::rollout::{Rollout, Stage, Trial};
 use crate::spec::ServiceSpec;
 use crate::time::Timestamp;
 
@@ -23,6 +23,31 @@ pub struct Service {
     pub phase: ServicePhase,
     /// Its runs, if it is or was a job.
     pub runs: Runs,
+}
+
+impl Service {
+    /// How far the target may go.
+    #[must_use]
+    pub const fn stage(&self) -> Stage {
+        match &self.phase {
+            ServicePhase::Rolling(rollout) => rollout.stage,
+            ServicePhase::Halted { stage, .. } => *stage,
+            ServicePhase::Steady | ServicePhase::Removing => Stage::Everywhere,
+        }
+    }
+
+    /// Says whether tasks of this template get no requests now, though they run: the new ones before a switch, and the old ones
+    /// after it.
+    #[must_use]
+    pub fn keeps_dark(&self, template: u64) -> bool {
+        let is_target = template == self.target.template;
+        match (self.target.spec.update.trial, self.stage()) {
+            (Some(Trial::BlueGreen(_)), Stage::Trial | Stage::Holding { .. }) => is_target,
+            (Some(Trial::BlueGreen(_)), Stage::Keeping { .. }) => !is_target,
+            (Some(Trial::BlueGreen(_)), Stage::Switching { .. } | Stage::Everywhere)
+            | (Some(Trial::Canary(_)) | None, _) => false,
+        }
+    }
 }
 
 /// How many generations before the target are remembered.

@@ -12,7 +12,7 @@ use crate::job::Job;
 use crate::lease::LeasePolicy;
 use crate::priority::Priority;
 use crate::resources::Resources;
-use crate::rollout::{Canary, Tolerance};
+use crate::rollout::{Tolerance, Trial};
 use crate::schedule::Schedule;
 use crate::secret::{Rotation, SecretUses};
 use crate::traffic::Route;
@@ -438,8 +438,8 @@ pub struct UpdatePolicy {
     pub progress_deadline: Duration,
     /// What a failed rollout does.
     pub on_failure: FailureAction,
-    /// Whether a few slots go first.
-    pub canary: Option<Canary>,
+    /// How a new generation is tried, if it is.
+    pub trial: Option<Trial>,
 }
 
 /// Which of the two tasks of a slot goes first.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::id::{ContainerName, NodeId, SecretName, ServiceId, Slot, TaskId};
+use crate::rollout::Trial;
 use crate::service::Generation;
 use crate::spec::Protocol;
 use crate::time::Timestamp;
@@ -67,6 +68,16 @@ impl Task {
         match self.traffic {
             Traffic::In { since: reached } => Some(since.max(reached)),
             Traffic::Out | Traffic::Leaving { .. } => None,
+        }
+    }
+
+    /// Since when the task has worked as well as it can by itself, to see how long that takes. What waits to be switched to is
+    /// not slow.
+    #[must_use]
+    pub fn up_since(&self) -> Option<Timestamp> {
+        match self.generation.spec.update.trial {
+            Some(Trial::BlueGreen(_)) => self.state.serving_since(),
+            Some(Trial::Canary(_)) | None => self.serving_since(),
         }
     }
 

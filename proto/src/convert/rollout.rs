@@ -1,12 +1,15 @@
 //! How services move from one generation to the next, and how far they are.
 
-use model::rollout::{Canary, Pace, Promotion, Rollout, Stage, Steering, Tolerance};
+use model::rollout::{
+    BlueGreen, Canary, Pace, Promotion, Rollout, Stage, Steering, Tolerance, Trial,
+};
 use model::time::Timestamp;
 
 use crate::convert::checks::{duration, millis};
 use crate::convert::spec::{amount_from_wire, amount_to_wire};
 use crate::convert::{At, Invalid, Valid};
 use crate::wire;
+use crate::wire::update_policy::Trial as WireTrial;
 
 pub(crate) fn tolerance_from_wire(from: Option<wire::Tolerance>) -> Valid<Tolerance> {
     let Some(wire::Tolerance { at_least, at_most }) = from else { return Ok(Tolerance::default()) };
@@ -22,44 +25,71 @@ pub(crate) fn tolerance_to_wire(tolerance: Tolerance) -> Option<wire::Tolerance>
     (tolerance != Tolerance::default()).then_some(wire::Tolerance { at_least, at_most })
 }
 
-pub(crate) fn canary_from_wire(from: &wire::Canary) -> Valid<Canary> {
-    let promotion = match from.promotion() {
-        wire::Promotion::Automatic => Promotion::Automatic,
-        wire::Promotion::Manual => Promotion::Manual,
-        wire::Promotion::Unspecified => return None.at("update.canary.promotion"),
-    };
-    let slots =
-        amount_from_wire(from.slots.as_ref().at("update.canary.slots")?, "update.canary.slots")?;
-    Ok(Canary { slots, hold: duration("update.canary.hold", from.hold_ms)?, promotion })
+pub(crate) fn trial_from_wire(from: &WireTrial) -> Valid<Trial> {
+    Ok(match from {
+        WireTrial::Canary(canary) => {
+            let field = "update.canary.slots";
+            let slots = amount_from_wire(canary.slots.as_ref().at(field)?, field)?;
+            let hold = duration("update.canary.hold", canary.hold_ms)?;
+            let promotion = promotion(canary.promotion()).at("update.canary.promotion")?;
+            Trial::Canary(Canary { slots, hold, promotion })
+        }
+        WireTrial::BlueGreen(both) => Trial::BlueGreen(BlueGreen {
+            hold: duration("update.blue_green.hold", both.hold_ms)?,
+            promotion: promotion(both.promotion()).at("update.blue_green.promotion")?,
+            keep: duration("update.blue_green.keep", both.keep_ms)?,
+        }),
+    })
 }
 
-pub(crate) fn canary_to_wire(canary: &Canary) -> wire::Canary {
-    let promotion = match canary.promotion {
+const fn promotion(from: wire::Promotion) -> Option<Promotion> {
+    match from {
+        wire::Promotion::Automatic => Some(Promotion::Automatic),
+        wire::Promotion::Manual => Some(Promotion::Manual),
+        wire::Promotion::Unspecified => None,
+    }
+}
+
+pub(crate) fn trial_to_wire(trial: &Trial) -> WireTrial {
+    let promotion = match trial.promotion() {
         Promotion::Automatic => wire::Promotion::Automatic,
         Promotion::Manual => wire::Promotion::Manual,
     };
-    wire::Canary {
-        slots: Some(amount_to_wire(canary.slots)),
-        hold_ms: millis(canary.hold),
-        promotion: promotion.into(),
+    let hold_ms = millis(trial.hold());
+    match trial {
+        Trial::Canary(canary) => WireTrial::Canary(wire::Canary {
+            slots: Some(amount_to_wire(canary.slots)),
+            hold_ms,
+            promotion: promotion.into(),
+        }),
+        Trial::BlueGreen(both) => WireTrial::BlueGreen(wire::BlueGreen {
+            hold_ms,
+            promotion: promotion.into(),
+            keep_ms: millis(both.keep),
+        }),
     }
 }
 
 /// A service that was halted stands where its rollout did.
 pub(crate) fn halted_stage_from_wire(from: Option<&wire::halted::Stage>) -> Stage {
+    use wire::halted::Stage as WireStage;
+    let at = |since: &u64| Timestamp::from_millis(*since);
     match from {
-        Some(wire::halted::Stage::Canary(_)) => Stage::Canary,
-        Some(wire::halted::Stage::HoldingSinceMs(since)) => {
-            Stage::Holding { since: Timestamp::from_millis(*since) }
-        }
+        Some(WireStage::Canary(_)) => Stage::Trial,
+        Some(WireStage::HoldingSinceMs(since)) => Stage::Holding { since: at(since) },
+        Some(WireStage::SwitchingSinceMs(since)) => Stage::Switching { since: at(since) },
+        Some(WireStage::KeepingSinceMs(since)) => Stage::Keeping { since: at(since) },
         None => Stage::Everywhere,
     }
 }
 
 pub(crate) const fn halted_stage_to_wire(stage: Stage) -> Option<wire::halted::Stage> {
+    use wire::halted::Stage as WireStage;
     match stage {
-        Stage::Canary => Some(wire::halted::Stage::Canary(wire::CanaryStage {})),
-        Stage::Holding { since } => Some(wire::halted::Stage::HoldingSinceMs(since.as_millis())),
+        Stage::Trial => Some(WireStage::Canary(wire::CanaryStage {})),
+        Stage::Holding { since } => Some(WireStage::HoldingSinceMs(since.as_millis())),
+        Stage::Switching { since } => Some(WireStage::SwitchingSinceMs(since.as_millis())),
+        Stage::Keeping { since } => Some(WireStage::KeepingSinceMs(since.as_millis())),
         Stage::Everywhere => None,
     }
 }
@@ -67,11 +97,12 @@ pub(crate) const fn halted_stage_to_wire(stage: Stage) -> Option<wire::halted::S
 pub(crate) fn rollout_from_wire(from: &wire::Rolling) -> Rollout {
     use wire::rolling::{Pace as WirePace, Stage as WireStage};
     let since = Timestamp::from_millis(from.since_ms);
+    let at = |since: &u64| Timestamp::from_millis(*since);
     let stage = match &from.stage {
-        Some(WireStage::Canary(_)) => Stage::Canary,
-        Some(WireStage::HoldingSinceMs(since)) => {
-            Stage::Holding { since: Timestamp::from_millis(*since) }
-        }
+        Some(WireStage::Canary(_)) => Stage::Trial,
+        Some(WireStage::HoldingSinceMs(since)) => Stage::Holding { since: at(since) },
+        Some(WireStage::SwitchingSinceMs(since)) => Stage::Switching { since: at(since) },
+        Some(WireStage::KeepingSinceMs(since)) => Stage::Keeping { since: at(since) },
         None => Stage::Everywhere,
     };
     let pace = match from.pace {
@@ -87,8 +118,10 @@ pub(crate) fn rollout_from_wire(from: &wire::Rolling) -> Rollout {
 pub(crate) fn rollout_to_wire(rollout: &Rollout) -> wire::Rolling {
     use wire::rolling::{Pace as WirePace, Stage as WireStage};
     let stage = match rollout.stage {
-        Stage::Canary => Some(WireStage::Canary(wire::CanaryStage {})),
+        Stage::Trial => Some(WireStage::Canary(wire::CanaryStage {})),
         Stage::Holding { since } => Some(WireStage::HoldingSinceMs(since.as_millis())),
+        Stage::Switching { since } => Some(WireStage::SwitchingSinceMs(since.as_millis())),
+        Stage::Keeping { since } => Some(WireStage::KeepingSinceMs(since.as_millis())),
         Stage::Everywhere => None,
     };
     let pace = match rollout.pace {

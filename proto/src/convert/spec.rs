@@ -16,7 +16,7 @@ use model::spec::{
 use crate::convert::checks::{duration, few, millis};
 use crate::convert::job::{job_from_wire, job_to_wire, schedule_from_wire, schedule_to_wire};
 use crate::convert::rollout::{
-    canary_from_wire, canary_to_wire, tolerance_from_wire, tolerance_to_wire,
+    tolerance_from_wire, tolerance_to_wire, trial_from_wire, trial_to_wire,
 };
 use crate::convert::{At, Invalid, Named, Valid, task_spec_from_wire, task_spec_to_wire};
 use crate::wire;
@@ -295,7 +295,7 @@ fn update_from_wire(from: &wire::UpdatePolicy) -> Valid<UpdatePolicy> {
         delay: duration("update.delay", from.delay_ms)?,
         max_failure_permille: from.max_failure_permille,
         tolerance: tolerance_from_wire(from.tolerance)?,
-        canary: from.canary.as_ref().map(canary_from_wire).transpose()?,
+        trial: from.trial.as_ref().map(trial_from_wire).transpose()?,
         progress_deadline: duration("update.progress_deadline", from.progress_deadline_ms)?,
         on_failure,
     })
@@ -322,6 +322,6 @@ fn update_to_wire(policy: &UpdatePolicy) -> wire::UpdatePolicy {
         progress_deadline_ms: millis(policy.progress_deadline),
         delay_ms: millis(policy.delay),
         tolerance: tolerance_to_wire(policy.tolerance),
-        canary: policy.canary.map(|canary| canary_to_wire(&canary)),
+        trial: policy.trial.as_ref().map(trial_to_wire),
     }
 }

@@ -240,7 +240,8 @@ fn an_amount_is_refused_where_it_is_and_not_where_others_are() {
         let slots = Some(wire::Amount { kind });
         let promotion = wire::Promotion::Manual.into();
         let update = spec.update.get_or_insert_default();
-        update.canary = Some(wire::Canary { slots, hold_ms: 0, promotion });
+        let canary = wire::Canary { slots, hold_ms: 0, promotion };
+        update.trial = Some(wire::update_policy::Trial::Canary(canary));
         refusal(&spec)
     };
     assert_eq!(with(Some(Kind::Percent(100))), "taken");

@@ -31,13 +31,13 @@ impl Site {
         let world = World::with_pool(3);
         let arn = world.region.create_target_group("site", "/health", DELAY);
         let site = Self { port: world.region.listener("site"), world, arn };
-        let _deployed = site.deploy(3, "/www", "").good();
+        let _deployed = site.deploy(1, "/www", "").good();
         site.serves(3);
         site
     }
 
-    /// Deploys a web server whose health is found in this directory, with these settings besides.
-    fn deploy(&self, replicas: usize, health: &str, more: &str) -> Said {
+    /// Deploys three web servers of this version, whose health is found in this directory, with these settings besides.
+    fn deploy(&self, version: u32, health: &str, more: &str) -> Said {
         let script = format!(
             "echo {BODY} > /tmp/index.html; [ {health} = /www ] && echo {BODY} > /tmp/health; \
              exec httpd -f -p 8080 -h /tmp"
@@ -45,7 +45,7 @@ impl Site {
         let command = serde_json::to_string(&["sh", "-c", &script]).unwrap();
         self.world.cluster.deploy(&format!(
             "name: site\nservices:\n  web:\n    image: {IMAGE}\n    command: {command}\n    ports: [\"8080\"]\n    \
-             tmpfs: [/tmp]\n    deploy: {{replicas: {replicas}, update_config: {{monitor: 1s}}}}\n    \
+             tmpfs: [/tmp]\n    environment: {{VERSION: \"{version}\"}}\n    deploy: {{replicas: 3, update_config: {{monitor: 1s}}}}\n    \
              x-wharf: {{target_groups: [{{group: site, port: 8080}}]{more}}}\n"
         ))
     }
@@ -148,7 +148,7 @@ fn a_pool_is_refreshed_under_load_and_each_task_moves_once() {
 fn what_its_target_group_finds_sick_is_rolled_back_and_what_there_is_not_is_refused() {
     let site = Site::open();
     let (load, began) = (Load::begin(site.port), Instant::now());
-    let told = site.deploy(3, "/nowhere", ", progress_deadline: 10s");
+    let told = site.deploy(2, "/nowhere", ", progress_deadline: 10s");
     assert_eq!(told.code, 3, "{}{}{}", told.out, told.err, site.world.events());
     site.serves(3);
     unharmed(load, "a rollout that fails its target group's checks", began);
@@ -159,4 +159,49 @@ fn what_its_target_group_finds_sick_is_rolled_back_and_what_there_is_not_is_refu
     assert_eq!(missing.code, 1, "{}{}", missing.out, missing.err);
     assert!(missing.err.contains("the target group nosuch can not be used"), "{}", missing.err);
     assert!(missing.err.contains("hint: "), "{}", missing.err);
+}
+
+#[test]
+fn a_generation_is_switched_to_as_a_whole_and_what_was_before_it_is_kept() {
+    let site = Site::open();
+    let targets =
+        || -> BTreeSet<String> { site.world.region.targets(&site.arn).into_iter().collect() };
+    let (load, began, blue) = (Load::begin(site.port), Instant::now(), targets());
+    let both =
+        |version, terms: &str| site.deploy(version, "/www", &format!(", blue_green: {{{terms}}}"));
+    // It waits for somebody to promote it: all are up, and nobody asks the new ones.
+    assert_eq!(both(2, "promote: manual, keep: 10m").code, 0, "{}", site.world.events());
+    assert_eq!(site.world.cluster.live().len(), 6, "{:#?}", site.world.cluster.live());
+    assert_eq!(targets(), blue);
+    let shown = site.world.cluster.wharf(&["ps", "site/web"]).good();
+    let dark = shown.matches("gets no requests before its service is switched to it").count();
+    assert_eq!(dark, 3, "{shown}");
+    let _promoted = site.world.cluster.wharf(&["rollout", "promote", "site/web"]).good();
+    let switched = || {
+        until("the new tasks have all requests", SOON, || {
+            let now = targets();
+            let is_switched = now.len() == 3 && now.is_disjoint(&blue);
+            let is_healthy = now.iter().all(|target| target.ends_with(" healthy"));
+            if is_switched && is_healthy { Ok(()) } else { Err(format!("{now:?}")) }
+        });
+    };
+    switched();
+    assert_eq!(site.world.cluster.live().len(), 6, "{:#?}", site.world.cluster.live());
+    // The first one that ends takes everything back to what was kept.
+    let live = site.world.cluster.live();
+    let is_green = |task: &&Value| target_of(task).is_some_and(|target| !blue.contains(&target));
+    let green = live.iter().find(is_green).and_then(|task| task["id"].as_str()).unwrap();
+    let _ended = site.world.cluster.wharf(&["exec", green, "killall", "httpd"]);
+    until("the old tasks have all requests", SOON * 2, || {
+        let is_back = targets() == blue && site.world.cluster.live().len() == 3;
+        if is_back { Ok(()) } else { Err(format!("{:?} {}", targets(), site.world.events())) }
+    });
+    unharmed(load, "a switch, a failure, and the way back", began);
+    // By itself, and to the end.
+    let (load, began) = (Load::begin(site.port), Instant::now());
+    let told = both(3, "keep: 2s");
+    assert_eq!(told.code, 0, "{}{}{}", told.out, told.err, site.world.events());
+    site.serves(3);
+    switched();
+    unharmed(load, "a switch for good", began);
 }

@@ -3,12 +3,15 @@
 use model::spec::REPLICAS_LIMIT;
 use proto::wire::amount::Kind as Number;
 use proto::wire::service_spec::Mode;
+use proto::wire::update_policy::Trial;
 use proto::wire::{
-    Amount, Canary, FailureAction, Promotion, Replicated, Tolerance, UpdateOrder, UpdatePolicy,
+    Amount, BlueGreen, Canary, FailureAction, Promotion, Replicated, Tolerance, UpdateOrder,
+    UpdatePolicy,
 };
 
 use super::budget;
 use super::node::Node;
+use super::place::Place;
 use super::problems::Problems;
 use super::section::Section;
 use super::values;
@@ -18,6 +21,9 @@ const MONITOR_MS: u64 = 5_000;
 
 /// Ten minutes: enough for a large image and a slow start, and somebody still waits for the answer.
 const PROGRESS_DEADLINE_MS: u64 = 600_000;
+
+/// For how long what was there is kept after a switch: long enough for what shows only with requests.
+const KEEP_MS: u64 = 600_000;
 
 /// How long a canary is watched that does not say it: long enough for what shows only under load.
 const HOLD_MS: u64 = 300_000;
@@ -57,7 +63,7 @@ pub(super) fn update(
             .unwrap_or(FailureAction::Rollback)
             .into(),
         progress_deadline_ms: deadline.unwrap_or(PROGRESS_DEADLINE_MS),
-        canary: canary(problems, &wharf, mode),
+        trial: trial(problems, &wharf, mode),
     }
 }
 
@@ -77,6 +83,50 @@ fn tolerance(problems: &mut Problems, wharf: &Section<'_>) -> Option<Tolerance> 
     }
     let is_given = at_least.is_some_and(|least| least > 0) || at_most.is_some();
     is_given.then_some(Tolerance { at_least: at_least.unwrap_or_default(), at_most })
+}
+
+fn trial(problems: &mut Problems, wharf: &Section<'_>, mode: Mode) -> Option<Trial> {
+    let canary = canary(problems, wharf, mode);
+    let Some((both, place)) = blue_green(problems, wharf, mode) else {
+        return canary.map(Trial::Canary);
+    };
+    if canary.is_some() {
+        let hint = "leave one of the two out: both say how a new generation is tried";
+        problems.error(place, "a service has `canary` or `blue_green`, and not both").hint(hint);
+    }
+    Some(Trial::BlueGreen(both))
+}
+
+fn blue_green(
+    problems: &mut Problems,
+    wharf: &Section<'_>,
+    mode: Mode,
+) -> Option<(BlueGreen, Place)> {
+    let both = wharf.section(problems, "blue_green");
+    let hold = both.duration_ms(problems, "hold");
+    let promotion = both.read(problems, "promote", promotion);
+    let keep = both.duration_ms(problems, "keep");
+    let place = both.place?;
+    let refusal = match mode {
+        Mode::Replicated(_) => wharf.node("target_groups").is_none().then_some((
+            "`blue_green` without `target_groups`",
+            "requests are switched at load balancers: say which, or try a `canary`",
+        )),
+        Mode::Global(_) | Mode::Once(_) | Mode::Job(_) => Some((
+            "`blue_green` is for services with a number of replicas",
+            "leave it out, or try a `canary`",
+        )),
+    };
+    if let Some((message, hint)) = refusal {
+        problems.error(place, message).hint(hint);
+        return None;
+    }
+    let both = BlueGreen {
+        hold_ms: hold.unwrap_or_default(),
+        promotion: promotion.unwrap_or(Promotion::Automatic).into(),
+        keep_ms: keep.unwrap_or(KEEP_MS),
+    };
+    Some((both, place))
 }
 
 fn canary(problems: &mut Problems, wharf: &Section<'_>, mode: Mode) -> Option<Canary> {

@@ -8,6 +8,7 @@ use model::time::Timestamp;
 use super::{back_to_stable, staying};
 use crate::draft::Draft;
 use crate::event::{Refusal, Reply};
+use crate::plan::rollout::promoted;
 
 /// The rollout to a generation that becomes the target.
 pub(super) fn begin(service: &Service, generation: &Generation, now: Timestamp) -> Rollout {
@@ -35,7 +36,7 @@ fn first_stage(service: &Service, generation: &Generation) -> Stage {
     let stable = service.stable.as_ref();
     let is_new = stable.is_some_and(|stable| stable.template != generation.template);
     match generation.origin {
-        Origin::Deployed if is_new && generation.spec.update.canary.is_some() => Stage::Canary,
+        Origin::Deployed if is_new && generation.spec.update.trial.is_some() => Stage::Trial,
         Origin::Deployed | Origin::Scaled | Origin::Restarted | Origin::RolledBack { .. } => {
             Stage::Everywhere
         }
@@ -66,8 +67,12 @@ pub(super) fn steer(
             Pace::Going { .. } => rollout.clone(),
         },
         (ServicePhase::Rolling(rollout), Steering::Promote) => match rollout.stage {
-            Stage::Canary => return Err(Refusal::CanaryMoves(id.clone())),
+            Stage::Trial => return Err(Refusal::CanaryMoves(id.clone())),
             Stage::Holding { .. } => {
+                Rollout { stage: promoted(&service, now), pace: going, ..rollout.clone() }
+            }
+            Stage::Switching { .. } => return Err(Refusal::Switches(id.clone())),
+            Stage::Keeping { .. } => {
                 Rollout { stage: Stage::Everywhere, pace: going, ..rollout.clone() }
             }
             Stage::Everywhere => return Err(Refusal::NoCanary(id.clone())),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::id::{NodeId, TaskId};
+use model::service::Service;
 use model::spec::Network;
 use model::task::{DesiredState, Task, TaskState};
 use model::time::Timestamp;
@@ -30,6 +31,8 @@ pub(crate) struct Balancers {
     held: BTreeSet<TaskId>,
     /// Tasks about which something has changed.
     pub(crate) touched: BTreeSet<TaskId>,
+    /// Those of them that were looked at in this step, and may have to be registered at its end.
+    pub(crate) seen: BTreeSet<TaskId>,
     /// What each group has shown last, and when that was heard.
     looks: BTreeMap<TargetGroup, Seen>,
     /// What the load balancer knows, as far as it has said.
@@ -284,20 +287,44 @@ impl Cluster {
             && told.at + SHOWS_AFTER <= seen
     }
 
+    /// What the target groups of a task should send requests to: its ports on its node, while it runs, is to run, and its
+    /// service has not switched to others.
+    pub(crate) fn wanted_of(&self, task: &Task) -> Option<BTreeSet<RegistrationId>> {
+        let runs = matches!(task.state, TaskState::Running { .. });
+        let is_wanted = runs && task.desired == DesiredState::Run && !self.is_dark(task);
+        let node = task.node.as_ref().filter(|_| is_wanted)?;
+        let routes = task.generation.spec.task.routes.iter();
+        routes.map(|route| registration_of(task, (node, route))).collect()
+    }
+
+    /// Says whether the task is to get no requests, though it runs: see [`Service::keeps_dark`].
+    #[must_use]
+    pub fn is_dark(&self, task: &Task) -> bool {
+        let service = self.services.get(&task.service);
+        service.is_some_and(|service| service.keeps_dark(task.generation.template))
+    }
+
+    /// Looks again at the tasks of a service that others of its tasks may have been switched to.
+    pub(super) fn see_switch(&mut self, service: &Service) {
+        let of = |service: &Service| {
+            (service.stage(), service.target.template, service.target.spec.update.trial)
+        };
+        let before = self.services.get(&service.id).map(|before| of(before));
+        if before.is_none_or(|before| before == of(service)) {
+            return;
+        }
+        let has_routes = |task: &&Arc<Task>| !task.generation.spec.task.routes.is_empty();
+        let tasks = self.tasks_of(&service.id).filter(has_routes);
+        let tasks: Vec<TaskId> = tasks.map(|task| task.id.clone()).collect();
+        self.traffic.touched.extend(tasks);
+    }
+
     /// How long a task may take to leave a target group.
     pub(crate) fn leaves_within(&self, route: &Route) -> Duration {
         let shown = self.shown_by(&route.group).and_then(|shown| shown.as_ref().ok());
         let delay = shown.map_or(model::traffic::LEAVE_USUALLY, |shown| shown.delay);
         route.leave_within.unwrap_or(delay + SHOWS_AFTER)
     }
-}
-
-/// What the target groups of a task should send requests to: its ports on its node, while it runs and is to run.
-pub(crate) fn wanted(task: &Task) -> Option<BTreeSet<RegistrationId>> {
-    let runs = matches!(task.state, TaskState::Running { .. });
-    let node = task.node.as_ref().filter(|_| runs && task.desired == DesiredState::Run)?;
-    let routes = task.generation.spec.task.routes.iter();
-    routes.map(|route| registration_of(task, (node, route))).collect()
 }
 
 fn registration_of(task: &Task, (node, route): (&NodeId, &Route)) -> Option<RegistrationId> {

@@ -116,7 +116,7 @@ impl World {
         let DesiredState::Run = task.desired else { return STOP };
         let took = |task: &Arc<Task>| {
             let first = task.clock_since.filter(|_| task.restarts == 0)?;
-            Some(task.serving_since()?.since(first))
+            Some(task.up_since()?.since(first))
         };
         // The middle one of those that began before us.
         let others = self.cluster.tasks_of(&task.service).take(OTHERS);
@@ -210,8 +210,11 @@ impl World {
     /// Where the task that has taken the place of this one is.
     pub(super) fn heir(&self, task: &Task) -> Option<NodeId> {
         let beside = self.cluster.tasks_of(&task.service);
-        let mut heirs = beside.filter(|other| other.slot == task.slot && other.is_wanted());
-        heirs.find(|heir| heir.id != task.id && !heir.state.is_final())?.node.clone()
+        let heirs = beside.filter(|other| other.slot == task.slot && other.is_wanted());
+        let heirs = heirs.filter(|heir| heir.id != task.id && !heir.state.is_final());
+        // Of two generations that are both up each has its own.
+        let is_other = |heir: &&Arc<Task>| heir.generation.template != task.generation.template;
+        heirs.min_by_key(is_other)?.node.clone()
     }
 
     /// When a task has ended, if it has.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use model::id::TaskId;
 use model::task::DesiredState;
-use model::traffic::Traffic;
+use model::traffic::{RegistrationPhase, Traffic};
 
 use crate::cluster::Cluster;
 
@@ -26,6 +26,18 @@ pub(super) fn check(cluster: &Cluster, broken: &mut Vec<String>) {
             broken.push(format!(
                 "task {} is {} and to {:?}, and stands with its load balancers as {:?}",
                 task.id, task.state, task.desired, task.traffic
+            ));
+        }
+    }
+    for known in cluster.registrations().values() {
+        let task = cluster.tasks().get(&known.task);
+        let is_dark = task.is_some_and(|task| cluster.is_dark(task));
+        let is_entering = known.phase == RegistrationPhase::Entering;
+        // What was not looked at in this step is in the next.
+        if is_dark && is_entering && !cluster.traffic.touched.contains(&known.task) {
+            broken.push(format!(
+                "{} is registered for {}, which its service has not switched to",
+                known.id, known.task
             ));
         }
     }

@@ -13,6 +13,9 @@ pub(super) fn news(cluster: &Cluster, (before, task): (Option<&Task>, &Task)) ->
         (_, Traffic::In { .. }) if same => {
             Some("gets traffic: all its target groups send it requests".to_owned())
         }
+        (Traffic::In { .. }, Traffic::Out) if same && cluster.is_dark(task) => {
+            Some("gets no traffic any more: its service is switched to others".to_owned())
+        }
         (Traffic::In { .. }, Traffic::Out) if same => {
             Some("gets no traffic: not all its target groups send it requests".to_owned())
         }

@@ -123,6 +123,8 @@ pub(crate) fn wait(cluster: &Cluster, task: &Task, now: Timestamp) -> Wait {
     let Some(service) = service.filter(|_| task.desired == DesiredState::Run) else {
         return stopping(cluster, task);
     };
+    let blue = slot::blue(service).filter(|_| !slot::is_current(task, service));
+    let service = blue.as_ref().unwrap_or(service);
     match (service.target.spec.mode, &service.phase) {
         (Mode::Global, _) => Wait::Others,
         (Mode::Once | Mode::Job(_), _) => Wait::End,

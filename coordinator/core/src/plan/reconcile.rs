@@ -31,6 +31,7 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
         }
         returning::dismiss(draft, &task, StopCause::Operator);
     }
+    let blue = slot::blue(&service);
     let mut empty = Vec::new();
     for (slot, tasks) in unsettled(draft, &service, wanted) {
         // One more is written with the first task that is made.
@@ -38,11 +39,37 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
             scope.put_off(draft, id);
             break;
         }
-        if let Some(generation) = wants_task(draft, &service, &slot, &tasks) {
-            empty.push((slot, generation));
+        let made = match &blue {
+            None => [wants_task(draft, &service, &slot, &tasks), None],
+            Some(blue) => wants_both(draft, (&service, blue), &slot, &tasks),
+        };
+        for generation in made.into_iter().flatten() {
+            if draft.room() <= empty.len() + 1 {
+                scope.put_off(draft, id);
+                break;
+            }
+            empty.push((slot.clone(), generation));
         }
     }
     fill(draft, &service, empty);
+}
+
+/// What the slot needs while all of the target is tried beside what was there: each of the two is dealt with as if it were alone.
+/// The target comes to a slot only when it is admitted there.
+fn wants_both(
+    draft: &mut Draft<'_>,
+    (service, blue): (&Service, &Service),
+    slot: &Slot,
+    tasks: &[Arc<Task>],
+) -> [Option<Arc<Generation>>; 2] {
+    let is_green = |task: &Arc<Task>| task.generation.template == service.target.template;
+    let (green, before): (Vec<_>, Vec<_>) = tasks.iter().cloned().partition(is_green);
+    // What it is made of has the number of replicas that it had then.
+    let kept = wants_task(draft, blue, slot, &before).and_then(|_| service.stable.clone());
+    let is_there = green.iter().any(|task| slot::is_current(task, service));
+    let is_admitted = draft.admitted.get(&service.id).is_some_and(|slots| slots.contains(slot));
+    let tried = wants_task(draft, service, slot, &green);
+    [kept, tried.filter(|_| is_there || is_admitted)]
 }
 
 /// The slots that the service should have, and the tasks that are in others.
@@ -170,7 +197,9 @@ fn wants_task(
         let generation = next_generation(draft, service, (slot, tasks));
         return next(draft, generation);
     }
-    let is_admitted = draft.admitted.get(&service.id).is_some_and(|slots| slots.contains(slot));
+    let is_rolling = service.phase != ServicePhase::Steady;
+    let is_admitted =
+        is_rolling && draft.admitted.get(&service.id).is_some_and(|slots| slots.contains(slot));
     let runs = old.iter().any(|task| task.desired == DesiredState::Run);
     let made = if runs && is_admitted { next(draft, &service.target) } else { None };
     if made.is_none() || slot::starts_first(service) {

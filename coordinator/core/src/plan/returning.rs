@@ -35,10 +35,11 @@ pub(crate) fn reunite(
         let copies = || here.iter().filter(|task| slot::is_current(task, service));
         let stays = copies().find(|task| !draft.cluster.is_leaving(task));
         let copy = stays.or_else(|| copies().next()).cloned();
-        let choice = match choose(&original, copy.as_deref()) {
+        let serves = |task: &Task| slot::ready_since(task, service).is_some();
+        let choice = match choose(serves, (&original, copy.as_deref())) {
             // It is to leave its node anyway: the copy has only to serve.
             Choice::Original if copy.is_some() && draft.cluster.is_leaving(&original) => {
-                choose_next(copy.as_deref())
+                choose_next(copy.as_deref().is_some_and(serves))
             }
             choice @ (Choice::Original | Choice::Copy | Choice::Open) => choice,
         };
@@ -75,13 +76,11 @@ enum Choice {
     Open,
 }
 
-fn choose_next(copy: Option<&Task>) -> Choice {
-    let serves = copy.is_some_and(|copy| copy.serving_since().is_some());
-    if serves { Choice::Copy } else { Choice::Open }
+const fn choose_next(copy_serves: bool) -> Choice {
+    if copy_serves { Choice::Copy } else { Choice::Open }
 }
 
-fn choose(original: &Task, copy: Option<&Task>) -> Choice {
-    let serves = |task: &Task| task.serving_since().is_some();
+fn choose(serves: impl Fn(&Task) -> bool, (original, copy): (&Task, Option<&Task>)) -> Choice {
     match copy {
         None => Choice::Original,
         Some(_) if serves(original) => Choice::Original,

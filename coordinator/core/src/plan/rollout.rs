@@ -1,7 +1,8 @@
 //! Says which slots may move to the target now, and when a rollout has succeeded or failed.
 //!
 //! ```text
-//!  Canary ──all settled──▶ Holding ──held for long enough, or promoted──▶ Everywhere ──all settled──▶ steady
+//!  Trial ──all settled──▶ Holding ──held for long enough, or promoted──▶ Everywhere ──all settled──▶ steady
+//!     │                      └──of both generations──▶ Switching ──all have requests──▶ Keeping ──kept for long enough──▲
 //!     └─────────────────── too many failed: back to what was healthy, or halted ──┘
 //! ```
 //!
@@ -11,7 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::id::{ServiceId, Slot};
-use model::rollout::{Pace, Promotion, Rollout, Stage};
+use model::rollout::{Pace, Promotion, Rollout, Stage, Trial};
 use model::service::{Service, ServicePhase, Verdict};
 use model::spec::FailureAction;
 use model::task::{FailureKind, Health, Task, TaskState};
@@ -27,38 +28,44 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId) {
     match &service.phase {
         ServicePhase::Rolling(rollout) => match rollout.pace {
             Pace::Going { since } => roll(draft, &service, (rollout, since)),
-            Pace::Paused { .. } => hold(draft, id),
+            Pace::Paused { .. } => hold(draft, &service),
         },
-        ServicePhase::Halted { .. } => hold(draft, id),
+        ServicePhase::Halted { .. } => hold(draft, &service),
         ServicePhase::Steady | ServicePhase::Removing => {}
     }
 }
 
-/// The target comes to no further slot.
-fn hold(draft: &mut Draft<'_>, id: &ServiceId) {
-    draft.reach.insert(id.clone(), BTreeSet::new());
+/// The target comes to no further slot. Where it has been switched to it has them all, and what is lost is made anew.
+fn hold(draft: &mut Draft<'_>, service: &Service) {
+    if service.stage().is_switched() {
+        let slots = slot::wanted(draft.cluster, service).into_iter().collect();
+        draft.admitted.insert(service.id.clone(), slots);
+    } else {
+        draft.reach.insert(service.id.clone(), BTreeSet::new());
+    }
 }
 
 /// Says whether the rollout of a service goes on only when an operator says so.
 pub(crate) fn is_held(service: &Service) -> bool {
     let ServicePhase::Rolling(rollout) = &service.phase else { return false };
-    let canary = service.target.spec.update.canary;
-    let is_manual = canary.is_some_and(|canary| canary.promotion == Promotion::Manual);
+    let trial = service.target.spec.update.trial;
+    let is_manual = trial.is_some_and(|trial| trial.promotion() == Promotion::Manual);
     match rollout.stage {
         _ if rollout.is_paused() => true,
         Stage::Holding { .. } => is_manual,
-        Stage::Canary | Stage::Everywhere => false,
+        Stage::Trial | Stage::Switching { .. } | Stage::Keeping { .. } | Stage::Everywhere => false,
     }
 }
 
 /// Of the slots that a service should have those to which the target may go.
 pub(crate) fn open(service: &Service, stage: Stage, mut wanted: Vec<Slot>) -> Vec<Slot> {
-    match (stage, service.target.spec.update.canary) {
-        (Stage::Canary | Stage::Holding { .. }, Some(canary)) => {
-            wanted.truncate(canary.count(wanted.len()));
+    match (stage, service.target.spec.update.trial) {
+        (Stage::Trial | Stage::Holding { .. }, Some(trial)) => {
+            wanted.truncate(trial.count(wanted.len()));
             wanted
         }
-        (Stage::Canary | Stage::Holding { .. }, None) | (Stage::Everywhere, _) => wanted,
+        (Stage::Trial | Stage::Holding { .. }, None)
+        | (Stage::Switching { .. } | Stage::Keeping { .. } | Stage::Everywhere, _) => wanted,
     }
 }
 
@@ -115,18 +122,39 @@ fn serves(tasks: &[Arc<Task>]) -> bool {
 fn next(draft: &mut Draft<'_>, service: &Service, stage: Stage) -> Option<ServicePhase> {
     let ServicePhase::Rolling(rollout) = &service.phase else { return None };
     let at = |stage| ServicePhase::Rolling(Rollout { stage, ..rollout.clone() });
-    match (stage, service.target.spec.update.canary) {
+    let trial = service.target.spec.update.trial;
+    match (stage, trial) {
         (Stage::Everywhere, _) => Some(ServicePhase::Steady),
-        (Stage::Canary, Some(_)) => Some(at(Stage::Holding { since: draft.now })),
-        (Stage::Canary | Stage::Holding { .. }, None) => Some(at(Stage::Everywhere)),
-        (Stage::Holding { since }, Some(canary)) => match canary.promotion {
-            Promotion::Automatic if since + canary.hold <= draft.now => Some(at(Stage::Everywhere)),
+        (Stage::Trial, Some(_)) => Some(at(Stage::Holding { since: draft.now })),
+        (Stage::Holding { since }, Some(trial)) => match trial.promotion() {
+            Promotion::Automatic if since + trial.hold() <= draft.now => {
+                Some(at(promoted(service, draft.now)))
+            }
             Promotion::Automatic => {
-                draft.wake(&service.id, since + canary.hold);
+                draft.wake(&service.id, since + trial.hold());
                 None
             }
             Promotion::Manual => None,
         },
+        (Stage::Switching { .. }, Some(Trial::BlueGreen(_))) => {
+            Some(at(Stage::Keeping { since: draft.now }))
+        }
+        (Stage::Keeping { since }, Some(Trial::BlueGreen(both)))
+            if draft.now < since + both.keep =>
+        {
+            draft.wake(&service.id, since + both.keep);
+            None
+        }
+        (Stage::Trial | Stage::Holding { .. }, None)
+        | (Stage::Switching { .. } | Stage::Keeping { .. }, _) => Some(at(Stage::Everywhere)),
+    }
+}
+
+/// What follows when what is tried was found good.
+pub(crate) fn promoted(service: &Service, now: Timestamp) -> Stage {
+    match service.target.spec.update.trial {
+        Some(Trial::BlueGreen(_)) => Stage::Switching { since: now },
+        Some(Trial::Canary(_)) | None => Stage::Everywhere,
     }
 }
 
@@ -183,7 +211,8 @@ fn has_failed(
         return false;
     }
     let is_forgiven = task.created_at < going_since;
-    let is_late = deadline(task, service, going_since).is_some_and(|at| at <= now);
+    let is_late = deadline(task, service, counts_from(rollout, going_since));
+    let is_late = is_late.is_some_and(|at| at <= now);
     match &task.state {
         TaskState::Failed { kind: FailureKind::Application, .. } => !is_forgiven,
         TaskState::Failed { kind: FailureKind::Image | FailureKind::Host, .. }
@@ -198,13 +227,21 @@ fn has_failed(
     }
 }
 
+/// From when on the time of tasks counts. That of new ones that load balancers are to send requests begins with the switch.
+fn counts_from(rollout: &Rollout, going_since: Timestamp) -> Timestamp {
+    match rollout.stage {
+        Stage::Switching { since } | Stage::Keeping { since } => since.max(going_since),
+        Stage::Trial | Stage::Holding { .. } | Stage::Everywhere => going_since,
+    }
+}
+
 /// When a task on a node that does not serve yet has taken too long. Time without a node or its images, and time in which
 /// the rollout stood still, is not its fault.
-fn deadline(task: &Task, service: &Service, going_since: Timestamp) -> Option<Timestamp> {
+fn deadline(task: &Task, service: &Service, from: Timestamp) -> Option<Timestamp> {
     let is_placed = task.node.is_some() && !task.state.is_final();
     let is_fetching = task.state == TaskState::Fetching;
-    let waits = is_placed && !is_fetching && task.serving_since().is_none();
-    let begins = task.clock_since.unwrap_or(task.created_at).max(going_since);
+    let waits = is_placed && !is_fetching && slot::ready_since(task, service).is_none();
+    let begins = task.clock_since.unwrap_or(task.created_at).max(from);
     waits.then(|| begins + service.target.spec.update.progress_deadline)
 }
 
@@ -218,7 +255,8 @@ fn watch_deadlines(
         task.generation.template == service.target.template && task.created_at >= rollout.since
     };
     let tasks = draft.cluster.tasks_of(&service.id).filter(is_ours);
-    let deadlines = tasks.filter_map(|task| deadline(task, service, going_since));
+    let from = counts_from(rollout, going_since);
+    let deadlines = tasks.filter_map(|task| deadline(task, service, from));
     let next = deadlines.filter(|at| *at > draft.now).min();
     next.into_iter().for_each(|at| draft.wake(&service.id, at));
 }
@@ -228,12 +266,6 @@ fn halt(draft: &mut Draft<'_>, service: &Service, failed: usize) {
     let reason = format!(
         "{failed} new {tasks} failed, and there is nothing to roll back to or the policy is to pause; deploy a new spec, roll back, or resume"
     );
-    let stage = match &service.phase {
-        ServicePhase::Rolling(rollout) => rollout.stage,
-        ServicePhase::Steady | ServicePhase::Halted { .. } | ServicePhase::Removing => {
-            Stage::Everywhere
-        }
-    };
-    let phase = ServicePhase::Halted { reason, stage };
+    let phase = ServicePhase::Halted { reason, stage: service.stage() };
     draft.put_service(Service { phase, ..service.clone() });
 }

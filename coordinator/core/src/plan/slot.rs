@@ -6,7 +6,7 @@ use model::id::Slot;
 use model::node::Availability;
 use model::rollout::Stage;
 use model::service::{Generation, Service, ServicePhase};
-use model::spec::{Mode, UpdateOrder};
+use model::spec::{Mode, ServiceSpec, UpdateOrder};
 use model::task::{DesiredState, Task};
 use model::time::Timestamp;
 
@@ -115,17 +115,26 @@ pub(crate) fn starts_first(service: &Service) -> bool {
 }
 
 /// Says whether what ran in a slot stays beside the task of the target, also when that has settled: while the target is
-/// tried, so that giving it up takes nothing but to stop it.
+/// tried, so that giving it up takes nothing but to stop it, and after a switch for a while.
 pub(crate) fn keeps_old(service: &Service) -> bool {
-    let stage = match &service.phase {
-        ServicePhase::Rolling(rollout) => rollout.stage,
-        ServicePhase::Halted { stage, .. } => *stage,
-        ServicePhase::Steady | ServicePhase::Removing => Stage::Everywhere,
-    };
-    match stage {
-        Stage::Canary | Stage::Holding { .. } => starts_first(service),
+    match service.stage() {
+        Stage::Trial | Stage::Holding { .. } => starts_first(service),
+        Stage::Switching { .. } | Stage::Keeping { .. } => true,
         Stage::Everywhere => false,
     }
+}
+
+/// The service as it was, while all of the target is tried beside it and gets no requests: what is lost of it meanwhile is made
+/// anew, and what leaves its node moves, as if nothing were tried.
+pub(crate) fn blue(service: &Service) -> Option<Service> {
+    let stable = service.stable.as_ref()?;
+    let is_tried = service.keeps_dark(service.target.template);
+    if !is_tried || stable.template == service.target.template {
+        return None;
+    }
+    let spec = ServiceSpec { task: stable.spec.task.clone(), ..service.target.spec.clone() };
+    let target = Arc::new(Generation { spec, ..(**stable).clone() });
+    Some(Service { target, phase: ServicePhase::Steady, ..service.clone() })
 }
 
 /// The generation that a new task of the slot is of. Where the target may not go yet, what is lost is made anew as it was.
@@ -159,9 +168,17 @@ pub(crate) fn is_current(task: &Task, service: &Service) -> bool {
         && !task.state.is_final()
 }
 
+/// Since when the task does all that can be had of it now: it serves, or would if it were switched to.
+pub(crate) fn ready_since(task: &Task, service: &Service) -> Option<Timestamp> {
+    if service.keeps_dark(task.generation.template) {
+        return task.state.serving_since();
+    }
+    task.serving_since()
+}
+
 /// When the task has been serving for as long as the service monitors.
 pub(crate) fn settles_at(task: &Task, service: &Service) -> Option<Timestamp> {
-    task.serving_since().map(|since| since + service.target.spec.update.monitor)
+    ready_since(task, service).map(|since| since + service.target.spec.update.monitor)
 }
 
 pub(crate) fn progress(tasks: &[Arc<Task>], service: &Service, now: Timestamp) -> Progress {
@@ -178,5 +195,7 @@ pub(crate) fn progress(tasks: &[Arc<Task>], service: &Service, now: Timestamp) -
         return if settled && !others { Progress::Done } else { Progress::Moving };
     }
     let runs = |task: &Arc<Task>| task.desired == DesiredState::Run && !task.state.is_final();
-    if here.any(runs) { Progress::Old } else { Progress::Moving }
+    // What is tried as a whole comes to a slot whatever else there is.
+    let is_tried = service.keeps_dark(service.target.template);
+    if is_tried || here.any(runs) { Progress::Old } else { Progress::Moving }
 }

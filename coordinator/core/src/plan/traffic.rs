@@ -4,10 +4,13 @@
 //!  runs ──▶ registered ──the load balancer finds it healthy──▶ in ──told to stop──▶ leaving ──gone, or it is time──▶ its agent is told
 //! ```
 //!
+//! What a service keeps in the dark, one of its two colours, is taken out in the same way and goes on running.
+//!
 //! A registration is written down before it is asked for, so that whatever is at a load balancer by our doing is known, and what
 //! others have put there is left alone. To be told to stop is the coordinator's affair until then: budgets and slots
 //! count the task as one that stops.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::id::TaskId;
@@ -16,22 +19,40 @@ use model::task::{DesiredState, StopCause, Task};
 use model::time::Timestamp;
 use model::traffic::{Registration, RegistrationId, RegistrationPhase, Traffic};
 
-use crate::cluster::{Change, Cluster, Reach, wanted};
+use crate::cluster::{Change, Cluster, Reach};
 use crate::draft::Draft;
 
 pub(crate) fn pass(draft: &mut Draft<'_>) {
     release_what_is_late(draft);
-    let touched = std::mem::take(&mut draft.cluster.traffic.touched);
-    let mut touched = touched.into_iter();
+    each_touched(draft, |draft, id| {
+        take_out(draft, id);
+        forget(draft, id);
+        follow(draft, id);
+        draft.cluster.traffic.seen.insert(id.clone());
+    });
+}
+
+/// Registers what is to get requests, once everything else of the step is decided: what is told to stop in the same step, or is
+/// not switched to after all, is not registered for a moment.
+pub(crate) fn enter(draft: &mut Draft<'_>) {
+    let seen = std::mem::take(&mut draft.cluster.traffic.seen);
+    draft.cluster.traffic.touched.extend(seen);
+    each_touched(draft, |draft, id| {
+        put_in(draft, id);
+        draft.cluster.traffic.touched.remove(id);
+    });
+}
+
+/// Does this for each task that was touched, as far as there is room in the step.
+fn each_touched(draft: &mut Draft<'_>, does: impl Fn(&mut Draft<'_>, &TaskId)) {
+    let mut touched = std::mem::take(&mut draft.cluster.traffic.touched).into_iter();
     for id in touched.by_ref() {
         // What a task has, a few registrations and its own record, is not taken apart.
         if draft.is_full() {
             draft.cluster.traffic.touched.insert(id);
             break;
         }
-        register(draft, &id);
-        forget(draft, &id);
-        follow(draft, &id);
+        does(draft, &id);
     }
     draft.cluster.traffic.touched.extend(touched);
 }
@@ -60,11 +81,13 @@ fn is_forced(cluster: &Cluster, task: &Task) -> bool {
     })
 }
 
-/// Has registrations of the task as they should be.
-fn register(draft: &mut Draft<'_>, id: &TaskId) {
-    // Of one whose ports are not known it keeps none: they may be of somebody else by now.
-    let wanted = draft.cluster.tasks().get(id).and_then(|task| wanted(task)).unwrap_or_default();
-    for one in &wanted {
+/// What the task should be registered as. Of one whose ports are not known it keeps none: they may be of somebody else by now.
+fn wanted(cluster: &Cluster, id: &TaskId) -> BTreeSet<RegistrationId> {
+    cluster.tasks().get(id).and_then(|task| cluster.wanted_of(task)).unwrap_or_default()
+}
+
+fn put_in(draft: &mut Draft<'_>, id: &TaskId) {
+    for one in &wanted(draft.cluster, id) {
         // A port has one owner. Of two that say they have it the older one is over, and its agent has not said so yet.
         let is_taken =
             draft.cluster.registrations().get(one).is_some_and(|known| {
@@ -76,6 +99,10 @@ fn register(draft: &mut Draft<'_>, id: &TaskId) {
             put(draft, Registration { id: one.clone(), task, since, phase });
         }
     }
+}
+
+fn take_out(draft: &mut Draft<'_>, id: &TaskId) {
+    let wanted = wanted(draft.cluster, id);
     let others = draft.cluster.registrations_of(id);
     let is_unwanted = |known: &&Arc<Registration>| {
         known.phase == RegistrationPhase::Entering && !wanted.contains(&known.id)
@@ -129,7 +156,7 @@ fn stands(cluster: &Cluster, task: &Task, now: Timestamp) -> Traffic {
 }
 
 fn reached(cluster: &Cluster, task: &Task, (before, now): (Traffic, Timestamp)) -> Traffic {
-    let Some(wanted) = wanted(task).filter(|wanted| !wanted.is_empty()) else {
+    let Some(wanted) = cluster.wanted_of(task).filter(|wanted| !wanted.is_empty()) else {
         return Traffic::Out;
     };
     let reach = |id: &RegistrationId| {

@@ -5,6 +5,9 @@ use model::traffic::{Registration, RegistrationPhase, TargetHealth, Traffic};
 
 use crate::cluster::Cluster;
 
+const BEFORE_SWITCH: &str = "gets no requests before its service is switched to it";
+const AFTER_SWITCH: &str = "gets no requests any more, and is kept in case the new tasks fail";
+
 /// What a task waits for until its load balancers send it requests, if it does.
 #[must_use]
 pub fn traffic_wait(cluster: &Cluster, task: &Task) -> Option<String> {
@@ -12,6 +15,12 @@ pub fn traffic_wait(cluster: &Cluster, task: &Task) -> Option<String> {
     let routes = &task.generation.spec.task.routes;
     if !runs || task.traffic != Traffic::Out || !task.is_wanted() || routes.is_empty() {
         return None;
+    }
+    if let Some(service) = cluster.services().get(&task.service)
+        && service.keeps_dark(task.generation.template)
+    {
+        let is_new = task.generation.template == service.target.template;
+        return Some(if is_new { BEFORE_SWITCH } else { AFTER_SWITCH }.to_owned());
     }
     let mut known = cluster.registrations_of(&task.id).filter(|known| is_entering(known));
     let Some(first) = known.next() else {

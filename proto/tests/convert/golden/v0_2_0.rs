@@ -16,7 +16,7 @@ use model::lease::LeasePolicy;
 use model::node::{Drain, DrainCause, DrainPhase, Node};
 use model::priority::Priority;
 use model::resources::Resources;
-use model::rollout::{Canary, Pace, Promotion, Rollout, Stage, Tolerance};
+use model::rollout::{BlueGreen, Canary, Pace, Promotion, Rollout, Stage, Tolerance, Trial};
 use model::service::{Generation, Past, Service, ServicePhase, Verdict};
 use model::spec::Strategy;
 use model::task::{DesiredState, StopCause, Task, TaskState};
@@ -182,8 +182,10 @@ fn moved(task: &Task) -> Task {
 fn steered(service: &Service) -> super::Records {
     let going = Pace::Going { since: at(60) };
     let stages = [
-        ("service-canary", Stage::Canary, going, Promotion::Manual),
+        ("service-canary", Stage::Trial, going, Promotion::Manual),
         ("service-canary-holding", Stage::Holding { since: at(90) }, going, Promotion::Automatic),
+        ("service-switching", Stage::Switching { since: at(90) }, going, Promotion::Manual),
+        ("service-keeping", Stage::Keeping { since: at(95) }, going, Promotion::Automatic),
         (
             "service-paused",
             Stage::Everywhere,
@@ -196,7 +198,14 @@ fn steered(service: &Service) -> super::Records {
         target.spec.update.delay = Duration::from_secs(10);
         target.spec.update.tolerance = Tolerance { at_least: 1, at_most: Some(5) };
         let (slots, hold) = (Amount::Percent(10), Duration::from_secs(300));
-        target.spec.update.canary = Some(Canary { slots, hold, promotion });
+        target.spec.update.trial = Some(match stage {
+            Stage::Switching { .. } | Stage::Keeping { .. } => {
+                Trial::BlueGreen(BlueGreen { hold, promotion, keep: Duration::from_secs(600) })
+            }
+            Stage::Trial | Stage::Holding { .. } | Stage::Everywhere => {
+                Trial::Canary(Canary { slots, hold, promotion })
+            }
+        });
         let abort = |past: &Past| Past { verdict: Verdict::Aborted, ..past.clone() };
         let history = service.history.iter().map(abort).collect();
         let phase = ServicePhase::Rolling(Rollout { since: at(0), stage, pace });
@@ -208,8 +217,10 @@ fn steered(service: &Service) -> super::Records {
         (name, Stored::Service(Service { phase, ..service.clone() }))
     };
     let halts = [
-        ("service-halted-canary", Stage::Canary),
+        ("service-halted-canary", Stage::Trial),
         ("service-halted-holding", Stage::Holding { since: at(90) }),
+        ("service-halted-switching", Stage::Switching { since: at(90) }),
+        ("service-halted-keeping", Stage::Keeping { since: at(95) }),
     ];
     stages.map(record).into_iter().chain(halts.map(halted)).collect()
 }

@@ -9,7 +9,7 @@ use model::id::ServiceId;
 use model::image::{Image, Pin};
 use model::lease::{LEASE_LIMIT, LeasePolicy};
 use model::priority::Priority;
-use model::rollout::{Canary, Promotion, Tolerance};
+use model::rollout::{BlueGreen, Canary, Promotion, Tolerance, Trial};
 use model::secret::{Rotation, SecretFile, SecretUses};
 use model::spec::*;
 use model::traffic::{LEAVE_LIMIT, Route};
@@ -89,13 +89,13 @@ fn tolerance() -> impl Strategy<Value = Tolerance> {
     prop_oneof![bounded, open]
 }
 
-fn canary() -> impl Strategy<Value = Canary> {
-    let promotion = one_of([Promotion::Automatic, Promotion::Manual]);
-    (amount(), duration(), promotion).prop_map(|(slots, hold, promotion)| Canary {
-        slots,
-        hold,
-        promotion,
-    })
+fn trial() -> impl Strategy<Value = Trial> {
+    let promotion = || one_of([Promotion::Automatic, Promotion::Manual]);
+    let canary = (amount(), duration(), promotion())
+        .prop_map(|(slots, hold, promotion)| Trial::Canary(Canary { slots, hold, promotion }));
+    let both = (duration(), promotion(), duration())
+        .prop_map(|(hold, promotion, keep)| Trial::BlueGreen(BlueGreen { hold, promotion, keep }));
+    prop_oneof![canary, both]
 }
 
 fn update() -> BoxedStrategy<UpdatePolicy> {
@@ -104,7 +104,7 @@ fn update() -> BoxedStrategy<UpdatePolicy> {
     let deadline = duration().prop_map(|deadline| deadline.max(Duration::from_millis(1)));
     let (order, action) = (one_of(order), one_of(action));
     let times = (duration(), duration(), deadline);
-    (1..=u32::MAX, order, times, 0..=1_000_u32, tolerance(), (action, option::of(canary())))
+    (1..=u32::MAX, order, times, 0..=1_000_u32, tolerance(), (action, option::of(trial())))
         .prop_map(
             |(
                 parallelism,
@@ -112,7 +112,7 @@ fn update() -> BoxedStrategy<UpdatePolicy> {
                 (monitor, delay, progress_deadline),
                 share,
                 tolerance,
-                (on_failure, canary),
+                (on_failure, trial),
             )| {
                 UpdatePolicy {
                     parallelism,
@@ -121,7 +121,7 @@ fn update() -> BoxedStrategy<UpdatePolicy> {
                     delay,
                     max_failure_permille: share,
                     tolerance,
-                    canary,
+                    trial,
                     progress_deadline,
                     on_failure,
                 }

@@ -62,8 +62,10 @@ pub(crate) fn service() -> BoxedStrategy<Service> {
 
 fn stage() -> impl Strategy<Value = Stage> {
     prop_oneof![
-        Just(Stage::Canary),
+        Just(Stage::Trial),
         instant().prop_map(|since| Stage::Holding { since }),
+        instant().prop_map(|since| Stage::Switching { since }),
+        instant().prop_map(|since| Stage::Keeping { since }),
         Just(Stage::Everywhere),
     ]
 }

@@ -15,6 +15,11 @@ pub(in super::super) static WHARF: &[Key] = &[
     partly("max_unavailable", "so many tasks at most, or such a part as in `25%`, do not"),
     partly("canary", "a few slots try a new generation before the others").keys(CANARY),
     partly(
+        "blue_green",
+        "all of a new generation comes up beside the old one, without requests, and is switched to: see rollout.md",
+    )
+    .keys(BLUE_GREEN),
+    partly(
         "tolerated_failures",
         "bounds of `deploy.update_config.max_failure_ratio`: with few slots a ratio is none, with many it is a lot",
     )
@@ -62,6 +67,19 @@ static CANARY: &[Key] = &[
     partly("replicas", "so many slots, or such a part as in `10%`; 1 when it is left out"),
     partly("hold", "how long they have to serve before the others follow; 5m when it is left out"),
     partly("promote", "`automatic`, or `manual` to wait for `wharf rollout promote`"),
+];
+
+/// `services.*.x-wharf.blue_green`
+static BLUE_GREEN: &[Key] = &[
+    partly(
+        "hold",
+        "how long all new tasks have to be healthy before it is switched to them; not at all beyond `monitor` when it is left out",
+    ),
+    partly("promote", "`automatic`, or `manual` to wait for `wharf rollout promote`"),
+    partly(
+        "keep",
+        "how long the old tasks are kept after that, to go back to at once; 10m when it is left out",
+    ),
 ];
 
 /// `services.*.x-wharf.target_groups[]`

@@ -9,6 +9,7 @@ use proto::wire::health_check::Probe;
 use proto::wire::mount::Source;
 use proto::wire::network::Kind;
 use proto::wire::service_spec::Mode;
+use proto::wire::update_policy::Trial;
 use proto::wire::*;
 
 use super::{errors, try_read};
@@ -234,7 +235,7 @@ fn update() -> impl Strategy<Value = UpdatePolicy> {
             tolerance,
             on_failure,
             progress_deadline_ms,
-            canary,
+            trial: canary.map(Trial::Canary),
         },
     )
 }
@@ -394,7 +395,7 @@ fn wharf(update: &UpdatePolicy) -> String {
         let bounds = format!(", tolerated_failures: {{at_least: {at_least}, at_most: {most}}}");
         text.push_str(&bounds);
     }
-    if let Some(Canary { slots, hold_ms, promotion }) = update.canary {
+    if let Some(Trial::Canary(Canary { slots, hold_ms, promotion })) = update.trial {
         let Some(amount::Kind::Percent(percent)) = slots.unwrap().kind else { panic!("a part") };
         let promote = pick(&["", "automatic", "manual"], promotion);
         let canary =

@@ -7,9 +7,10 @@ use proto::wire::job::Completions;
 use proto::wire::mount::Source;
 use proto::wire::network::Kind;
 use proto::wire::service_spec::Mode;
+use proto::wire::update_policy::Trial;
 use proto::wire::{
-    Amount, Attachment, Canary, DependencyCondition, FailureAction, Priority, Promotion, Protocol,
-    Replicated, Resources, RestartCondition, Strategy, Tolerance, Ulimit, UpdateOrder,
+    Amount, Attachment, BlueGreen, Canary, DependencyCondition, FailureAction, Priority, Promotion,
+    Protocol, Replicated, Resources, RestartCondition, Strategy, Tolerance, Ulimit, UpdateOrder,
 };
 
 use super::{project, service, web};
@@ -247,6 +248,21 @@ fn a_budget_is_a_number_or_a_part() {
 }
 
 #[test]
+fn both_generations_may_be_up_as_a_whole() {
+    let read = |both: &str| {
+        let wharf = format!("{{target_groups: [{{group: web, port: 80}}], blue_green: {both}}}");
+        let text = format!("    image: a\n    ports: ['80']\n    x-wharf: {wharf}\n");
+        service(&format!("services:\n  web:\n{text}")).update.unwrap().trial
+    };
+    let of = |hold_ms, promotion: Promotion, keep_ms| {
+        Some(Trial::BlueGreen(BlueGreen { hold_ms, promotion: promotion.into(), keep_ms }))
+    };
+    assert_eq!(read("{}"), of(0, Promotion::Automatic, 600_000));
+    let said = read("{hold: 1m, promote: manual, keep: 2h}");
+    assert_eq!(said, of(60_000, Promotion::Manual, 7_200_000));
+}
+
+#[test]
 fn the_deployment_is_read_whole() {
     let spec = service(
         "
@@ -281,7 +297,8 @@ services:
     assert_eq!(update.tolerance, Some(Tolerance { at_least: 1, at_most: None }));
     let slots = Some(Amount { kind: Some(Number::Percent(25)) });
     let promotion = Promotion::Manual.into();
-    assert_eq!(update.canary, Some(Canary { slots, hold_ms: 300_000, promotion }));
+    let canary = Canary { slots, hold_ms: 300_000, promotion };
+    assert_eq!(update.trial, Some(Trial::Canary(canary)));
     let task = spec.task.unwrap();
     let restart = task.restart.unwrap();
     assert_eq!(

@@ -25,7 +25,7 @@ services:
     networks: {default: {}}
     depends_on: {other: {}}
     extends: {service: base}
-    x-wharf: {target_groups: [{group: g, port: 80}]}
+    x-wharf: {target_groups: [{group: g, port: 80}], blue_green: {}}
   base: {image: a}
   other: {image: a, healthcheck: {x-tcp: {port: 1}}}
   job: {image: a, x-wharf: {job: {history: {}}, schedule: {cron: '@daily'}}}

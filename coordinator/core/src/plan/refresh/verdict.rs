@@ -120,7 +120,7 @@ impl<'a> Sample<'a> {
         if task.restarts > 0 || task.state.is_final() {
             return;
         }
-        match task.serving_since() {
+        match task.up_since() {
             Some(at) => self.starts.push(at.since(since)),
             None => self.starting.push((task, now.since(since))),
         }

@@ -52,7 +52,7 @@ pub(crate) fn small(name: &str, mode: Mode, network: Network) -> ServiceSpec {
             delay: Duration::ZERO,
             max_failure_permille: 0,
             tolerance: Tolerance::default(),
-            canary: None,
+            trial: None,
             progress_deadline: Duration::from_secs(600),
             on_failure,
         },
