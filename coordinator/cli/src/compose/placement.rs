@@ -89,6 +89,14 @@ pub(super) fn priority(problems: &mut Problems, service: &Section<'_>) -> Option
     wharf.read(problems, "priority", |problems, node| word(problems, node, ("priority", &words)))
 }
 
+/// Reads `profile` of `x-wharf`. Nothing is the default, and so is what says so.
+pub(super) fn profile(problems: &mut Problems, service: &Section<'_>) -> Option<Profile> {
+    let words = [("default", None), ("strict", Some(Profile::Strict))];
+    let wharf = service.section(problems, "x-wharf");
+    let read = |problems: &mut Problems, node: &Node| word(problems, node, ("profile", &words));
+    wharf.read(problems, "profile", read).flatten()
+}
+
 /// Reads `rebalance` of `x-wharf`.
 pub(super) fn is_left_in_place(problems: &mut Problems, service: &Section<'_>, mode: Mode) -> bool {
     let wharf = service.section(problems, "x-wharf");

@@ -164,7 +164,9 @@ fn has_place(cluster: &Cluster, (id, run): (&ServiceId, &Run), (node, ledger): S
         |task: &Arc<Task>| task.node.is_some() && !task.state.is_final() && is_told_to_run(task);
     let is_there = || cluster.tasks_in(id, &slot).iter().any(runs);
     match node.availability {
-        Availability::Active => ledger.meets(node, constraints) || is_unknown || is_there(),
+        Availability::Active => {
+            ledger.meets(node, run.generation.spec.task.of_node()) || is_unknown || is_there()
+        }
         Availability::Cordoned => is_there(),
         Availability::Dead => false,
     }
