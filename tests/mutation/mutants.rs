@@ -2,6 +2,8 @@
 
 #[path = "mutants/capacity.rs"]
 mod capacity;
+#[path = "mutants/policy.rs"]
+mod policy;
 #[path = "mutants/refreshes.rs"]
 mod refreshes;
 #[path = "mutants/secrets.rs"]
@@ -73,7 +75,11 @@ const PROGRESS: &str = "coordinator/core/src/plan/job/progress.rs";
 
 /// All of them; they are numbered from 1.
 pub(crate) fn all() -> impl Iterator<Item = &'static Mutant> {
-    let more = refreshes::MUTANTS.iter().chain(secrets::MUTANTS).chain(traffic::MUTANTS);
+    let more = refreshes::MUTANTS
+        .iter()
+        .chain(secrets::MUTANTS)
+        .chain(traffic::MUTANTS)
+        .chain(policy::MUTANTS);
     MUTANTS.iter().chain(shapes::MUTANTS).chain(capacity::MUTANTS).chain(more)
 }
 

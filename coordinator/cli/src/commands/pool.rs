@@ -180,7 +180,7 @@ fn shown(view: &wire::PoolView) -> Value {
     })
 }
 
-const fn profile(policy: &wire::PoolPolicy) -> &'static str {
+fn profile(policy: &wire::PoolPolicy) -> &'static str {
     match policy.profile() {
         wire::Profile::Strict => "strict",
         wire::Profile::Default | wire::Profile::Unspecified => "default",

@@ -3,7 +3,7 @@
 use model::constraint::{Conflict, Constraint, conflict};
 use model::suggest;
 use proto::wire::service_spec::Mode;
-use proto::wire::{ContainerSpec, Priority, Resources, Strategy};
+use proto::wire::{ContainerSpec, Priority, Profile, Resources, Strategy};
 
 use super::deploy::Deployment;
 use super::keys::PREFERENCE;

@@ -158,6 +158,7 @@ pub(super) fn wants_node(cluster: &Cluster, of: (&ServiceId, &Run), node: &NodeI
 fn has_place(cluster: &Cluster, (id, run): (&ServiceId, &Run), (node, ledger): Seat<'_>) -> bool {
     let constraints = &run.generation.spec.task.constraints;
     let is_unknown = ledger.images.is_none()
+        && ledger.takes(run.generation.spec.task.profile)
         && constraints.iter().all(|constraint| constraint.could_be_met(node));
     let slot = Slot::RunNode { run: run.number, node: node.id.clone() };
     let runs =

@@ -23,8 +23,12 @@ pub(super) fn records() -> super::super::Records {
         digest: "0123456789abcdef".to_owned(),
         sealed: Sealed { nonce: vec![byte; 24], ciphertext: vec![byte + 1; 25] },
     };
-    let secret = Secret { name: name("db-password"), versions: vec![version(2, 3), version(5, 7)] };
-    vec![("secret", Stored::Secret(secret))]
+    let secret = |owners: &[&str]| {
+        let (name, versions) = (name("db-password"), vec![version(2, 3), version(5, 7)]);
+        let owners = owners.iter().map(|owner| owner.parse().unwrap()).collect();
+        Stored::Secret(Secret { name, versions, owners })
+    };
+    vec![("secret", secret(&[])), ("secret-owned", secret(&["shop/*", "mail/front"]))]
 }
 
 /// Which versions a task is to have.
