@@ -44,14 +44,15 @@ pub use fleet::{
 };
 pub use history::{generation_from_wire, generation_to_wire, service_from_wire, service_to_wire};
 pub use history::{task_from_wire, task_to_wire};
-pub use policy::{permit_from_wire, permit_to_wire};
+pub use policy::{permit_from_wire, permit_to_wire, profile_from_wire, profile_to_wire};
 pub use refresh::{
     blueprint_from_wire, blueprint_to_wire, refresh_from_wire, refresh_id_from_wire,
     refresh_policy_from_wire, refresh_policy_to_wire, refresh_to_wire,
 };
 pub use rollout::{steering_from_wire, steering_to_wire};
 pub use secret::{
-    secret_from_wire, secret_to_wire, secret_version_from_wire, secret_version_to_wire,
+    owners_from_wire, secret_from_wire, secret_to_wire, secret_version_from_wire,
+    secret_version_to_wire,
 };
 pub use spec::{image_from_wire, image_to_wire, resources_to_wire, spec_from_wire, spec_to_wire};
 pub use status::{

@@ -2,6 +2,8 @@
 
 #[path = "mutants/capacity.rs"]
 mod capacity;
+#[path = "mutants/policy.rs"]
+mod policy;
 #[path = "mutants/refreshes.rs"]
 mod refreshes;
 #[path = "mutants/secrets.rs"]
@@ -75,12 +77,9 @@ const PROGRESS: &str = "coordinator/core/src/plan/job/progress.rs";
 
 /// All of them; they are numbered from 1.
 pub(crate) fn all() -> impl Iterator<Item = &'static Mutant> {
-    let more = refreshes::MUTANTS
-        .iter()
-        .chain(secrets::MUTANTS)
-        .chain(traffic::MUTANTS)
-        .chain(switches::MUTANTS);
-    MUTANTS.iter().chain(shapes::MUTANTS).chain(capacity::MUTANTS).chain(more)
+    let more = [capacity::MUTANTS, policy::MUTANTS, refreshes::MUTANTS, secrets::MUTANTS];
+    let last = [shapes::MUTANTS, switches::MUTANTS, traffic::MUTANTS];
+    [MUTANTS].into_iter().chain(more).chain(last).flatten()
 }
 
 const MUTANTS: &[Mutant] = &[

@@ -8,6 +8,7 @@ use coordinator_core::event::{Event, FleetEvent};
 use model::fleet::{Headroom, Notice, PoolPolicy};
 use model::id::NodeId;
 use model::node::Availability;
+use model::policy::Profile;
 use model::resources::Resources;
 
 use super::play::{Play, id};
@@ -87,6 +88,7 @@ impl Play {
                 }
                 "least" => policy.least = value.parse().unwrap(),
                 "spare" => policy.shrink_after = script::duration(value),
+                "profile" if *value == "strict" => policy.profile = Profile::Strict,
                 "headroom" => policy.headroom = headroom(value),
                 "cpus" => self.region.give(name, value),
                 "size" | "zones" | "boots" => {}

@@ -8,6 +8,7 @@ use model::budget::{Amount, Budget};
 use model::id::ServiceId;
 use model::job::{Completions, Job, Keep};
 use model::lease::LeasePolicy;
+use model::policy::Profile;
 use model::priority::Priority;
 use model::rollout::{BlueGreen, Canary, Promotion, Steering, Tolerance, Trial};
 use model::schedule::{CatchUp, Overlap, Schedule, Zone};
@@ -194,6 +195,7 @@ pub(crate) fn spec(id: &ServiceId, settings: &BTreeMap<&str, &str>) -> ServiceSp
                 let class = Priority::ALL.into_iter().find(|class| class.word() == *value);
                 spec.priority = class.unwrap_or_else(|| panic!("{value} is no priority"));
             }
+            "profile" if *value == "strict" => spec.task.profile = Profile::Strict,
             "rebalance" => spec.is_left_in_place = *value == "no",
             "cpus" => {
                 let millis = value.parse::<u64>().unwrap() * 1_000;

@@ -27,6 +27,11 @@ impl Play {
             ["rm", name] => {
                 self.hear(&[Event::Secret(SecretEvent::Remove(name.parse().unwrap()))]);
             }
+            ["for", name, owners @ ..] => {
+                let owners = owners.iter().map(|owner| owner.parse().unwrap()).collect();
+                let name = name.parse().unwrap();
+                self.hear(&[Event::Secret(SecretEvent::Own { name, owners })]);
+            }
             ["ls"] => self.list_secrets(),
             ["ask", node, id, slot] => {
                 let task = self.newest(&id.parse().unwrap(), slot);

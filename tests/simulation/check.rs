@@ -98,6 +98,15 @@ impl World {
             let is_fine = all.iter().all(|constraint| constraint.is_met(node, images));
             self.truth
                 .expect(is_fine, || format!("{} is on {}, against {all:?}", task.id, node.id));
+            let pool = node.pool.as_ref().and_then(|pool| cluster.pools().get(pool));
+            let profile = task.generation.spec.task.profile;
+            let is_taken = pool.is_none_or(|pool| profile >= pool.policy.profile);
+            self.truth.expect(is_taken, || {
+                format!(
+                    "{}, which is {profile}, is on {} of a pool that takes less",
+                    task.id, node.id
+                )
+            });
         }
     }
 

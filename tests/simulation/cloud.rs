@@ -11,6 +11,7 @@ use model::fleet::{
 };
 use model::id::NodeId;
 use model::node::{Availability, DrainPhase, Node};
+use model::policy::Profile;
 use model::task::Task;
 use model::time::Timestamp;
 
@@ -51,7 +52,7 @@ pub(crate) struct Cloud {
 /// No pool is made smaller than this by us.
 pub(crate) const LEAST: usize = 2;
 
-fn policy(scales: bool) -> PoolPolicy {
+fn policy(scales: bool, profile: Profile) -> PoolPolicy {
     PoolPolicy {
         drain_within: Duration::from_secs(240),
         join_within: Duration::from_secs(180),
@@ -61,6 +62,7 @@ fn policy(scales: bool) -> PoolPolicy {
         most: u32::try_from(super::MACHINES + 1).ok(),
         shrink_after: Duration::from_secs(60),
         headroom: Headroom::default(),
+        profile,
     }
 }
 
@@ -137,8 +139,26 @@ impl World {
 
     pub(crate) fn adopt(&mut self) {
         if self.cloud.is_there {
-            let (name, policy) = (POOL.to_owned(), policy(self.cloud.images.scales));
+            let (name, policy) =
+                (POOL.to_owned(), policy(self.cloud.images.scales, self.profile()));
             self.coordinator.inbox.push(Event::Fleet(FleetEvent::PutPool { name, policy }));
+        }
+    }
+
+    /// For a minute and a half of every four the pool takes only what is strict, until nothing is meddled with any more.
+    fn profile(&self) -> Profile {
+        let is_early = self.now.as_millis() / 1_000 % 240 < 90;
+        match self.cloud.calm_since {
+            None if is_early => Profile::Strict,
+            Some(_) | None => Profile::Default,
+        }
+    }
+
+    /// An operator has said something else of the pool.
+    fn set_profile(&mut self) {
+        let pool = self.coordinator.cluster.pools().get(POOL);
+        if pool.is_some_and(|pool| pool.policy.profile != self.profile()) {
+            self.adopt();
         }
     }
 
@@ -260,6 +280,7 @@ impl World {
         if !self.coordinator.cluster.pools().contains_key(POOL) && self.chance.percent(20) {
             self.adopt();
         }
+        self.set_profile();
         self.turn_within(Duration::from_millis(50));
     }
 

@@ -9,6 +9,7 @@ use model::id::{ServiceId, ServiceName};
 use model::image::{Image, Pin};
 use model::job::{Completions, Job, Keep};
 use model::lease::LeasePolicy;
+use model::policy::Profile;
 use model::priority::Priority;
 use model::resources::Resources;
 use model::rollout::{BlueGreen, Canary, Promotion, Tolerance, Trial};
@@ -110,6 +111,7 @@ pub(crate) fn spec_of(id: &ServiceId, image: u32, replicas: u32) -> ServiceSpec 
         lease: lease(id, image),
         routes: Vec::new(),
         rotation: Rotation::None,
+        profile: profile(id, image),
     };
     let schedule = (id.name.as_str() == "report").then(|| schedule(image));
     ServiceSpec {
@@ -184,6 +186,14 @@ fn limit(id: &ServiceId, image: u32) -> Option<u32> {
         ("web", 1 | 2) => Some(2),
         ("front", 3 | 4) => Some(1),
         _ => None,
+    }
+}
+
+/// Some generations may do less than others.
+fn profile(id: &ServiceId, image: u32) -> Profile {
+    match (id.name.as_str(), image % 6) {
+        ("web", 1 | 3) | ("db", 2 | 4) | ("probe", 0 | 3) | ("import", 1 | 5) => Profile::Strict,
+        _ => Profile::Default,
     }
 }
 

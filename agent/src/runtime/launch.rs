@@ -2,6 +2,7 @@
 
 mod body;
 mod host_path;
+mod strict;
 
 use agent_core::action::{Fault, FaultKind, Launch, Outcome};
 use agent_core::observed::Status;
@@ -114,6 +115,7 @@ impl Docker {
                 format!("image {} is not on this engine: it has to be pulled", spec.image);
             fault(FaultKind::ImageMissing, message)
         })?;
+        strict::check(self, launch, spec, &image).await?;
         let mut body = body::body(self.settings(), launch, spec, &image);
         body.networking_config = body::first_network(networks);
         let hidden = self.hidden(launch, spec)?;

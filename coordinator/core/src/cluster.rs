@@ -32,6 +32,7 @@ use model::id::{AmiId, BakeId, NodeId, SecretName, ServiceId, Slot, TaskId};
 use model::image::Digest;
 use model::job::{Completions, Job};
 use model::node::{Availability, Node};
+use model::policy::Profile;
 use model::refresh::{Refresh, RefreshId};
 use model::resources::Resources;
 use model::secret::Secret;
@@ -306,9 +307,11 @@ impl Cluster {
             Change::RemoveTask(id) => self.remove_task(id),
             Change::PutNode(node) => self.put_node(node),
             Change::RemoveNode(id) => self.remove_node(id),
-            Change::PutPool(_)
-            | Change::RemovePool(_)
-            | Change::PutHook(_)
+            Change::PutPool(_) | Change::RemovePool(_) => {
+                self.fleet.apply(change);
+                self.see_profiles();
+            }
+            Change::PutHook(_)
             | Change::RemoveHook(_)
             | Change::PutRefresh(_)
             | Change::RemoveRefresh(_) => self.fleet.apply(change),
@@ -385,7 +388,9 @@ impl Cluster {
                 |other: &usize| self.numbered(*other).is_some_and(|other| other.id < node.id);
             self.joined.insert(self.joined.partition_point(is_before), number);
         }
+        let profile = self.fleet.profile(node);
         let Some(ledger) = self.ledgers.at_mut(number) else { return };
+        ledger.profile = profile;
         if (ledger.zone, ledger.is_emptied) == (Some(zone), node.is_draining()) {
             return ledger.join(node, zone);
         }
@@ -480,13 +485,13 @@ impl Cluster {
     }
 
     /// Says of each node, in the order of their ids, whether it meets these constraints.
-    pub(crate) fn suiting(&mut self, constraints: &[Constraint]) -> Arc<Vec<bool>> {
-        if let Some(known) = self.suiting.known(constraints) {
+    pub(crate) fn suiting(&mut self, asked: (&[Constraint], Profile)) -> Arc<Vec<bool>> {
+        if let Some(known) = self.suiting.known(asked) {
             return known;
         }
         let seats = self.nodes_with_ledgers();
-        let suits = seats.map(|(node, ledger)| ledger.meets(node, constraints)).collect();
-        self.suiting.keep(constraints, suits)
+        let suits = seats.map(|(node, ledger)| ledger.meets(node, asked)).collect();
+        self.suiting.keep(asked, suits)
     }
 
     /// Has the nodes that can take such tasks in order: see [`Cluster::class`].

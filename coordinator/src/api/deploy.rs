@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use coordinator_core::cluster::Cluster;
 use coordinator_core::event::{Event, Reply};
+use coordinator_core::view::secret::kept_from;
 use coordinator_core::{step, view};
 use futures_util::future::{join_all, try_join_all};
 use model::constraint::{Constraint, ImageName};
@@ -19,7 +20,7 @@ use proto::wire;
 use tonic::Status;
 
 use crate::Shared;
-use crate::api::access::Caller;
+use crate::api::access::{Caller, Needs};
 use crate::api::control::service_id;
 use crate::api::{accepted, differences, hinted, invalid, resolve};
 use crate::audit::By;
@@ -46,6 +47,7 @@ pub(crate) async fn deploy(
     let specs: Result<Vec<ServiceSpec>, _> = request.services.iter().map(spec_from_wire).collect();
     let specs = specs.map_err(|error| invalid(&error))?;
     check_machines(shared, caller, &specs)?;
+    check_secrets(shared, caller, &specs)?;
     check_target_groups(shared, &specs).await?;
     let unnamed = unnamed(shared, &specs, &request.project)?;
     let (remove, unnamed) =
@@ -93,6 +95,32 @@ fn check_machines(shared: &Shared, caller: &Caller, specs: &[ServiceSpec]) -> Re
             options.join(" ")
         );
         let hint = "what services may ask of machines is in docs/policy.md; an administrator may deploy anything";
+        return Err(hinted(Status::permission_denied(why), hint));
+    }
+    Ok(())
+}
+
+/// Whoever may not set secrets has a service name none that is not for it.
+fn check_secrets(shared: &Shared, caller: &Caller, specs: &[ServiceSpec]) -> Result<(), Status> {
+    if caller.may(Needs::Operate) {
+        return Ok(());
+    }
+    let state = shared.published.read();
+    for spec in specs {
+        let Some(secret) = kept_from(&state.cluster, spec).into_iter().next() else { continue };
+        let owners: Vec<String> = secret.owners.iter().map(ToString::to_string).collect();
+        let whose = if owners.is_empty() {
+            "which is for nobody who does not have it".to_owned()
+        } else {
+            format!("which is for {} only", owners.join(", "))
+        };
+        let all = owners.iter().map(|owner| format!(" --for '{owner}'")).collect::<String>();
+        let why = format!(
+            "{} names secret {}, {whose}: do without, or ask an operator for `wharf secret set {} --keep-value{all} --for '{}'`",
+            spec.id, secret.name, secret.name, spec.id
+        );
+        let hint =
+            "whose secrets are is in docs/secrets.md; an operator may give any to every service";
         return Err(hinted(Status::permission_denied(why), hint));
     }
     Ok(())

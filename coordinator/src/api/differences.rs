@@ -29,6 +29,8 @@ pub(crate) fn between(old: &ServiceSpec, new: &ServiceSpec) -> Vec<String> {
     let most = (&before.max_per_node, &after.max_per_node);
     changed(&mut lines, "deploy.placement.max_replicas_per_node", most, or_none);
     let caps = (&before.lease.map(|lease| lease.cap), &after.lease.map(|lease| lease.cap));
+    let profiles = (&before.profile, &after.profile);
+    changed(&mut lines, "x-wharf.profile", profiles, ToString::to_string);
     touched(&mut lines, "x-wharf.secrets_rotation", &before.rotation, &after.rotation);
     changed(&mut lines, "x-wharf.lease", caps, |cap| {
         cap.map_or_else(|| "none".to_owned(), |cap| format!("{cap:?}"))

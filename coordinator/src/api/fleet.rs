@@ -15,7 +15,7 @@ use model::fleet::{
 use model::id::{NodeId, TaskId};
 use proto::convert::{
     group_to_wire, headroom_from_wire, hook_to_wire, instance_to_wire, pool_name_from_wire,
-    pool_to_wire, resources_to_wire,
+    pool_to_wire, profile_from_wire, resources_to_wire,
 };
 use proto::wire;
 use tonic::{Request, Response, Status};
@@ -249,6 +249,10 @@ fn policy(request: &wire::PutPoolRequest, before: PoolPolicy) -> Result<PoolPoli
         most,
         headroom,
         shrink_after: or(request.shrink_after_ms, before.shrink_after),
+        profile: match request.profile {
+            None => before.profile,
+            asked => profile_from_wire("profile", asked).map_err(|error| invalid(&error))?,
+        },
     })
 }
 

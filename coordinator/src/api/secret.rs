@@ -6,13 +6,15 @@ use coordinator_core::event::{Event, Reply, SecretEvent};
 use coordinator_core::view::secret::secrets_for;
 use model::id::{NodeId, SecretName, ServiceId, TaskId};
 use model::secret::{SECRET_LIMIT, SecretVersion};
+use proto::convert::owners_from_wire;
 use proto::wire;
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
 use crate::Shared;
 use crate::api::access::{Caller, by};
-use crate::api::{accepted, hinted};
+use crate::api::{accepted, hinted, invalid};
+use crate::audit::By;
 use crate::authority::secret::SecretKeys;
 
 /// The service that operators call.
@@ -29,43 +31,20 @@ impl wire::secrets_server::Secrets for Secrets {
     ) -> Result<Response<wire::SetSecretResponse>, Status> {
         let by = by(&request)?;
         let request = request.into_inner();
-        let value = Zeroizing::new(request.value.map(|value| value.value).unwrap_or_default());
         let name = named(&request.name)?;
-        if value.len() > SECRET_LIMIT {
-            let why = format!("secret {name} would have {} of {SECRET_LIMIT} bytes", value.len());
-            return Err(hinted(
-                Status::invalid_argument(why),
-                "keep what is longer where programs fetch it, and the key to it here",
-            ));
-        }
-        if value.is_empty() {
-            return Err(hinted(
-                Status::invalid_argument(format!("the value of secret {name} is empty")),
-                "give it on standard input, or in a file with --file",
-            ));
-        }
-        let keys = self.shared.secret_keys()?;
-        let known = self.shared.published.read().cluster.secrets().get(&name).cloned();
-        let number = known.map_or(0, |known| known.newest()) + 1;
-        let sealed = keys.seal((&name, number), &value);
-        let version = SecretVersion {
-            number,
-            set_at: trust::now(),
-            set_by: by.who.clone(),
-            digest: keys.digest(&name, &value),
-            sealed: sealed.map_err(|error| Status::internal(error.to_string()))?,
+        let owners = owners_from_wire(&request.owners).map_err(|error| invalid(&error))?;
+        let value = request.value.map(|value| Zeroizing::new(value.value));
+        let set = match value {
+            Some(value) => self.set(&by, &name, &value).await?,
+            None if owners.is_empty() => return Err(empty(&name)),
+            None => self.as_it_is(&name)?,
         };
-        let event = Event::Secret(SecretEvent::Set { name, version });
-        let Reply::SecretSet(set) = accepted(self.shared.door.ask_by(by, event).await)? else {
-            return Err(Status::internal("the answer is of something else"));
-        };
-        let names = |services: Vec<ServiceId>| services.iter().map(ToString::to_string).collect();
-        Ok(Response::new(wire::SetSecretResponse {
-            version: set.version,
-            changed: set.is_new,
-            restarted: names(set.restarted),
-            signalled: names(set.signalled),
-        }))
+        // Until that is written a new one is nobody's.
+        if !owners.is_empty() {
+            let event = Event::Secret(SecretEvent::Own { name, owners });
+            accepted(self.shared.door.ask_by(by, event).await)?;
+        }
+        Ok(Response::new(set))
     }
 
     async fn list_secrets(
@@ -90,14 +69,12 @@ impl wire::secrets_server::Secrets for Secrets {
                 name: secret.name.to_string(),
                 versions: secret.versions.iter().map(version).collect(),
                 services: services.iter().map(ToString::to_string).collect(),
+                owners: secret.owners.iter().map(ToString::to_string).collect(),
             }
         });
         let secrets: Vec<_> = views.collect();
         if !name.is_empty() && secrets.is_empty() {
-            return Err(hinted(
-                Status::not_found(format!("there is no secret {name}")),
-                "`wharf secret ls` shows those that there are",
-            ));
+            return Err(unknown(&name));
         }
         Ok(Response::new(wire::ListSecretsResponse { secrets }))
     }
@@ -112,6 +89,71 @@ impl wire::secrets_server::Secrets for Secrets {
         accepted(self.shared.door.ask_by(by, event).await)?;
         Ok(Response::new(wire::RemoveSecretResponse {}))
     }
+}
+
+impl Secrets {
+    /// Gives it this value.
+    async fn set(
+        &self,
+        by: &By,
+        name: &SecretName,
+        value: &[u8],
+    ) -> Result<wire::SetSecretResponse, Status> {
+        if value.len() > SECRET_LIMIT {
+            let why = format!("secret {name} would have {} of {SECRET_LIMIT} bytes", value.len());
+            return Err(hinted(
+                Status::invalid_argument(why),
+                "keep what is longer where programs fetch it, and the key to it here",
+            ));
+        }
+        if value.is_empty() {
+            return Err(empty(name));
+        }
+        let keys = self.shared.secret_keys()?;
+        let known = self.shared.published.read().cluster.secrets().get(name).cloned();
+        let number = known.map_or(0, |known| known.newest()) + 1;
+        let sealed = keys.seal((name, number), value);
+        let version = SecretVersion {
+            number,
+            set_at: trust::now(),
+            set_by: by.who.clone(),
+            digest: keys.digest(name, value),
+            sealed: sealed.map_err(|error| Status::internal(error.to_string()))?,
+        };
+        let event = Event::Secret(SecretEvent::Set { name: name.clone(), version });
+        let Reply::SecretSet(set) = accepted(self.shared.door.ask_by(by.clone(), event).await)?
+        else {
+            return Err(Status::internal("the answer is of something else"));
+        };
+        let names = |services: Vec<ServiceId>| services.iter().map(ToString::to_string).collect();
+        Ok(wire::SetSecretResponse {
+            version: set.version,
+            changed: set.is_new,
+            restarted: names(set.restarted),
+            signalled: names(set.signalled),
+        })
+    }
+
+    /// What there is to say of one that keeps its value.
+    fn as_it_is(&self, name: &SecretName) -> Result<wire::SetSecretResponse, Status> {
+        let known = self.shared.published.read().cluster.secrets().get(name).cloned();
+        let version = known.ok_or_else(|| unknown(name.as_str()))?.newest();
+        Ok(wire::SetSecretResponse { version, ..wire::SetSecretResponse::default() })
+    }
+}
+
+fn empty(name: &SecretName) -> Status {
+    hinted(
+        Status::invalid_argument(format!("the value of secret {name} is empty")),
+        "give it on standard input, or in a file with --file",
+    )
+}
+
+fn unknown(name: &str) -> Status {
+    hinted(
+        Status::not_found(format!("there is no secret {name}")),
+        "`wharf secret ls` shows those that there are",
+    )
 }
 
 fn named(name: &str) -> Result<SecretName, Status> {

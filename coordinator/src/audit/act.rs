@@ -164,6 +164,10 @@ fn bake(event: &BakeEvent) -> String {
 fn secret(event: &SecretEvent) -> String {
     match event {
         SecretEvent::Set { name, version } => format!("secret {name} ({})", version.digest),
+        SecretEvent::Own { name, owners } => {
+            let owners: Vec<String> = owners.iter().map(ToString::to_string).collect();
+            format!("secret {name} is for {}", owners.join(", "))
+        }
         SecretEvent::Remove(name) => format!("secret {name} is removed"),
     }
 }

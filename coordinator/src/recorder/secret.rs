@@ -3,7 +3,8 @@
 use anyhow::Context as _;
 use coordinator_core::event::SecretEvent;
 use model::secret::{Sealed, Secret, SecretVersion};
-use proto::convert::{secret_version_from_wire, secret_version_to_wire};
+use model::trust::ServiceGlob;
+use proto::convert::{owners_from_wire, secret_version_from_wire, secret_version_to_wire};
 use proto::wire;
 use proto::wire::flight_secret::Event as Wire;
 
@@ -14,7 +15,7 @@ fn without_value(version: &SecretVersion) -> SecretVersion {
 /// The secret as a recorder keeps it.
 pub(super) fn without_values(secret: &Secret) -> Secret {
     let versions = secret.versions.iter().map(without_value).collect();
-    Secret { name: secret.name.clone(), versions }
+    Secret { versions, ..secret.clone() }
 }
 
 pub(super) fn secret_to_wire(event: &SecretEvent) -> wire::FlightSecret {
@@ -22,6 +23,10 @@ pub(super) fn secret_to_wire(event: &SecretEvent) -> wire::FlightSecret {
         SecretEvent::Set { name, version } => Wire::Set(wire::FlightSecretSet {
             name: name.to_string(),
             version: Some(secret_version_to_wire(&without_value(version))),
+        }),
+        SecretEvent::Own { name, owners } => Wire::Own(wire::FlightSecretOwn {
+            name: name.to_string(),
+            owners: owners.iter().map(ToString::to_string).collect(),
         }),
         SecretEvent::Remove(name) => Wire::Remove(name.to_string()),
     };
@@ -35,14 +40,22 @@ pub(super) fn secret_from_wire(from: &wire::FlightSecret) -> anyhow::Result<Secr
             let (name, version) = (set.name.parse()?, secret_version_from_wire(version)?);
             SecretEvent::Set { name, version }
         }
+        Wire::Own(own) => {
+            SecretEvent::Own { name: own.name.parse()?, owners: owners_from_wire(&own.owners)? }
+        }
         Wire::Remove(name) => SecretEvent::Remove(name.parse()?),
     })
+}
+
+fn named(owners: &[ServiceGlob]) -> String {
+    owners.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// What was heard, for people.
 pub(super) fn brief(event: &SecretEvent) -> String {
     match event {
         SecretEvent::Set { name, version } => format!("set secret {name} ({})", version.digest),
+        SecretEvent::Own { name, owners } => format!("secret {name} is for {}", named(owners)),
         SecretEvent::Remove(name) => format!("remove secret {name}"),
     }
 }
@@ -61,15 +74,21 @@ mod tests {
         let version = SecretVersion { number: 3, set_at, set_by, digest, sealed };
         let set = SecretEvent::Set { name: "db".parse().unwrap(), version: version.clone() };
         let remove = SecretEvent::Remove("db".parse().unwrap());
+        let owners = vec!["shop/*".parse().unwrap()];
+        let own = SecretEvent::Own { name: "db".parse().unwrap(), owners: owners.clone() };
         let bare =
             SecretEvent::Set { name: "db".parse().unwrap(), version: without_value(&version) };
-        for (heard, kept) in [(&set, &bare), (&remove, &remove)] {
+        for (heard, kept) in [(&set, &bare), (&remove, &remove), (&own, &own)] {
             let read = secret_from_wire(&secret_to_wire(heard)).unwrap();
             assert_eq!(format!("{read:?}"), format!("{kept:?}"));
         }
         assert_eq!(
-            without_values(&Secret { name: "db".parse().unwrap(), versions: vec![version] })
-                .versions[0]
+            without_values(&Secret {
+                name: "db".parse().unwrap(),
+                versions: vec![version],
+                owners
+            })
+            .versions[0]
                 .sealed,
             Sealed::default()
         );

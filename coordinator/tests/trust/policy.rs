@@ -3,6 +3,7 @@
 use proto::wire;
 use proto::wire::control_client::ControlClient;
 use proto::wire::right::Kind;
+use proto::wire::secrets_client::SecretsClient;
 use tonic::{Code, Status};
 
 use crate::calls::spec;
@@ -132,4 +133,107 @@ async fn what_was_allowed_is_allowed_to_whom_it_was_and_until_it_is_taken_back()
     }
     let nothing = wire::AddGrantRequest { rights: Vec::new(), ..grant };
     assert!(world.admin().add_grant(nothing).await.is_err());
+}
+
+fn names(service: &str, secret: &str) -> wire::DeployRequest {
+    let mut service = spec("shop", service);
+    container(&mut service).secret_files.push(wire::SecretFile {
+        secret: secret.to_owned(),
+        target: format!("/run/secrets/{secret}"),
+        mode: 0o400,
+        ..Default::default()
+    });
+    wire::DeployRequest { services: vec![service], ..Default::default() }
+}
+
+fn set(name: &str, value: Option<&str>, owners: &[&str]) -> wire::SetSecretRequest {
+    wire::SetSecretRequest {
+        name: name.to_owned(),
+        value: value.map(|value| wire::SecretValue { value: value.into() }),
+        owners: owners.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[tokio::test]
+async fn who_deploys_gets_no_secret_that_is_for_others() {
+    let mut world = World::start().await;
+    let kim = world.operator("kim", wire::OperatorRole::Deployer, &["shop/*"]).await;
+    let lee = world.operator("lee", wire::OperatorRole::Operator, &[]).await;
+    let mut secrets = SecretsClient::new(world.channel(&lee));
+    secrets.set_secret(set("new", Some("1"), &[])).await.unwrap();
+    secrets.set_secret(set("web", Some("1"), &["shop/web", "mail/*"])).await.unwrap();
+    secrets.set_secret(set("mail", Some("1"), &["mail/*"])).await.unwrap();
+    let mut control = ControlClient::new(world.channel(&kim));
+    for (service, secret, option) in [
+        ("web", "new", "secret set new --keep-value --for 'shop/web'"),
+        ("api", "web", "--for 'shop/web' --for 'mail/*' --for 'shop/api'"),
+        ("web", "mail", "--for 'mail/*' --for 'shop/web'"),
+    ] {
+        let refused = control.deploy(names(service, secret)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied, "{service} {secret}");
+        assert!(refused.message().contains(option), "{service} {secret}: {refused:?}");
+        let plan = wire::DeployRequest { dry_run: true, ..names(service, secret) };
+        assert!(control.deploy(plan).await.is_err(), "a plan says so too: {service} {secret}");
+    }
+    control.deploy(names("web", "web")).await.unwrap();
+    // A value that is set again leaves the owners as they are, and so does a start.
+    secrets.set_secret(set("web", Some("2"), &[])).await.unwrap();
+    world.end().await;
+    world.begin().await;
+    let mut control = ControlClient::new(world.channel(&kim));
+    let mut secrets = SecretsClient::new(world.channel(&lee));
+    control.deploy(names("web", "web")).await.unwrap();
+    assert!(control.deploy(names("api", "web")).await.is_err());
+    // Whoever may set them needs nobody's leave, and what has one of nobody's goes on being deployed with it.
+    let mut operators = ControlClient::new(world.channel(&lee));
+    operators.deploy(names("api", "new")).await.unwrap();
+    control.deploy(names("api", "new")).await.unwrap();
+    assert!(control.deploy(names("web", "new")).await.is_err(), "others do not come to it");
+    // Once somebody has said whose it is nothing else counts.
+    let kept = secrets.set_secret(set("new", None, &["mail/*"])).await.unwrap().into_inner();
+    assert_eq!((kept.version, kept.changed), (1, false));
+    assert!(control.deploy(names("api", "new")).await.is_err());
+    let listed = wire::ListSecretsRequest { name: "new".to_owned() };
+    let listed = secrets.list_secrets(listed).await.unwrap().into_inner();
+    assert_eq!(listed.secrets[0].owners, ["mail/*"]);
+    // Nothing is said of what is not there, or is no pattern.
+    let code = |refused: Result<_, Status>| refused.map(drop).unwrap_err().code();
+    assert_eq!(code(secrets.set_secret(set("gone", None, &["a/*"])).await), Code::NotFound);
+    assert_eq!(code(secrets.set_secret(set("new", None, &[])).await), Code::InvalidArgument);
+    assert_eq!(code(secrets.set_secret(set("new", None, &["shop"])).await), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn what_is_strict_and_could_never_start_is_refused_when_it_is_deployed() {
+    let world = World::start().await;
+    let mut control = ControlClient::new(world.local());
+    let strict = |change: Asks| {
+        let mut service = spec("shop", "web");
+        service.task.as_mut().unwrap().profile = Some(wire::Profile::Strict.into());
+        change(&mut service);
+        wire::DeployRequest { services: vec![service], ..Default::default() }
+    };
+    let wrong: [(&str, Asks); 4] = [
+        ("runs as root", |it| {
+            container(it).process.as_mut().unwrap().user = Some("0:7".to_owned())
+        }),
+        ("only a number tells", |it| {
+            container(it).process.as_mut().unwrap().user = Some("app".to_owned());
+        }),
+        ("configs", |it| {
+            let (target, content) = ("/etc/app".to_owned(), b"x".to_vec());
+            let file = wire::FileSpec { target, content, mode: 0o444, ..Default::default() };
+            container(it).files.push(file);
+        }),
+        ("all capabilities", |it| {
+            container(it).security.as_mut().unwrap().cap_add.push("ALL".to_owned());
+        }),
+    ];
+    for (what, change) in wrong {
+        let refused = control.deploy(strict(change)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{what}");
+        assert!(refused.message().contains(what), "{what}: {refused:?}");
+    }
+    // What the image says is seen by the agent.
+    control.deploy(strict(|_| {})).await.unwrap();
 }

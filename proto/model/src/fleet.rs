@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::id::NodeId;
+use crate::policy::Profile;
 use crate::refresh::Blueprint;
 use crate::resources::Resources;
 use crate::time::Timestamp;
@@ -91,6 +92,8 @@ pub struct PoolPolicy {
     pub headroom: Headroom,
     /// Nothing has needed a machine for so long when it is emptied.
     pub shrink_after: Duration,
+    /// No service of a lesser profile gets a new task on its machines.
+    pub profile: Profile,
 }
 
 impl Default for PoolPolicy {
@@ -104,6 +107,7 @@ impl Default for PoolPolicy {
             most: None,
             headroom: Headroom::default(),
             shrink_after: SHRINK_USUALLY,
+            profile: Profile::Default,
         }
     }
 }

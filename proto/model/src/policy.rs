@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::spec::{MountSource, Network, ServiceSpec};
+use crate::spec::{MountSource, Network, ServiceSpec, TaskSpec};
 use crate::trust::ServiceGlob;
 
 /// Capabilities that a container may ask for by itself: the engine's own, but for two of them. With `NET_RAW` a container
@@ -27,6 +27,62 @@ pub const DROPPED: [&str; 2] = ["MKNOD", "NET_RAW"];
 
 /// The most processes and threads of a container that says nothing about it.
 pub const PIDS_USUALLY: u32 = 4_096;
+
+/// How much a container may do. One that is greater may do less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Profile {
+    /// What ordinary images need: see [`CAPABILITIES`].
+    #[default]
+    Default,
+    /// No capabilities but those that it asks for, a root file system that can not be written, and a user that is not root.
+    Strict,
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Default => "default",
+            Self::Strict => "strict",
+        })
+    }
+}
+
+/// Why a task of [`Profile::Strict`] could never start, as far as its spec tells: which container, and what is wrong with it. Of a user
+/// that only the image names nothing is known here.
+#[must_use]
+pub fn never_strict(task: &TaskSpec) -> Option<String> {
+    task.containers.iter().find_map(|container| {
+        let said = |why: &str| Some(format!("container {} {why}", container.name));
+        if let Some(user) = &container.process.user
+            && let Err(why) = not_root(user)
+        {
+            return said(&why);
+        }
+        if !container.files.is_empty() {
+            return said("has configs, and nothing is written into a root file system that can not be written");
+        }
+        let asked = container.security.cap_add.iter();
+        if asked.map(|name| plain_capability(name)).any(|name| name == "ALL") {
+            return said("asks for all capabilities");
+        }
+        None
+    })
+}
+
+/// Whether a user, as a spec or an image names it (`USER[:GROUP]`), is certainly not root. What is no number is looked up in a file of the
+/// image, which may say anything.
+///
+/// # Errors
+/// Says what is wrong, as of a container that has it.
+pub fn not_root(user: &str) -> Result<(), String> {
+    let name = user.split(':').next().unwrap_or_default();
+    match name.parse::<u32>() {
+        Ok(0) => Err("runs as root".to_owned()),
+        Ok(_) => Ok(()),
+        Err(_) if matches!(name, "" | "root") => Err("runs as root".to_owned()),
+        Err(_) => Err(format!("runs as {name:?}, which may be root: only a number tells")),
+    }
+}
 
 /// Something that makes a container more than a guest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,6 +226,19 @@ mod tests {
         assert!(capability("ALL").covers(&capability("SYS_ADMIN")));
         assert!(!capability("NET_ADMIN").covers(&capability("SYS_ADMIN")));
         assert!(!capability("NET_ADMIN").covers(&capability("ALL")));
+    }
+
+    #[test]
+    fn only_a_number_other_than_0_is_certainly_not_root() {
+        for user in ["1000", "1:0", "65534:65534", "4294967295"] {
+            assert_eq!(not_root(user), Ok(()), "{user}");
+        }
+        for user in
+            ["", "root", "0", "00", "+0", "0:1000", ":1000", "root:1", "nginx", "-1", "4294967296"]
+        {
+            assert!(not_root(user).is_err(), "{user}");
+        }
+        assert!(Profile::Strict > Profile::Default);
     }
 
     #[test]

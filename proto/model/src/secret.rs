@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::id::SecretName;
 use crate::time::Timestamp;
+use crate::trust::ServiceGlob;
 
 /// The longest value, in bytes: a chain of certificates or a key store fits, and all that a task may have fits into one message.
 pub const SECRET_LIMIT: usize = 64 << 10;
@@ -28,7 +29,12 @@ pub struct Secret {
     pub name: SecretName,
     /// Oldest first, and never empty. The last one is what new tasks get.
     pub versions: Vec<SecretVersion>,
+    /// Which services whoever deploys them may have name it, at most [`OWNERS_LIMIT`]. While it says nothing these are the ones that have it.
+    pub owners: Vec<ServiceGlob>,
 }
+
+/// A secret is for no more patterns of services than this.
+pub const OWNERS_LIMIT: usize = 64;
 
 impl Secret {
     /// The number of the newest version.

@@ -10,6 +10,7 @@ use crate::id::{ContainerName, SecretName, ServiceId, ServiceName};
 use crate::image::Image;
 use crate::job::Job;
 use crate::lease::LeasePolicy;
+use crate::policy::Profile;
 use crate::priority::Priority;
 use crate::resources::Resources;
 use crate::rollout::{Tolerance, Trial};
@@ -134,9 +135,17 @@ pub struct TaskSpec {
     pub routes: Vec<Route>,
     /// What a new version of one of its secrets means for tasks that run.
     pub rotation: Rotation,
+    /// How much its containers may do.
+    pub profile: Profile,
 }
 
 impl TaskSpec {
+    /// What it asks of a node whatever runs there.
+    #[must_use]
+    pub fn of_node(&self) -> (&[Constraint], Profile) {
+        (&self.constraints, self.profile)
+    }
+
     /// What all containers hold together.
     #[must_use]
     pub fn reservation(&self) -> Resources {

@@ -11,6 +11,7 @@ use model::resources::Resources;
 use model::time::Timestamp;
 
 use super::checks::{line, word};
+use super::policy::{profile_from_wire, profile_to_wire};
 use super::refresh::{blueprint_from_wire, blueprint_to_wire};
 use super::spec::{resources_from_wire, resources_to_wire};
 use super::{At, Invalid, Named, Valid};
@@ -118,6 +119,7 @@ pub fn pool_policy_from_wire(from: Option<&wire::PoolPolicy>) -> Valid<PoolPolic
         most: from.most,
         headroom: headroom_from_wire(from.headroom.as_ref())?,
         shrink_after: from.shrink_after_ms.map_or(SHRINK_USUALLY, Duration::from_millis),
+        profile: profile_from_wire("pool.profile", from.profile)?,
     })
 }
 
@@ -133,6 +135,7 @@ pub fn pool_policy_to_wire(policy: PoolPolicy) -> wire::PoolPolicy {
         most: policy.most,
         headroom: Some(headroom_to_wire(&policy.headroom)),
         shrink_after_ms: Some(millis(policy.shrink_after)),
+        profile: profile_to_wire(policy.profile),
     }
 }
 

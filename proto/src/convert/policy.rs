@@ -1,6 +1,7 @@
 //! What services may ask of machines.
 
-use model::policy::{Permit, Right, plain_capability, plain_path};
+use model::policy::{Permit, Profile, Right, never_strict, plain_capability, plain_path};
+use model::spec::TaskSpec;
 
 use super::{At, Invalid, Valid};
 use crate::wire;
@@ -54,6 +55,42 @@ fn right(from: &wire::Right) -> Valid<Right> {
             }
             Ok(Right::Capability(plain))
         }
+    }
+}
+
+/// Reads how much containers may do. Who says nothing means the default.
+///
+/// # Errors
+/// When it is none of those that there are.
+pub fn profile_from_wire(path: &str, from: Option<i32>) -> Valid<Profile> {
+    let Some(from) = from else { return Ok(Profile::Default) };
+    match wire::Profile::try_from(from) {
+        Ok(wire::Profile::Default) => Ok(Profile::Default),
+        Ok(wire::Profile::Strict) => Ok(Profile::Strict),
+        Ok(wire::Profile::Unspecified) | Err(_) => None.at(path),
+    }
+}
+
+/// Writes how much containers may do: nothing where that is the default.
+#[must_use]
+pub fn profile_to_wire(profile: Profile) -> Option<i32> {
+    match profile {
+        Profile::Default => None,
+        Profile::Strict => Some(wire::Profile::Strict.into()),
+    }
+}
+
+/// What is to be strict can be, as far as the spec tells.
+pub(crate) fn check_profile(task: &TaskSpec) -> Valid<()> {
+    match task.profile {
+        Profile::Default => Ok(()),
+        Profile::Strict => match never_strict(task) {
+            None => Ok(()),
+            Some(why) => {
+                let why = format!("is strict, but {why}");
+                Err(Invalid::new("task.profile", why))
+            }
+        },
     }
 }
 

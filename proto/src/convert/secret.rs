@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::id::SecretName;
 use model::secret::{
-    Rotation, Sealed, Secret, SecretFile, SecretUses, SecretVersion, TASK_SECRETS_LIMIT,
-    USES_LIMIT, is_variable,
+    OWNERS_LIMIT, Rotation, Sealed, Secret, SecretFile, SecretUses, SecretVersion,
+    TASK_SECRETS_LIMIT, USES_LIMIT, is_variable,
 };
 use model::spec::TaskSpec;
 use model::time::Timestamp;
+use model::trust::ServiceGlob;
 
 use crate::convert::checks::{absolute, count, line, quoted, word};
 use crate::convert::{At, Invalid, Named, Valid};
@@ -167,14 +168,31 @@ pub fn secret_from_wire(from: &wire::StoredSecret) -> Valid<Secret> {
     if versions.is_empty() || !versions.windows(2).all(is_rising) {
         return Err(Invalid::new("secret.versions", "are none, or not in their order"));
     }
-    Ok(Secret { name: from.name.named("secret.name")?, versions })
+    let (name, owners) = (from.name.named("secret.name")?, owners_from_wire(&from.owners)?);
+    Ok(Secret { name, versions, owners })
+}
+
+/// Reads which services may name a secret.
+///
+/// # Errors
+/// Says which pattern is none, or that there are too many.
+pub fn owners_from_wire(from: &[String]) -> Valid<Vec<ServiceGlob>> {
+    if from.len() > OWNERS_LIMIT {
+        let why = format!("are {} of {OWNERS_LIMIT} that there may be", from.len());
+        return Err(Invalid::new("secret.owners", why));
+    }
+    let read = |text: &String| {
+        text.parse().map_err(|error| Invalid::new("secret.owners", format!("{error}")))
+    };
+    from.iter().map(read).collect()
 }
 
 /// Writes a secret.
 #[must_use]
 pub fn secret_to_wire(secret: &Secret) -> wire::StoredSecret {
     let versions = secret.versions.iter().map(secret_version_to_wire).collect();
-    wire::StoredSecret { name: secret.name.to_string(), versions }
+    let owners = secret.owners.iter().map(ToString::to_string).collect();
+    wire::StoredSecret { name: secret.name.to_string(), versions, owners }
 }
 
 /// Reads a version of a secret.

@@ -11,6 +11,7 @@ use model::spec::{
 
 use crate::convert::checks::{count, duration, few, millis, word};
 use crate::convert::constraint::{constraint_from_wire, constraint_to_wire};
+use crate::convert::policy::{check_profile, profile_from_wire, profile_to_wire};
 use crate::convert::secret::{check_secrets, rotation_from_wire, rotation_to_wire};
 use crate::convert::traffic::{check_routes, routes_from_wire, routes_to_wire};
 use crate::convert::{At, Invalid, Named, Valid, container};
@@ -45,10 +46,12 @@ pub fn task_spec_from_wire(from: &wire::TaskSpec) -> Valid<TaskSpec> {
         lease: from.lease.as_ref().map(lease_from_wire).transpose()?,
         routes: routes_from_wire(&from.routes)?,
         rotation: rotation_from_wire(from.rotation.as_ref())?,
+        profile: profile_from_wire("task.profile", from.profile)?,
     };
     check_containers(&task)?;
     check_routes(&task)?;
     check_secrets(&task)?;
+    check_profile(&task)?;
     Ok(task)
 }
 
@@ -140,6 +143,7 @@ pub fn task_spec_to_wire(task: &TaskSpec) -> wire::TaskSpec {
         lease: task.lease.map(|lease| wire::LeasePolicy { cap_ms: millis(lease.cap) }),
         routes: routes_to_wire(&task.routes),
         rotation: rotation_to_wire(&task.rotation),
+        profile: profile_to_wire(task.profile),
     }
 }
 

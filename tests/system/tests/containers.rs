@@ -220,3 +220,41 @@ fn gpus_are_counted_by_the_coordinator_and_asked_of_the_engine() {
     let node = cluster.wharf(&["node", "inspect", "n1", "-o", "json"]).json();
     assert_eq!((&node["capacity"]["gpus"], &node["reserved"]["gpus"]), (&1.into(), &1.into()));
 }
+
+/// Deploys a service whose containers are strict, and waits for the containers or for what is said of none.
+fn strict(cluster: &Cluster, line: &str, more: &str) {
+    let more = format!("{more}\n    x-wharf: {{profile: strict}}");
+    let _said = cluster.deploy_with(&shell(line, &more), &["--detach"]).good();
+}
+
+#[test]
+fn what_is_strict_can_do_nothing_that_it_does_not_ask_for_and_is_never_root() {
+    let cluster = one_node();
+    // The image's own user is root, and its spec says nothing else.
+    strict(&cluster, "exec sleep 100000", "");
+    until("it is refused by the agent, which says why", SOON, || {
+        let told = cluster.wharf(&["explain", "lab/app"]).good();
+        let is_told = told.contains("is of an image that runs as root");
+        if is_told { Ok(()) } else { Err(told) }
+    });
+    assert_eq!(cluster.running(), []);
+    let _removed = cluster.wharf(&["rm", "-y", "lab/app"]).good();
+    until("nothing is left", SOON, || {
+        let left = cluster.live();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    });
+    let asks = "    user: '1000:1000'\n    cap_add: [NET_BIND_SERVICE]\n    tmpfs: [/scratch]";
+    strict(&cluster, "exec sleep 100000", asks);
+    let container = alone(&cluster);
+    let inside =
+        |words: &[&str]| cluster.docker.try_run(&[&["exec", &container.id][..], words].concat());
+    let status = inside(&["cat", "/proc/1/status"]).good();
+    let has = |line: &str| status.lines().any(|one| one.split_whitespace().eq(line.split(' ')));
+    assert!(has("Uid: 1000 1000 1000 1000"), "{status}");
+    // All that any program in it could ever have is what it asks for, which is the tenth.
+    assert!(has("CapBnd: 0000000000000400") && has("NoNewPrivs: 1"), "{status}");
+    assert_ne!(inside(&["touch", "/file"]).code, 0);
+    assert_eq!(inside(&["touch", "/scratch/file"]).code, 0);
+    let as_root = ["exec", "--user", "0", &container.id, "touch", "/file"];
+    assert_ne!(cluster.docker.try_run(&as_root).code, 0, "not even root writes there");
+}

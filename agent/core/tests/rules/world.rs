@@ -11,6 +11,7 @@ use agent_core::observed::{Container, Status};
 use agent_core::workload::{Saved, Workload};
 use agent_core::{Order, Step, step};
 use model::image::{Image, Pin};
+use model::policy::Profile;
 use model::resources::Resources;
 use model::secret::{Rotation, SecretUses};
 use model::spec::{
@@ -134,6 +135,7 @@ pub(crate) fn spec() -> TaskSpec {
         lease: None,
         routes: Vec::new(),
         rotation: Rotation::None,
+        profile: Profile::Default,
     }
 }
 

@@ -9,7 +9,7 @@ use bollard::models::{
     MountTmpfsOptions, MountType, NetworkingConfig, PortBinding, PortMap, ResourcesUlimits,
     RestartPolicy, RestartPolicyNameEnum,
 };
-use model::policy::{DROPPED, PIDS_USUALLY, plain_capability};
+use model::policy::{DROPPED, PIDS_USUALLY, Profile, plain_capability};
 use model::spec::{
     Attachment, ContainerSpec, HealthCheck, Mount, MountSource, Network, PortSpec, Probe, Protocol,
     SecuritySpec,
@@ -78,10 +78,10 @@ fn host(settings: &Settings, launch: &Launch, spec: &ContainerSpec) -> HostConfi
         ulimits: Some(ulimits.collect()),
         mounts: Some(mounts.collect()),
         cap_add: Some(security.cap_add.clone()),
-        cap_drop: Some(dropped(security)),
+        cap_drop: Some(dropped(launch.spec.profile, security)),
         // No program of the image gives itself more than it was started with.
         security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
-        readonly_rootfs: Some(security.is_read_only),
+        readonly_rootfs: Some(security.is_read_only || launch.spec.profile == Profile::Strict),
         sysctls: Some(security.sysctls.clone().into_iter().collect()),
         shm_size: security.shm_bytes.and_then(bounded),
         extra_hosts: Some(extra_hosts(launch)),
@@ -125,7 +125,11 @@ fn environment(launch: &Launch, spec: &ContainerSpec) -> Vec<String> {
 }
 
 /// What it was told to do without, and what no container has that does not ask for it.
-fn dropped(security: &SecuritySpec) -> Vec<String> {
+fn dropped(profile: Profile, security: &SecuritySpec) -> Vec<String> {
+    if profile == Profile::Strict {
+        // What it asks for is added to that.
+        return vec!["ALL".to_owned()];
+    }
     let asked: Vec<String> = security.cap_add.iter().map(|name| plain_capability(name)).collect();
     let is_asked = |name: &&&str| asked.iter().any(|asked| asked == **name || asked == "ALL");
     let usual = DROPPED.iter().filter(|name| !is_asked(name)).map(ToString::to_string);

@@ -47,6 +47,22 @@ pub(crate) enum Scale {
     Both,
 }
 
+/// How much containers may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    Default,
+    Strict,
+}
+
+impl From<Profile> for proto::wire::Profile {
+    fn from(profile: Profile) -> Self {
+        match profile {
+            Profile::Default => Self::Default,
+            Profile::Strict => Self::Strict,
+        }
+    }
+}
+
 /// `2x0.5,512m` is room for two tasks of half a core and 512 MiB each.
 fn headroom(text: &str) -> Result<proto::wire::Headroom, String> {
     if text == "0" {
@@ -89,6 +105,9 @@ pub(crate) struct Put {
     /// A machine is emptied when nothing has needed it for so long: 5m, 1h. 10m when it is never said.
     #[arg(long, value_name = "DURATION", value_parser = some_duration)]
     pub(crate) scale_in_after: Option<Duration>,
+    /// What its machines take: `strict` gives new tasks there to no service that is not, and stops none. Default when it is never said.
+    #[arg(long, value_enum)]
+    pub(crate) profile: Option<Profile>,
     /// Shows what would be changed in the cloud and changes nothing; exit code 2 when there is something to do.
     #[arg(long)]
     pub(crate) plan: bool,

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 pub(crate) enum Secret {
     /// Gives a secret a value, out of a file or standard input.
     #[command(
-        after_help = "Examples:\n  wharf secret set db-password < password.txt\n  openssl rand -hex 32 | wharf secret set session-key\n  wharf secret set tls-key --file key.pem"
+        after_help = "Examples:\n  wharf secret set db-password < password.txt\n  openssl rand -hex 32 | wharf secret set session-key\n  wharf secret set tls-key --file key.pem --for 'edge/*'\n  wharf secret set tls-key --keep-value --for 'edge/*' --for shop/web"
     )]
     Set(Set),
     /// Lists secrets.
@@ -32,6 +32,13 @@ pub(crate) struct Set {
     /// A file with the value, which is taken as it is; standard input when it is not given.
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+    /// Which services may name it, as PROJECT/SERVICE with `*`, also for whoever deploys only these; may be given several times, and replaces
+    /// what was said before. Without it that stays as it is: a new secret is for operators alone.
+    #[arg(long = "for", value_name = "SERVICES")]
+    pub(crate) owners: Vec<String>,
+    /// Leaves the value as it is, and only says who may name it.
+    #[arg(long, requires = "owners", conflicts_with_all = ["file", "trim"])]
+    pub(crate) keep_value: bool,
     /// Takes away one line break at the end, as `echo` and editors leave it.
     #[arg(long)]
     pub(crate) trim: bool,

@@ -62,6 +62,7 @@ async fn put(
         most: arguments.max,
         headroom: arguments.headroom,
         shrink_after_ms: arguments.scale_in_after.map(millis),
+        profile: arguments.profile.map(|profile| wire::Profile::from(profile).into()),
         dry_run: arguments.plan,
         presence: presence.into(),
     };
@@ -132,6 +133,7 @@ fn shown(view: &wire::PoolView) -> Value {
             })
         }),
         "scale_in_after_ms": policy.shrink_after_ms,
+        "profile": profile(&policy),
         "asked": pool.asked.as_ref().map(|asked| json!({
             "at": output::instant(asked.at_ms),
             "from": asked.from,
@@ -178,6 +180,13 @@ fn shown(view: &wire::PoolView) -> Value {
     })
 }
 
+fn profile(policy: &wire::PoolPolicy) -> &'static str {
+    match policy.profile() {
+        wire::Profile::Strict => "strict",
+        wire::Profile::Default | wire::Profile::Unspecified => "default",
+    }
+}
+
 const fn transition(transition: wire::Transition) -> &'static str {
     match transition {
         wire::Transition::Launching => "launching",
@@ -221,6 +230,7 @@ async fn inspect(client: &Client, global: &Global, pool: String) -> anyhow::Resu
     println!("ready       {}", view.ready);
     println!("drains      within {}", output::lasting(policy.drain_within_ms));
     println!("joins       within {}", output::lasting(policy.join_within_ms));
+    println!("profile     {}", profile(&policy));
     scaled(view.pool.as_ref(), &policy);
     for note in &view.notes {
         println!("note        {}", output::clean(note));

@@ -23,9 +23,9 @@ pub(crate) async fn secret(
     match command {
         Secret::Set(arguments) => set(client, global, &arguments).await,
         Secret::Ls => {
-            let head = vec!["NAME", "VERSION", "SET", "BY", "SERVICES", "DIGEST"];
+            let head = vec!["NAME", "VERSION", "SET", "BY", "SERVICES", "FOR", "DIGEST"];
             let rows = list(client, String::new()).await?.iter().map(row).collect();
-            output::print(Listing { head, wide: 5, rows }, global.format(), &global.filters)?;
+            output::print(Listing { head, wide: 6, rows }, global.format(), &global.filters)?;
             Ok(Exit::Done)
         }
         Secret::Inspect(named) => {
@@ -50,14 +50,18 @@ async fn list(client: &Client, name: String) -> anyhow::Result<Vec<wire::SecretV
 }
 
 async fn set(client: &Client, global: &Global, arguments: &Set) -> anyhow::Result<Exit> {
-    let mut value = read(arguments)?;
+    let mut value = match arguments.keep_value {
+        true => Zeroizing::default(),
+        false => read(arguments)?,
+    };
     if arguments.trim && value.last() == Some(&b'\n') {
         value.pop();
         value.pop_if(|last| *last == b'\r');
     }
     let value = wire::SecretValue { value: std::mem::take(&mut *value) };
-    let (name, value) = (arguments.name.clone(), Some(value));
-    let request = unary(wire::SetSecretRequest { name, value });
+    let (name, owners) = (arguments.name.clone(), arguments.owners.clone());
+    let value = (!arguments.keep_value).then_some(value);
+    let request = unary(wire::SetSecretRequest { name, value, owners });
     let set = client.secrets.clone().set_secret(request).await;
     let set = set.map_err(|status| from_status(&status))?.into_inner();
     let said = json!({
@@ -68,13 +72,20 @@ async fn set(client: &Client, global: &Global, arguments: &Set) -> anyhow::Resul
         "signalled": set.signalled,
     });
     match global.format() {
-        output::Format::Table | output::Format::Wide => tell(&arguments.name, &set),
+        output::Format::Table | output::Format::Wide => tell(arguments, &set),
         format => output::print_one(&said, format)?,
     }
     Ok(Exit::Done)
 }
 
-fn tell(name: &str, set: &wire::SetSecretResponse) {
+fn tell(arguments: &Set, set: &wire::SetSecretResponse) {
+    let name = &arguments.name;
+    if !arguments.owners.is_empty() {
+        println!("{name} is for {}", arguments.owners.join(", "));
+    }
+    if arguments.keep_value {
+        return;
+    }
     if !set.changed {
         println!("{name} has this value already: it stays at version {}", set.version);
         return;
@@ -130,6 +141,7 @@ fn row(secret: &wire::SecretView) -> Row {
             at(newest.set_at_ms),
             newest.set_by.clone(),
             secret.services.join(", "),
+            secret.owners.join(", "),
             newest.digest,
         ],
         json: json(secret),
@@ -151,5 +163,6 @@ fn json(secret: &wire::SecretView) -> Value {
         "version": newest(secret).number,
         "versions": secret.versions.iter().map(version).collect::<Vec<_>>(),
         "services": secret.services,
+        "for": secret.owners,
     })
 }

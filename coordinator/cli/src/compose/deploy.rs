@@ -5,8 +5,8 @@ use model::spec::REPLICAS_LIMIT;
 use proto::convert::constraint_to_wire;
 use proto::wire::service_spec::Mode;
 use proto::wire::{
-    Budget, Constraint, Global, LeasePolicy, Priority, Replicated, RestartCondition, RestartPolicy,
-    Rotation, Route, Schedule, Strategy, UpdatePolicy,
+    Budget, Constraint, Global, LeasePolicy, Priority, Profile, Replicated, RestartCondition,
+    RestartPolicy, Rotation, Route, Schedule, Strategy, UpdatePolicy,
 };
 
 use super::budget;
@@ -43,6 +43,7 @@ pub(super) struct Deployment {
     pub lease: Option<LeasePolicy>,
     pub routes: Vec<Route>,
     pub rotation: Option<Rotation>,
+    pub profile: Option<Profile>,
 }
 
 fn rotation(problems: &mut Problems, service: &Section<'_>) -> Option<Rotation> {
@@ -74,6 +75,7 @@ pub(super) fn read(
         lease: lease::read(problems, service, mode),
         routes: traffic::read(problems, service, mode),
         rotation: rotation(problems, service),
+        profile: placement::profile(problems, service),
         is_restart_given: is_restart_given(problems, service, deploy),
         constraints: constraints
             .iter()

@@ -3,7 +3,7 @@
 use model::constraint::{Conflict, Constraint, conflict};
 use model::suggest;
 use proto::wire::service_spec::Mode;
-use proto::wire::{ContainerSpec, Priority, Resources, Strategy};
+use proto::wire::{ContainerSpec, Priority, Profile, Resources, Strategy};
 
 use super::deploy::Deployment;
 use super::keys::PREFERENCE;
@@ -87,6 +87,14 @@ pub(super) fn priority(problems: &mut Problems, service: &Section<'_>) -> Option
     ];
     let wharf = service.section(problems, "x-wharf");
     wharf.read(problems, "priority", |problems, node| word(problems, node, ("priority", &words)))
+}
+
+/// Reads `profile` of `x-wharf`. Nothing is the default, and so is what says so.
+pub(super) fn profile(problems: &mut Problems, service: &Section<'_>) -> Option<Profile> {
+    let words = [("default", None), ("strict", Some(Profile::Strict))];
+    let wharf = service.section(problems, "x-wharf");
+    let read = |problems: &mut Problems, node: &Node| word(problems, node, ("profile", &words));
+    wharf.read(problems, "profile", read).flatten()
 }
 
 /// Reads `rebalance` of `x-wharf`.

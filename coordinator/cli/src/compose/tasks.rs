@@ -85,6 +85,7 @@ fn service(
             lease: owner.deployment.lease,
             routes: owner.deployment.routes,
             rotation: owner.deployment.rotation,
+            profile: owner.deployment.profile.map(Into::into),
         }),
         update: Some(owner.deployment.update),
         after: unique(after),

@@ -10,6 +10,7 @@ use model::fleet::{
 };
 use model::id::NodeId;
 use model::node::{Availability, DrainCause, Node};
+use model::policy::Profile;
 use model::time::Timestamp;
 
 use crate::cluster::{Change, Try, UNREACHABLE_AFTER, hook_name};
@@ -57,8 +58,12 @@ fn put_pool(draft: &mut Draft<'_>, name: &str, policy: PoolPolicy) -> Result<Rep
         .map_or_else(Default::default, |known| (known.ending.clone(), known.asked.clone()));
     let pool = Pool { name: name.to_owned(), since, policy, ending, asked };
     if known.as_deref() != Some(&pool) {
+        let before = known.map(|known| known.policy.profile).unwrap_or_default();
         draft.write(Change::PutPool(Arc::new(pool)));
         draft.touch_waiting();
+        if before != policy.profile {
+            super::touch_nodes(draft);
+        }
     }
     Ok(Reply::Noted)
 }
@@ -98,7 +103,12 @@ fn remove_pool(draft: &mut Draft<'_>, name: &str) -> Result<Reply, Refusal> {
     let old = draft.cluster.refreshes_of(name).map(|refresh| refresh.id.clone());
     let old: Vec<_> = old.collect();
     old.into_iter().for_each(|id| draft.write(Change::RemoveRefresh(id)));
+    let profile = draft.cluster.pools().get(name).map(|pool| pool.policy.profile);
     draft.write(Change::RemovePool(name.to_owned()));
+    if profile.unwrap_or_default() != Profile::Default {
+        // Its machines take everything again.
+        super::touch_nodes(draft);
+    }
     Ok(Reply::Noted)
 }
 

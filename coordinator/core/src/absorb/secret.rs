@@ -7,6 +7,7 @@ use model::secret::{Rotation, SECRETS_LIMIT, Secret, SecretVersion};
 use model::service::{Origin, Service, ServicePhase};
 use model::spec::Mode;
 use model::task::{Task, TaskState};
+use model::trust::ServiceGlob;
 
 use super::target;
 use crate::cluster::Change;
@@ -16,6 +17,7 @@ use crate::event::{Refusal, Reply, SecretEvent, SecretRefusal, SecretSet};
 pub(super) fn absorb(draft: &mut Draft<'_>, event: &SecretEvent) -> Result<Reply, Refusal> {
     match event {
         SecretEvent::Set { name, version } => set(draft, name, version),
+        SecretEvent::Own { name, owners } => own(draft, name, owners),
         SecretEvent::Remove(name) => remove(draft, name),
     }
     .map_err(Refusal::Secret)
@@ -39,9 +41,10 @@ fn set(
     if version.number != newest.map_or(0, |newest| newest.number) + 1 {
         return Err(SecretRefusal::Overtaken(name.clone()));
     }
-    let mut versions = known.map(|known| known.versions.clone()).unwrap_or_default();
+    let (mut versions, owners) =
+        known.map(|known| (known.versions.clone(), known.owners.clone())).unwrap_or_default();
     versions.push(version.clone());
-    let secret = Secret { name: name.clone(), versions };
+    let secret = Secret { name: name.clone(), versions, owners };
     draft.write(Change::PutSecret(Arc::new(secret)));
     let signalled = hand_over(draft, name, version.number);
     let restarted = restart(draft, name);
@@ -90,6 +93,22 @@ fn restart(draft: &mut Draft<'_>, name: &SecretName) -> Vec<ServiceId> {
         target(draft, service, spec, Origin::Restarted);
     }
     services.iter().map(|service| service.id.clone()).collect()
+}
+
+/// Says who may name it from now on. What was accepted with it keeps it.
+fn own(
+    draft: &mut Draft<'_>,
+    name: &SecretName,
+    owners: &[ServiceGlob],
+) -> Result<Reply, SecretRefusal> {
+    let Some(known) = draft.cluster.secrets().get(name).cloned() else {
+        return Err(SecretRefusal::None(name.clone()));
+    };
+    if known.owners != owners {
+        let secret = Secret { owners: owners.to_vec(), ..(*known).clone() };
+        draft.write(Change::PutSecret(Arc::new(secret)));
+    }
+    Ok(Reply::Noted)
 }
 
 fn remove(draft: &mut Draft<'_>, name: &SecretName) -> Result<Reply, SecretRefusal> {

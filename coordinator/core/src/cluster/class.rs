@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use model::constraint::Constraint;
 use model::id::NodeId;
+use model::policy::Profile;
 use model::resources::Resources;
 use model::spec::{ServiceSpec, Strategy};
 
@@ -67,6 +68,7 @@ impl Clone for Classes {
 #[derive(Debug)]
 pub(crate) struct Class {
     constraints: Vec<Constraint>,
+    profile: Profile,
     order: Order,
     /// By the number of the zone.
     zones: Vec<BTreeSet<Rank>>,
@@ -141,8 +143,8 @@ impl Class {
                 Order::Packed { reservation: spec.task.reservation(), mix: Arc::clone(mix) }
             }
         };
-        let constraints = spec.task.constraints.clone();
-        Self { constraints, order, zones: Vec::new(), standing: Vec::new(), knows: 0 }
+        let (constraints, profile) = (spec.task.constraints.clone(), spec.task.profile);
+        Self { constraints, profile, order, zones: Vec::new(), standing: Vec::new(), knows: 0 }
     }
 
     fn is_of(&self, spec: &ServiceSpec) -> bool {
@@ -155,7 +157,7 @@ impl Class {
                 false
             }
         };
-        is_ordered && self.constraints == spec.task.constraints
+        is_ordered && (self.constraints.as_slice(), self.profile) == spec.task.of_node()
     }
 
     /// Puts the nodes that changed where they belong; all of them when it is not known which, or something else counts now.
@@ -205,7 +207,8 @@ impl Class {
 
     /// Where a node belongs, if it belongs to the class.
     fn place(&self, number: usize, ledger: &Ledger) -> Option<(usize, Rank)> {
-        let node = ledger.node.as_ref().filter(|node| ledger.meets(node, &self.constraints))?;
+        let asked = (self.constraints.as_slice(), self.profile);
+        let node = ledger.node.as_ref().filter(|node| ledger.meets(node, asked))?;
         let packing = match &self.order {
             Order::Emptiest => Packing::default(),
             Order::Packed { reservation, mix } => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use model::fleet::{Group, HOOK_PATIENCE, Hook, HookId, HookPhase, Instance, Pool, Transition};
 use model::id::NodeId;
 use model::node::{Availability, DrainCause, Node};
+use model::policy::Profile;
 use model::refresh::{Refresh, RefreshId};
 use model::time::Timestamp;
 
@@ -185,6 +186,33 @@ impl Fleet {
     pub(crate) fn next_beat(&self, hook: &Hook) -> Timestamp {
         let last = self.beats.get(&hook.id);
         last.map_or(hook.since, |last| *last + self.patience(hook) / BEATS)
+    }
+}
+
+impl Fleet {
+    /// The least that the pool of a node takes.
+    pub(super) fn profile(&self, node: &Node) -> Profile {
+        let pool = node.pool.as_ref().and_then(|pool| self.pools.get(pool));
+        pool.map(|pool| pool.policy.profile).unwrap_or_default()
+    }
+}
+
+impl Cluster {
+    /// A pool has changed: its nodes take something else, if it does.
+    pub(super) fn see_profiles(&mut self) {
+        let mut changed = Vec::new();
+        for ledger in self.ledgers.values_mut() {
+            let Some(node) = &ledger.node else { continue };
+            let profile = self.fleet.profile(node);
+            if ledger.profile != profile {
+                ledger.profile = profile;
+                changed.push(ledger.number);
+            }
+        }
+        if !changed.is_empty() {
+            self.suiting.forget();
+            changed.into_iter().for_each(|number| self.classes.mark(number));
+        }
     }
 }
 

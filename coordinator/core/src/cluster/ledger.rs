@@ -7,6 +7,7 @@ use model::constraint::Constraint;
 use model::id::{NodeId, TaskId};
 use model::image::Digest;
 use model::node::{Availability, Node};
+use model::policy::Profile;
 use model::resources::Resources;
 use model::spec::{HostPort, TaskSpec};
 use model::task::Task;
@@ -39,6 +40,8 @@ pub(crate) struct Ledger {
     pub(crate) is_shrunk: bool,
     /// Whom the node takes.
     pub(crate) door: Door,
+    /// The least that its pool takes.
+    pub(crate) profile: Profile,
     /// Whether it is being emptied: its tasks leave.
     pub(crate) is_emptied: bool,
     /// Where the ledger is found: see [`Cluster::seat`](super::Cluster::seat).
@@ -143,9 +146,14 @@ impl Ledger {
         all.iter().filter(|constraint| !constraint.is_met(node, self.images.as_deref()))
     }
 
-    /// Says whether the node, whose ledger this is, meets all of them.
-    pub(crate) fn meets(&self, node: &Node, all: &[Constraint]) -> bool {
-        self.unmet(node, all).next().is_none()
+    /// Says whether the node, whose ledger this is, meets all of them, and takes what may do so much.
+    pub(crate) fn meets(&self, node: &Node, (all, profile): (&[Constraint], Profile)) -> bool {
+        self.takes(profile) && self.unmet(node, all).next().is_none()
+    }
+
+    /// Says whether the node takes what may do so much.
+    pub(crate) fn takes(&self, profile: Profile) -> bool {
+        profile >= self.profile
     }
 
     /// How many different images of the task it would have to fetch first.

@@ -87,8 +87,7 @@ impl Cluster {
         let is_needed = |number| number == newest || self.pins(&secret.name, number) > 0;
         let versions = secret.versions.iter().filter(|version| is_needed(version.number));
         let versions: Vec<_> = versions.cloned().collect();
-        let name = secret.name.clone();
-        (versions.len() < secret.versions.len()).then_some(Secret { name, versions })
+        (versions.len() < secret.versions.len()).then_some(Secret { versions, ..secret.clone() })
     }
 
     /// The services that refer to a secret: by what they are to run, by what they would go back to by themselves, by runs in

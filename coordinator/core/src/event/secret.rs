@@ -4,6 +4,7 @@ use std::fmt;
 
 use model::id::{SecretName, ServiceId};
 use model::secret::{SECRETS_LIMIT, SecretVersion};
+use model::trust::ServiceGlob;
 
 /// What an operator wants of secrets.
 #[derive(Debug, Clone)]
@@ -14,6 +15,13 @@ pub enum SecretEvent {
         name: SecretName,
         /// The value, sealed under the number that it is to have: one more than the newest, because the seal says so.
         version: SecretVersion,
+    },
+    /// These services may name it, also when they are deployed by somebody who may do nothing to others.
+    Own {
+        /// Which.
+        name: SecretName,
+        /// Patterns, all that there are from now on.
+        owners: Vec<ServiceGlob>,
     },
     /// It shall be forgotten.
     Remove(SecretName),

@@ -13,6 +13,7 @@ use model::task::Task;
 
 use super::amount;
 use crate::cluster::{Cluster, Ledger};
+use crate::plan::place::filter::Refusal;
 
 /// The id of a node that is not there yet. No constraint can mean it.
 const NEW: &str = "a-new-node";
@@ -177,7 +178,7 @@ fn first<'a>(
     globals: &[&'a Arc<Service>],
 ) -> Vec<&'a ServiceSpec> {
     let specs = globals.iter().map(|service| &service.target.spec);
-    specs.filter(|spec| ledger.meets(new, &spec.task.constraints)).collect()
+    specs.filter(|spec| ledger.meets(new, spec.task.of_node())).collect()
 }
 
 fn refusals(
@@ -191,6 +192,9 @@ fn refusals(
     let new = Node { id, hostname: String::new(), ..like.clone() };
     let unmet = ledger.unmet(&new, &spec.constraints);
     let mut refusals: Vec<String> = unmet.map(|unmet| format!("not `{unmet}`")).collect();
+    if !ledger.takes(spec.profile) {
+        refusals.push(Refusal::Profile(ledger.profile).to_string());
+    }
     let first = first((&new, ledger), globals);
     let held: Resources = first.iter().map(|spec| spec.task.reservation()).sum();
     if !spec.reservation().fits(&new.capacity.minus(&held)) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use model::id::{NodeId, TaskId};
 use model::node::Node;
+use model::policy::Profile;
 use model::resources::Resources;
 use model::spec::HostPort;
 use model::task::Task;
@@ -35,6 +36,15 @@ pub enum Remedy {
     Constraint {
         /// As it is printed.
         text: String,
+        /// So many.
+        nodes: usize,
+        /// One of them.
+        first: NodeId,
+    },
+    /// The pools of nodes take nothing that may do so much as the task.
+    Profile {
+        /// The least that they take.
+        least: Profile,
         /// So many.
         nodes: usize,
         /// One of them.
@@ -103,6 +113,9 @@ fn one(
         Refusal::Constraint(text) => {
             Remedy::Constraint { text: text.clone(), nodes, first: first.id.clone() }
         }
+        Refusal::Profile(least) => {
+            Remedy::Profile { least: *least, nodes, first: first.id.clone() }
+        }
         Refusal::Full => {
             let least = answers.iter().min_by_key(|answer| share(&answer.shortage, &asked))?;
             Remedy::Less { by: least.shortage, node: least.node.id.clone() }
@@ -135,10 +148,11 @@ const fn rank(remedy: &Remedy, asked: &Resources) -> u8 {
         Remedy::Open { .. } => 0,
         Remedy::Less { by, .. } if share(by, asked) <= 500 => 1,
         Remedy::Constraint { .. } => 2,
-        Remedy::PerNode { .. } => 3,
-        Remedy::Port { .. } => 4,
-        Remedy::Recovery { .. } => 5,
-        Remedy::Less { .. } => 6,
+        Remedy::Profile { .. } => 3,
+        Remedy::PerNode { .. } => 4,
+        Remedy::Port { .. } => 5,
+        Remedy::Recovery { .. } => 6,
+        Remedy::Less { .. } => 7,
     }
 }
 
@@ -150,6 +164,7 @@ impl Remedy {
             Self::Less { .. } => 1,
             Self::Open { nodes, .. }
             | Self::Constraint { nodes, .. }
+            | Self::Profile { nodes, .. }
             | Self::Port { nodes, .. }
             | Self::PerNode { nodes, .. }
             | Self::Recovery { nodes, .. } => *nodes,
@@ -172,6 +187,13 @@ impl fmt::Display for Remedy {
             Self::Constraint { text, nodes, first } => {
                 let nodes = counted(*nodes);
                 write!(f, "without `{text}` {nodes} would take it, {first} among them")
+            }
+            Self::Profile { least, nodes, first } => {
+                let nodes = counted(*nodes);
+                write!(
+                    f,
+                    "with `x-wharf.profile: {least}` {nodes} would take it, {first} among them"
+                )
             }
             Self::Port { number, node, holder, nodes } => {
                 write!(f, "port {number} is held on {node}")?;

@@ -6,6 +6,10 @@ use model::task::{Task, TaskState};
 
 /// What is new about a secret. That old values are forgotten is not worth a sentence.
 pub(super) fn news(before: Option<&Secret>, secret: &Secret) -> Option<String> {
+    if before.is_some_and(|before| before.owners != secret.owners) {
+        let owners: Vec<String> = secret.owners.iter().map(ToString::to_string).collect();
+        return Some(format!("is for {}", owners.join(", ")));
+    }
     let newest = secret.versions.last()?;
     let is_news = before.is_none_or(|before| before.newest() != newest.number);
     is_news.then(|| format!("has version {}, set by {}", newest.number, newest.set_by))

@@ -178,7 +178,7 @@ impl Search {
         }
         if self.of != Some(task.generation.number) {
             let field = (how == How::Survey).then(|| {
-                let suits = cluster.suiting(&task.generation.spec.task.constraints);
+                let suits = cluster.suiting(task.generation.spec.task.of_node());
                 Field::survey(cluster, (task, &suits), now)
             });
             *self = Self { of: Some(task.generation.number), field, ..Self::default() };
@@ -209,7 +209,7 @@ fn is_first_of_all(
     let survey = || {
         let seats = cluster.nodes_with_ledgers();
         let suits: Vec<bool> =
-            seats.map(|(node, ledger)| ledger.meets(node, &spec.constraints)).collect();
+            seats.map(|(node, ledger)| ledger.meets(node, spec.of_node())).collect();
         Field::survey(cluster, (task, &suits), now).take(cluster, task)
     };
     cluster.nodes().len() > 16 || survey().as_ref() == found

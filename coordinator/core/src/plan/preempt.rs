@@ -193,6 +193,7 @@ fn on_node(
         | Refusal::Preparing
         | Refusal::OtherSlot
         | Refusal::Constraint(_)
+        | Refusal::Profile(_)
         | Refusal::Enough(_) => false,
     };
     if !refusals(cluster, (task, counts), seat, now).all(gives_way) {

@@ -85,9 +85,10 @@ fn has_run(service: &Service, slot: &Slot) -> bool {
 
 /// Says whether a service that runs on every node has a place on this one. What runs on a node that was closed goes on, and
 /// is not made anew there. Which images an engine has decides where a task is put and never that one stops: right after a
-/// start of the coordinator nobody has said which they are.
+/// start of the coordinator nobody has said which they are. Nor does one stop because its pool has come to take only what may do less.
 fn has_place(cluster: &Cluster, service: &Service, (node, ledger): Seat<'_>) -> bool {
-    let constraints = &service.target.spec.task.constraints;
+    let task = &service.target.spec.task;
+    let could_meet = || task.constraints.iter().all(|constraint| constraint.could_be_met(node));
     let here = Slot::Node(node.id.clone());
     let tasks = || cluster.tasks_in(&service.id, &here).iter();
     let is_open = match node.availability {
@@ -100,9 +101,7 @@ fn has_place(cluster: &Cluster, service: &Service, (node, ledger): Seat<'_>) -> 
             task.node.is_some() && task.desired == DesiredState::Run && !task.state.is_final()
         })
     };
-    is_open
-        && (ledger.meets(node, constraints)
-            || constraints.iter().all(|constraint| constraint.could_be_met(node)) && runs())
+    is_open && (ledger.meets(node, task.of_node()) || could_meet() && runs())
 }
 
 /// Says whether a new task of the service begins before the one that it replaces is stopped.

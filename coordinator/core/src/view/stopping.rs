@@ -30,7 +30,7 @@ pub fn slow_stops(cluster: &Cluster, spec: &ServiceSpec) -> Vec<String> {
 fn could_come_to(cluster: &Cluster, pool: &Pool, spec: &ServiceSpec) -> bool {
     let is_of_pool = |node: &model::node::Node| node.pool.as_ref() == Some(&pool.name);
     let mut seats = cluster.nodes_with_ledgers().filter(|(node, _)| is_of_pool(node)).peekable();
-    seats.peek().is_none() || seats.any(|(node, ledger)| ledger.meets(node, &spec.task.constraints))
+    seats.peek().is_none() || seats.any(|(node, ledger)| ledger.meets(node, spec.task.of_node()))
 }
 
 fn warning(

@@ -8,6 +8,7 @@ use model::constraint::{Attribute, Constraint, Test};
 use model::id::ServiceId;
 use model::image::{Image, Pin};
 use model::lease::{LEASE_LIMIT, LeasePolicy};
+use model::policy::{Profile, plain_capability};
 use model::priority::Priority;
 use model::rollout::{BlueGreen, Canary, Promotion, Tolerance, Trial};
 use model::secret::{Rotation, SecretFile, SecretUses};
@@ -159,11 +160,12 @@ pub(crate) fn task() -> BoxedStrategy<TaskSpec> {
         "SIG[A-Z]{3}".prop_map(Rotation::Signal),
     ];
     let restarts = (restart, 0..1_u64 << 32, rotation);
-    let more = (lease, vec((route(), any::<prop::sample::Index>()), 0..3));
+    let profile = one_of([Profile::Default, Profile::Strict]);
+    let more = (lease, vec((route(), any::<prop::sample::Index>()), 0..3), profile);
     (containers, network(), vec(constraint(), 0..3), most, restarts, more)
         .prop_map(|(containers, network, constraints, max_per_node, restarts, more)| {
             let (restart, restarts_asked, rotation) = restarts;
-            let (lease, routes) = more;
+            let (lease, routes, profile) = more;
             let mut task = TaskSpec {
                 containers,
                 network,
@@ -174,8 +176,10 @@ pub(crate) fn task() -> BoxedStrategy<TaskSpec> {
                 lease: lease.map(|cap| LeasePolicy { cap: Duration::from_secs(cap) }),
                 routes: Vec::new(),
                 rotation,
+                profile,
             };
             leave_what_can_be_exchanged(&mut task);
+            leave_what_can_be_strict(&mut task);
             leave_each_port_once(&mut task);
             lead_to_what_is_published(&mut task, routes);
             task
@@ -204,6 +208,18 @@ fn lead_to_what_is_published(task: &mut TaskSpec, routes: Vec<(Route, prop::samp
         if seen.insert((route.group.clone(), port)) {
             task.routes.push(Route { port, ..route });
         }
+    }
+}
+
+/// What is strict is not root, as far as it says.
+fn leave_what_can_be_strict(task: &mut TaskSpec) {
+    if task.profile == Profile::Default {
+        return;
+    }
+    for (container, user) in task.containers.iter_mut().zip(1_000..) {
+        container.files.clear();
+        container.security.cap_add.retain(|name| plain_capability(name) != "ALL");
+        container.process.user = container.process.user.take().map(|_| format!("{user}:0"));
     }
 }
 

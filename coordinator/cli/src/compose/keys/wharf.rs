@@ -33,6 +33,10 @@ pub(in super::super) static WHARF: &[Key] = &[
         "`low`, `normal`, `high` or `critical`: what finds no room takes it from services of a lower class; `normal` when it is left out: see placement.md",
     ),
     partly(
+        "profile",
+        "how much its containers may do, `default` or `strict`: without capabilities but those of `cap_add`, with a root file system that can not be written, and not as root; see policy.md",
+    ),
+    partly(
         "rebalance",
         "whether tasks move to where the service is spread better after nodes or room have come; `true` when it is left out",
     ),

@@ -296,6 +296,7 @@ fn spec() -> impl Strategy<Value = ServiceSpec> {
                     lease: None,
                     routes: Vec::new(),
                     rotation: None,
+                    profile: None,
                 }),
                 update: Some(update),
                 after: Vec::new(),

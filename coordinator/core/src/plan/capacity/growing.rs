@@ -178,11 +178,16 @@ impl<'a> Growing<'a> {
         *self.rooms.entry(asked).or_insert_with(|| likeness.room(task, zone.map(String::as_str)))
     }
 
+    /// Whether its machines take what may do so much as the task, whatever they are like.
+    fn takes_any(&self, task: &Task) -> bool {
+        task.generation.spec.task.profile >= self.pool.policy.profile
+    }
+
     /// Puts the task on a machine that comes anyway, if there is one for it.
     pub(super) fn takes(&mut self, task: &Task) -> bool {
         if self.likeness.is_unknown() {
-            // Nobody knows what its machines are like until the first is there.
-            return !self.open.is_empty();
+            // Nobody knows what its machines are like until the first is there, but for what its pool says.
+            return self.takes_any(task) && !self.open.is_empty();
         }
         let zones: Vec<Option<String>> =
             self.open.iter().map(|machine| machine.zone.clone()).collect();
@@ -199,6 +204,9 @@ impl<'a> Growing<'a> {
     /// Asks for a machine more that takes the task. Where only one zone will do those that come in others first are asked for
     /// too: a group can not be told where.
     pub(super) fn opens(&mut self, task: &Task) -> bool {
+        if !self.takes_any(task) {
+            return false;
+        }
         let (open, new, zones) = (self.open.len(), self.new, self.zones.clone());
         for _ in 0..zones.len().max(1) {
             if !self.may_open() {
@@ -223,7 +231,7 @@ impl<'a> Growing<'a> {
     /// Says whether a machine of the pool would take the task, wherever it comes.
     pub(super) fn would_take(&mut self, task: &Task) -> bool {
         if self.likeness.is_unknown() {
-            return true;
+            return self.takes_any(task);
         }
         let zones: Vec<Option<String>> = if self.zones.is_empty() {
             vec![None]

@@ -158,13 +158,16 @@ pub(super) fn wants_node(cluster: &Cluster, of: (&ServiceId, &Run), node: &NodeI
 fn has_place(cluster: &Cluster, (id, run): (&ServiceId, &Run), (node, ledger): Seat<'_>) -> bool {
     let constraints = &run.generation.spec.task.constraints;
     let is_unknown = ledger.images.is_none()
+        && ledger.takes(run.generation.spec.task.profile)
         && constraints.iter().all(|constraint| constraint.could_be_met(node));
     let slot = Slot::RunNode { run: run.number, node: node.id.clone() };
     let runs =
         |task: &Arc<Task>| task.node.is_some() && !task.state.is_final() && is_told_to_run(task);
     let is_there = || cluster.tasks_in(id, &slot).iter().any(runs);
     match node.availability {
-        Availability::Active => ledger.meets(node, constraints) || is_unknown || is_there(),
+        Availability::Active => {
+            ledger.meets(node, run.generation.spec.task.of_node()) || is_unknown || is_there()
+        }
         Availability::Cordoned => is_there(),
         Availability::Dead => false,
     }

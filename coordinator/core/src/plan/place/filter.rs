@@ -4,6 +4,7 @@ use std::fmt;
 use std::iter::once_with;
 
 use model::node::Node;
+use model::policy::Profile;
 use model::resources::Resources;
 use model::spec::{HostPort, Mode};
 use model::task::Task;
@@ -23,6 +24,7 @@ pub(crate) enum Refusal {
     Preparing,
     OtherSlot,
     Constraint(String),
+    Profile(Profile),
     Full,
     Port(u16),
     Enough(u32),
@@ -40,6 +42,7 @@ impl fmt::Display for Refusal {
             Self::Preparing => f.write_str("new, and what runs on every node does not serve yet"),
             Self::OtherSlot => f.write_str("not the node of this slot"),
             Self::Constraint(text) => write!(f, "not `{text}`"),
+            Self::Profile(least) => write!(f, "of a pool that takes only what is {least}"),
             Self::Full => f.write_str("without enough free CPU, memory or GPUs"),
             Self::Port(number) => write!(f, "with port {number} taken"),
             Self::Enough(limit) => write!(f, "with {limit} tasks of the service already"),
@@ -89,6 +92,7 @@ pub(crate) fn refusals<'a>(
     let is_other = task.slot.node().is_some_and(|own| *own != node.id);
     let unmet = ledger.unmet(node, &spec.constraints);
     let unmet = unmet.map(|constraint| Refusal::Constraint(constraint.to_string()));
+    let lesser = (!ledger.takes(spec.profile)).then_some(Refusal::Profile(ledger.profile));
     let full = once_with(move || {
         let is_full = !spec.reservation().fits(&free((node, ledger), task));
         is_full.then_some(Refusal::Full)
@@ -101,6 +105,7 @@ pub(crate) fn refusals<'a>(
         .chain(is_early.then_some(Refusal::Preparing))
         .chain(is_other.then_some(Refusal::OtherSlot))
         .chain(unmet)
+        .chain(lesser)
         .chain(full.flatten())
         .chain(ports)
         .chain(limit.map(Refusal::Enough))

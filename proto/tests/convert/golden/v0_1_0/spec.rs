@@ -7,6 +7,7 @@ use model::budget::Budget;
 use model::constraint::{Attribute, Constraint, Test};
 use model::id::ServiceId;
 use model::image::{Image, Pin};
+use model::policy::Profile;
 use model::priority::Priority;
 use model::resources::Resources;
 use model::rollout::Tolerance;
@@ -44,6 +45,7 @@ pub(crate) fn small(name: &str, mode: Mode, network: Network) -> ServiceSpec {
             lease: None,
             routes: Vec::new(),
             rotation: Rotation::None,
+            profile: Profile::Default,
         },
         update: UpdatePolicy {
             parallelism: 1,

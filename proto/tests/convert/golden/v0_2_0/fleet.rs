@@ -7,6 +7,7 @@ use model::fleet::{
     Answer, Asked, Headroom, Hook, HookId, HookPhase, Pool, PoolPolicy, Transition,
 };
 use model::node::{Availability, Drain, DrainCause, DrainPhase, Node};
+use model::policy::Profile;
 use model::resources::Resources;
 
 use super::super::Records;
@@ -26,6 +27,7 @@ pub(crate) fn records() -> Records {
             each: Resources { cpu_millis: 500, memory_bytes: 1 << 29, gpus: 1 },
         },
         shrink_after: Duration::from_secs(900),
+        profile: Profile::Default,
     };
     let ending = BTreeSet::from(["i-0123456789abcdef0".parse().expect("an id")]);
     let why = "nothing needs i-0123456789abcdef0".to_owned();
@@ -34,7 +36,9 @@ pub(crate) fn records() -> Records {
     let answered =
         |answer, why: &str| HookPhase::Answered { answer, why: why.to_owned(), at: at(60) };
     let launching = hook(Transition::Launching, HookPhase::Waiting);
+    let strict = PoolPolicy { profile: Profile::Strict, ..policy };
     let mut records = vec![
+        ("pool-strict", Stored::Pool(Pool { policy: strict, ..pool.clone() })),
         ("pool", Stored::Pool(pool)),
         ("hook-launching", Stored::Hook(Hook { token: None, ..launching.clone() })),
         (

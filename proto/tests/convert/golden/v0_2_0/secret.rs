@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::id::SecretName;
+use model::policy::Profile;
 use model::secret::{Rotation, Sealed, Secret, SecretFile, SecretUses, SecretVersion};
 use model::service::Generation;
 use model::task::Task;
@@ -22,8 +23,12 @@ pub(super) fn records() -> super::super::Records {
         digest: "0123456789abcdef".to_owned(),
         sealed: Sealed { nonce: vec![byte; 24], ciphertext: vec![byte + 1; 25] },
     };
-    let secret = Secret { name: name("db-password"), versions: vec![version(2, 3), version(5, 7)] };
-    vec![("secret", Stored::Secret(secret))]
+    let secret = |owners: &[&str]| {
+        let (name, versions) = (name("db-password"), vec![version(2, 3), version(5, 7)]);
+        let owners = owners.iter().map(|owner| owner.parse().unwrap()).collect();
+        Stored::Secret(Secret { name, versions, owners })
+    };
+    vec![("secret", secret(&[])), ("secret-owned", secret(&["shop/*", "mail/front"]))]
 }
 
 /// Which versions a task is to have.
@@ -49,7 +54,15 @@ pub(super) fn tasks(task: &Task) -> super::super::Records {
         let generation = Arc::new(generation);
         Stored::Task(Task { generation, secrets: pins(), ..task.clone() })
     };
+    let strict = || {
+        let mut generation: Generation = (*task.generation).clone();
+        generation.spec.task.profile = Profile::Strict;
+        generation.spec.task.containers[0].files.clear();
+        generation.spec.task.containers[0].process.user = Some("1000:0".to_owned());
+        Stored::Task(Task { generation: Arc::new(generation), ..task.clone() })
+    };
     vec![
+        ("task-strict", strict()),
         ("task-secrets-restart", with(Rotation::Restart, &["DB_PASSWORD"])),
         ("task-secrets-signal", with(Rotation::Signal("SIGHUP".to_owned()), &[])),
     ]
