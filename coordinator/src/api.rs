@@ -22,7 +22,9 @@ pub(crate) mod secret;
 pub(crate) mod trust;
 mod views;
 
-use coordinator_core::event::{BakeRefusal, PoolRefusal, Refusal, Reply, SecretRefusal};
+use coordinator_core::event::{
+    BakeRefusal, PoolRefusal, Refusal, Reply, SecretRefusal, TrialRefusal,
+};
 use proto::convert::Invalid;
 use tonic::Status;
 
@@ -63,7 +65,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
         )
         | Refusal::DependencyCycle(_)
         | Refusal::NoDependency { .. }
-        | Refusal::NotBlueGreen(..)
+        | Refusal::Trial(_, TrialRefusal::NotBlueGreen(_))
         | Refusal::NamedTwice(_) => Status::invalid_argument(message),
         Refusal::RunInProgress(..) => hinted(
             Status::failed_precondition(message),
@@ -80,9 +82,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
         | Refusal::NothingToRollBackTo(_)
         | Refusal::NoRollout(_)
         | Refusal::RunsToEnd(_)
-        | Refusal::NoCanary(_)
-        | Refusal::CanaryMoves(_)
-        | Refusal::Switches(_)
+        | Refusal::Trial(_, TrialRefusal::Nothing | TrialRefusal::Moves | TrialRefusal::Switches)
         | Refusal::Pool(
             PoolRefusal::Waits(..)
             | PoolRefusal::Leaving(_)

@@ -4,6 +4,7 @@ mod bake;
 mod fleet;
 mod secret;
 mod traffic;
+mod trial;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,6 +22,7 @@ pub use self::bake::{BakeAnswer, BakeEvent, BakeRefusal, ImageState, MachinePowe
 pub use self::fleet::{FleetEvent, PoolRefusal, RefreshEvent, Target};
 pub use self::secret::{SecretEvent, SecretRefusal, SecretSet};
 pub use self::traffic::TrafficEvent;
+pub use self::trial::TrialRefusal;
 
 /// Something heard. Events are written down first; deciding comes after all of a batch.
 #[derive(Debug, Clone)]
@@ -222,14 +224,8 @@ pub enum Refusal {
     NoRollout(ServiceId),
     /// Jobs have runs and no rollouts.
     RunsToEnd(ServiceId),
-    /// The rollout has no canary, or is beyond it.
-    NoCanary(ServiceId),
-    /// The canary is not known to be good yet.
-    CanaryMoves(ServiceId),
-    /// What was promoted does not have all requests yet.
-    Switches(ServiceId),
-    /// Both generations of it can not be up as a whole.
-    NotBlueGreen(ServiceId, &'static str),
+    /// What a rollout tries is not to be had, or not yet.
+    Trial(ServiceId, TrialRefusal),
     /// There is no such node.
     NoNode(NodeId),
     /// The node is proven dead.
@@ -299,20 +295,7 @@ impl fmt::Display for Refusal {
                 f,
                 "{id} is a job, which has runs and no rollout: see `wharf job stop` and `wharf job suspend`"
             ),
-            Self::NoCanary(id) => {
-                write!(f, "{id} tries nothing that waits to be promoted")
-            }
-            Self::CanaryMoves(id) => write!(
-                f,
-                "what is new of {id} has not settled yet: wait until it has, or abort the rollout"
-            ),
-            Self::Switches(id) => write!(
-                f,
-                "{id} is being switched already: wait until its load balancers send requests to all new tasks, or abort the rollout"
-            ),
-            Self::NotBlueGreen(id, why) => {
-                write!(f, "{id} can not have `x-wharf.blue_green`: {why}")
-            }
+            Self::Trial(id, refusal) => refusal.say(f, id),
             Self::NoNode(node) => write!(f, "there is no node {node}"),
             Self::DeadNode(node) => write!(f, "node {node} is gone for good"),
             Self::LongDrain(asked) => write!(

@@ -8,7 +8,7 @@ use model::service::{Service, ServicePhase};
 use model::spec::{Dependency, Mode, REPLICAS_LIMIT, ServiceSpec, UpdateOrder};
 
 use crate::cluster::Cluster;
-use crate::event::{Refusal, SecretRefusal};
+use crate::event::{Refusal, SecretRefusal, TrialRefusal};
 
 /// Checks a deployment against what is there.
 pub(crate) fn check(
@@ -71,7 +71,7 @@ fn check_blue_green(spec: &ServiceSpec) -> Result<(), Refusal> {
         }
         (Mode::Replicated { .. }, UpdateOrder::Auto | UpdateOrder::StartFirst) => return Ok(()),
     };
-    Err(Refusal::NotBlueGreen(spec.id.clone(), why))
+    Err(Refusal::Trial(spec.id.clone(), TrialRefusal::NotBlueGreen(why)))
 }
 
 pub(crate) const fn check_replicas(replicas: u32) -> Result<(), Refusal> {

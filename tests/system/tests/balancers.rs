@@ -197,6 +197,10 @@ fn a_generation_is_switched_to_as_a_whole_and_what_was_before_it_is_kept() {
         if is_back { Ok(()) } else { Err(format!("{:?} {}", targets(), site.world.events())) }
     });
     unharmed(load, "a switch, a failure, and the way back", began);
+    // What is run once is behind no load balancer, and there is nothing to switch to.
+    let once = site.world.cluster.wharf(&["run", "site/web", "echo", "once"]);
+    assert_eq!((once.code, once.out.trim()), (0, "once"), "{}", once.err);
+    assert_eq!(targets(), blue);
     // By itself, and to the end.
     let (load, began) = (Load::begin(site.port), Instant::now());
     let told = both(3, "keep: 2s");

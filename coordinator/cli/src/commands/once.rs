@@ -42,15 +42,20 @@ async fn spec_of(client: &Client, service: &wire::ServiceRef) -> anyhow::Result<
     spec.ok_or_else(|| Failure::error(Exit::Error, "the service is gone", ""))
 }
 
-/// The first container of the service, alone: no ports, no other name in the network, no dependencies, no schedule, one run.
+/// The first container of the service, alone: no ports, no requests of load balancers, no other name in the network, no
+/// dependencies, no schedule, one run.
 fn once(mut spec: wire::ServiceSpec, name: &str, words: &[String]) -> wire::ServiceSpec {
     name.clone_into(&mut spec.name);
     spec.mode = Some(wire::service_spec::Mode::Once(wire::Once {}));
     spec.after.clear();
     (spec.budget, spec.schedule) = (None, None);
+    if let Some(update) = &mut spec.update {
+        update.trial = None;
+    }
     if let Some(task) = &mut spec.task {
         task.containers.truncate(1);
         (task.max_per_node, task.lease) = (None, None);
+        task.routes.clear();
         for container in &mut task.containers {
             container.ports.clear();
             container.health = Some(no_check());

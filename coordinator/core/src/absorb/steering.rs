@@ -7,7 +7,7 @@ use model::time::Timestamp;
 
 use super::{back_to_stable, staying};
 use crate::draft::Draft;
-use crate::event::{Refusal, Reply};
+use crate::event::{Refusal, Reply, TrialRefusal};
 use crate::plan::rollout::promoted;
 
 /// The rollout to a generation that becomes the target.
@@ -67,15 +67,17 @@ pub(super) fn steer(
             Pace::Going { .. } => rollout.clone(),
         },
         (ServicePhase::Rolling(rollout), Steering::Promote) => match rollout.stage {
-            Stage::Trial => return Err(Refusal::CanaryMoves(id.clone())),
+            Stage::Trial => return Err(Refusal::Trial(id.clone(), TrialRefusal::Moves)),
             Stage::Holding { .. } => {
                 Rollout { stage: promoted(&service, now), pace: going, ..rollout.clone() }
             }
-            Stage::Switching { .. } => return Err(Refusal::Switches(id.clone())),
+            Stage::Switching { .. } => {
+                return Err(Refusal::Trial(id.clone(), TrialRefusal::Switches));
+            }
             Stage::Keeping { .. } => {
                 Rollout { stage: Stage::Everywhere, pace: going, ..rollout.clone() }
             }
-            Stage::Everywhere => return Err(Refusal::NoCanary(id.clone())),
+            Stage::Everywhere => return Err(Refusal::Trial(id.clone(), TrialRefusal::Nothing)),
         },
         (ServicePhase::Halted { stage, .. }, Steering::Resume) => {
             Rollout { stage: *stage, ..Rollout::new(now) }

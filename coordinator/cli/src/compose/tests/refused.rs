@@ -299,6 +299,22 @@ fn ports_and_health_checks_are_refused_for_what_is_wrong_with_them() {
 }
 
 #[test]
+fn two_generations_are_refused_where_they_can_not_be_up_as_a_whole() {
+    let cases = [
+        ("    x-wharf: {blue_green: {}}", "`blue_green` without `target_groups`"),
+        (
+            "    deploy: {mode: global}\n    x-wharf: {blue_green: {keep: 1m}}",
+            "`blue_green` is for services with a number of replicas",
+        ),
+        (
+            "    ports: ['80']\n    x-wharf: {target_groups: [{group: g, port: 80}], canary: {}, blue_green: {}}",
+            "a service has `canary` or `blue_green`, and not both",
+        ),
+    ];
+    check_cases(&cases);
+}
+
+#[test]
 fn deployments_are_refused_for_what_is_wrong_with_them() {
     let cases = [
         ("    deploy: {mode: global-jobs}", "the mode `global-jobs` is not supported"),
@@ -314,15 +330,6 @@ fn deployments_are_refused_for_what_is_wrong_with_them() {
         (
             "    deploy: {mode: replicated-job}\n    x-wharf: {canary: {hold: 1m}}",
             "a job has no canary",
-        ),
-        ("    x-wharf: {blue_green: {}}", "`blue_green` without `target_groups`"),
-        (
-            "    deploy: {mode: global}\n    x-wharf: {blue_green: {keep: 1m}}",
-            "`blue_green` is for services with a number of replicas",
-        ),
-        (
-            "    ports: ['80']\n    x-wharf: {target_groups: [{group: g, port: 80}], canary: {}, blue_green: {}}",
-            "a service has `canary` or `blue_green`, and not both",
         ),
         (
             "    deploy: {rollback_config: {order: stop-first}}",
