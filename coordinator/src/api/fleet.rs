@@ -148,7 +148,7 @@ impl Pools {
         changes
             .extend(before.filter(|before| *before != policy).map(|_| "another policy".to_owned()));
         let mut answer = wire::PutPoolResponse { changes, warnings: warnings(group) };
-        let before = known.map(|pool| pool.windows).unwrap_or_default();
+        let before = known.map(|pool| pool.windows.clone()).unwrap_or_default();
         let windows = request.windows.map(|asked| windows_from_wire(&asked.windows));
         let windows = windows.transpose().map_err(|error| invalid(&error))?;
         let windows = windows.filter(|windows| *windows != before);
