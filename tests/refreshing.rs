@@ -8,12 +8,14 @@ extern crate coordinator_core;
 mod story;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use coordinator_core::cluster::Cluster;
 use coordinator_core::event::{
     Event, FleetEvent, PoolRefusal, RefreshEvent, Refusal, Reply, Target,
 };
-use coordinator_core::{command, step};
+use coordinator_core::view::refresh_progress;
+use coordinator_core::{command, foresee, step};
 use model::budget::Amount;
 use model::fleet::{Group, Instance, Lifecycle, PoolPolicy, Power, Survey};
 use model::id::NodeId;
@@ -235,4 +237,116 @@ fn a_machine_that_is_not_too_much_any_more_stays_when_a_refresh_was_aborted() {
     }
     assert!(leaving(&story).is_empty(), "{:?}", story.cluster.nodes()[&id("c")].drain);
     assert!(story.cluster.refreshes_of(POOL).last().unwrap().is_done());
+}
+
+/// Every story begins on Friday, 15 January 2027, at 08:00 in UTC.
+fn windows(story: &mut Story, window: &str) {
+    let (name, windows) = (POOL.to_owned(), vec![window.parse().unwrap()]);
+    story.hear(&[Event::Fleet(FleetEvent::SetWindows { name, windows })]);
+}
+
+fn hurry(reason: &str) -> Event {
+    let (pool, reason) = (POOL.to_owned(), reason.to_owned());
+    Event::Fleet(FleetEvent::Refresh(RefreshEvent::Override { pool, reason }))
+}
+
+/// Two old machines and a new one beyond the size of the pool, when the window has closed a minute after the refresh began.
+fn closed() -> (Story, Group) {
+    let (mut story, told) = surge();
+    windows(&mut story, "fri 08:00-08:01 UTC");
+    (0..6).for_each(|_| story.pass(10, &["a", "b", "c"]));
+    (story, told)
+}
+
+#[test]
+fn before_its_window_a_refresh_asks_for_nothing() {
+    let mut story = fleet();
+    windows(&mut story, "fri 08:10-08:20 UTC");
+    story.hear(&[start(Target::Blueprint(blueprint(2)), None)]);
+    let refresh = story.cluster.refreshes_of(POOL).last().unwrap().clone();
+    let note = |story: &Story| {
+        refresh_progress(&story.cluster, &refresh, story.now).map(|progress| progress.note)
+    };
+    let told = "waits for the window of pool web: Fri 08:10 UTC, in 10m".to_owned();
+    assert_eq!(note(&story), Some(told));
+    let asked = |story: &Story| command::commands(&story.cluster, story.now).len();
+    assert_eq!(asked(&story), 0);
+    (0..59).for_each(|_| story.pass(10, &["a", "b"]));
+    story.now = story.now + Duration::from_millis(9_999);
+    let done = step(&mut story.cluster, &[], story.now);
+    assert_eq!(asked(&story), 0);
+    assert_eq!(done.wake_at, Some(story.now + Duration::from_millis(1)), "that is 08:10");
+    story.now = story.now + Duration::from_millis(1);
+    story.hear(&[]);
+    assert!(asked(&story) > 0);
+}
+
+#[test]
+fn what_was_begun_before_the_window_closed_is_finished_and_nothing_else_is_begun() {
+    let (mut story, told) = closed();
+    let machines = [machine("a", 1), machine("b", 1), machine("c", 2)];
+    story.hear(&[shown(told.clone(), &machines)]);
+    assert_eq!(leaving(&story).len(), 1, "the new machine was there");
+    let first = leaving(&story);
+    for _ in 0..30 {
+        story.start_all();
+        story.stop_all();
+        story.pass(10, &["a", "b", "c"]);
+        story.hear(&[shown(told.clone(), &machines)]);
+    }
+    assert_eq!(leaving(&story), first);
+    let asked = command::commands(&story.cluster, story.now);
+    let ends = asked.iter().find_map(|command| match command {
+        command::Command::Terminate { instance, keep, .. } => Some((instance.clone(), *keep)),
+        _ => None,
+    });
+    assert_eq!(ends, Some((first[0].clone(), 2)), "no other comes in its place");
+}
+
+#[test]
+fn what_is_urgent_waits_for_no_window() {
+    let (mut story, told) = closed();
+    let group = Group { desired: 2, ..told };
+    story.hear(&[shown(group, &[machine("a", 1), machine("b", 1)])]);
+    let grows = |story: &Story| {
+        let asked = command::commands(&story.cluster, story.now);
+        asked.iter().any(|one| matches!(one, command::Command::SetDesired { to: 3, .. }))
+    };
+    assert!(!grows(&story));
+    let refused = refusal(&mut story, hurry(" "));
+    assert!(matches!(refused, Some(PoolRefusal::Policy(_))), "{refused:?}");
+    story.hear(&[hurry("a hole in the kernel")]);
+    assert!(grows(&story));
+    let refused = refusal(&mut fleet(), hurry("there is none"));
+    assert!(matches!(refused, Some(PoolRefusal::NotRefreshing(_))), "{refused:?}");
+}
+
+#[test]
+fn what_leads_back_waits_for_no_window() {
+    let (mut story, told) = closed();
+    let machines = [machine("a", 1), machine("b", 1), machine("c", 2)];
+    let roll_back = RefreshEvent::RollBack { pool: POOL.to_owned() };
+    story.hear(&[Event::Fleet(FleetEvent::Refresh(roll_back))]);
+    let back = Group { blueprint: Some(blueprint(1)), ..told };
+    story.hear(&[shown(back, &machines)]);
+    assert_eq!(leaving(&story), [id("c")]);
+}
+
+#[test]
+fn a_plan_counts_the_wait_for_a_window() {
+    let mut story = fleet();
+    let (target, policy) = (Target::Blueprint(blueprint(2)), RefreshPolicy::default());
+    let took = |story: &Story, policy: &RefreshPolicy| {
+        let plan = foresee::refresh(&story.cluster, (POOL, &target), policy, story.now);
+        let plan = plan.unwrap();
+        assert!(plan.blockers.iter().all(|one| !one.contains("for ever")), "{plan:?}");
+        plan.duration
+    };
+    let at_once = took(&story, &policy);
+    windows(&mut story, "fri 10:00-12:00 UTC");
+    let waits = took(&story, &policy);
+    assert!(waits >= at_once + Duration::from_secs(7_190), "{waits:?} and {at_once:?}");
+    assert!(waits <= at_once + Duration::from_secs(7_210), "{waits:?} and {at_once:?}");
+    let urgent = RefreshPolicy { urgent: Some("a hole".to_owned()), ..policy };
+    assert_eq!(took(&story, &urgent), at_once);
 }

@@ -40,14 +40,15 @@ pub use fleet::{
     group_to_wire, headroom_from_wire, hook_call_from_wire, hook_call_to_wire, hook_from_wire,
     hook_id_from_wire, hook_to_wire, instance_to_wire, notice_from_wire, notice_to_wire,
     pool_from_wire, pool_name_from_wire, pool_policy_from_wire, pool_policy_to_wire, pool_to_wire,
-    survey_from_wire, survey_to_wire, transition_from_wire, transition_to_wire,
+    survey_from_wire, survey_to_wire, transition_from_wire, transition_to_wire, windows_from_wire,
+    windows_to_wire,
 };
 pub use history::{generation_from_wire, generation_to_wire, service_from_wire, service_to_wire};
 pub use history::{task_from_wire, task_to_wire};
 pub use policy::{permit_from_wire, permit_to_wire, profile_from_wire, profile_to_wire};
 pub use refresh::{
-    blueprint_from_wire, blueprint_to_wire, refresh_from_wire, refresh_id_from_wire,
-    refresh_policy_from_wire, refresh_policy_to_wire, refresh_to_wire,
+    blueprint_from_wire, blueprint_to_wire, reason_from_wire, refresh_from_wire,
+    refresh_id_from_wire, refresh_policy_from_wire, refresh_policy_to_wire, refresh_to_wire,
 };
 pub use rollout::{steering_from_wire, steering_to_wire};
 pub use secret::{

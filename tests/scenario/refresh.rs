@@ -22,6 +22,15 @@ impl Play {
             ["plan", pool, settings @ ..] => {
                 return self.plan_refresh(start(pool, &script::settings(settings)));
             }
+            ["override", pool, reason @ ..] => {
+                RefreshEvent::Override { pool: (*pool).to_owned(), reason: reason.join(" ") }
+            }
+            ["windows", name, window @ ..] => {
+                let windows = if window.is_empty() { vec![] } else { vec![window.join(" ")] };
+                let windows = windows.iter().map(|window| window.parse().unwrap()).collect();
+                let name = (*name).to_owned();
+                return self.hear(&[Event::Fleet(FleetEvent::SetWindows { name, windows })]);
+            }
             ["rollback", pool] => RefreshEvent::RollBack { pool: (*pool).to_owned() },
             [pool, settings @ ..] if settings.iter().any(|setting| setting.contains('=')) => {
                 start(pool, &script::settings(settings))

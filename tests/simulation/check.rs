@@ -46,6 +46,7 @@ impl World {
         self.check_disruption(before);
         self.check_rollouts(before);
         self.check_jobs(done);
+        self.check_windows(before, done);
         self.check_leases(before, done);
         self.check_traffic(before);
         let (cluster, now) = (&self.coordinator.cluster, self.now);

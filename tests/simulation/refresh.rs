@@ -8,11 +8,14 @@ use std::time::Duration;
 use model::budget::Amount;
 use model::fleet::{Group, Lifecycle};
 use model::id::NodeId;
-use model::node::DrainCause;
-use model::refresh::{AtDeadline, Blueprint, Refresh, RefreshPolicy};
+use model::node::{Drain, DrainCause};
+use model::refresh::{AtDeadline, Blueprint, Refresh, RefreshPhase, RefreshPolicy};
 use model::rollout::Steering;
+use model::schedule::Window;
 use model::task::Task;
 
+use crate::coordinator_core::Step;
+use crate::coordinator_core::cluster::{Change, Cluster};
 use crate::coordinator_core::command::{Command, Outcome};
 use crate::coordinator_core::event::{Event, FleetEvent, RefreshEvent, Target};
 
@@ -81,15 +84,41 @@ impl World {
     /// An operator wants other machines, or something of those that come.
     pub(crate) fn refresh_or_not(&mut self) {
         let pool = POOL.to_owned();
-        let steering = match self.chance.below(12) {
+        let steering = match self.chance.below(14) {
             0 => Steering::Pause,
             1 | 2 => Steering::Resume,
             3 => Steering::Promote,
             4 => Steering::Abort,
             5 => return self.ask_of_refresh(RefreshEvent::RollBack { pool }),
+            6 => return self.set_windows(),
+            7 => {
+                let reason = "it is urgent".to_owned();
+                return self.ask_of_refresh(RefreshEvent::Override { pool, reason });
+            }
             _ => return self.start_refresh(),
         };
         self.ask_of_refresh(RefreshEvent::Steer { pool, steering });
+    }
+
+    /// An operator says when machines may be replaced: for some minutes from now on, or until then, or at all times.
+    fn set_windows(&mut self) {
+        let minute = self.now.as_millis() / 60_000 % 1_440;
+        let clock = |minute: u64| format!("{:02}:{:02}", minute % 1_440 / 60, minute % 60);
+        let from = minute + u64::from(self.chance.below(4));
+        let to = from + 1 + u64::from(self.chance.below(4));
+        let window = match self.chance.below(3) {
+            0 => None,
+            1 => Some(format!("{}-{} UTC", clock(from), clock(to))),
+            _ => Some(format!("{}-{} UTC", clock(to), clock(from))),
+        };
+        let windows = window.iter().map(|window| window.parse().unwrap()).collect();
+        self.put_windows(windows);
+    }
+
+    fn put_windows(&mut self, windows: Vec<Window>) {
+        let name = POOL.to_owned();
+        self.coordinator.inbox.push(Event::Fleet(FleetEvent::SetWindows { name, windows }));
+        self.turn_within(Duration::from_millis(50));
     }
 
     fn start_refresh(&mut self) {
@@ -100,6 +129,7 @@ impl World {
             hold: Duration::from_secs(u64::from(self.chance.below(60))),
             drain_within: Duration::from_secs(30 + u64::from(self.chance.below(200))),
             at_deadline: if is_forced { AtDeadline::Force } else { AtDeadline::Skip },
+            urgent: self.chance.percent(20).then(|| "it is urgent".to_owned()),
         };
         let target = Target::Ami(format!("ami-{}", self.cloud.images.versions + 1));
         let pool = POOL.to_owned();
@@ -109,6 +139,7 @@ impl World {
     /// Nobody has it stand still any more.
     pub(crate) fn resume_refresh(&mut self) {
         if self.cloud.is_there {
+            self.put_windows(Vec::new());
             let (pool, steering) = (POOL.to_owned(), Steering::Resume);
             self.ask_of_refresh(RefreshEvent::Steer { pool, steering });
         }
@@ -191,6 +222,50 @@ impl World {
         let ours = ours.map(|held| held.shown.name.clone());
         self.truth.expect(ours.is_none(), || format!("{id} is ended, and {ours:?} runs there"));
         self.terminate_now(id);
+    }
+
+    /// Outside of the windows of the pool nothing is begun: no machine is emptied but in the place of one that is there already, and
+    /// the group is neither told to launch the new kind nor to have more machines.
+    pub(crate) fn check_windows(&mut self, before: &Cluster, done: &Step) {
+        let cluster = &self.coordinator.cluster;
+        let (Some(pool), Some(group)) = (cluster.pools().get(POOL), cluster.group(POOL)) else {
+            return;
+        };
+        let is_open = |window: &Window| window.open_until(self.now).is_some();
+        if pool.windows.is_empty() || pool.windows.iter().any(is_open) {
+            return;
+        }
+        let is_held = |refresh: &&Arc<Refresh>| {
+            let forward = matches!(refresh.phase, RefreshPhase::Rolling { .. });
+            forward && refresh.policy.urgent.is_none()
+        };
+        let Some(refresh) = cluster.open_refreshes().find(is_held) else { return };
+        let is_ours = |drain: Drain| drain.cause == DrainCause::Refresh;
+        let leaves = |cluster: &Cluster, id: &NodeId| {
+            cluster.nodes().get(id).and_then(|node| node.drain).is_some_and(is_ours)
+        };
+        let begins = |change: &Change| match change {
+            Change::PutNode(node) => {
+                leaves(cluster, &node.id)
+                    && !leaves(before, &node.id)
+                    && !refresh.ending.contains(&node.id)
+            }
+            _ => false,
+        };
+        let is_covered = group.desired > refresh.size;
+        let begun = done.changes.iter().find(|change| begins(change) && !is_covered);
+        self.truth.expect(begun.is_none(), || format!("outside of any window: {begun:?}"));
+        let leaving = cluster.nodes().keys().filter(|id| leaves(cluster, id)).count();
+        let scales = self.cloud.images.scales;
+        let asks = |command: &&Command| match command {
+            Command::SetTemplate { to, .. } => *to == refresh.to,
+            Command::SetDesired { to, .. } => {
+                !scales && *to as usize > refresh.size as usize + leaving
+            }
+            _ => false,
+        };
+        let asked = done.commands.iter().find(asks);
+        self.truth.expect(asked.is_none(), || format!("outside of any window: {asked:?}"));
     }
 
     /// What a refresh waits for that should be over by now.

@@ -81,6 +81,7 @@ pub(crate) const TABLE: &[(&str, Needs)] = &[
     ("/wharf.v1.Refreshes/PlanRefresh", Needs::Operate),
     ("/wharf.v1.Refreshes/StartRefresh", Needs::Operate),
     ("/wharf.v1.Refreshes/SteerRefresh", Needs::Operate),
+    ("/wharf.v1.Refreshes/OverrideRefresh", Needs::Operate),
     ("/wharf.v1.Refreshes/RollBackRefresh", Needs::Operate),
     ("/wharf.v1.Bakes/StartBake", Needs::Administer),
     ("/wharf.v1.Bakes/ListBakes", Needs::Look),

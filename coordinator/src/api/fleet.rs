@@ -15,7 +15,7 @@ use model::fleet::{
 use model::id::{NodeId, TaskId};
 use proto::convert::{
     group_to_wire, headroom_from_wire, hook_to_wire, instance_to_wire, pool_name_from_wire,
-    pool_to_wire, profile_from_wire, resources_to_wire,
+    pool_to_wire, profile_from_wire, resources_to_wire, windows_from_wire,
 };
 use proto::wire;
 use tonic::{Request, Response, Status};
@@ -147,12 +147,20 @@ impl Pools {
             command::missing_hooks(group).map(|hook| set(&name, &hook)).collect();
         changes
             .extend(before.filter(|before| *before != policy).map(|_| "another policy".to_owned()));
-        let answer = wire::PutPoolResponse { changes, warnings: warnings(group) };
+        let mut answer = wire::PutPoolResponse { changes, warnings: warnings(group) };
+        let before = known.map(|pool| pool.windows.clone()).unwrap_or_default();
+        let windows = request.windows.map(|asked| windows_from_wire(&asked.windows));
+        let windows = windows.transpose().map_err(|error| invalid(&error))?;
+        let windows = windows.filter(|windows| *windows != before);
+        answer.changes.extend(windows.as_ref().map(|_| "other maintenance windows".to_owned()));
         if request.dry_run {
             return Ok(answer);
         }
-        let event = Event::Fleet(FleetEvent::PutPool { name, policy });
-        accepted(self.shared.door.ask_by(by, event).await)?;
+        let put = FleetEvent::PutPool { name: name.clone(), policy };
+        let set = windows.map(|windows| FleetEvent::SetWindows { name, windows });
+        for event in std::iter::once(put).chain(set) {
+            accepted(self.shared.door.ask_by(by.clone(), Event::Fleet(event)).await)?;
+        }
         accepted(self.shared.door.ask(Event::Fleet(FleetEvent::Surveyed(Box::new(survey)))).await)?;
         fleet.look_soon();
         Ok(answer)

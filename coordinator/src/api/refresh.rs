@@ -7,8 +7,8 @@ use coordinator_core::foresee::{self, RefreshPlan};
 use coordinator_core::view;
 use model::refresh::Refresh;
 use proto::convert::{
-    blueprint_from_wire, pool_name_from_wire, refresh_policy_from_wire, refresh_to_wire,
-    steering_from_wire,
+    blueprint_from_wire, pool_name_from_wire, reason_from_wire, refresh_policy_from_wire,
+    refresh_to_wire, steering_from_wire,
 };
 use proto::wire;
 use proto::wire::start_refresh_request::Target as WireTarget;
@@ -90,6 +90,18 @@ impl wire::refreshes_server::Refreshes for Refreshes {
         let pool = pool_name_from_wire(&request.pool).map_err(|error| invalid(&error))?;
         self.ask(by, RefreshEvent::Steer { pool, steering }).await?;
         Ok(Response::new(wire::SteerRefreshResponse {}))
+    }
+
+    async fn override_refresh(
+        &self,
+        request: Request<wire::OverrideRefreshRequest>,
+    ) -> Result<Response<wire::OverrideRefreshResponse>, Status> {
+        let by = by(&request)?;
+        let request = request.into_inner();
+        let pool = pool_name_from_wire(&request.pool).map_err(|error| invalid(&error))?;
+        let reason = reason_from_wire(&request.reason).map_err(|error| invalid(&error))?;
+        self.ask(by, RefreshEvent::Override { pool, reason }).await?;
+        Ok(Response::new(wire::OverrideRefreshResponse {}))
     }
 
     async fn roll_back_refresh(

@@ -97,6 +97,10 @@ fn about(event: &Event) -> (Vec<&ServiceId>, Vec<&NodeId>, String) {
 fn fleet(event: &FleetEvent) -> String {
     match event {
         FleetEvent::PutPool { name, policy } => pool(name, policy),
+        FleetEvent::SetWindows { name, windows } => {
+            let windows: Vec<String> = windows.iter().map(ToString::to_string).collect();
+            format!("pool {name}: windows [{}]", windows.join(", "))
+        }
         FleetEvent::RemovePool(name) => format!("pool {name} is left to itself"),
         FleetEvent::Surveyed(_)
         | FleetEvent::Hooked(_)
@@ -128,11 +132,17 @@ fn pool(name: &str, policy: &PoolPolicy) -> String {
 
 fn refresh(event: &RefreshEvent) -> String {
     match event {
-        RefreshEvent::Start { pool, target: Target::Ami(ami), .. } => {
-            format!("pool {pool} is refreshed with {ami}")
+        RefreshEvent::Start { pool, target, policy, .. } => {
+            let to = match target {
+                Target::Ami(ami) => ami.clone(),
+                Target::Blueprint(to) => to.to_string(),
+            };
+            let urgent = policy.urgent.as_ref();
+            let urgent = urgent.map(|why| format!(", and waits for no window: {why}"));
+            format!("pool {pool} is refreshed with {to}{}", urgent.unwrap_or_default())
         }
-        RefreshEvent::Start { pool, target: Target::Blueprint(to), .. } => {
-            format!("pool {pool} is refreshed with {to}")
+        RefreshEvent::Override { pool, reason } => {
+            format!("refresh of pool {pool} waits for no window: {reason}")
         }
         RefreshEvent::Steer { pool, steering } => {
             format!("refresh of pool {pool}: {}", steer(*steering))

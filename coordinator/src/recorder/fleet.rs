@@ -7,9 +7,9 @@ use model::fleet::HookId;
 use proto::convert::{
     blueprint_from_wire, blueprint_to_wire, hook_call_from_wire, hook_call_to_wire,
     hook_id_from_wire, notice_from_wire, notice_to_wire, pool_policy_from_wire,
-    pool_policy_to_wire, refresh_id_from_wire, refresh_policy_from_wire, refresh_policy_to_wire,
-    steering_from_wire, steering_to_wire, survey_from_wire, survey_to_wire, transition_from_wire,
-    transition_to_wire,
+    pool_policy_to_wire, reason_from_wire, refresh_id_from_wire, refresh_policy_from_wire,
+    refresh_policy_to_wire, steering_from_wire, steering_to_wire, survey_from_wire, survey_to_wire,
+    transition_from_wire, transition_to_wire, windows_from_wire, windows_to_wire,
 };
 use proto::wire;
 use proto::wire::flight_fleet::Event as Wire;
@@ -20,6 +20,10 @@ pub(super) fn fleet_to_wire(event: &FleetEvent) -> wire::FlightFleet {
         FleetEvent::PutPool { name, policy } => {
             let (name, policy) = (name.clone(), Some(pool_policy_to_wire(*policy)));
             Wire::PutPool(wire::FlightPool { name, policy })
+        }
+        FleetEvent::SetWindows { name, windows } => {
+            let windows = wire::Windows { windows: windows_to_wire(windows) };
+            Wire::Windows(wire::FlightWindows { pool: name.clone(), windows: Some(windows) })
         }
         FleetEvent::RemovePool(name) => Wire::RemovePool(name.clone()),
         FleetEvent::Surveyed(survey) => Wire::Surveyed(survey_to_wire(survey)),
@@ -39,6 +43,10 @@ pub(super) fn fleet_from_wire(from: &wire::FlightFleet) -> anyhow::Result<FleetE
         Wire::PutPool(pool) => FleetEvent::PutPool {
             name: pool.name.clone(),
             policy: pool_policy_from_wire(pool.policy.as_ref())?,
+        },
+        Wire::Windows(set) => FleetEvent::SetWindows {
+            name: set.pool.clone(),
+            windows: windows_from_wire(&set.windows.clone().unwrap_or_default().windows)?,
         },
         Wire::RemovePool(name) => FleetEvent::RemovePool(name.clone()),
         Wire::Surveyed(survey) => FleetEvent::Surveyed(Box::new(survey_from_wire(survey)?)),
@@ -136,6 +144,10 @@ fn refresh_event_to_wire(event: &RefreshEvent) -> wire::FlightRefresh {
             pool: pool.clone(),
             steering: steering_to_wire(*steering).into(),
         }),
+        RefreshEvent::Override { pool, reason } => Wire::Override(wire::OverrideRefreshRequest {
+            pool: pool.clone(),
+            reason: reason.clone(),
+        }),
         RefreshEvent::RollBack { pool } => Wire::RollBack(pool.clone()),
     };
     wire::FlightRefresh { event: Some(event) }
@@ -157,6 +169,10 @@ fn refresh_event_from_wire(from: &wire::FlightRefresh) -> anyhow::Result<Refresh
         Wire::Steer(steer) => RefreshEvent::Steer {
             pool: steer.pool.clone(),
             steering: steering_from_wire(steer.steering())?,
+        },
+        Wire::Override(hurry) => RefreshEvent::Override {
+            pool: hurry.pool.clone(),
+            reason: reason_from_wire(&hurry.reason)?,
         },
         Wire::RollBack(pool) => RefreshEvent::RollBack { pool: pool.clone() },
     })

@@ -213,6 +213,9 @@ fn brief_of_traffic(event: &TrafficEvent) -> String {
 fn brief_of_fleet(event: &FleetEvent) -> String {
     match event {
         FleetEvent::PutPool { name, .. } => format!("{name} is a pool"),
+        FleetEvent::SetWindows { name, windows } => {
+            format!("{name} has {} maintenance windows", windows.len())
+        }
         FleetEvent::RemovePool(name) => format!("{name} is no pool any more"),
         FleetEvent::Surveyed(survey) => format!(
             "the cloud shows {} groups and {} machines",
@@ -225,6 +228,9 @@ fn brief_of_fleet(event: &FleetEvent) -> String {
         FleetEvent::Refresh(RefreshEvent::Start { pool, .. }) => format!("{pool} is refreshed"),
         FleetEvent::Refresh(RefreshEvent::Steer { pool, steering }) => {
             format!("the refresh of {pool} is told to {steering:?}")
+        }
+        FleetEvent::Refresh(RefreshEvent::Override { pool, reason }) => {
+            format!("the refresh of {pool} waits for no window: {reason}")
         }
         FleetEvent::Refresh(RefreshEvent::RollBack { pool }) => format!("{pool} is rolled back"),
     }

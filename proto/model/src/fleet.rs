@@ -8,6 +8,7 @@ use crate::id::NodeId;
 use crate::policy::Profile;
 use crate::refresh::Blueprint;
 use crate::resources::Resources;
+use crate::schedule::Window;
 use crate::time::Timestamp;
 
 /// How long a machine that leaves may wait for what the services on it do not allow, unless it is told otherwise.
@@ -46,6 +47,8 @@ pub struct Pool {
     pub ending: BTreeSet<NodeId>,
     /// What was last asked of its size.
     pub asked: Option<Asked>,
+    /// Its machines are replaced only while one of these is open; at all times when there are none.
+    pub windows: Vec<Window>,
 }
 
 /// What was asked of the size of a group. It is written down before it is asked.

@@ -75,6 +75,8 @@ pub struct RefreshPolicy {
     pub drain_within: Duration,
     /// What is done with a machine that is not empty by then.
     pub at_deadline: AtDeadline,
+    /// Why it waits for no window, if it does not: in the words of whoever wanted that.
+    pub urgent: Option<String>,
 }
 
 /// What is done with a machine that could not be emptied in time.
@@ -94,6 +96,7 @@ impl Default for RefreshPolicy {
             hold: HOLD_USUALLY,
             drain_within: crate::fleet::DRAIN_USUALLY,
             at_deadline: AtDeadline::Skip,
+            urgent: None,
         }
     }
 }
@@ -127,6 +130,9 @@ impl RefreshPolicy {
                 least.as_secs(),
                 most.as_secs() / 3_600
             ));
+        }
+        if self.urgent.as_ref().is_some_and(|why| why.trim().is_empty()) {
+            return Err("say why it is not to wait for a window".to_owned());
         }
         if self.hold > HOLD_LIMIT {
             return Err("no stage is watched for longer than a week".to_owned());

@@ -7,12 +7,14 @@ mod cron;
 mod due;
 #[cfg(test)]
 mod tests;
+mod window;
 mod zone;
 
 use std::fmt;
 use std::time::Duration;
 
 pub use cron::{EVERY_LEAST, EVERY_MOST, LENGTH_LIMIT, Recurrence, RecurrenceError};
+pub use window::{Opening, WINDOWS_LIMIT, Window, WindowError, opening};
 pub use zone::{Zone, ZoneError};
 
 /// When the runs of a job begin, and what becomes of a time that comes at a bad moment.

@@ -8,6 +8,7 @@ use model::fleet::{
 };
 use model::id::NodeId;
 use model::resources::Resources;
+use model::schedule::{WINDOWS_LIMIT, Window, WindowError};
 use model::time::Timestamp;
 
 use super::checks::{line, word};
@@ -56,6 +57,7 @@ pub fn pool_from_wire(from: &wire::Pool) -> Valid<Pool> {
             .map(|id| id.parse::<NodeId>().ok().at("pool.ending"))
             .collect::<Valid<_>>()?,
         asked: from.asked.as_ref().map(asked_from_wire),
+        windows: windows_from_wire(&from.windows)?,
     })
 }
 
@@ -68,7 +70,31 @@ pub fn pool_to_wire(pool: &Pool) -> wire::Pool {
         policy: Some(pool_policy_to_wire(pool.policy)),
         ending: pool.ending.iter().map(ToString::to_string).collect(),
         asked: pool.asked.as_ref().map(asked_to_wire),
+        windows: windows_to_wire(&pool.windows),
     }
+}
+
+/// Reads when machines may be replaced.
+///
+/// # Errors
+/// When there are too many, or one is none.
+pub fn windows_from_wire(from: &[String]) -> Valid<Vec<Window>> {
+    const PATH: &str = "pool.windows";
+    if from.len() > WINDOWS_LIMIT {
+        let why = format!("has {} windows of {WINDOWS_LIMIT} allowed", from.len());
+        return Err(Invalid::new(PATH, why));
+    }
+    let window = |text: &String| {
+        let wrong = |error: WindowError| Invalid::new(PATH, error.to_string());
+        line(PATH, text)?.parse().map_err(wrong)
+    };
+    from.iter().map(window).collect()
+}
+
+/// Writes when machines may be replaced.
+#[must_use]
+pub fn windows_to_wire(windows: &[Window]) -> Vec<String> {
+    windows.iter().map(ToString::to_string).collect()
 }
 
 fn asked_from_wire(from: &wire::PoolAsked) -> Asked {

@@ -67,6 +67,7 @@ pub fn refresh_policy_from_wire(from: Option<&wire::RefreshPolicy>) -> Valid<Ref
             wire::AtDeadline::Force => AtDeadline::Force,
             wire::AtDeadline::Unspecified => return None.at("refresh.policy.at_deadline"),
         },
+        urgent: from.urgent.as_deref().map(reason_from_wire).transpose()?,
     })
 }
 
@@ -83,7 +84,20 @@ pub fn refresh_policy_to_wire(policy: &RefreshPolicy) -> wire::RefreshPolicy {
         hold_ms: millis(policy.hold),
         drain_within_ms: millis(policy.drain_within),
         at_deadline: at_deadline.into(),
+        urgent: policy.urgent.clone(),
     }
+}
+
+/// Reads why something is done in spite of what is in its way.
+///
+/// # Errors
+/// When it says nothing, is too long, or is more than a line.
+pub fn reason_from_wire(from: &str) -> Valid<String> {
+    const PATH: &str = "refresh.policy.urgent";
+    if from.trim().is_empty() {
+        return Err(Invalid::new(PATH, "does not say why"));
+    }
+    why(PATH, from)
 }
 
 /// Reads which refresh.

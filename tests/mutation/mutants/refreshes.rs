@@ -23,4 +23,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "if refresh.before.rebalanced && is_suspended == is_restoring {",
         "if refresh.before.rebalanced && !(PLANTED && is_restoring) && is_suspended == is_restoring {",
     ),
+    bug(
+        "a refresh replaces machines outside of the windows of its pool",
+        SCENE,
+        "if self.held.is_none() {",
+        "if PLANTED || self.held.is_none() {",
+    ),
+    bug(
+        "a group launches from the new version before the window has opened",
+        SCENE,
+        "self.held.is_some() && !self.is_told()",
+        "!PLANTED && self.held.is_some() && !self.is_told()",
+    ),
 ];

@@ -6,7 +6,7 @@
 )]
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use serde_json::{Value, json};
 use system_tests::fleet::World;
@@ -160,4 +160,45 @@ fn a_coordinator_that_is_killed_again_and_again_comes_to_the_same_end() {
     let restored = group(&world);
     assert_eq!((&restored["desired"], &restored["suspended"]), (&json!(3), &json!([])));
     world.serve_elsewhere(3, &before);
+}
+
+/// A window of one minute that opens in twelve hours.
+fn far_window() -> String {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let minute = since.as_secs() / 60 + 720;
+    let clock = |minute: u64| format!("{:02}:{:02}", minute % 1_440 / 60, minute % 60);
+    format!("daily {}-{} UTC", clock(minute), clock(minute + 1))
+}
+
+#[test]
+fn a_refresh_waits_for_a_window_until_it_is_urgent() {
+    let world = World::with_pool(1);
+    world.deploy(1);
+    let before = world.are_ready(1);
+    world.serve_elsewhere(1, &BTreeSet::new());
+    let ami = other_image(&world, before.first().unwrap());
+    let window = far_window();
+    let set = world.cluster.wharf(&["pool", "set", "web", "--window", &window]).good();
+    assert!(set.contains("other maintenance windows"), "{set}");
+    assert_eq!(world.pool()["windows"], json!([window]));
+    let start = ["refresh", "start", "web", "--ami", &ami, "--hold", "1s", "-y", "--detach"];
+    let _started = world.cluster.wharf(&start).good();
+    until("it waits for the window", SOON, || {
+        let told = world.cluster.wharf(&["refresh", "status", "web", "--detach"]).good();
+        if told.contains("waits for the window of pool web") { Ok(()) } else { Err(told) }
+    });
+    assert_eq!(world.are_ready(1), before);
+    let waiting = group(&world);
+    let is_as_before = (&json!(1), &json!([]));
+    assert_eq!((&waiting["desired"], &waiting["suspended"]), is_as_before, "{waiting:#}");
+    let _hurried = world.cluster.wharf(&["refresh", "override", "web", "a hole"]).good();
+    let told = world.cluster.wharf(&["refresh", "status", "web"]);
+    assert_eq!(told.code, 0, "{}{}", told.out, told.err);
+    assert!(world.are_ready(1).is_disjoint(&before));
+    let events = world.events();
+    assert!(events.contains("waits for no window: a hole"), "{events}");
+    let none = world.cluster.wharf(&["pool", "set", "web", "--window", "none"]);
+    assert_eq!((none.code, &world.pool()["windows"]), (0, &json!([])), "{}", none.err);
+    let wrong = world.cluster.wharf(&["pool", "set", "web", "--window", "2:00-3:00 Berlin"]);
+    assert!(wrong.code == 64 && wrong.err.contains("Europe/Berlin"), "{}{}", wrong.code, wrong.err);
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::some_duration;
+use model::schedule::{Window, WindowError};
+
 use crate::compose::quantity;
 
 #[derive(Debug, Subcommand)]
@@ -78,6 +80,14 @@ fn headroom(text: &str) -> Result<proto::wire::Headroom, String> {
     Ok(proto::wire::Headroom { count, each })
 }
 
+/// A maintenance window, or none at all.
+fn window(text: &str) -> Result<Option<Window>, String> {
+    if text == "none" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|error: WindowError| error.to_string())
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Put {
     /// The name of the group.
@@ -108,6 +118,10 @@ pub(crate) struct Put {
     /// What its machines take: `strict` gives new tasks there to no service that is not, and stops none. Default when it is never said.
     #[arg(long, value_enum)]
     pub(crate) profile: Option<Profile>,
+    /// Its machines are replaced only then: "mon-fri 02:00-05:00 Europe/Berlin", "22:00-04:00 UTC". Can be said several times;
+    /// `none` for at all times, which is so when it is never said.
+    #[arg(long, value_parser = window)]
+    pub(crate) window: Vec<Option<Window>>,
     /// Shows what would be changed in the cloud and changes nothing; exit code 2 when there is something to do.
     #[arg(long)]
     pub(crate) plan: bool,

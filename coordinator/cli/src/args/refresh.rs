@@ -34,6 +34,14 @@ pub(crate) enum Refresh {
     Promote(Named),
     /// Ends it where it is: what is launched from now on is as before.
     Abort(Named),
+    /// Has it wait for no window of its pool.
+    Override {
+        #[command(flatten)]
+        pool: Named,
+        /// Why: that is told with it, and kept on the record.
+        #[arg(value_name = "REASON")]
+        why: String,
+    },
     /// Has the machines be as they were before.
     Rollback {
         #[command(flatten)]
@@ -104,6 +112,9 @@ pub(crate) struct Start {
     /// Stops what is left on a machine by then. Without it the machine is left as it is.
     #[arg(long)]
     pub(crate) force: bool,
+    /// Waits for no window of the pool, for this reason, which is told with it and kept on the record.
+    #[arg(long = "override", value_name = "REASON")]
+    pub(crate) urgent: Option<String>,
 }
 
 fn version(text: &str) -> Result<(String, u64), String> {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::args::Global;
 use crate::args::pool::{Pool, Put, Scale};
 use crate::client::{Client, unary};
-use crate::exit::{Exit, from_status};
+use crate::exit::{Exit, Failure, from_status};
 use crate::output::{self, Format, Listing, Row};
 use crate::terminal;
 
@@ -52,6 +52,11 @@ async fn put(
 ) -> anyhow::Result<Exit> {
     let millis =
         |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let windows: Vec<String> = arguments.window.iter().flatten().map(ToString::to_string).collect();
+    if !windows.is_empty() && windows.len() < arguments.window.len() {
+        let hint = "say `none`, or each window";
+        return Err(Failure::error(Exit::Usage, "there are windows, or there are none", hint));
+    }
     let request = wire::PutPoolRequest {
         name: arguments.pool.clone(),
         drain_within_ms: arguments.drain_within.map(millis),
@@ -63,6 +68,7 @@ async fn put(
         headroom: arguments.headroom,
         shrink_after_ms: arguments.scale_in_after.map(millis),
         profile: arguments.profile.map(|profile| wire::Profile::from(profile).into()),
+        windows: (!arguments.window.is_empty()).then_some(wire::Windows { windows }),
         dry_run: arguments.plan,
         presence: presence.into(),
     };
@@ -141,6 +147,7 @@ fn shown(view: &wire::PoolView) -> Value {
             "why": asked.why,
         })),
         "ending": pool.ending,
+        "windows": pool.windows,
         "ready": view.ready,
         "group": view.group.as_ref().map(|group| json!({
             "min": group.min,
@@ -231,6 +238,9 @@ async fn inspect(client: &Client, global: &Global, pool: String) -> anyhow::Resu
     println!("drains      within {}", output::lasting(policy.drain_within_ms));
     println!("joins       within {}", output::lasting(policy.join_within_ms));
     println!("profile     {}", profile(&policy));
+    for window in view.pool.iter().flat_map(|pool| &pool.windows) {
+        println!("replaced    only {}", output::clean(window));
+    }
     scaled(view.pool.as_ref(), &policy);
     for note in &view.notes {
         println!("note        {}", output::clean(note));

@@ -20,6 +20,8 @@ use crate::terminal;
 
 /// How often a refresh is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// How the note of a refresh begins that waits for a window.
+const WAITS: &str = "waits for the window";
 
 pub(crate) async fn refresh(
     client: &Client,
@@ -34,6 +36,12 @@ pub(crate) async fn refresh(
         Refresh::Resume(named) => steer(client, named.pool, wire::Steering::Resume).await,
         Refresh::Promote(named) => steer(client, named.pool, wire::Steering::Promote).await,
         Refresh::Abort(named) => steer(client, named.pool, wire::Steering::Abort).await,
+        Refresh::Override { pool, why: reason } => {
+            let request = unary(wire::OverrideRefreshRequest { pool: pool.pool, reason });
+            let asked = client.refreshes.clone().override_refresh(request).await;
+            asked.map_err(|status| from_status(&status))?;
+            Ok(Exit::Done)
+        }
         Refresh::Rollback { pool, waiting } => {
             let request = unary(wire::RollBackRefreshRequest { pool: pool.pool.clone() });
             let asked = client.refreshes.clone().roll_back_refresh(request).await;
@@ -63,6 +71,7 @@ fn request(start: &Start, expect: Option<u64>) -> wire::StartRefreshRequest {
         hold: start.hold.unwrap_or(usual.hold),
         drain_within: start.drain_within.unwrap_or(usual.drain_within),
         at_deadline: if start.force { AtDeadline::Force } else { AtDeadline::Skip },
+        urgent: start.urgent.clone(),
     };
     let target = match &start.ami {
         Some(ami) => Target::Ami(ami.clone()),
@@ -238,8 +247,11 @@ async fn follow(client: &Client, pool: &str, waiting: &Waiting) -> anyhow::Resul
     }
 }
 
-/// Seconds that run down are no news.
+/// Time that runs down is no news.
 fn steady(line: &str) -> String {
+    if let Some((told, _rest)) = line.split_once(WAITS).and_then(|_| line.rsplit_once(", in ")) {
+        return told.to_owned();
+    }
     line.chars().filter(|letter| !letter.is_ascii_digit() || !line.contains(" s more")).collect()
 }
 
@@ -293,7 +305,12 @@ fn note(view: &wire::RefreshView) -> String {
     match &refresh.phase {
         Some(Phase::Done(done)) => why(&done.end),
         Some(Phase::RollingBack(why)) => format!("{why}; {}", progress.note),
-        Some(Phase::Making(_) | Phase::Rolling(_) | Phase::Restoring(_)) | None => progress.note,
+        Some(Phase::Rolling(_)) => {
+            let urgent = refresh.policy.and_then(|policy| policy.urgent);
+            let urgent = urgent.map(|why| format!("{}; waits for no window: {why}", progress.note));
+            urgent.unwrap_or(progress.note)
+        }
+        Some(Phase::Making(_) | Phase::Restoring(_)) | None => progress.note,
     }
 }
 
@@ -350,6 +367,7 @@ fn shown(view: &wire::RefreshView) -> Value {
         "to": versions(&refresh.to),
         "size": refresh.size,
         "paused": refresh.paused_at_ms.is_some(),
+        "override": refresh.policy.as_ref().and_then(|policy| policy.urgent.clone()),
         "skipped": refresh.skipped.iter().map(|one| json!({
             "id": one.instance,
             "why": one.why,

@@ -11,6 +11,7 @@ use model::fleet::{
 use model::id::NodeId;
 use model::node::{Availability, DrainCause, Node};
 use model::policy::Profile;
+use model::schedule::{WINDOWS_LIMIT, Window};
 use model::time::Timestamp;
 
 use crate::cluster::{Change, Try, UNREACHABLE_AFTER, hook_name};
@@ -33,6 +34,7 @@ const LIFECYCLE: &str = "lifecycle";
 pub(crate) fn absorb(draft: &mut Draft<'_>, event: &FleetEvent) -> Result<Reply, Refusal> {
     match event {
         FleetEvent::PutPool { name, policy } => put_pool(draft, name, *policy),
+        FleetEvent::SetWindows { name, windows } => set_windows(draft, name, windows),
         FleetEvent::RemovePool(name) => remove_pool(draft, name),
         FleetEvent::Surveyed(seen) => Ok(survey(draft, seen)),
         FleetEvent::Hooked(call) => Ok(hear(draft, call)),
@@ -53,10 +55,10 @@ fn put_pool(draft: &mut Draft<'_>, name: &str, policy: PoolPolicy) -> Result<Rep
     let known = draft.cluster.pools().get(name).cloned();
     let since = known.as_ref().map_or(draft.now, |known| known.since);
     check_sizes(&policy)?;
-    let (ending, asked) = known
-        .as_deref()
-        .map_or_else(Default::default, |known| (known.ending.clone(), known.asked.clone()));
-    let pool = Pool { name: name.to_owned(), since, policy, ending, asked };
+    let (ending, asked, windows) = known.as_deref().map_or_else(Default::default, |known| {
+        (known.ending.clone(), known.asked.clone(), known.windows.clone())
+    });
+    let pool = Pool { name: name.to_owned(), since, policy, ending, asked, windows };
     if known.as_deref() != Some(&pool) {
         let before = known.map(|known| known.policy.profile).unwrap_or_default();
         draft.write(Change::PutPool(Arc::new(pool)));
@@ -64,6 +66,22 @@ fn put_pool(draft: &mut Draft<'_>, name: &str, policy: PoolPolicy) -> Result<Rep
         if before != policy.profile {
             super::touch_nodes(draft);
         }
+    }
+    Ok(Reply::Noted)
+}
+
+/// Says when machines of a pool may be replaced.
+fn set_windows(draft: &mut Draft<'_>, name: &str, windows: &[Window]) -> Result<Reply, Refusal> {
+    if windows.len() > WINDOWS_LIMIT {
+        let why = format!("a pool has {WINDOWS_LIMIT} windows at most");
+        return Err(Refusal::Pool(PoolRefusal::Policy(why)));
+    }
+    let none = || Refusal::Pool(PoolRefusal::None(name.to_owned()));
+    let pool = draft.cluster.pools().get(name).cloned().ok_or_else(none)?;
+    if pool.windows != windows {
+        let windows = windows.to_vec();
+        draft.write(Change::PutPool(Arc::new(Pool { windows, ..(*pool).clone() })));
+        draft.cluster.fleet.refresh_at = None;
     }
     Ok(Reply::Noted)
 }

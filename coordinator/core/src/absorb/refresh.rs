@@ -26,6 +26,7 @@ pub(super) fn absorb(draft: &mut Draft<'_>, event: &RefreshEvent) -> Result<Repl
             start(draft, pool, (target, policy), *expect)
         }
         RefreshEvent::Steer { pool, steering } => steer(draft, pool, *steering),
+        RefreshEvent::Override { pool, reason } => hurry(draft, pool, reason),
         RefreshEvent::RollBack { pool } => roll_back(draft, pool),
     };
     heard.map_err(Refusal::Pool)
@@ -128,6 +129,14 @@ fn steer(draft: &mut Draft<'_>, pool: &str, steering: Steering) -> Result<Reply,
     }
 }
 
+/// It waits for no window from now on.
+fn hurry(draft: &mut Draft<'_>, pool: &str, reason: &str) -> Result<Reply, PoolRefusal> {
+    let refresh = open(draft, pool).ok_or_else(|| PoolRefusal::NotRefreshing(pool.to_owned()))?;
+    let policy = RefreshPolicy { urgent: Some(reason.to_owned()), ..refresh.policy.clone() };
+    policy.check().map_err(PoolRefusal::Policy)?;
+    Ok(put(draft, Refresh { policy, ..(*refresh).clone() }))
+}
+
 /// The machines that are watched have been watched for long enough.
 fn promoted(draft: &Draft<'_>, stage: usize, refresh: &Refresh) -> RefreshPhase {
     let hold = refresh.policy.hold;
@@ -177,8 +186,9 @@ fn roll_back(draft: &mut Draft<'_>, pool: &str) -> Result<Reply, PoolRefusal> {
         | RefreshPhase::Restoring { .. } => false,
     };
     let last = last.filter(ended).ok_or_else(|| PoolRefusal::NothingBefore(pool.to_owned()))?;
-    // What was there before needs no canary.
-    let policy = RefreshPolicy { stages: Vec::new(), ..last.policy.clone() };
+    // What was there before needs no canary, and waits for no window.
+    let urgent = Some("what was there before comes back".to_owned());
+    let policy = RefreshPolicy { stages: Vec::new(), urgent, ..last.policy.clone() };
     start(draft, pool, (&Target::Blueprint(last.from.clone()), &policy), None)
 }
 

@@ -7,6 +7,7 @@ use model::fleet::{HookCall, HookId, Notice, PoolPolicy, Survey, WAIT_LIMITS};
 use model::id::NodeId;
 use model::refresh::{Blueprint, RefreshId, RefreshPolicy};
 use model::rollout::Steering;
+use model::schedule::Window;
 
 use crate::command::{Key, Outcome};
 
@@ -19,6 +20,13 @@ pub enum FleetEvent {
         name: String,
         /// How.
         policy: PoolPolicy,
+    },
+    /// An operator says when the machines of a pool may be replaced: at all times when there are no windows.
+    SetWindows {
+        /// The name of the pool.
+        name: String,
+        /// When.
+        windows: Vec<Window>,
     },
     /// An operator leaves an Auto Scaling group to itself.
     RemovePool(String),
@@ -64,6 +72,13 @@ pub enum RefreshEvent {
         pool: String,
         /// What.
         steering: Steering,
+    },
+    /// That the one that is under way waits for no window.
+    Override {
+        /// Of which pool.
+        pool: String,
+        /// Why.
+        reason: String,
     },
     /// The machines as they were before the refresh that is under way, or the last one.
     RollBack {

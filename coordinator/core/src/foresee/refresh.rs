@@ -14,7 +14,7 @@ use super::{Move, TURNS};
 use crate::cluster::Cluster;
 use crate::command::{Command, Outcome};
 use crate::event::{Event, FleetEvent, PoolRefusal, RefreshEvent, Refusal, Target};
-use crate::plan::refresh::{REBALANCING, fingerprint, progress};
+use crate::plan::refresh::{REBALANCING, fingerprint, held_until, progress};
 
 /// How long a machine takes to become a node where none of the pool has done so lately.
 const BOOT: Duration = Duration::from_secs(90);
@@ -121,6 +121,7 @@ fn next(world: &World, refresh: &Refresh) -> Option<Timestamp> {
         | RefreshPhase::Restoring { .. }
         | RefreshPhase::Done { .. } => None,
     };
+    let held = held.or_else(|| held_until(&world.cluster, refresh, world.now));
     let leaving = world.cluster.leaving_for_refresh(&refresh.id.pool);
     let deadlines = leaving.filter_map(|id| world.deadline(id));
     let tries = world.cluster.fleet.tries.values().map(|tried| tried.not_before);

@@ -58,6 +58,13 @@ fn pool_news(before: Option<&Pool>, pool: &Pool) -> Option<String> {
     if before.policy != pool.policy {
         return Some("has another policy".to_owned());
     }
+    if before.windows != pool.windows {
+        let windows: Vec<String> = pool.windows.iter().map(ToString::to_string).collect();
+        return Some(match windows.as_slice() {
+            [] => "may have its machines replaced at all times".to_owned(),
+            some => format!("has its machines replaced only {}", some.join(" or ")),
+        });
+    }
     let asked = pool.asked.as_ref().filter(|asked| before.asked.as_ref() != Some(*asked))?;
     let Asked { from, to, why, .. } = asked;
     Some(format!("is to have {to} machines instead of {from}: {why}"))
@@ -92,11 +99,18 @@ fn hook_news(before: Option<&HookPhase>, hook: &Hook) -> Option<String> {
 fn refresh_news(before: Option<&Refresh>, refresh: &Refresh) -> Option<String> {
     let number = refresh.id.number;
     let Some(before) = before else {
-        return Some(format!("refresh {number} begins: {} machines", refresh.size));
+        let urgent = refresh.policy.urgent.as_ref();
+        let urgent = urgent.map(|why| format!(", and it waits for no window: {why}"));
+        let urgent = urgent.unwrap_or_default();
+        return Some(format!("refresh {number} begins: {} machines{urgent}", refresh.size));
     };
     if before.paused_at.is_some() != refresh.paused_at.is_some() && !refresh.is_done() {
         let how = if refresh.paused_at.is_some() { "stands still" } else { "goes on" };
         return Some(format!("refresh {number} {how}"));
+    }
+    let urgent = refresh.policy.urgent.as_ref().filter(|_| before.policy != refresh.policy);
+    if let Some(why) = urgent {
+        return Some(format!("refresh {number} waits for no window: {why}"));
     }
     if before.phase != refresh.phase {
         return phase_news(&before.phase, refresh).map(|news| format!("refresh {number} {news}"));

@@ -5,6 +5,7 @@
 //! Nothing is remembered of what is under way: which machines are new, which are being emptied and which may be ended follows
 //! from what the cloud shows and from the drains of nodes. So whoever takes over goes on where it was.
 
+mod hold;
 mod scene;
 mod verdict;
 
@@ -17,6 +18,7 @@ use model::node::{DrainCause, DrainPhase, Node};
 use model::refresh::{
     AtDeadline, HISTORY_LIMIT, Refresh, RefreshEnd, RefreshId, RefreshPhase, Skip,
 };
+use model::time::Timestamp;
 
 pub use self::scene::{Progress, progress};
 
@@ -44,15 +46,27 @@ pub(crate) fn pass(draft: &mut Draft<'_>) {
     }
     let mut orders = Vec::new();
     let mut fenced = BTreeSet::new();
+    let mut next = draft.now + EVERY;
     for refresh in open {
         let advanced = advance(draft, &refresh);
         let Some(scene) = Scene::of(draft.cluster, &advanced, draft.now) else { continue };
         fenced.extend(scene.fenced());
+        let changes_at = hold::changes_at(draft.cluster, &advanced, draft.now);
+        next = changes_at.map_or(next, |at| next.min(at));
         orders.extend(scene.orders());
     }
     draft.cluster.fleet.orders = orders;
     draft.cluster.fleet.fenced = fenced;
-    draft.cluster.fleet.refresh_at = Some(draft.now + EVERY);
+    draft.cluster.fleet.refresh_at = Some(next);
+}
+
+/// When a refresh that is held up may go on.
+pub(crate) fn held_until(
+    cluster: &Cluster,
+    refresh: &Refresh,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    hold::held(cluster, refresh, now)?.until
 }
 
 fn put(draft: &mut Draft<'_>, refresh: Refresh) -> Refresh {

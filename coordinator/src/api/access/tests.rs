@@ -80,6 +80,7 @@ const MEANT: &str = "
 /wharf.v1.Refreshes/PlanRefresh          OAR
 /wharf.v1.Refreshes/StartRefresh         OAR
 /wharf.v1.Refreshes/SteerRefresh         OAR
+/wharf.v1.Refreshes/OverrideRefresh      OAR
 /wharf.v1.Refreshes/RollBackRefresh      OAR
 /wharf.v1.Bakes/StartBake                AR
 /wharf.v1.Bakes/ListBakes                VDOAR

@@ -11,6 +11,7 @@ use model::refresh::{Refresh, RefreshEnd, RefreshPhase, Skip, TRIES_LIMIT};
 use model::time::Timestamp;
 
 use super::REBALANCING;
+use super::hold::{self, Held};
 use crate::cluster::Cluster;
 use crate::command::{Command, SETTLES};
 
@@ -43,6 +44,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) refresh: &'a Refresh,
     group: &'a Group,
     pub(crate) members: Vec<Member<'a>>,
+    /// What keeps another machine from being replaced.
+    held: Option<Held>,
     now: Timestamp,
 }
 
@@ -117,7 +120,8 @@ impl<'a> Scene<'a> {
             }
         };
         let members = members.map(member).collect();
-        Some(Self { cluster, refresh, group, members, now })
+        let held = hold::held(cluster, refresh, now);
+        Some(Self { cluster, refresh, group, members, held, now })
     }
 
     const fn size(&self) -> usize {
@@ -186,11 +190,26 @@ impl<'a> Scene<'a> {
         self.refresh.policy.surge_of(self.size())
     }
 
+    /// How many machines may be replaced now before the stage is over. Outside of its windows only what was begun is: what is
+    /// being emptied, and as many as there are machines in the place of others by now.
+    fn may_replace(&self) -> usize {
+        if self.held.is_none() {
+            return self.left();
+        }
+        let leaving = self.old().filter(|member| member.is_leaving).count();
+        self.surplus().min(self.surge()).max(leaving).min(self.left())
+    }
+
+    /// Says whether nothing is under way that was begun before it was held up.
+    fn stands_still(&self) -> Option<&Held> {
+        self.held.as_ref().filter(|_| self.may_replace() == 0)
+    }
+
     /// How many machines the group is to have once `gone` more are.
     fn wanted_after(&self, gone: usize) -> u32 {
         let extra = match self.refresh.phase {
             RefreshPhase::Rolling { .. } | RefreshPhase::RollingBack { .. } => {
-                self.surge().min(self.left().saturating_sub(gone))
+                self.surge().min(self.may_replace().saturating_sub(gone))
             }
             RefreshPhase::Making { .. }
             | RefreshPhase::Restoring { .. }
@@ -280,7 +299,7 @@ impl<'a> Scene<'a> {
         }
         let leaving = self.members.iter().filter(|member| member.is_leaving).count();
         let is_restoring = matches!(self.refresh.phase, RefreshPhase::Restoring { .. });
-        let most = if is_restoring { self.excess() } else { self.left() };
+        let most = if is_restoring { self.excess() } else { self.may_replace() };
         if leaving >= most {
             return None;
         }
@@ -383,7 +402,7 @@ impl<'a> Scene<'a> {
             let token = format!("wharf-{since}-{}", id.number);
             return vec![Command::MakeTemplate { refresh: id, token, from, ami }];
         }
-        if refresh.is_done() {
+        if refresh.is_done() || self.has_not_begun() {
             return Vec::new();
         }
         let is_restoring = matches!(refresh.phase, RefreshPhase::Restoring { .. });
@@ -400,6 +419,12 @@ impl<'a> Scene<'a> {
         orders.extend(self.sizes());
         orders.extend(self.endings());
         orders
+    }
+
+    /// Says whether it waits for the first window: until then the group is as it was, and what comes for other reasons is launched
+    /// as before.
+    fn has_not_begun(&self) -> bool {
+        self.held.is_some() && !self.is_told()
     }
 
     /// How large the group is to be, and may be.
@@ -430,11 +455,13 @@ impl<'a> Scene<'a> {
         let may = |one: &&Member<'_>| match (one.node, one.instance.lifecycle) {
             // Tasks are put on a node as soon as it has joined.
             (Some(_), _) => one.is_leaving && one.is_drained(),
-            (None, Lifecycle::InService) => !one.is_new && !one.instance.is_protected,
+            (None, Lifecycle::InService) => {
+                !one.is_new && !one.instance.is_protected && self.held.is_none()
+            }
             // What is bad need not come up first, and what is too much need not either.
             (None, _) => is_back && !one.is_new || is_restoring,
         };
-        let most = if is_restoring { self.excess() } else { self.left() };
+        let most = if is_restoring { self.excess() } else { self.may_replace() };
         let most = most.min(self.surge().max(1));
         let ending =
             self.members.iter().filter(|one| !is_restoring || one.is_leaving || !one.is_ready);
@@ -482,7 +509,9 @@ impl<'a> Scene<'a> {
                 let rest = until.since(self.now).as_secs();
                 format!("its new machines are watched for {rest} s more")
             }
-            RefreshPhase::Rolling { .. } | RefreshPhase::RollingBack { .. } => self.waits_for(),
+            RefreshPhase::Rolling { .. } | RefreshPhase::RollingBack { .. } => {
+                self.stands_still().map_or_else(|| self.waits_for(), |held| held.note(self.now))
+            }
             RefreshPhase::Restoring { end: RefreshEnd::Refreshed, .. } => {
                 "the group is made as it was, apart from what it launches".to_owned()
             }

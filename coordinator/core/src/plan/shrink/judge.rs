@@ -26,6 +26,8 @@ pub struct Verdict {
     pub instance: NodeId,
     /// Why it stays; nothing when it could be done without.
     pub stays: Option<String>,
+    /// Whether it stays only for what runs to its end there and would have found a place elsewhere.
+    pub is_passing: bool,
     /// Where each of its tasks would go, as things are.
     pub moves: Vec<(TaskId, NodeId)>,
     /// Tasks that are there.
@@ -72,6 +74,7 @@ fn verdict(cluster: &Cluster, (pool, node): (&Pool, &Node), now: Timestamp) -> V
     let said = |stays, moves| Verdict {
         instance: node.id.clone(),
         stays,
+        is_passing: false,
         moves,
         tasks,
         capacity: node.capacity,
@@ -91,9 +94,13 @@ fn verdict(cluster: &Cluster, (pool, node): (&Pool, &Node), now: Timestamp) -> V
     if let Some(stays) = own.or_else(|| obstacle(cluster, &node.id)) {
         return said(Some(stays), Vec::new());
     }
-    match rehouse(cluster, (pool, node), now) {
-        Ok(moves) => said(None, moves),
-        Err(stays) => said(Some(stays), Vec::new()),
+    let to_end = movable(cluster, &node.id).find(|task| task.generation.spec.mode.runs_to_end());
+    let to_end = to_end.map(|task| format!("{} runs to its end there", task.id));
+    match (rehouse(cluster, (pool, node), now), to_end) {
+        (Ok(moves), None) => said(None, moves),
+        (Ok(_), stays @ Some(_)) => Verdict { is_passing: true, ..said(stays, Vec::new()) },
+        (Err(_), stays @ Some(_)) => said(stays, Vec::new()),
+        (Err(stays), None) => said(Some(stays), Vec::new()),
     }
 }
 
@@ -183,12 +190,6 @@ fn rehouse(
     now: Timestamp,
 ) -> Result<Vec<(TaskId, NodeId)>, String> {
     let mut tasks: Vec<&Arc<Task>> = movable(cluster, &node.id).collect();
-    if let Some(task) = tasks.iter().find(|task| match task.generation.spec.mode {
-        Mode::Once | Mode::Job(_) => true,
-        Mode::Replicated { .. } | Mode::Global => false,
-    }) {
-        return Err(format!("{} runs to its end there", task.id));
-    }
     tasks.sort_by_key(|task| {
         let asked = task.generation.spec.task.reservation();
         std::cmp::Reverse((asked.gpus, asked.memory_bytes, asked.cpu_millis))

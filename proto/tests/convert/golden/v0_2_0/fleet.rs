@@ -32,7 +32,8 @@ pub(crate) fn records() -> Records {
     let ending = BTreeSet::from(["i-0123456789abcdef0".parse().expect("an id")]);
     let why = "nothing needs i-0123456789abcdef0".to_owned();
     let asked = Some(Asked { at: at(30), from: 4, to: 3, why });
-    let pool = Pool { name: "web".to_owned(), since: at(0), policy, ending, asked };
+    let windows = vec!["mon-fri 22:00-05:00 Europe/Berlin".parse().expect("a window")];
+    let pool = Pool { name: "web".to_owned(), since: at(0), policy, ending, asked, windows };
     let answered =
         |answer, why: &str| HookPhase::Answered { answer, why: why.to_owned(), at: at(60) };
     let launching = hook(Transition::Launching, HookPhase::Waiting);

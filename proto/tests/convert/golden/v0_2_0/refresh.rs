@@ -52,6 +52,7 @@ fn refresh(phase: RefreshPhase) -> Refresh {
             hold: Duration::from_secs(600),
             drain_within: Duration::from_secs(1_800),
             at_deadline,
+            urgent: is_made.then(|| "a hole in the kernel".to_owned()),
         },
         size: 6,
         before: Before { rebalanced: true, max: Some(6) },
