@@ -111,7 +111,10 @@ impl World {
             1 => Some(format!("{}-{} UTC", clock(from), clock(to))),
             _ => Some(format!("{}-{} UTC", clock(to), clock(from))),
         };
-        let windows = window.iter().map(|window| window.parse().unwrap()).collect();
+        let windows = window
+            .iter()
+            .map(|window| window.parse().expect("it is written as windows are"))
+            .collect();
         self.put_windows(windows);
     }
 

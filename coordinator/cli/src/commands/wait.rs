@@ -154,10 +154,18 @@ fn look(views: &[wire::ServiceView], id: &(String, String), number: u64) -> Stat
             ))
         }
         _ if !is_ours => State::There,
-        _ if view.rollout.is_some_and(|rollout| rollout.held) => State::Held(view.notes.join("; ")),
+        _ if view.rollout.is_some_and(|rollout| rollout.held) || is_switched(service) => {
+            State::Held(view.notes.join("; "))
+        }
         _ if view.notes.iter().any(|note| note.contains("waits: ")) => State::NotPlaced,
         _ => State::Moving,
     }
+}
+
+/// Says whether the new tasks have all requests, and the old ones are only kept.
+fn is_switched(service: &wire::Service) -> bool {
+    let Some(wire::service::Phase::Rolling(rolling)) = &service.phase else { return false };
+    matches!(rolling.stage, Some(wire::rolling::Stage::KeepingSinceMs(_)))
 }
 
 /// Prints what happens to the services that are waited for.
