@@ -69,7 +69,11 @@ pub(super) fn steer(
         (ServicePhase::Rolling(rollout), Steering::Promote) => match rollout.stage {
             Stage::Trial => return Err(Refusal::Trial(id.clone(), TrialRefusal::Moves)),
             Stage::Holding { .. } => {
-                Rollout { stage: promoted(&service, now), pace: going, ..rollout.clone() }
+                let stage = promoted(&service, now);
+                // What is switched to is watched on, and nothing that it did before was let pass.
+                let goes_on = stage.is_switched() && !rollout.is_paused();
+                let pace = if goes_on { rollout.pace } else { going };
+                Rollout { stage, pace, ..rollout.clone() }
             }
             Stage::Switching { .. } => {
                 return Err(Refusal::Trial(id.clone(), TrialRefusal::Switches));
