@@ -34,7 +34,8 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
     let tasks = scope.tasks(draft.cluster, id);
     let failed: BTreeSet<Slot> = tasks.filter(has_failed).map(|task| task.slot.clone()).collect();
     // What failed on a node before looks for another, by itself.
-    let how = |task: &Task| if failed.contains(&task.slot) { How::Walk } else { how };
+    let is_alone = |task: &Task| failed.contains(&task.slot) || task.room_on.is_some();
+    let how = |task: &Task| if is_alone(task) { How::Walk } else { how };
     let mut search = Search::default();
     let (mut overdue_at, written) = (None, draft.written());
     for mut task in waiting {
@@ -43,11 +44,16 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
             scope.put_off(draft, id);
             break;
         }
-        let is_apart = is_apart(&task, &failed);
+        // Where room was made for it counts for the others and not for itself (simulation, seed 1304). Where nobody finds a node it
+        // finds none either.
+        let is_promised = task.room_on.is_some() && !search.has_none_for(&task);
+        let is_apart = is_apart(&task, &failed) || is_promised;
         if is_apart {
             search.forget();
         }
-        if let Some(node) = place(draft, &mut search, (&task, how(&task))) {
+        let found = place(draft, &mut search, (&task, how(&task)));
+        let is_stale = is_apart && (found.is_some() || !is_promised);
+        if let Some(node) = found {
             overdue_at = overdue_at.into_iter().chain([overdue(draft.now, &task)]).min();
             // It has waited: there was little room, and what was placed then may be crowded.
             draft.cluster.round.begin(draft.now);
@@ -57,7 +63,7 @@ pub(crate) fn pass(draft: &mut Draft<'_>, id: &ServiceId, scope: &Scope) {
         } else {
             preempt::make_room(draft, &mut search.rooms, (&task, made.len()));
         }
-        if is_apart {
+        if is_stale {
             search.forget();
         }
     }
@@ -164,6 +170,11 @@ impl Search {
     /// others, so that nothing is known any more (simulation, seed 327).
     fn forget(&mut self) {
         (self.of, self.field, self.note) = (None, None, None);
+    }
+
+    /// Says whether no node was found for tasks of the same generation.
+    fn has_none_for(&self, task: &Task) -> bool {
+        self.of == Some(task.generation.number) && self.note.is_some()
     }
 
     /// The best node for the task, or what all of them say against it.
