@@ -91,7 +91,7 @@ pub(crate) enum Command {
     Restart(Named),
     /// Goes back to an earlier generation.
     Rollback(Rollback),
-    /// Holds a rollout, has it go on, takes its canary for good, or breaks it off.
+    /// Holds a rollout, has it go on, takes what it tries for good, or breaks it off.
     #[command(subcommand)]
     Rollout(Rollout),
     /// Removes services and stops their tasks.
@@ -419,7 +419,8 @@ pub(crate) enum Rollout {
     Pause(Steered),
     /// Goes on after a pause, or after the rollout was halted. Earlier failures are forgiven.
     Resume(Named),
-    /// Takes the canary for good: the other slots follow.
+    /// Takes what is tried for good: the other slots follow a canary, and load balancers are switched to a new generation that is
+    /// up as a whole. Once they are, what was there before is not kept any longer.
     Promote(Named),
     /// Goes back to the generation that was healthy.
     Abort(Named),
