@@ -11,7 +11,7 @@ mod world;
 
 use std::thread;
 
-/// Four minutes on two cores.
+/// Seven and a half minutes on two cores.
 const SEEDS: u64 = 3_000;
 
 #[test]
