@@ -187,24 +187,34 @@ fn a_generation_is_switched_to_as_a_whole_and_what_was_before_it_is_kept() {
     };
     switched();
     assert_eq!(site.world.cluster.live().len(), 6, "{:#?}", site.world.cluster.live());
-    // The first one that ends takes everything back to what was kept.
+    unharmed(load, "a switch", began);
+    // The first one that ends, and takes the requests along that it has, takes everything back to what was kept.
     let live = site.world.cluster.live();
     let is_green = |task: &&Value| target_of(task).is_some_and(|target| !blue.contains(&target));
     let green = live.iter().find(is_green).and_then(|task| task["id"].as_str()).unwrap();
     let told = site.world.cluster.wharf(&["exec", green, "sh", "-c", "kill 1"]);
     assert!(told.err.is_empty(), "{}", told.err);
-    until("the old tasks have all requests", SOON * 2, || {
-        let is_back = targets() == blue && site.world.cluster.live().len() == 3;
-        if is_back { Ok(()) } else { Err(format!("{:?} {}", targets(), site.world.events())) }
-    });
-    unharmed(load, "a switch, a failure, and the way back", began);
+    let is_back = || {
+        until("the old tasks have all requests", SOON * 2, || {
+            let is_back = targets() == blue && site.world.cluster.live().len() == 3;
+            if is_back { Ok(()) } else { Err(format!("{:?} {}", targets(), site.world.events())) }
+        });
+    };
+    is_back();
+    // So does an operator, and that costs nobody anything.
+    let (load, began) = (Load::begin(site.port), Instant::now());
+    assert_eq!(both(3, "keep: 10m").code, 0, "{}", site.world.events());
+    switched();
+    let _aborted = site.world.cluster.wharf(&["rollout", "abort", "site/web"]);
+    is_back();
+    unharmed(load, "a switch and the way back", began);
     // What is run once is behind no load balancer, and there is nothing to switch to.
     let once = site.world.cluster.wharf(&["run", "site/web", "echo", "once"]);
     assert_eq!((once.code, once.out.trim()), (0, "once"), "{}", once.err);
     assert_eq!(targets(), blue);
     // By itself, and to the end.
     let (load, began) = (Load::begin(site.port), Instant::now());
-    let told = both(3, "keep: 2s");
+    let told = both(4, "keep: 2s");
     assert_eq!(told.code, 0, "{}{}{}", told.out, told.err, site.world.events());
     site.serves(3);
     switched();
