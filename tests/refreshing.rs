@@ -14,7 +14,7 @@ use coordinator_core::cluster::Cluster;
 use coordinator_core::event::{
     Event, FleetEvent, PoolRefusal, RefreshEvent, Refusal, Reply, Target,
 };
-use coordinator_core::view::refresh_progress;
+use coordinator_core::view::{drift, refresh_progress};
 use coordinator_core::{command, foresee, step};
 use model::budget::Amount;
 use model::fleet::{Group, Instance, Lifecycle, PoolPolicy, Power, Survey};
@@ -22,6 +22,7 @@ use model::id::NodeId;
 use model::node::{Availability, DrainCause};
 use model::refresh::{Blueprint, RefreshPhase, RefreshPolicy};
 use model::rollout::Steering;
+use model::time::Timestamp;
 
 use story::{Story, id, node};
 
@@ -66,7 +67,8 @@ fn shown(group: Group, machines: &[Instance]) -> Event {
 fn start(target: Target, expect: Option<u64>) -> Event {
     let policy = RefreshPolicy { surge: Amount::Count(1), ..RefreshPolicy::default() };
     let pool = POOL.to_owned();
-    Event::Fleet(FleetEvent::Refresh(RefreshEvent::Start { pool, target, policy, expect }))
+    let after = Vec::new();
+    Event::Fleet(FleetEvent::Refresh(RefreshEvent::Start { pool, target, policy, expect, after }))
 }
 
 fn steer(steering: Steering) -> Event {
@@ -349,4 +351,89 @@ fn a_plan_counts_the_wait_for_a_window() {
     assert!(waits <= at_once + Duration::from_secs(7_210), "{waits:?} and {at_once:?}");
     let urgent = RefreshPolicy { urgent: Some("a hole".to_owned()), ..policy };
     assert_eq!(took(&story, &urgent), at_once);
+}
+
+fn freeze(why: &str, until: Option<Timestamp>) -> Event {
+    let why = why.to_owned();
+    Event::Fleet(FleetEvent::Refresh(RefreshEvent::Freeze { why, until }))
+}
+
+#[test]
+fn what_is_frozen_begins_with_nothing_until_the_time_is_over_to_the_millisecond() {
+    let mut story = fleet();
+    let until = story.now + Duration::from_secs(100);
+    story.hear(&[freeze("a sale", Some(until))]);
+    story.hear(&[start(Target::Blueprint(blueprint(2)), None)]);
+    let asked = |story: &Story| command::commands(&story.cluster, story.now).len();
+    (0..9).for_each(|_| story.pass(10, &["a", "b"]));
+    story.now = story.now + Duration::from_millis(9_999);
+    let done = step(&mut story.cluster, &[], story.now);
+    assert_eq!((asked(&story), done.wake_at), (0, Some(until)));
+    story.now = until;
+    story.hear(&[]);
+    assert!(asked(&story) > 0);
+    assert_eq!(story.cluster.freeze(), None);
+}
+
+#[test]
+fn a_freeze_that_is_over_already_is_refused_and_the_one_before_it_stays() {
+    let mut story = fleet();
+    story.hear(&[freeze("a sale", None)]);
+    let now = story.now;
+    let refused = refusal(&mut story, freeze("another", Some(now)));
+    assert_eq!(refused, Some(PoolRefusal::FreezeOver(now)));
+    assert_eq!(story.cluster.freeze().unwrap().why, "a sale");
+}
+
+#[test]
+fn a_plan_says_that_nothing_is_replaced_while_everything_is_frozen() {
+    let mut story = fleet();
+    story.hear(&[freeze("an incident", None)]);
+    let (target, policy) = (Target::Blueprint(blueprint(2)), RefreshPolicy::default());
+    let plan = foresee::refresh(&story.cluster, (POOL, &target), &policy, story.now).unwrap();
+    let told = "it would wait for ever: it waits until refreshes are unfrozen (an incident)";
+    assert!(plan.blockers.iter().any(|one| one == told), "{:?}", plan.blockers);
+    let urgent = RefreshPolicy { urgent: Some("a hole".to_owned()), ..policy };
+    let plan = foresee::refresh(&story.cluster, (POOL, &target), &urgent, story.now).unwrap();
+    assert_eq!(plan.blockers, Vec::<String>::new());
+}
+
+/// How many machines of how many are ready and current, generation by generation.
+fn kinds(story: &Story) -> Vec<(usize, usize, bool)> {
+    let drift = drift(&story.cluster, Some(POOL), story.now).pop().unwrap();
+    let kinds = drift.generations.iter().map(|one| (one.ready, one.machines, one.is_current));
+    kinds.collect()
+}
+
+#[test]
+fn what_is_older_than_what_its_group_launches_is_told_with_the_reason() {
+    let mut story = fleet();
+    assert_eq!(kinds(&story), [(2, 2, true)]);
+    assert_eq!(drift(&story.cluster, None, story.now)[0].notes, Vec::<String>::new());
+    // Somebody has the group launch another version, and nobody has replaced the machines.
+    let newer = Group { blueprint: Some(blueprint(2)), ..group(3) };
+    let machines = [machine("a", 1), machine("b", 1), machine("c", 2)];
+    story.hear(&[shown(newer, &machines)]);
+    assert_eq!(kinds(&story), [(2, 2, false), (0, 1, true)]);
+    let told = drift(&story.cluster, None, story.now).pop().unwrap();
+    assert!(told.notes[0].starts_with("2 were launched before"), "{:?}", told.notes);
+    assert_eq!(told.left, None);
+    assert!(drift(&story.cluster, Some("another"), story.now).is_empty());
+}
+
+#[test]
+fn how_long_a_refresh_goes_on_is_as_long_as_its_plan_was() {
+    let mut story = fleet();
+    let (target, policy) = (Target::Blueprint(blueprint(2)), RefreshPolicy::default());
+    let policy = RefreshPolicy { surge: Amount::Count(1), ..policy };
+    let plan = foresee::refresh(&story.cluster, (POOL, &target), &policy, story.now).unwrap();
+    story.hear(&[start(target, None)]);
+    let told = drift(&story.cluster, Some(POOL), story.now).pop().unwrap();
+    assert!(told.notes[0].starts_with("refresh web:1: "), "{:?}", told.notes);
+    let left = told.left.unwrap();
+    let apart = left.abs_diff(plan.duration);
+    assert!(apart <= Duration::from_secs(5), "{left:?} and {:?}", plan.duration);
+    // One that stands still is over nobody knows when.
+    story.hear(&[steer(Steering::Pause)]);
+    assert_eq!(drift(&story.cluster, Some(POOL), story.now)[0].left, None);
 }

@@ -23,7 +23,7 @@ pub(crate) mod trust;
 mod views;
 
 use coordinator_core::event::{
-    BakeRefusal, PoolRefusal, Refusal, Reply, SecretRefusal, TrialRefusal,
+    BakeRefusal, NoOrder, PoolRefusal, Refusal, Reply, SecretRefusal, TrialRefusal,
 };
 use proto::convert::Invalid;
 use tonic::Status;
@@ -61,7 +61,11 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
         Refusal::TooManyReplicas(_)
         | Refusal::LongDrain(_)
         | Refusal::Pool(
-            PoolRefusal::Wait(_) | PoolRefusal::Policy(_) | PoolRefusal::OtherTemplates(..),
+            PoolRefusal::Wait(_)
+            | PoolRefusal::Policy(_)
+            | PoolRefusal::OtherTemplates(..)
+            | PoolRefusal::After(_, _, NoOrder::Itself)
+            | PoolRefusal::FreezeOver(_),
         )
         | Refusal::DependencyCycle(_)
         | Refusal::NoDependency { .. }
@@ -91,6 +95,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
             | PoolRefusal::NoBlueprint(_)
             | PoolRefusal::Foreign(_)
             | PoolRefusal::Fresh(_)
+            | PoolRefusal::After(_, _, NoOrder::None | NoOrder::Failed(_))
             | PoolRefusal::NothingBefore(_)
             | PoolRefusal::NothingToPromote(_),
         )

@@ -47,8 +47,9 @@ pub use history::{generation_from_wire, generation_to_wire, service_from_wire, s
 pub use history::{task_from_wire, task_to_wire};
 pub use policy::{permit_from_wire, permit_to_wire, profile_from_wire, profile_to_wire};
 pub use refresh::{
-    blueprint_from_wire, blueprint_to_wire, reason_from_wire, refresh_from_wire,
-    refresh_id_from_wire, refresh_policy_from_wire, refresh_policy_to_wire, refresh_to_wire,
+    blueprint_from_wire, blueprint_to_wire, freeze_from_wire, freeze_to_wire, reason_from_wire,
+    refresh_from_wire, refresh_id_from_wire, refresh_policy_from_wire, refresh_policy_to_wire,
+    refresh_to_wire,
 };
 pub use rollout::{steering_from_wire, steering_to_wire};
 pub use secret::{

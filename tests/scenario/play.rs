@@ -352,6 +352,7 @@ impl Play {
             Subject::Service(id) => id.to_string(),
             Subject::Node(node) => node.to_string(),
             Subject::Pool(name) => name.clone(),
+            Subject::Pools => "all pools".to_owned(),
             Subject::Bake(id) => id.to_string(),
             Subject::Ami(id) => id.to_string(),
             Subject::Secret(name) => name.to_string(),

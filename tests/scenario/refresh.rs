@@ -31,6 +31,11 @@ impl Play {
                 let name = (*name).to_owned();
                 return self.hear(&[Event::Fleet(FleetEvent::SetWindows { name, windows })]);
             }
+            ["freeze", until, why @ ..] => {
+                let until = (*until != "-").then(|| self.now + script::duration(until));
+                RefreshEvent::Freeze { why: why.join(" "), until }
+            }
+            ["unfreeze"] => RefreshEvent::Unfreeze,
             ["rollback", pool] => RefreshEvent::RollBack { pool: (*pool).to_owned() },
             [pool, settings @ ..] if settings.iter().any(|setting| setting.contains('=')) => {
                 start(pool, &script::settings(settings))
@@ -112,12 +117,13 @@ impl Play {
 
 fn start(pool: &str, settings: &BTreeMap<&str, &str>) -> RefreshEvent {
     let mut policy = RefreshPolicy::default();
-    let mut target = None;
+    let (mut target, mut after) = (None, Vec::new());
     let known: BTreeSet<&str> = settings.keys().copied().collect();
     for name in known {
         let value = settings[name];
         match name {
             "ami" => target = Some(Target::Ami(value.to_owned())),
+            "after" => after = value.split(',').map(str::to_owned).collect(),
             "surge" => policy.surge = script::amount(value),
             "hold" => policy.hold = script::duration(value),
             "drain" => policy.drain_within = script::duration(value),
@@ -131,6 +137,7 @@ fn start(pool: &str, settings: &BTreeMap<&str, &str>) -> RefreshEvent {
         target: target.unwrap_or_else(|| panic!("a refresh needs an ami")),
         policy,
         expect: None,
+        after,
     }
 }
 

@@ -351,6 +351,7 @@ fn brief(change: &Change) -> String {
         | Change::RemoveHook(_)
         | Change::PutRefresh(_)
         | Change::RemoveRefresh(_)
+        | Change::SetFreeze(_)
         | Change::PutBake(_)
         | Change::RemoveBake(_)
         | Change::PutAmi(_)

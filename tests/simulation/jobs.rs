@@ -55,6 +55,7 @@ impl Done {
             | Change::RemoveHook(_)
             | Change::PutRefresh(_)
             | Change::RemoveRefresh(_)
+            | Change::SetFreeze(_)
             | Change::PutBake(_)
             | Change::RemoveBake(_)
             | Change::PutAmi(_)

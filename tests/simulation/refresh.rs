@@ -84,7 +84,7 @@ impl World {
     /// An operator wants other machines, or something of those that come.
     pub(crate) fn refresh_or_not(&mut self) {
         let pool = POOL.to_owned();
-        let steering = match self.chance.below(14) {
+        let steering = match self.chance.below(16) {
             0 => Steering::Pause,
             1 | 2 => Steering::Resume,
             3 => Steering::Promote,
@@ -95,6 +95,7 @@ impl World {
                 let reason = "it is urgent".to_owned();
                 return self.ask_of_refresh(RefreshEvent::Override { pool, reason });
             }
+            8 => return self.freeze_or_not(),
             _ => return self.start_refresh(),
         };
         self.ask_of_refresh(RefreshEvent::Steer { pool, steering });
@@ -118,6 +119,20 @@ impl World {
         self.put_windows(windows);
     }
 
+    /// An operator has no machine replaced, for some minutes or until somebody says otherwise.
+    fn freeze_or_not(&mut self) {
+        let minutes = u64::from(self.chance.below(6));
+        let event = match self.chance.below(3) {
+            0 => RefreshEvent::Unfreeze,
+            1 => RefreshEvent::Freeze { why: "a sale".to_owned(), until: None },
+            _ => {
+                let until = Some(self.now + Duration::from_secs(minutes * 60 + 1));
+                RefreshEvent::Freeze { why: "a sale".to_owned(), until }
+            }
+        };
+        self.ask_of_refresh(event);
+    }
+
     fn put_windows(&mut self, windows: Vec<Window>) {
         let name = POOL.to_owned();
         self.coordinator.inbox.push(Event::Fleet(FleetEvent::SetWindows { name, windows }));
@@ -136,13 +151,15 @@ impl World {
         };
         let target = Target::Ami(format!("ami-{}", self.cloud.images.versions + 1));
         let pool = POOL.to_owned();
-        self.ask_of_refresh(RefreshEvent::Start { pool, target, policy, expect: None });
+        let (expect, after) = (None, Vec::new());
+        self.ask_of_refresh(RefreshEvent::Start { pool, target, policy, expect, after });
     }
 
     /// Nobody has it stand still any more.
     pub(crate) fn resume_refresh(&mut self) {
         if self.cloud.is_there {
             self.put_windows(Vec::new());
+            self.ask_of_refresh(RefreshEvent::Unfreeze);
             let (pool, steering) = (POOL.to_owned(), Steering::Resume);
             self.ask_of_refresh(RefreshEvent::Steer { pool, steering });
         }
@@ -227,7 +244,7 @@ impl World {
         self.terminate_now(id);
     }
 
-    /// Outside of the windows of the pool nothing is begun: no machine is emptied but in the place of one that is there already, and
+    /// Outside of the windows of the pool, and while no machine is to be replaced, nothing is begun: no machine is emptied but in the place of one that is there already, and
     /// the group is neither told to launch the new kind nor to have more machines.
     pub(crate) fn check_windows(&mut self, before: &Cluster, done: &Step) {
         let cluster = &self.coordinator.cluster;
@@ -235,7 +252,8 @@ impl World {
             return;
         };
         let is_open = |window: &Window| window.open_until(self.now).is_some();
-        if pool.windows.is_empty() || pool.windows.iter().any(is_open) {
+        let is_open = pool.windows.is_empty() || pool.windows.iter().any(is_open);
+        if is_open && cluster.freeze().is_none_or(|freeze| !freeze.holds(self.now)) {
             return;
         }
         let is_held = |refresh: &&Arc<Refresh>| {
@@ -257,7 +275,7 @@ impl World {
         };
         let is_covered = group.desired > refresh.size;
         let begun = done.changes.iter().find(|change| begins(change) && !is_covered);
-        self.truth.expect(begun.is_none(), || format!("outside of any window: {begun:?}"));
+        self.truth.expect(begun.is_none(), || format!("nothing was to be begun: {begun:?}"));
         let leaving = cluster.nodes().keys().filter(|id| leaves(cluster, id)).count();
         let scales = self.cloud.images.scales;
         let asks = |command: &&Command| match command {
@@ -268,7 +286,7 @@ impl World {
             _ => false,
         };
         let asked = done.commands.iter().find(asks);
-        self.truth.expect(asked.is_none(), || format!("outside of any window: {asked:?}"));
+        self.truth.expect(asked.is_none(), || format!("nothing was to be begun: {asked:?}"));
     }
 
     /// What a refresh waits for that should be over by now.

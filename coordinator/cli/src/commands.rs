@@ -8,6 +8,7 @@ mod build;
 mod change;
 mod deploy;
 mod drain;
+mod drift;
 mod exec;
 mod explain;
 mod grant;

@@ -2,6 +2,7 @@
 
 mod bakes;
 mod by_name;
+mod change;
 mod class;
 mod fleet;
 mod gone;
@@ -25,26 +26,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::bake::{Ami, Bake};
 use model::constraint::Constraint;
-use model::fleet::{Hook, HookId, Pool};
-use model::id::{AmiId, BakeId, NodeId, SecretName, ServiceId, Slot, TaskId};
+use model::id::{NodeId, ServiceId, Slot, TaskId};
 use model::image::Digest;
 use model::job::{Completions, Job};
 use model::node::{Availability, Node};
 use model::policy::Profile;
-use model::refresh::{Refresh, RefreshId};
 use model::resources::Resources;
-use model::secret::Secret;
 use model::service::Service;
 use model::spec::{Mode, ServiceSpec};
 use model::task::Task;
 use model::time::Timestamp;
-use model::traffic::{Registration, RegistrationId};
 
 pub use self::bakes::Leftover;
 pub(crate) use self::bakes::{Bakes, Wait};
 use self::by_name::{ByName, ByNode};
+pub use self::change::Change;
 use self::class::Classes;
 pub(crate) use self::class::{Class, Rank};
 pub(crate) use self::fleet::{Fleet, Try, name as hook_name};
@@ -92,53 +89,6 @@ pub(crate) struct Silence {
     pub(crate) look_at: Timestamp,
     /// When the tasks of a silent node were last given up.
     pub(crate) replaced_at: Timestamp,
-}
-
-/// One write.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// Adds a service or replaces it.
-    PutService(Arc<Service>),
-    /// Forgets a service.
-    RemoveService(ServiceId),
-    /// Adds a task or replaces it.
-    PutTask(Arc<Task>),
-    /// Forgets a task.
-    RemoveTask(TaskId),
-    /// Adds a node or replaces it.
-    PutNode(Arc<Node>),
-    /// Forgets a node that is dead, and of which no task is remembered.
-    RemoveNode(NodeId),
-    /// Adds a pool or replaces it.
-    PutPool(Arc<Pool>),
-    /// Forgets a pool, by its name.
-    RemovePool(String),
-    /// Adds a lifecycle action or replaces it.
-    PutHook(Arc<Hook>),
-    /// Forgets a lifecycle action.
-    RemoveHook(HookId),
-    /// Adds a refresh of a pool or replaces it.
-    PutRefresh(Arc<Refresh>),
-    /// Forgets a refresh.
-    RemoveRefresh(RefreshId),
-    /// Adds a bake or replaces it.
-    PutBake(Arc<Bake>),
-    /// Forgets a bake that is over.
-    RemoveBake(BakeId),
-    /// Adds a machine image or replaces it.
-    PutAmi(Arc<Ami>),
-    /// Forgets a machine image.
-    RemoveAmi(AmiId),
-    /// Adds a registration at a load balancer or replaces it.
-    PutRegistration(Arc<Registration>),
-    /// Forgets one that is gone.
-    RemoveRegistration(RegistrationId),
-    /// Adds a secret or replaces it.
-    PutSecret(Arc<Secret>),
-    /// Forgets a secret.
-    RemoveSecret(SecretName),
-    /// Says that all task numbers below are used, also those of services that are long forgotten.
-    PutNextTask(u64),
 }
 
 /// A sign of life.
@@ -314,7 +264,8 @@ impl Cluster {
             Change::PutHook(_)
             | Change::RemoveHook(_)
             | Change::PutRefresh(_)
-            | Change::RemoveRefresh(_) => self.fleet.apply(change),
+            | Change::RemoveRefresh(_)
+            | Change::SetFreeze(_) => self.fleet.apply(change),
             Change::PutBake(bake) => self.bakes.put(bake),
             Change::RemoveBake(id) => self.bakes.remove(id),
             Change::PutAmi(ami) => self.bakes.put_ami(ami),

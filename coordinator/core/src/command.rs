@@ -351,6 +351,8 @@ pub(crate) fn next(cluster: &Cluster, now: Timestamp) -> Option<Timestamp> {
     let tries = cluster.fleet.tries.values().map(|tried| tried.not_before);
     let fleet = &cluster.fleet;
     let looks = fleet.count_at.into_iter().chain(fleet.refresh_at).chain(fleet.shrink_at);
+    let thaw = cluster.freeze().and_then(|freeze| freeze.until);
+    let looks = looks.chain(thaw);
     let others = bake::next(cluster).chain(traffic::next(cluster));
     beats.chain(tries).chain(looks).chain(others).filter(|at| *at > now).min()
 }

@@ -19,7 +19,7 @@ use model::task::{ContainerStatus, TaskState};
 use model::time::Timestamp;
 
 pub use self::bake::{BakeAnswer, BakeEvent, BakeRefusal, ImageState, MachinePower};
-pub use self::fleet::{FleetEvent, PoolRefusal, RefreshEvent, Target};
+pub use self::fleet::{FleetEvent, NoOrder, PoolRefusal, RefreshEvent, Target};
 pub use self::secret::{SecretEvent, SecretRefusal, SecretSet};
 pub use self::traffic::TrafficEvent;
 pub use self::trial::TrialRefusal;

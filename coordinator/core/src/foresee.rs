@@ -11,7 +11,7 @@ use model::node::DrainCause;
 use model::task::{DesiredState, Task};
 use model::time::Timestamp;
 
-pub use self::refresh::{RefreshPlan, Replacement, refresh};
+pub use self::refresh::{RefreshPlan, Replacement, refresh, rest};
 
 use self::world::World;
 use crate::cluster::Cluster;

@@ -37,6 +37,8 @@ pub enum Subject {
     Node(NodeId),
     /// A pool, by its name.
     Pool(String),
+    /// All pools.
+    Pools,
     /// A bake.
     Bake(BakeId),
     /// A machine image.
@@ -83,6 +85,7 @@ pub fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         | Change::RemoveHook(_)
         | Change::PutRefresh(_)
         | Change::RemoveRefresh(_)
+        | Change::SetFreeze(_)
         | Change::RemoveNode(_) => fleet::narrate(before, change),
         Change::PutBake(bake) => bake::narrate(before, bake),
         Change::PutAmi(ami) => bake::narrate_ami(ami),

@@ -1,6 +1,7 @@
 //! Answers about the cluster that others need: what a node is to run, how far a service is, and why something waits.
 
 pub mod bake;
+mod drift;
 pub mod secret;
 mod stopping;
 mod traffic;
@@ -22,6 +23,7 @@ use crate::plan::place::{self, filter};
 use crate::plan::slot::{self, Progress};
 use crate::plan::{budget, depend, fetch, job, leaving, rollout};
 
+pub use self::drift::{Drift, MachineGeneration, drift};
 pub use self::stopping::slow_stops;
 pub use self::traffic::traffic_wait;
 pub use crate::cluster::{Load, Packing};
@@ -341,6 +343,7 @@ pub fn concerns(before: &Cluster, change: &Change) -> Option<NodeId> {
         | Change::RemoveHook(_)
         | Change::PutRefresh(_)
         | Change::RemoveRefresh(_)
+        | Change::SetFreeze(_)
         | Change::PutSecret(_)
         | Change::RemoveSecret(_)
         | Change::PutNextTask(_) => None,

@@ -305,6 +305,7 @@ fn is_meant(happened: &Happened, request: &wire::EventsRequest) -> bool {
         Subject::Service(service) | Subject::Task(_, service) => Some(service),
         Subject::Node(_)
         | Subject::Pool(_)
+        | Subject::Pools
         | Subject::Bake(_)
         | Subject::Ami(_)
         | Subject::Secret(_) => None,
@@ -321,6 +322,7 @@ fn to_wire(happened: &Happened) -> wire::Occurrence {
         Subject::Task(task, service) => ("task", task.to_string(), Some(service)),
         Subject::Node(node) => ("node", node.to_string(), None),
         Subject::Pool(name) => ("pool", name.clone(), None),
+        Subject::Pools => ("pool", "all pools".to_owned(), None),
         Subject::Bake(id) => ("bake", id.to_string(), None),
         Subject::Ami(id) => ("ami", id.to_string(), None),
         Subject::Secret(name) => ("secret", name.to_string(), None),

@@ -6,9 +6,10 @@ use coordinator_core::event::{Event, FleetEvent, RefreshEvent, Target};
 use coordinator_core::foresee::{self, RefreshPlan};
 use coordinator_core::view;
 use model::refresh::Refresh;
+use model::time::Timestamp;
 use proto::convert::{
-    blueprint_from_wire, pool_name_from_wire, reason_from_wire, refresh_policy_from_wire,
-    refresh_to_wire, steering_from_wire,
+    blueprint_from_wire, freeze_to_wire, pool_name_from_wire, reason_from_wire,
+    refresh_policy_from_wire, refresh_to_wire, steering_from_wire,
 };
 use proto::wire;
 use proto::wire::start_refresh_request::Target as WireTarget;
@@ -48,7 +49,28 @@ impl wire::refreshes_server::Refreshes for Refreshes {
                 .map(progress),
         };
         let refreshes = meant.map(view).collect();
-        Ok(Response::new(wire::ListRefreshesResponse { refreshes }))
+        let freeze = state.cluster.freeze().filter(|freeze| freeze.holds(now)).map(freeze_to_wire);
+        Ok(Response::new(wire::ListRefreshesResponse { refreshes, freeze }))
+    }
+
+    async fn list_drift(
+        &self,
+        request: Request<wire::ListDriftRequest>,
+    ) -> Result<Response<wire::ListDriftResponse>, Status> {
+        let pool = request.into_inner().pool;
+        let cluster = self.shared.published.read().cluster.clone();
+        if !pool.is_empty() && !cluster.pools().contains_key(&pool) {
+            return Err(Status::not_found(format!("there is no pool {pool}")));
+        }
+        let now = self.shared.clock.now();
+        let freeze = cluster.freeze().filter(|freeze| freeze.holds(now)).map(freeze_to_wire);
+        // How long a refresh will take is found by doing all of it on a copy.
+        let told =
+            move || view::drift(&cluster, Some(pool.as_str()).filter(|pool| !pool.is_empty()), now);
+        let told = tokio::task::spawn_blocking(told).await;
+        let told = told.map_err(|error| Status::internal(error.to_string()))?;
+        let pools = told.into_iter().map(drift).collect();
+        Ok(Response::new(wire::ListDriftResponse { pools, freeze }))
     }
 
     async fn plan_refresh(
@@ -72,7 +94,9 @@ impl wire::refreshes_server::Refreshes for Refreshes {
         let request = request.into_inner();
         let (pool, target, policy) = self.read(&request).await?;
         let expect = request.expect;
-        let event = RefreshEvent::Start { pool: pool.clone(), target, policy, expect };
+        let after = request.after.iter().map(|pool| pool_name_from_wire(pool));
+        let after = after.collect::<Result<_, _>>().map_err(|error| invalid(&error))?;
+        let event = RefreshEvent::Start { pool: pool.clone(), target, policy, expect, after };
         self.ask(by, event).await?;
         let state = self.shared.published.read();
         let refresh = state.cluster.refreshes_of(&pool).last();
@@ -102,6 +126,27 @@ impl wire::refreshes_server::Refreshes for Refreshes {
         let reason = reason_from_wire(&request.reason).map_err(|error| invalid(&error))?;
         self.ask(by, RefreshEvent::Override { pool, reason }).await?;
         Ok(Response::new(wire::OverrideRefreshResponse {}))
+    }
+
+    async fn freeze_refreshes(
+        &self,
+        request: Request<wire::FreezeRefreshesRequest>,
+    ) -> Result<Response<wire::FreezeRefreshesResponse>, Status> {
+        let by = by(&request)?;
+        let request = request.into_inner();
+        let why = reason_from_wire(&request.why).map_err(|error| invalid(&error))?;
+        let until = request.until_ms.map(Timestamp::from_millis);
+        self.ask(by, RefreshEvent::Freeze { why, until }).await?;
+        Ok(Response::new(wire::FreezeRefreshesResponse {}))
+    }
+
+    async fn unfreeze_refreshes(
+        &self,
+        request: Request<wire::UnfreezeRefreshesRequest>,
+    ) -> Result<Response<wire::UnfreezeRefreshesResponse>, Status> {
+        let by = by(&request)?;
+        self.ask(by, RefreshEvent::Unfreeze).await?;
+        Ok(Response::new(wire::UnfreezeRefreshesResponse {}))
     }
 
     async fn roll_back_refresh(
@@ -158,6 +203,29 @@ impl Refreshes {
             fleet.look_now().await.map_err(|error| unavailable(&error))?;
         }
         Ok((pool, target, policy))
+    }
+}
+
+fn drift(drift: view::Drift) -> wire::PoolDrift {
+    let generation = |one: view::MachineGeneration| {
+        let (template, version) = one.template.unzip();
+        let (name, made_at) = one.baked.unzip();
+        wire::MachineGeneration {
+            ami: one.ami,
+            name,
+            made_at_ms: made_at.map(Timestamp::as_millis),
+            template,
+            version,
+            machines: one.machines as u64,
+            ready: one.ready as u64,
+            current: one.is_current,
+        }
+    };
+    wire::PoolDrift {
+        pool: drift.pool,
+        generations: drift.generations.into_iter().map(generation).collect(),
+        notes: drift.notes,
+        left_ms: drift.left.map(millis),
     }
 }
 

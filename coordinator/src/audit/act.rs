@@ -132,21 +132,28 @@ fn pool(name: &str, policy: &PoolPolicy) -> String {
 
 fn refresh(event: &RefreshEvent) -> String {
     match event {
-        RefreshEvent::Start { pool, target, policy, .. } => {
+        RefreshEvent::Start { pool, target, policy, after, .. } => {
             let to = match target {
                 Target::Ami(ami) => ami.clone(),
                 Target::Blueprint(to) => to.to_string(),
             };
             let urgent = policy.urgent.as_ref();
-            let urgent = urgent.map(|why| format!(", and waits for no window: {why}"));
-            format!("pool {pool} is refreshed with {to}{}", urgent.unwrap_or_default())
+            let urgent = urgent.map(|why| format!(", and waits for nothing: {why}"));
+            let order = if after.is_empty() { "" } else { " after " };
+            let order = format!("{order}{}", after.join(", "));
+            format!("pool {pool} is refreshed with {to}{order}{}", urgent.unwrap_or_default())
         }
         RefreshEvent::Override { pool, reason } => {
-            format!("refresh of pool {pool} waits for no window: {reason}")
+            format!("refresh of pool {pool} waits for nothing any more: {reason}")
         }
         RefreshEvent::Steer { pool, steering } => {
             format!("refresh of pool {pool}: {}", steer(*steering))
         }
+        RefreshEvent::Freeze { why, until } => {
+            let until = until.map(|until| format!(" until {until}"));
+            format!("no pool is refreshed{}: {why}", until.unwrap_or_default())
+        }
+        RefreshEvent::Unfreeze => "pools are refreshed again".to_owned(),
         RefreshEvent::RollBack { pool } => format!("pool {pool} is rolled back"),
     }
 }

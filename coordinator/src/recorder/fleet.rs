@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use coordinator_core::command::{Key, Outcome};
 use coordinator_core::event::{FleetEvent, RefreshEvent, Target};
 use model::fleet::HookId;
+use model::time::Timestamp;
 use proto::convert::{
     blueprint_from_wire, blueprint_to_wire, hook_call_from_wire, hook_call_to_wire,
     hook_id_from_wire, notice_from_wire, notice_to_wire, pool_policy_from_wire,
@@ -128,7 +129,7 @@ fn refresh_event_to_wire(event: &RefreshEvent) -> wire::FlightRefresh {
     use wire::flight_refresh::Event as Wire;
     use wire::start_refresh_request::Target as WireTarget;
     let event = match event {
-        RefreshEvent::Start { pool, target, policy, expect } => {
+        RefreshEvent::Start { pool, target, policy, expect, after } => {
             let target = match target {
                 Target::Ami(ami) => WireTarget::Ami(ami.clone()),
                 Target::Blueprint(to) => WireTarget::Blueprint(blueprint_to_wire(to)),
@@ -138,6 +139,7 @@ fn refresh_event_to_wire(event: &RefreshEvent) -> wire::FlightRefresh {
                 target: Some(target),
                 policy: Some(refresh_policy_to_wire(policy)),
                 expect: *expect,
+                after: after.clone(),
             })
         }
         RefreshEvent::Steer { pool, steering } => Wire::Steer(wire::SteerRefreshRequest {
@@ -148,6 +150,11 @@ fn refresh_event_to_wire(event: &RefreshEvent) -> wire::FlightRefresh {
             pool: pool.clone(),
             reason: reason.clone(),
         }),
+        RefreshEvent::Freeze { why, until } => Wire::Freeze(wire::FreezeRefreshesRequest {
+            why: why.clone(),
+            until_ms: until.map(Timestamp::as_millis),
+        }),
+        RefreshEvent::Unfreeze => Wire::Unfreeze(wire::UnfreezeRefreshesRequest {}),
         RefreshEvent::RollBack { pool } => Wire::RollBack(pool.clone()),
     };
     wire::FlightRefresh { event: Some(event) }
@@ -165,6 +172,7 @@ fn refresh_event_from_wire(from: &wire::FlightRefresh) -> anyhow::Result<Refresh
             },
             policy: refresh_policy_from_wire(start.policy.as_ref())?,
             expect: start.expect,
+            after: start.after.clone(),
         },
         Wire::Steer(steer) => RefreshEvent::Steer {
             pool: steer.pool.clone(),
@@ -174,6 +182,11 @@ fn refresh_event_from_wire(from: &wire::FlightRefresh) -> anyhow::Result<Refresh
             pool: hurry.pool.clone(),
             reason: reason_from_wire(&hurry.reason)?,
         },
+        Wire::Freeze(freeze) => RefreshEvent::Freeze {
+            why: reason_from_wire(&freeze.why)?,
+            until: freeze.until_ms.map(Timestamp::from_millis),
+        },
+        Wire::Unfreeze(_) => RefreshEvent::Unfreeze,
         Wire::RollBack(pool) => RefreshEvent::RollBack { pool: pool.clone() },
     })
 }

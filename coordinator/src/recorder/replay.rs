@@ -139,6 +139,7 @@ fn tell(
                 Subject::Task(task, _) => format!("task {task}"),
                 Subject::Node(node) => format!("node {node}"),
                 Subject::Pool(name) => format!("pool {name}"),
+                Subject::Pools => "all pools".to_owned(),
                 Subject::Bake(id) => format!("bake {id}"),
                 Subject::Ami(id) => format!("image {id}"),
                 Subject::Secret(name) => format!("secret {name}"),
@@ -230,8 +231,12 @@ fn brief_of_fleet(event: &FleetEvent) -> String {
             format!("the refresh of {pool} is told to {steering:?}")
         }
         FleetEvent::Refresh(RefreshEvent::Override { pool, reason }) => {
-            format!("the refresh of {pool} waits for no window: {reason}")
+            format!("the refresh of {pool} waits for nothing any more: {reason}")
         }
+        FleetEvent::Refresh(RefreshEvent::Freeze { why, .. }) => {
+            format!("no machines are replaced: {why}")
+        }
+        FleetEvent::Refresh(RefreshEvent::Unfreeze) => "machines are replaced again".to_owned(),
         FleetEvent::Refresh(RefreshEvent::RollBack { pool }) => format!("{pool} is rolled back"),
     }
 }

@@ -7,11 +7,11 @@ use coordinator_core::trust;
 use prost::Message;
 use proto::convert::{
     admission_from_wire, admission_to_wire, ami_from_wire, ami_to_wire, bake_from_wire,
-    bake_to_wire, hook_from_wire, hook_to_wire, node_from_wire, node_to_wire, operator_from_wire,
-    operator_to_wire, permit_from_wire, permit_to_wire, pool_from_wire, pool_to_wire,
-    refresh_from_wire, refresh_to_wire, registration_from_wire, registration_to_wire,
-    secret_from_wire, secret_to_wire, service_from_wire, service_to_wire, task_from_wire,
-    task_to_wire, token_from_wire, token_to_wire,
+    bake_to_wire, freeze_from_wire, freeze_to_wire, hook_from_wire, hook_to_wire, node_from_wire,
+    node_to_wire, operator_from_wire, operator_to_wire, permit_from_wire, permit_to_wire,
+    pool_from_wire, pool_to_wire, refresh_from_wire, refresh_to_wire, registration_from_wire,
+    registration_to_wire, secret_from_wire, secret_to_wire, service_from_wire, service_to_wire,
+    task_from_wire, task_to_wire, token_from_wire, token_to_wire,
 };
 use proto::wire;
 
@@ -40,6 +40,8 @@ pub enum Kind {
     Registration = 16,
     /// A secret.
     Secret = 30,
+    /// Why no refresh goes on.
+    Freeze = 34,
     /// The authority of the cluster.
     Authority = 20,
     /// A join token.
@@ -120,6 +122,10 @@ pub fn to_record(change: &Change) -> Record {
         Change::RemovePool(name) => forgotten(Kind::Pool, name.clone()),
         Change::RemoveHook(id) => forgotten(Kind::Hook, id.to_string()),
         Change::RemoveRefresh(id) => forgotten(Kind::Refresh, id.to_string()),
+        Change::SetFreeze(Some(freeze)) => {
+            put(Kind::Freeze, String::new(), freeze_to_wire(freeze).encode_to_vec())
+        }
+        Change::SetFreeze(None) => forgotten(Kind::Freeze, String::new()),
     }
 }
 
@@ -239,6 +245,11 @@ pub fn from_record(kind: i64, key: &str, value: &[u8]) -> Result<Change, String>
             let from = wire::Registration::decode(value).map_err(|error| error.to_string())?;
             let registration = registration_from_wire(&from).map_err(|error| error.to_string())?;
             Ok(Change::PutRegistration(Arc::new(registration)))
+        }
+        34 => {
+            let freeze = wire::Freeze::decode(value).map_err(|error| error.to_string())?;
+            let freeze = freeze_from_wire(&freeze).map_err(|error| error.to_string())?;
+            Ok(Change::SetFreeze(Some(Arc::new(freeze))))
         }
         30 => {
             let secret = wire::StoredSecret::decode(value).map_err(|error| error.to_string())?;

@@ -94,7 +94,7 @@ fn meant(path: &str) -> char {
         ("/wharf.v1.Enrolment", "Join" | "Challenge") => 'S',
         ("/wharf.v1.Enrolment" | "/wharf.v1.Dispatcher", _) => 'N',
         ("/wharf.v1.Fleet", "ListPools" | "PlanPool")
-        | ("/wharf.v1.Refreshes", "ListRefreshes") => 'V',
+        | ("/wharf.v1.Refreshes", "ListRefreshes" | "ListDrift") => 'V',
         ("/wharf.v1.Refreshes", _) => 'O',
         ("/wharf.v1.Bakes", "ListBakes" | "ListAmis") => 'V',
         ("/wharf.v1.Bakes", "BakeLogs") => 'O',

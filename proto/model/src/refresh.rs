@@ -75,7 +75,7 @@ pub struct RefreshPolicy {
     pub drain_within: Duration,
     /// What is done with a machine that is not empty by then.
     pub at_deadline: AtDeadline,
-    /// Why it waits for no window, if it does not: in the words of whoever wanted that.
+    /// Why it waits for no window, no end of a freeze and no other refresh, if it does not: in the words of whoever wanted that.
     pub urgent: Option<String>,
 }
 
@@ -173,6 +173,9 @@ pub struct Refresh {
     pub size: u32,
     /// How the group was before, where that was changed.
     pub before: Before,
+    /// Refreshes of other pools that have to be through before it begins with the first machine. When one of them is not what its
+    /// operator wanted in the end, this one is not begun with.
+    pub after: BTreeSet<RefreshId>,
     /// How far it is.
     pub phase: RefreshPhase,
     /// Since when it stands still because an operator wants it to.
@@ -183,6 +186,26 @@ pub struct Refresh {
     pub failed: BTreeSet<NodeId>,
     /// Machines that their group is asked to end. There is no way back: whoever asks can not take it back.
     pub ending: BTreeSet<NodeId>,
+}
+
+/// A time in which no machine is replaced in any pool: over a sale, or while something else is being repaired. What has a reason
+/// to go on all the same does, and so does what leads back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freeze {
+    /// Why, in the operator's words.
+    pub why: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when; none when an operator is to end it.
+    pub until: Option<Timestamp>,
+}
+
+impl Freeze {
+    /// Says whether it holds.
+    #[must_use]
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
 }
 
 /// Why a machine is left as it is.
@@ -274,6 +297,22 @@ impl Refresh {
                 end: RefreshEnd::RolledBack { .. } | RefreshEnd::Aborted { .. },
                 ..
             } => &self.from,
+        }
+    }
+
+    /// Says whether it is over, and every machine that could be is new.
+    #[must_use]
+    pub const fn is_through(&self) -> bool {
+        match self.phase {
+            RefreshPhase::Done { end: RefreshEnd::Refreshed, .. } => true,
+            RefreshPhase::Done {
+                end: RefreshEnd::RolledBack { .. } | RefreshEnd::Aborted { .. },
+                ..
+            }
+            | RefreshPhase::Making { .. }
+            | RefreshPhase::Rolling { .. }
+            | RefreshPhase::RollingBack { .. }
+            | RefreshPhase::Restoring { .. } => false,
         }
     }
 

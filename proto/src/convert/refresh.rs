@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use model::refresh::{
-    AtDeadline, Before, Blueprint, Refresh, RefreshEnd, RefreshId, RefreshPhase, RefreshPolicy,
-    STAGES_LIMIT, Skip,
+    AtDeadline, Before, Blueprint, Freeze, Refresh, RefreshEnd, RefreshId, RefreshPhase,
+    RefreshPolicy, STAGES_LIMIT, Skip,
 };
 use model::time::Timestamp;
 
@@ -93,7 +93,7 @@ pub fn refresh_policy_to_wire(policy: &RefreshPolicy) -> wire::RefreshPolicy {
 /// # Errors
 /// When it says nothing, is too long, or is more than a line.
 pub fn reason_from_wire(from: &str) -> Valid<String> {
-    const PATH: &str = "refresh.policy.urgent";
+    const PATH: &str = "reason";
     if from.trim().is_empty() {
         return Err(Invalid::new(PATH, "does not say why"));
     }
@@ -125,6 +125,11 @@ pub fn refresh_from_wire(from: &wire::Refresh) -> Valid<Refresh> {
         policy: refresh_policy_from_wire(from.policy.as_ref())?,
         size: from.size,
         before: Before { rebalanced: from.rebalanced, max: from.max },
+        after: from
+            .after
+            .iter()
+            .map(|one| refresh_id_from_wire(&one.pool, one.number))
+            .collect::<Valid<_>>()?,
         phase: phase_from_wire(from.phase.as_ref())?,
         paused_at: from.paused_at_ms.map(Timestamp::from_millis),
         skipped: from.skipped.iter().map(skip).collect::<Valid<_>>()?,
@@ -155,7 +160,34 @@ pub fn refresh_to_wire(refresh: &Refresh) -> wire::Refresh {
         skipped: skipped.collect(),
         failed: refresh.failed.iter().map(ToString::to_string).collect(),
         ending: refresh.ending.iter().map(ToString::to_string).collect(),
+        after: refresh
+            .after
+            .iter()
+            .map(|id| wire::RefreshName { pool: id.pool.clone(), number: id.number })
+            .collect(),
         phase: Some(phase_to_wire(&refresh.phase)),
+    }
+}
+
+/// Reads why, since when and until when no machines are replaced.
+///
+/// # Errors
+/// When it is not said why, in one line.
+pub fn freeze_from_wire(from: &wire::Freeze) -> Valid<Freeze> {
+    Ok(Freeze {
+        why: reason_from_wire(&from.why)?,
+        since: Timestamp::from_millis(from.since_ms),
+        until: from.until_ms.map(Timestamp::from_millis),
+    })
+}
+
+/// Writes why, since when and until when no machines are replaced.
+#[must_use]
+pub fn freeze_to_wire(freeze: &Freeze) -> wire::Freeze {
+    wire::Freeze {
+        why: freeze.why.clone(),
+        since_ms: freeze.since.as_millis(),
+        until_ms: freeze.until.map(Timestamp::as_millis),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Mutant, bug};
 
 const SCENE: &str = "coordinator/core/src/plan/refresh/scene.rs";
+const HOLD: &str = "coordinator/core/src/plan/refresh/hold.rs";
 
 pub(super) const MUTANTS: &[Mutant] = &[
     bug(
@@ -34,5 +35,23 @@ pub(super) const MUTANTS: &[Mutant] = &[
         SCENE,
         "self.held.is_some() && !self.is_told()",
         "!PLANTED && self.held.is_some() && !self.is_told()",
+    ),
+    bug(
+        "machines are replaced although an operator has frozen them",
+        HOLD,
+        "cluster.freeze().filter(|freeze| freeze.holds(now))?;",
+        "cluster.freeze().filter(|freeze| !PLANTED && freeze.holds(now))?;",
+    ),
+    bug(
+        "a refresh begins although the one before it was rolled back",
+        HOLD,
+        "refresh.after.iter().filter(|_| waits).find_map(",
+        "refresh.after.iter().filter(|_| !PLANTED && waits).find_map(",
+    ),
+    bug(
+        "a refresh begins before the one that comes first is through",
+        HOLD,
+        "refresh.after.iter().find(|id| !is_through(id)).cloned()",
+        "refresh.after.iter().find(|id| !PLANTED && !is_through(id)).cloned()",
     ),
 ];

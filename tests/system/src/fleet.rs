@@ -65,10 +65,11 @@ impl World {
     pub fn create_group(&self, pool: &Pool<'_>) {
         let cluster = &self.cluster;
         let token = format!(
-            "HOME={} WHARF_ADDR={} {} token create --node $WHARF_NODE --pool web",
+            "HOME={} WHARF_ADDR={} {} token create --node $WHARF_NODE --pool {}",
             cluster.scratch.path().display(),
             cluster.address,
-            built("wharf").display()
+            built("wharf").display(),
+            pool.name
         );
         let user_data = format!(
             "WHARF_ADDR={}\nREGION_TOKEN_COMMAND={token}\nREGION_AGENT_ARGUMENTS=--prefer-local-images\n",

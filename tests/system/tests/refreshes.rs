@@ -196,9 +196,75 @@ fn a_refresh_waits_for_a_window_until_it_is_urgent() {
     assert_eq!(told.code, 0, "{}{}", told.out, told.err);
     assert!(world.are_ready(1).is_disjoint(&before));
     let events = world.events();
-    assert!(events.contains("waits for no window: a hole"), "{events}");
+    assert!(events.contains("is urgent: a hole"), "{events}");
     let none = world.cluster.wharf(&["pool", "set", "web", "--window", "none"]);
     assert_eq!((none.code, &world.pool()["windows"]), (0, &json!([])), "{}", none.err);
     let wrong = world.cluster.wharf(&["pool", "set", "web", "--window", "2:00-3:00 Berlin"]);
     assert!(wrong.code == 64 && wrong.err.contains("Europe/Berlin"), "{}{}", wrong.code, wrong.err);
+}
+
+/// The rows of `wharf ami status` of a pool: image, machines, state.
+fn generations(world: &World, pool: &str) -> Vec<(String, u64, String)> {
+    let told = world.cluster.wharf(&["ami", "status", pool, "-o", "json"]).json();
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let all = told[0]["generations"].as_array().cloned().unwrap_or_default();
+    let row = |one: &Value| {
+        (word(&one["image"]), one["machines"].as_u64().unwrap_or(0), word(&one["state"]))
+    };
+    all.iter().map(row).collect()
+}
+
+#[test]
+fn pools_are_refreshed_one_after_the_other_and_none_while_they_are_frozen() {
+    let mut world = World::start();
+    for name in ["canary", "web"] {
+        world.create_group(&Pool { name, size: 1, ..Pool::default() });
+        let _added = world.cluster.wharf(&["pool", "add", name]).good();
+    }
+    until("both machines are nodes", SOON * 2, || {
+        let ready = world.nodes("ready");
+        if ready.len() == 2 { Ok(()) } else { Err(format!("{ready:?}")) }
+    });
+    let web = world.region.members("web").remove(0);
+    let ami = other_image(&world, &web.id);
+    let unknown =
+        world.cluster.wharf(&["refresh", "start", "web", "--ami", &ami, "--after", "canary", "-y"]);
+    assert!(unknown.err.contains("that was not refreshed"), "{}", unknown.err);
+    let _frozen =
+        world.cluster.wharf(&["refresh", "freeze", "the summer sale", "--for", "72h"]).good();
+    let start = ["refresh", "start", "canary", "web", "--ami", &ami, "--hold", "1s", "-y", "-d"];
+    let _started = world.cluster.wharf(&start).good();
+    until("both wait, each for its reason", SOON, || {
+        let told = world.cluster.wharf(&["refresh", "ls"]).good();
+        let waits = ["freeze (the summer sale)", "waits for canary:1 to be through"];
+        if waits.iter().all(|why| told.contains(why)) { Ok(()) } else { Err(told) }
+    });
+    let told = world.cluster.wharf(&["ami", "status"]).good();
+    assert!(told.starts_with("frozen since ") && told.contains("the summer sale"), "{told}");
+    assert_eq!(generations(&world, "web"), [(web.image.clone(), 1, "current".to_owned())]);
+    let past =
+        world.cluster.wharf(&["refresh", "freeze", "too late", "--until", "2020-01-01T00:00:00Z"]);
+    assert!(past.code == 1 && past.err.contains("is over already"), "{} {}", past.code, past.err);
+    let events = world.events();
+    assert!(events.contains("all pools stay as they are until"), "{events}");
+    // Whoever takes over knows it too.
+    world.cluster.kill_coordinator();
+    world.cluster.start_coordinator();
+    let told = world.cluster.wharf(&["ami", "status"]).good();
+    assert!(told.starts_with("frozen since "), "{told}");
+    let _thawed = world.cluster.wharf(&["refresh", "unfreeze"]).good();
+    let canary = world.cluster.wharf(&["refresh", "status", "canary"]);
+    assert_eq!(canary.code, 0, "{}{}", canary.out, canary.err);
+    let done = world.cluster.wharf(&["refresh", "status", "web"]);
+    assert_eq!(done.code, 0, "{}{}", done.out, done.err);
+    assert_eq!(generations(&world, "web"), [(ami, 1, "current".to_owned())]);
+    let events = world.events();
+    let at =
+        |what: &str| events.find(what).unwrap_or_else(|| panic!("{what} is missing: {events}"));
+    let order = [
+        at("are refreshed again"),
+        at("canary refresh 1 is over: every machine is new"),
+        at("web refresh 1 watches"),
+    ];
+    assert!(order.is_sorted(), "{order:?}: {events}");
 }

@@ -62,6 +62,11 @@ pub(crate) struct Start {
 pub(crate) enum Ami {
     /// Lists machine images that were baked.
     Ls,
+    /// Shows from which images the machines of pools are launched, how many are older than what their group launches, and why.
+    Status {
+        /// Only of this pool.
+        pool: Option<String>,
+    },
     /// Shows everything about an image.
     Inspect {
         /// Its id or its name.

@@ -16,7 +16,7 @@ pub(crate) enum Refresh {
     Plan(Start),
     /// Replaces the machines of a pool, each one once what runs there has moved.
     #[command(
-        after_help = "Examples:\n  wharf refresh start web --ami ami-0123456789abcdef0\n  wharf refresh start web --ami ami-0123456789abcdef0 --stage 1 --stage 25% --hold 10m"
+        after_help = "Examples:\n  wharf refresh start web --ami ami-0123456789abcdef0\n  wharf refresh start web --ami ami-0123456789abcdef0 --stage 1 --stage 25% --hold 10m\n  wharf refresh start staging web batch --ami ami-0123456789abcdef0"
     )]
     Start(Begin),
     /// Shows how far the refresh of a pool is, and follows it until it is over.
@@ -34,7 +34,7 @@ pub(crate) enum Refresh {
     Promote(Named),
     /// Ends it where it is: what is launched from now on is as before.
     Abort(Named),
-    /// Has it wait for no window of its pool.
+    /// Has it wait for no window of its pool, no end of a freeze and no refresh that comes before it.
     Override {
         #[command(flatten)]
         pool: Named,
@@ -42,6 +42,24 @@ pub(crate) enum Refresh {
         #[arg(value_name = "REASON")]
         why: String,
     },
+    /// Has no machine of any pool replaced until it is unfrozen. What was begun is finished, what leads back goes on, and so does
+    /// what has a reason to (--override).
+    #[command(
+        after_help = "Examples:\n  wharf refresh freeze \"the summer sale\" --for 72h\n  wharf refresh freeze \"the summer sale\" --until 2027-07-02T06:00:00+02:00"
+    )]
+    Freeze {
+        /// Why: that is told by whatever waits, and kept on the record.
+        #[arg(value_name = "REASON")]
+        why: String,
+        /// Ends by itself after so long: 72h.
+        #[arg(long = "for", value_name = "TIME", value_parser = some_duration)]
+        lasting: Option<Duration>,
+        /// Ends by itself at this time: 2027-07-02T06:00:00Z.
+        #[arg(long, value_name = "TIME", conflicts_with = "lasting")]
+        until: Option<jiff::Timestamp>,
+    },
+    /// Has machines replaced again.
+    Unfreeze,
     /// Has the machines be as they were before.
     Rollback {
         #[command(flatten)]
@@ -85,8 +103,12 @@ pub(crate) struct Begin {
 
 #[derive(Debug, Args)]
 pub(crate) struct Start {
-    /// The pool.
-    pub(crate) pool: String,
+    /// The pools. Of several each is begun with when the one before it is through, and not at all when that was rolled back.
+    #[arg(required = true, value_name = "POOL")]
+    pub(crate) pools: Vec<String>,
+    /// Begins when the refresh of this pool is through, and not at all when that was rolled back. Can be said several times.
+    #[arg(long, value_name = "POOL")]
+    pub(crate) after: Vec<String>,
     /// The machine image that new machines are launched from.
     #[arg(long, required_unless_present = "template", conflicts_with = "template")]
     pub(crate) ami: Option<String>,
@@ -112,7 +134,7 @@ pub(crate) struct Start {
     /// Stops what is left on a machine by then. Without it the machine is left as it is.
     #[arg(long)]
     pub(crate) force: bool,
-    /// Waits for no window of the pool, for this reason, which is told with it and kept on the record.
+    /// Waits for no window of the pool, no end of a freeze and no other refresh, for this reason, which is told with it and kept on the record.
     #[arg(long = "override", value_name = "REASON")]
     pub(crate) urgent: Option<String>,
 }

@@ -6,6 +6,7 @@ use proto::wire;
 use serde_json::{Value, json};
 
 use super::bake::shown_image;
+use super::drift;
 use crate::args::Global;
 use crate::args::bake::Ami;
 use crate::client::{Client, unary};
@@ -22,6 +23,7 @@ pub(crate) async fn ami(client: &Client, global: &Global, command: Ami) -> anyho
             output::print(Listing { head, wide: 8, rows }, global.format(), &global.filters)?;
             Ok(Exit::Done)
         }
+        Ami::Status { pool } => drift::status(client, global, pool).await,
         Ami::Inspect { ami } => {
             let found = one(client, ami).await?;
             if matches!(global.format(), Format::Table | Format::Wide) {

@@ -20,8 +20,8 @@ use crate::terminal;
 
 /// How often a refresh is looked at.
 const LOOK: Duration = Duration::from_secs(1);
-/// How the note of a refresh begins that waits for a window.
-const WAITS: &str = "waits for the window";
+/// How the notes of refreshes begin that wait for a time.
+const WAITS: [&str; 2] = ["waits for the window", "waits for the end of the freeze"];
 
 pub(crate) async fn refresh(
     client: &Client,
@@ -29,7 +29,7 @@ pub(crate) async fn refresh(
     command: Refresh,
 ) -> anyhow::Result<Exit> {
     match command {
-        Refresh::Plan(start) => plan(client, global, &start).await,
+        Refresh::Plan(start) => plans(client, global, &start).await,
         Refresh::Start(begin) => begins(client, begin).await,
         Refresh::Status { pool, waiting } => status(client, global, &pool.pool, &waiting).await,
         Refresh::Pause(named) => steer(client, named.pool, wire::Steering::Pause).await,
@@ -42,6 +42,13 @@ pub(crate) async fn refresh(
             asked.map_err(|status| from_status(&status))?;
             Ok(Exit::Done)
         }
+        Refresh::Freeze { why, lasting, until } => freeze(client, why, lasting, until).await,
+        Refresh::Unfreeze => {
+            let request = unary(wire::UnfreezeRefreshesRequest {});
+            let asked = client.refreshes.clone().unfreeze_refreshes(request).await;
+            asked.map_err(|status| from_status(&status))?;
+            Ok(Exit::Done)
+        }
         Refresh::Rollback { pool, waiting } => {
             let request = unary(wire::RollBackRefreshRequest { pool: pool.pool.clone() });
             let asked = client.refreshes.clone().roll_back_refresh(request).await;
@@ -49,7 +56,11 @@ pub(crate) async fn refresh(
             follow(client, &pool.pool, &waiting).await
         }
         Refresh::Ls => {
-            let all = list(client, String::new()).await?;
+            let listed = listed(client, String::new()).await?;
+            if let Some(freeze) = &listed.freeze {
+                eprintln!("{}", frozen(freeze));
+            }
+            let all = listed.refreshes;
             let head = vec!["REFRESH", "STATE", "NEW", "OLD", "SIZE", "SINCE", "TO", "NOTE"];
             let rows = all.iter().map(row).collect();
             output::print(Listing { head, wide: 8, rows }, global.format(), &global.filters)?;
@@ -58,7 +69,37 @@ pub(crate) async fn refresh(
     }
 }
 
-fn request(start: &Start, expect: Option<u64>) -> wire::StartRefreshRequest {
+async fn freeze(
+    client: &Client,
+    why: String,
+    lasting: Option<Duration>,
+    until: Option<jiff::Timestamp>,
+) -> anyhow::Result<Exit> {
+    let now = jiff::Timestamp::now();
+    let until = match lasting {
+        Some(lasting) => Some(now.checked_add(lasting)?),
+        None => until,
+    };
+    let until_ms = until.map(|until| u64::try_from(until.as_millisecond())).transpose();
+    let until_ms = until_ms.map_err(|_| {
+        Failure::error(Exit::Usage, "--until is before 1970", "it is a time to come")
+    })?;
+    let request = unary(wire::FreezeRefreshesRequest { why, until_ms });
+    let asked = client.refreshes.clone().freeze_refreshes(request).await;
+    asked.map_err(|status| from_status(&status))?;
+    Ok(Exit::Done)
+}
+
+/// That no machine is replaced, and why.
+pub(super) fn frozen(freeze: &wire::Freeze) -> String {
+    let until = freeze.until_ms.map(|until| output::instant(until));
+    let until = until.as_ref().and_then(Value::as_str).map(|until| format!(" until {until}"));
+    let since = output::age(freeze.since_ms);
+    format!("frozen since {since}{}: {}", until.unwrap_or_default(), clean(&freeze.why))
+}
+
+/// What is asked for one of the pools that were named.
+fn request(start: &Start, pool: &str, expect: Option<u64>) -> wire::StartRefreshRequest {
     let usual = RefreshPolicy::default();
     let stages: Vec<Amount> = match (start.at_once, start.stage.is_empty()) {
         (true, _) => Vec::new(),
@@ -80,15 +121,48 @@ fn request(start: &Start, expect: Option<u64>) -> wire::StartRefreshRequest {
         }),
     };
     wire::StartRefreshRequest {
-        pool: start.pool.clone(),
+        pool: pool.to_owned(),
         target: Some(target),
         policy: Some(refresh_policy_to_wire(&policy)),
         expect,
+        after: start.after.clone(),
     }
 }
 
-async fn plan(client: &Client, global: &Global, start: &Start) -> anyhow::Result<Exit> {
-    let asked = client.refreshes.clone().plan_refresh(unary(request(start, None))).await;
+/// The plan of each pool, as if those before it were through.
+async fn plans(client: &Client, global: &Global, start: &Start) -> anyhow::Result<Exit> {
+    of_several(start, None)?;
+    let mut exit = Exit::Done;
+    for pool in &start.pools {
+        if start.pools.len() > 1 && matches!(global.format(), Format::Table | Format::Wide) {
+            println!("{pool}:");
+        }
+        if plan(client, global, start, pool).await? == Exit::Changes {
+            exit = Exit::Changes;
+        }
+    }
+    Ok(exit)
+}
+
+/// Several pools are launched from several templates, and a plan is of one.
+fn of_several(start: &Start, expect: Option<u64>) -> anyhow::Result<()> {
+    let wrong = |what: &str, hint: &str| Err(Failure::error(Exit::Usage, what, hint));
+    match start.pools.as_slice() {
+        [_] => Ok(()),
+        _ if !start.template.is_empty() => wrong(
+            "--template is of one pool, and several were named",
+            "--ami makes a version of the template of each; or begin with each of them, with --after",
+        ),
+        _ if expect.is_some() => wrong(
+            "--expect is of the plan of one pool, and several were named",
+            "begin with each of them, with --after",
+        ),
+        _ => Ok(()),
+    }
+}
+
+async fn plan(client: &Client, global: &Global, start: &Start, pool: &str) -> anyhow::Result<Exit> {
+    let asked = client.refreshes.clone().plan_refresh(unary(request(start, pool, None))).await;
     let plan = asked.map_err(|status| from_status(&status))?.into_inner();
     let exit = if plan.machines.is_empty() { Exit::Done } else { Exit::Changes };
     if !matches!(global.format(), Format::Table | Format::Wide) {
@@ -167,11 +241,26 @@ async fn begins(client: &Client, begin: Begin) -> anyhow::Result<Exit> {
     };
     let expect = begin.expect.as_deref().map(|text| u64::from_str_radix(text, 16));
     let expect = expect.transpose().map_err(wrong)?;
-    let pool = begin.start.pool.clone();
-    terminal::confirm(&format!("replace the machines of {pool}?"), begin.yes)?;
-    let asked = client.refreshes.clone().start_refresh(unary(request(&begin.start, expect))).await;
-    asked.map_err(|status| from_status(&status))?;
-    follow(client, &pool, &begin.waiting).await
+    of_several(&begin.start, expect)?;
+    let pools = begin.start.pools.clone();
+    let question = format!("replace the machines of {}?", pools.join(", then of "));
+    terminal::confirm(&question, begin.yes)?;
+    for (at, pool) in pools.iter().enumerate() {
+        let mut request = request(&begin.start, pool, expect);
+        request.after.extend(at.checked_sub(1).map(|before| pools[before].clone()));
+        if let Err(status) = client.refreshes.clone().start_refresh(unary(request)).await {
+            if at > 0 {
+                eprintln!("under way already, and going on: {}", pools[..at].join(", "));
+            }
+            return Err(from_status(&status));
+        }
+    }
+    let mut exit = Exit::Done;
+    for pool in &pools {
+        let ended = follow(client, pool, &begin.waiting).await?;
+        exit = if exit == Exit::Done { ended } else { exit };
+    }
+    Ok(exit)
 }
 
 async fn steer(client: &Client, pool: String, steering: wire::Steering) -> anyhow::Result<Exit> {
@@ -181,15 +270,15 @@ async fn steer(client: &Client, pool: String, steering: wire::Steering) -> anyho
     Ok(Exit::Done)
 }
 
-async fn list(client: &Client, pool: String) -> anyhow::Result<Vec<wire::RefreshView>> {
+async fn listed(client: &Client, pool: String) -> anyhow::Result<wire::ListRefreshesResponse> {
     let request = unary(wire::ListRefreshesRequest { pool });
     let listed = client.refreshes.clone().list_refreshes(request).await;
-    Ok(listed.map_err(|status| from_status(&status))?.into_inner().refreshes)
+    Ok(listed.map_err(|status| from_status(&status))?.into_inner())
 }
 
 /// The one that is under way, or the last.
 async fn last(client: &Client, pool: &str) -> anyhow::Result<wire::RefreshView> {
-    let found = list(client, pool.to_owned()).await?.pop();
+    let found = listed(client, pool.to_owned()).await?.refreshes.pop();
     found.ok_or_else(|| {
         let hint = "`wharf refresh start` begins one";
         Failure::error(Exit::Error, format!("{pool} was never refreshed"), hint)
@@ -249,7 +338,8 @@ async fn follow(client: &Client, pool: &str, waiting: &Waiting) -> anyhow::Resul
 
 /// Time that runs down is no news.
 fn steady(line: &str) -> String {
-    if let Some((told, _rest)) = line.split_once(WAITS).and_then(|_| line.rsplit_once(", in ")) {
+    let waits = WAITS.iter().any(|waits| line.contains(waits));
+    if let Some((told, _rest)) = line.rsplit_once(", in ").filter(|_| waits) {
         return told.to_owned();
     }
     line.chars().filter(|letter| !letter.is_ascii_digit() || !line.contains(" s more")).collect()
@@ -307,7 +397,7 @@ fn note(view: &wire::RefreshView) -> String {
         Some(Phase::RollingBack(why)) => format!("{why}; {}", progress.note),
         Some(Phase::Rolling(_)) => {
             let urgent = refresh.policy.and_then(|policy| policy.urgent);
-            let urgent = urgent.map(|why| format!("{}; waits for no window: {why}", progress.note));
+            let urgent = urgent.map(|why| format!("{}; is urgent: {why}", progress.note));
             urgent.unwrap_or(progress.note)
         }
         Some(Phase::Making(_) | Phase::Restoring(_)) | None => progress.note,
@@ -367,6 +457,7 @@ fn shown(view: &wire::RefreshView) -> Value {
         "to": versions(&refresh.to),
         "size": refresh.size,
         "paused": refresh.paused_at_ms.is_some(),
+        "after": refresh.after.iter().map(|one| format!("{}:{}", one.pool, one.number)).collect::<Vec<_>>(),
         "override": refresh.policy.as_ref().and_then(|policy| policy.urgent.clone()),
         "skipped": refresh.skipped.iter().map(|one| json!({
             "id": one.instance,

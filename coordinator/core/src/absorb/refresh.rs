@@ -5,16 +5,19 @@ use std::sync::Arc;
 
 use model::fleet::Group;
 use model::refresh::{
-    Before, Blueprint, Refresh, RefreshEnd, RefreshId, RefreshPhase, RefreshPolicy,
+    Before, Blueprint, Freeze, Refresh, RefreshEnd, RefreshId, RefreshPhase, RefreshPolicy,
 };
 use model::rollout::Steering;
+use model::time::Timestamp;
 
-use crate::cluster::Change;
+use crate::cluster::{Change, Cluster};
 use crate::command::{Key, SETTLES};
 use crate::draft::Draft;
-use crate::event::{PoolRefusal, RefreshEvent, Refusal, Reply, Target};
+use crate::event::{NoOrder, PoolRefusal, RefreshEvent, Refusal, Reply, Target};
 use crate::plan::refresh::{self, REBALANCING};
 
+/// Why a refresh is ended that an operator ends.
+const OPERATOR: &str = "an operator wanted it";
 /// When no version of a template can be made in so many tries, none will be.
 const MAKE_TRIES: u32 = 5;
 
@@ -22,8 +25,15 @@ const MAKE_TRIES: u32 = 5;
 pub(super) fn absorb(draft: &mut Draft<'_>, event: &RefreshEvent) -> Result<Reply, Refusal> {
     draft.cluster.fleet.refresh_at = None;
     let heard = match event {
-        RefreshEvent::Start { pool, target, policy, expect } => {
-            start(draft, pool, (target, policy), *expect)
+        RefreshEvent::Start { pool, target, policy, expect, after } => {
+            start(draft, pool, (target, policy, after), *expect)
+        }
+        RefreshEvent::Freeze { why, until } => freeze(draft, why, *until),
+        RefreshEvent::Unfreeze => {
+            if draft.cluster.freeze().is_some() {
+                draft.write(Change::SetFreeze(None));
+            }
+            Ok(Reply::Noted)
         }
         RefreshEvent::Steer { pool, steering } => steer(draft, pool, *steering),
         RefreshEvent::Override { pool, reason } => hurry(draft, pool, reason),
@@ -44,7 +54,7 @@ fn open(draft: &Draft<'_>, pool: &str) -> Option<Arc<Refresh>> {
 fn start(
     draft: &mut Draft<'_>,
     pool: &str,
-    (target, policy): (&Target, &RefreshPolicy),
+    (target, policy, after): (&Target, &RefreshPolicy, &[String]),
     expect: Option<u64>,
 ) -> Result<Reply, PoolRefusal> {
     policy.check().map_err(PoolRefusal::Policy)?;
@@ -77,6 +87,8 @@ fn start(
             (to.clone(), RefreshPhase::Rolling { stage: 0, watched_since: None })
         }
     };
+    let after = after.iter().map(|other| comes_after(draft.cluster, pool, other));
+    let after = after.collect::<Result<_, _>>()?;
     let last = draft.cluster.refreshes_of(pool).last().cloned();
     let number = last.as_ref().map_or(0, |last| last.id.number) + 1;
     // What the cloud says may lag behind what it was told by the one before.
@@ -96,6 +108,7 @@ fn start(
         policy: policy.clone(),
         size: settled.unwrap_or(group.desired),
         before: before(&group),
+        after,
         phase,
         paused_at: None,
         skipped: BTreeMap::new(),
@@ -103,6 +116,33 @@ fn start(
         ending: BTreeSet::new(),
     };
     Ok(put(draft, refresh))
+}
+
+/// The refresh of another pool that has to be through before: the one that is under way, or its last.
+fn comes_after(cluster: &Cluster, pool: &str, other: &str) -> Result<RefreshId, PoolRefusal> {
+    let refused = |why| PoolRefusal::After(pool.to_owned(), other.to_owned(), why);
+    if pool == other {
+        return Err(refused(NoOrder::Itself));
+    }
+    let last = cluster.refreshes_of(other).last().ok_or_else(|| refused(NoOrder::None))?;
+    match refresh::hold::failed(Some(last)) {
+        Some(how) => Err(refused(NoOrder::Failed(how))),
+        None => Ok(last.id.clone()),
+    }
+}
+
+/// No machine is replaced any more, but where there is a reason to.
+fn freeze(
+    draft: &mut Draft<'_>,
+    why: &str,
+    until: Option<Timestamp>,
+) -> Result<Reply, PoolRefusal> {
+    let freeze = Freeze { why: why.to_owned(), since: draft.now, until };
+    if let Some(until) = until.filter(|_| !freeze.holds(draft.now)) {
+        return Err(PoolRefusal::FreezeOver(until));
+    }
+    draft.write(Change::SetFreeze(Some(Arc::new(freeze))));
+    Ok(Reply::Noted)
 }
 
 /// What of a group is changed, as it is now.
@@ -125,11 +165,14 @@ fn steer(draft: &mut Draft<'_>, pool: &str, steering: Steering) -> Result<Reply,
         }
         (Steering::Promote, _) => Err(PoolRefusal::NothingToPromote(known.id)),
         (Steering::Abort, RefreshPhase::Restoring { .. }) => Ok(Reply::Noted),
-        (Steering::Abort, _) => Ok(abort(draft, known, "an operator wanted it")),
+        (Steering::Abort, _) => {
+            refresh::abort(draft, &known, OPERATOR);
+            Ok(Reply::Noted)
+        }
     }
 }
 
-/// It waits for no window from now on.
+/// It waits for no window, no end of a freeze and no other refresh from now on.
 fn hurry(draft: &mut Draft<'_>, pool: &str, reason: &str) -> Result<Reply, PoolRefusal> {
     let refresh = open(draft, pool).ok_or_else(|| PoolRefusal::NotRefreshing(pool.to_owned()))?;
     let policy = RefreshPolicy { urgent: Some(reason.to_owned()), ..refresh.policy.clone() };
@@ -142,16 +185,8 @@ fn promoted(draft: &Draft<'_>, stage: usize, refresh: &Refresh) -> RefreshPhase 
     let hold = refresh.policy.hold;
     let since =
         draft.now.as_millis().saturating_sub(u64::try_from(hold.as_millis()).unwrap_or(u64::MAX));
-    let watched_since = Some(model::time::Timestamp::from_millis(since));
+    let watched_since = Some(Timestamp::from_millis(since));
     RefreshPhase::Rolling { stage, watched_since }
-}
-
-/// It ends where it is: what is launched from now on is as before.
-fn abort(draft: &mut Draft<'_>, refresh: Refresh, why: &str) -> Reply {
-    refresh::call_off(draft, &refresh.id.pool);
-    let end = RefreshEnd::Aborted { why: why.to_owned() };
-    let phase = RefreshPhase::Restoring { end, since: draft.now };
-    put(draft, Refresh { phase, paused_at: None, ..refresh })
 }
 
 fn roll_back(draft: &mut Draft<'_>, pool: &str) -> Result<Reply, PoolRefusal> {
@@ -161,14 +196,15 @@ fn roll_back(draft: &mut Draft<'_>, pool: &str) -> Result<Reply, PoolRefusal> {
     if let Some(refresh) = open(draft, pool) {
         return match &refresh.phase {
             RefreshPhase::Making { .. } => {
-                Ok(abort(draft, (*refresh).clone(), "an operator wanted it"))
+                refresh::abort(draft, &refresh, OPERATOR);
+                Ok(Reply::Noted)
             }
             RefreshPhase::Rolling { .. }
             | RefreshPhase::Restoring {
                 end: RefreshEnd::Refreshed | RefreshEnd::Aborted { .. },
                 ..
             } => {
-                refresh::turn_back(draft, &refresh, "an operator wanted it".to_owned());
+                refresh::turn_back(draft, &refresh, OPERATOR.to_owned());
                 Ok(Reply::Noted)
             }
             RefreshPhase::RollingBack { .. }
@@ -186,10 +222,10 @@ fn roll_back(draft: &mut Draft<'_>, pool: &str) -> Result<Reply, PoolRefusal> {
         | RefreshPhase::Restoring { .. } => false,
     };
     let last = last.filter(ended).ok_or_else(|| PoolRefusal::NothingBefore(pool.to_owned()))?;
-    // What was there before needs no canary, and waits for no window.
+    // What was there before needs no canary, and waits for nothing.
     let urgent = Some("what was there before comes back".to_owned());
     let policy = RefreshPolicy { stages: Vec::new(), urgent, ..last.policy.clone() };
-    start(draft, pool, (&Target::Blueprint(last.from.clone()), &policy), None)
+    start(draft, pool, (&Target::Blueprint(last.from.clone()), &policy, &[]), None)
 }
 
 /// The versions of a refresh are made.
@@ -210,7 +246,8 @@ pub(super) fn fail(draft: &mut Draft<'_>, key: &Key) {
     let is_making = matches!(refresh.phase, RefreshPhase::Making { .. });
     if let Some(tried) = tried.filter(|tried| is_making && tried.count >= MAKE_TRIES) {
         let why = tried.why.unwrap_or_default();
-        abort(draft, (*refresh).clone(), &format!("no version of its template can be made: {why}"));
+        let why = format!("no version of its template can be made: {why}");
+        refresh::abort(draft, &refresh, &why);
     }
 }
 

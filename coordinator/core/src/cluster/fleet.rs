@@ -8,7 +8,7 @@ use model::fleet::{Group, HOOK_PATIENCE, Hook, HookId, HookPhase, Instance, Pool
 use model::id::NodeId;
 use model::node::{Availability, DrainCause, Node};
 use model::policy::Profile;
-use model::refresh::{Refresh, RefreshId};
+use model::refresh::{Freeze, Refresh, RefreshId};
 use model::time::Timestamp;
 
 use super::{Change, Cluster};
@@ -17,7 +17,7 @@ use crate::command::{Command, Key};
 /// A sign of life for a group that waits is given three times as often as it asks for: two may be lost.
 const BEATS: u32 = 3;
 
-/// What is known of pools. Only pools, hooks and refreshes are stored.
+/// What is known of pools. Only pools, hooks, refreshes and what holds all of these up are stored.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fleet {
     pub(super) pools: BTreeMap<String, Arc<Pool>>,
@@ -25,6 +25,8 @@ pub(crate) struct Fleet {
     pub(super) refreshes: BTreeMap<RefreshId, Arc<Refresh>>,
     /// Those that are not over.
     pub(super) open: BTreeSet<RefreshId>,
+    /// Why none of them goes on, if that is so.
+    pub(super) freeze: Option<Arc<Freeze>>,
     /// As they were when they were last looked at.
     pub(crate) groups: BTreeMap<String, Group>,
     /// The same of their machines.
@@ -127,6 +129,7 @@ impl Fleet {
                 self.refreshes.remove(id);
                 self.open.remove(id);
             }
+            Change::SetFreeze(freeze) => self.freeze.clone_from(freeze),
             // Of something else.
             Change::PutService(_)
             | Change::RemoveService(_)
@@ -264,8 +267,8 @@ impl Cluster {
     /// Writes down what another copy of the cluster knows of the cloud and does not store.
     pub fn saw_cloud(&mut self, other: &Self) {
         let own = std::mem::take(&mut self.fleet);
-        let Fleet { pools, hooks, refreshes, open, .. } = own;
-        self.fleet = Fleet { pools, hooks, refreshes, open, ..other.fleet.clone() };
+        let Fleet { pools, hooks, refreshes, open, freeze, .. } = own;
+        self.fleet = Fleet { pools, hooks, refreshes, open, freeze, ..other.fleet.clone() };
         self.saw_bakes(other);
         self.saw_traffic(other);
     }
@@ -289,6 +292,12 @@ impl Cluster {
     #[must_use]
     pub const fn refreshes(&self) -> &BTreeMap<RefreshId, Arc<Refresh>> {
         &self.fleet.refreshes
+    }
+
+    /// What an operator has all refreshes stand still for, also when its time is over.
+    #[must_use]
+    pub fn freeze(&self) -> Option<&Freeze> {
+        self.fleet.freeze.as_deref()
     }
 
     /// Those that are under way.

@@ -12,10 +12,11 @@ impl Cluster {
         let pools = self.pools().values().cloned().map(Change::PutPool);
         let hooks = self.hooks().values().cloned().map(Change::PutHook);
         let refreshes = self.refreshes().values().cloned().map(Change::PutRefresh);
+        let freeze = self.fleet.freeze.iter().cloned().map(Some).map(Change::SetFreeze);
         let registrations = self.registrations().values().cloned().map(Change::PutRegistration);
         let bakes = self.bakes().values().cloned().map(Change::PutBake);
         let amis = self.amis().values().cloned().map(Change::PutAmi);
-        let fleet = pools.chain(hooks).chain(refreshes).chain(registrations);
+        let fleet = pools.chain(hooks).chain(refreshes).chain(freeze).chain(registrations);
         let fleet = fleet.chain(bakes).chain(amis).chain(self.stored_secrets());
         let counters = [Change::PutNextTask(self.next_task)];
         services.chain(tasks).chain(nodes).chain(fleet).chain(counters).collect()

@@ -8,6 +8,7 @@ use model::id::NodeId;
 use model::refresh::{Blueprint, RefreshId, RefreshPolicy};
 use model::rollout::Steering;
 use model::schedule::Window;
+use model::time::Timestamp;
 
 use crate::command::{Key, Outcome};
 
@@ -65,6 +66,8 @@ pub enum RefreshEvent {
         policy: RefreshPolicy,
         /// What a plan that the operator has seen was made of: if it is otherwise by now nothing is done.
         expect: Option<u64>,
+        /// Pools whose refreshes are through before it begins.
+        after: Vec<String>,
     },
     /// Something of the refresh that is under way.
     Steer {
@@ -73,13 +76,22 @@ pub enum RefreshEvent {
         /// What.
         steering: Steering,
     },
-    /// That the one that is under way waits for no window.
+    /// That the one that is under way waits for no window, no end of a freeze and no other refresh.
     Override {
         /// Of which pool.
         pool: String,
         /// Why.
         reason: String,
     },
+    /// That no machine of any pool is replaced, but where there is a reason to do so all the same.
+    Freeze {
+        /// Why.
+        why: String,
+        /// Until when; none when somebody is to end it.
+        until: Option<Timestamp>,
+    },
+    /// That they are replaced again.
+    Unfreeze,
     /// The machines as they were before the refresh that is under way, or the last one.
     RollBack {
         /// Of which pool.
@@ -127,6 +139,31 @@ pub enum PoolRefusal {
     Policy(String),
     /// The pool is not as it was when the plan was made.
     Overtaken(String),
+    /// The first pool is to come after the second, and that can not be.
+    After(String, String, NoOrder),
+    /// The time for which refreshes are to stand still is over already.
+    FreezeOver(Timestamp),
+}
+
+/// Why a refresh can not come after another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoOrder {
+    /// It is of the same pool.
+    Itself,
+    /// There is none.
+    None,
+    /// It has not ended as it was meant to: how.
+    Failed(String),
+}
+
+impl fmt::Display for NoOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Itself => f.write_str("that is the same pool"),
+            Self::None => f.write_str("that was not refreshed: begin with it"),
+            Self::Failed(how) => write!(f, "its last refresh was {how}"),
+        }
+    }
 }
 
 impl fmt::Display for PoolRefusal {
@@ -171,6 +208,10 @@ impl fmt::Display for PoolRefusal {
                 write!(f, "{id} watches no machines that could be promoted")
             }
             Self::Policy(why) => f.write_str(why),
+            Self::After(pool, other, why) => {
+                write!(f, "{pool} can not be refreshed after {other}: {why}")
+            }
+            Self::FreezeOver(until) => write!(f, "{} is over already", until),
             Self::Overtaken(pool) => {
                 write!(f, "{pool} is not as it was when the plan was made: plan again")
             }

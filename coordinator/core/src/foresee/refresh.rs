@@ -77,15 +77,36 @@ pub fn refresh(
         target: target.clone(),
         policy: policy.clone(),
         expect: None,
+        after: Vec::new(),
     };
-    let mut events = vec![Event::Fleet(FleetEvent::Refresh(start))];
-    let (mut seen, mut idle, mut was_quiet) = (Seen::default(), 0, false);
+    let events = vec![Event::Fleet(FleetEvent::Refresh(start))];
+    let seen = run(&mut world, &mut region, events)?;
+    let refresh = world.cluster.refreshes_of(pool).last().cloned();
+    let refresh = refresh.ok_or_else(none)?;
+    Ok(seen.told(cluster, (&world, &region, &refresh), now))
+}
+
+/// Says how long the refresh of a pool that is under way will take from now on. None when there is none, or it would wait for ever.
+#[must_use]
+pub fn rest(cluster: &Cluster, pool: &str, now: Timestamp) -> Option<Duration> {
+    let mut region = Region::new(cluster, cluster.group(pool)?.clone(), now);
+    let mut world = World::new(cluster, now);
+    let seen = run(&mut world, &mut region, Vec::new()).ok()?;
+    let is_over = world.cluster.refreshes_of(pool).last()?.is_done();
+    (is_over && !seen.is_stuck).then(|| world.now.since(now))
+}
+
+/// Lets time pass until the refresh of the region's pool is over, or nothing happens any more.
+fn run(world: &mut World, region: &mut Region, begun: Vec<Event>) -> Result<Seen, Refusal> {
+    let pool = region.group.name.clone();
+    let (mut events, mut seen) = (begun, Seen::default());
+    let (mut idle, mut was_quiet) = (0, false);
     for _ in 0..TURNS {
         world.turn(&events)?;
-        seen.look(&world, &region);
-        let last = world.cluster.refreshes_of(pool).last().cloned();
+        seen.look(world, region);
+        let last = world.cluster.refreshes_of(&pool).last().cloned();
         let Some(refresh) = last.filter(|refresh| !refresh.is_done()) else { break };
-        events = region.obey(&mut world);
+        events = region.obey(world);
         events.extend(world.succeed());
         let is_quiet = events.len() <= 1;
         // What is shown is looked at before time goes on.
@@ -94,7 +115,7 @@ pub fn refresh(
             continue;
         }
         was_quiet = false;
-        if !world.sleep_until(region.next().into_iter().chain(next(&world, &refresh)).min()) {
+        if !world.sleep_until(region.next().into_iter().chain(next(world, &refresh)).min()) {
             // What was shown last is looked at a moment later.
             idle += 1;
             world.now = world.now + Duration::from_secs(1);
@@ -104,9 +125,7 @@ pub fn refresh(
             break;
         }
     }
-    let refresh = world.cluster.refreshes_of(pool).last().cloned();
-    let refresh = refresh.ok_or_else(none)?;
-    Ok(seen.told(cluster, (&world, &region, &refresh), now))
+    Ok(seen)
 }
 
 /// When time alone takes the refresh on.
@@ -121,7 +140,8 @@ fn next(world: &World, refresh: &Refresh) -> Option<Timestamp> {
         | RefreshPhase::Restoring { .. }
         | RefreshPhase::Done { .. } => None,
     };
-    let held = held.or_else(|| held_until(&world.cluster, refresh, world.now));
+    let until = || held_until(&world.cluster, refresh, world.now)?.0;
+    let held = held.or_else(until);
     let leaving = world.cluster.leaving_for_refresh(&refresh.id.pool);
     let deadlines = leaving.filter_map(|id| world.deadline(id));
     let tries = world.cluster.fleet.tries.values().map(|tried| tried.not_before);
@@ -145,12 +165,25 @@ impl Region {
     fn new(cluster: &Cluster, group: Group, now: Timestamp) -> Self {
         let of_pool = |pool: &Option<String>| pool.as_ref() == Some(&group.name);
         let machines = cluster.instances().values().filter(|one| of_pool(&one.pool));
-        let machines = machines.map(|one| (one.id.clone(), one.clone())).collect();
+        let machines: BTreeMap<_, _> = machines.map(|one| (one.id.clone(), one.clone())).collect();
         let nodes = cluster.nodes().values().filter(|node| of_pool(&node.pool));
         let open = nodes.filter(|node| node.availability == Availability::Active);
         let likeness = open.map(|node| (node.zone.clone(), (**node).clone())).collect();
         let boot = boot(cluster, &group.name);
-        Self { group, machines, booting: BTreeMap::new(), boot, likeness, launched: 0, now }
+        // Nobody knows for how long they have been booting.
+        let boots = |one: &&Instance| match one.lifecycle {
+            Lifecycle::Launching | Lifecycle::LaunchingWaits => {
+                !cluster.nodes().contains_key(&one.id)
+            }
+            Lifecycle::InService
+            | Lifecycle::Terminating
+            | Lifecycle::TerminatingWaits
+            | Lifecycle::Terminated
+            | Lifecycle::Aside => false,
+        };
+        let booting = machines.values().filter(boots).map(|one| (one.id.clone(), now + boot));
+        let booting = booting.collect();
+        Self { group, machines, booting, boot, likeness, launched: 0, now }
     }
 
     fn next(&self) -> Option<Timestamp> {
@@ -345,7 +378,7 @@ impl Seen {
         let moved_again = times.values().filter(|times| **times > 1).count();
         RefreshPlan {
             fingerprint: fingerprint(cluster, &refresh.id.pool),
-            blockers: self.blockers((cluster, refresh), &machines),
+            blockers: self.blockers((cluster, world, refresh), &machines),
             machines,
             moves,
             moved_again,
@@ -363,7 +396,7 @@ impl Seen {
 
     fn blockers(
         &self,
-        (cluster, refresh): (&Cluster, &Refresh),
+        (cluster, world, refresh): (&Cluster, &World, &Refresh),
         machines: &[Replacement],
     ) -> Vec<String> {
         let left = machines.iter().filter(|one| one.emptied_after.is_none());
@@ -376,7 +409,11 @@ impl Seen {
             | RefreshPhase::Done { end: RefreshEnd::RolledBack { why }, .. } => {
                 blockers.push(format!("it would be rolled back: {why}"));
             }
-            _ if self.is_stuck => blockers.push(STUCK.to_owned()),
+            _ if self.is_stuck => {
+                let held = held_until(&world.cluster, refresh, world.now);
+                let why = held.map(|(_, note)| format!(": it {note}")).unwrap_or_default();
+                blockers.push(format!("{STUCK}{why}"));
+            }
             RefreshPhase::Making { .. }
             | RefreshPhase::Rolling { .. }
             | RefreshPhase::Restoring { .. }

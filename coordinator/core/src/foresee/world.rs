@@ -244,6 +244,7 @@ fn put_task(change: &Change) -> Option<&Arc<Task>> {
         | Change::RemoveHook(_)
         | Change::PutRefresh(_)
         | Change::RemoveRefresh(_)
+        | Change::SetFreeze(_)
         | Change::PutBake(_)
         | Change::RemoveBake(_)
         | Change::PutAmi(_)

@@ -2,7 +2,7 @@
 
 use model::fleet::{Answer, Asked, Hook, HookPhase, Pool, Transition};
 use model::id::NodeId;
-use model::refresh::{Refresh, RefreshEnd, RefreshPhase, Skip};
+use model::refresh::{Freeze, Refresh, RefreshEnd, RefreshPhase, Skip};
 
 use super::{Occurrence, Subject};
 use crate::cluster::{Change, Cluster};
@@ -32,6 +32,10 @@ pub(super) fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
             let message = refresh_news(known.map(AsRef::as_ref), refresh)?;
             Some(Occurrence { subject: Subject::Pool(refresh.id.pool.clone()), message })
         }
+        Change::SetFreeze(freeze) => {
+            let message = freeze_news(before.freeze(), freeze.as_deref())?;
+            Some(Occurrence { subject: Subject::Pools, message })
+        }
         Change::RemoveHook(_)
         | Change::RemoveRefresh(_)
         | Change::PutService(_)
@@ -48,6 +52,17 @@ pub(super) fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         | Change::PutSecret(_)
         | Change::RemoveSecret(_)
         | Change::PutNextTask(_) => None,
+    }
+}
+
+fn freeze_news(before: Option<&Freeze>, freeze: Option<&Freeze>) -> Option<String> {
+    match freeze {
+        Some(freeze) if before == Some(freeze) => None,
+        Some(freeze) => {
+            let until = freeze.until.map(|until| format!(" until {}", until));
+            Some(format!("stay as they are{}: {}", until.unwrap_or_default(), freeze.why))
+        }
+        None => before.map(|_| "are refreshed again".to_owned()),
     }
 }
 
@@ -100,7 +115,7 @@ fn refresh_news(before: Option<&Refresh>, refresh: &Refresh) -> Option<String> {
     let number = refresh.id.number;
     let Some(before) = before else {
         let urgent = refresh.policy.urgent.as_ref();
-        let urgent = urgent.map(|why| format!(", and it waits for no window: {why}"));
+        let urgent = urgent.map(|why| format!(", and it is urgent: {why}"));
         let urgent = urgent.unwrap_or_default();
         return Some(format!("refresh {number} begins: {} machines{urgent}", refresh.size));
     };
@@ -110,7 +125,7 @@ fn refresh_news(before: Option<&Refresh>, refresh: &Refresh) -> Option<String> {
     }
     let urgent = refresh.policy.urgent.as_ref().filter(|_| before.policy != refresh.policy);
     if let Some(why) = urgent {
-        return Some(format!("refresh {number} waits for no window: {why}"));
+        return Some(format!("refresh {number} is urgent: {why}"));
     }
     if before.phase != refresh.phase {
         return phase_news(&before.phase, refresh).map(|news| format!("refresh {number} {news}"));

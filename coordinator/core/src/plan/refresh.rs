@@ -5,7 +5,7 @@
 //! Nothing is remembered of what is under way: which machines are new, which are being emptied and which may be ended follows
 //! from what the cloud shows and from the drains of nodes. So whoever takes over goes on where it was.
 
-mod hold;
+pub(crate) mod hold;
 mod scene;
 mod verdict;
 
@@ -35,6 +35,9 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(crate) const REBALANCING: &str = "AZRebalance";
 
 pub(crate) fn pass(draft: &mut Draft<'_>) {
+    if draft.cluster.freeze().is_some_and(|freeze| !freeze.holds(draft.now)) {
+        draft.write(Change::SetFreeze(None));
+    }
     give_up_on_late(draft);
     let open: Vec<Arc<Refresh>> = draft.cluster.open_refreshes().cloned().collect();
     if open.is_empty() {
@@ -60,13 +63,14 @@ pub(crate) fn pass(draft: &mut Draft<'_>) {
     draft.cluster.fleet.refresh_at = Some(next);
 }
 
-/// When a refresh that is held up may go on.
+/// When a refresh that is held up may go on, and what it waits for, in the operator's words.
 pub(crate) fn held_until(
     cluster: &Cluster,
     refresh: &Refresh,
     now: Timestamp,
-) -> Option<Timestamp> {
-    hold::held(cluster, refresh, now)?.until
+) -> Option<(Option<Timestamp>, String)> {
+    let held = hold::held(cluster, refresh, now)?;
+    Some((held.until, held.note(now)))
 }
 
 fn put(draft: &mut Draft<'_>, refresh: Refresh) -> Refresh {
@@ -76,6 +80,9 @@ fn put(draft: &mut Draft<'_>, refresh: Refresh) -> Refresh {
 
 /// Takes a refresh as far as it goes now.
 fn advance(draft: &mut Draft<'_>, refresh: &Refresh) -> Refresh {
+    if let Some(why) = hold::in_vain(draft.cluster, refresh) {
+        return abort(draft, refresh, &why);
+    }
     let Some(scene) = Scene::of(draft.cluster, refresh, draft.now) else { return refresh.clone() };
     let failed = scene.failed_to_join();
     if failed.iter().any(|id| !refresh.failed.contains(id)) {
@@ -164,8 +171,16 @@ pub(crate) fn turn_back(draft: &mut Draft<'_>, refresh: &Refresh, why: String) -
     put(draft, Refresh { phase, skipped, paused_at: None, ..refresh.clone() })
 }
 
+/// It ends where it is: what is launched from now on is as before.
+pub(crate) fn abort(draft: &mut Draft<'_>, refresh: &Refresh, why: &str) -> Refresh {
+    call_off(draft, &refresh.id.pool);
+    let end = RefreshEnd::Aborted { why: why.to_owned() };
+    let phase = RefreshPhase::Restoring { end, since: draft.now };
+    put(draft, Refresh { phase, paused_at: None, ..refresh.clone() })
+}
+
 /// Machines of the pool that are being emptied to be replaced stay after all.
-pub(crate) fn call_off(draft: &mut Draft<'_>, pool: &str) {
+fn call_off(draft: &mut Draft<'_>, pool: &str) {
     let leaving: Vec<NodeId> = draft.cluster.leaving_for_refresh(pool).cloned().collect();
     leaving.iter().for_each(|id| keep(draft, id));
 }

@@ -77,10 +77,13 @@ const MEANT: &str = "
 /wharf.v1.Fleet/PutPool                  AR
 /wharf.v1.Fleet/RemovePool               AR
 /wharf.v1.Refreshes/ListRefreshes        VDOAR
+/wharf.v1.Refreshes/ListDrift            VDOAR
 /wharf.v1.Refreshes/PlanRefresh          OAR
 /wharf.v1.Refreshes/StartRefresh         OAR
 /wharf.v1.Refreshes/SteerRefresh         OAR
 /wharf.v1.Refreshes/OverrideRefresh      OAR
+/wharf.v1.Refreshes/FreezeRefreshes      OAR
+/wharf.v1.Refreshes/UnfreezeRefreshes    OAR
 /wharf.v1.Refreshes/RollBackRefresh      OAR
 /wharf.v1.Bakes/StartBake                AR
 /wharf.v1.Bakes/ListBakes                VDOAR

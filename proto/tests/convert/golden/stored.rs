@@ -8,7 +8,7 @@ use model::fleet::{Hook, Pool};
 use model::id::{ClusterId, ContainerName, NodeId};
 use model::node::Node;
 use model::policy::Permit;
-use model::refresh::Refresh;
+use model::refresh::{Freeze, Refresh};
 use model::secret::Secret;
 use model::service::Service;
 use model::spec::TaskSpec;
@@ -20,12 +20,12 @@ use prost::Message;
 use proto::convert::{
     WireAssignment, act_from_wire, act_to_wire, admission_from_wire, admission_to_wire,
     ami_from_wire, ami_to_wire, assignment_from_wire, assignment_to_journal, bake_from_wire,
-    bake_to_wire, hook_from_wire, hook_to_wire, node_from_wire, node_to_wire, operator_from_wire,
-    operator_to_wire, permit_from_wire, permit_to_wire, pool_from_wire, pool_to_wire,
-    refresh_from_wire, refresh_to_wire, registration_from_wire, registration_to_wire,
-    secret_from_wire, secret_to_wire, service_from_wire, service_to_wire, state_from_wire,
-    state_to_wire, task_from_wire, task_spec_from_wire, task_spec_to_wire, task_to_wire,
-    token_from_wire, token_to_wire,
+    bake_to_wire, freeze_from_wire, freeze_to_wire, hook_from_wire, hook_to_wire, node_from_wire,
+    node_to_wire, operator_from_wire, operator_to_wire, permit_from_wire, permit_to_wire,
+    pool_from_wire, pool_to_wire, refresh_from_wire, refresh_to_wire, registration_from_wire,
+    registration_to_wire, secret_from_wire, secret_to_wire, service_from_wire, service_to_wire,
+    state_from_wire, state_to_wire, task_from_wire, task_spec_from_wire, task_spec_to_wire,
+    task_to_wire, token_from_wire, token_to_wire,
 };
 use proto::wire;
 
@@ -45,6 +45,7 @@ pub(crate) enum Stored {
     Pool(Pool),
     Hook(Hook),
     Refresh(Refresh),
+    Freeze(Freeze),
     Registration(Registration),
     Act(u64, Act),
     AuditRecord(wire::AuditRecord),
@@ -102,6 +103,7 @@ impl Stored {
             Self::Bake(_) => "Bake",
             Self::Ami(_) => "Ami",
             Self::Secret(_) => "StoredSecret",
+            Self::Freeze(_) => "Freeze",
         }
     }
 
@@ -121,6 +123,7 @@ impl Stored {
             Self::Pool(pool) => pool_to_wire(pool).encode_to_vec(),
             Self::Hook(hook) => hook_to_wire(hook).encode_to_vec(),
             Self::Refresh(refresh) => refresh_to_wire(refresh).encode_to_vec(),
+            Self::Freeze(freeze) => freeze_to_wire(freeze).encode_to_vec(),
             Self::Registration(registration) => registration_to_wire(registration).encode_to_vec(),
             Self::Act(sequence, act) => act_to_wire(act, *sequence).encode_to_vec(),
             Self::AuditRecord(record) => record.encode_to_vec(),
@@ -161,6 +164,10 @@ impl Stored {
             "Refresh" => {
                 let refresh = wire::Refresh::decode(bytes).unwrap();
                 Self::Refresh(refresh_from_wire(&refresh).unwrap())
+            }
+            "Freeze" => {
+                let freeze = wire::Freeze::decode(bytes).unwrap();
+                Self::Freeze(freeze_from_wire(&freeze).unwrap())
             }
             "Registration" => {
                 let registration = wire::Registration::decode(bytes).unwrap();

@@ -1,11 +1,12 @@
-//! What keeps a refresh from beginning with another machine: that none of the windows of its pool is open.
+//! What keeps a refresh from beginning with another machine: that refreshes of other pools come first, that an operator has all of
+//! them stand still, or that none of the windows of its pool is open.
 //!
 //! Only the way forward is held up. What leads back to what was there before is never: new machines that are bad do harm for as
 //! long as they are there, and nobody has to be awake for it.
 
 use std::time::Duration;
 
-use model::refresh::{Refresh, RefreshPhase};
+use model::refresh::{Refresh, RefreshEnd, RefreshId, RefreshPhase};
 use model::schedule::{Opening, opening};
 use model::time::Timestamp;
 
@@ -14,11 +15,19 @@ use crate::cluster::Cluster;
 /// What keeps a refresh from beginning with another machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Held {
-    pool: String,
+    why: Why,
     /// Until when; none when it is not known.
     pub(crate) until: Option<Timestamp>,
-    /// The same as clocks of the window show it.
-    clock: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Why {
+    /// The refresh of another pool is not through yet.
+    After(RefreshId),
+    /// An operator has all of them stand still, for this reason.
+    Frozen(String),
+    /// No window of this pool is open; how clocks of the window that opens next show that.
+    Window { pool: String, clock: String },
 }
 
 /// What keeps the refresh from beginning with another machine now, if anything does.
@@ -33,33 +42,98 @@ pub(crate) fn held(cluster: &Cluster, refresh: &Refresh, now: Timestamp) -> Opti
     if !goes_forward || refresh.policy.urgent.is_some() {
         return None;
     }
-    let pool = cluster.pools().get(&refresh.id.pool)?;
-    match opening(&pool.windows, now) {
+    let first = || after(cluster, refresh).map(|id| Held { why: Why::After(id), until: None });
+    let window = || outside_of_windows(cluster, &refresh.id.pool, now);
+    first().or_else(|| frozen(cluster, now)).or_else(window)
+}
+
+/// The first of those that come before it and that is not through.
+fn after(cluster: &Cluster, refresh: &Refresh) -> Option<RefreshId> {
+    let is_through =
+        |id: &&RefreshId| cluster.refreshes().get(*id).is_some_and(|one| one.is_through());
+    refresh.after.iter().find(|id| !is_through(id)).cloned()
+}
+
+fn frozen(cluster: &Cluster, now: Timestamp) -> Option<Held> {
+    let freeze = cluster.freeze().filter(|freeze| freeze.holds(now))?;
+    Some(Held { why: Why::Frozen(freeze.why.clone()), until: freeze.until })
+}
+
+fn outside_of_windows(cluster: &Cluster, pool: &str, now: Timestamp) -> Option<Held> {
+    match opening(&cluster.pools().get(pool)?.windows, now) {
         Opening::Open { .. } => None,
         Opening::Closed { at: until, clock } => {
-            Some(Held { pool: pool.name.clone(), until, clock })
+            Some(Held { why: Why::Window { pool: pool.to_owned(), clock }, until })
         }
     }
 }
 
-/// When the windows of its pool open or close next, if they do.
+/// Why a refresh that waits for others will never begin, if that is so: one of them has not ended as it was meant to.
+pub(crate) fn in_vain(cluster: &Cluster, refresh: &Refresh) -> Option<String> {
+    let waits = match refresh.phase {
+        RefreshPhase::Making { .. } | RefreshPhase::Rolling { .. } => {
+            refresh.policy.urgent.is_none()
+        }
+        RefreshPhase::RollingBack { .. }
+        | RefreshPhase::Restoring { .. }
+        | RefreshPhase::Done { .. } => false,
+    };
+    refresh.after.iter().filter(|_| waits).find_map(|id| {
+        let how = failed(cluster.refreshes().get(id).map(AsRef::as_ref))?;
+        Some(format!("{id}, which comes before it, was {how}"))
+    })
+}
+
+/// How a refresh has ended that did not end as it was meant to.
+pub(crate) fn failed(refresh: Option<&Refresh>) -> Option<String> {
+    let Some(refresh) = refresh else { return Some("forgotten with its pool".to_owned()) };
+    match &refresh.phase {
+        RefreshPhase::Done { end: RefreshEnd::RolledBack { why }, .. } => {
+            Some(format!("rolled back: {why}"))
+        }
+        RefreshPhase::Done { end: RefreshEnd::Aborted { why }, .. } => {
+            Some(format!("aborted: {why}"))
+        }
+        RefreshPhase::Done { end: RefreshEnd::Refreshed, .. }
+        | RefreshPhase::Making { .. }
+        | RefreshPhase::Rolling { .. }
+        | RefreshPhase::RollingBack { .. }
+        | RefreshPhase::Restoring { .. } => None,
+    }
+}
+
+/// When time alone holds it up or lets it go on next, if it ever does.
 pub(crate) fn changes_at(
     cluster: &Cluster,
     refresh: &Refresh,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    match opening(&cluster.pools().get(&refresh.id.pool)?.windows, now) {
+    let windows = cluster.pools().get(&refresh.id.pool).map(|pool| opening(&pool.windows, now));
+    let window = windows.and_then(|opening| match opening {
         Opening::Open { until } => until,
         Opening::Closed { at, .. } => at,
-    }
+    });
+    let thaw = frozen(cluster, now).and_then(|held| held.until);
+    window.into_iter().chain(thaw).min()
 }
 
 impl Held {
     /// What it waits for, in the operator's words.
     pub(crate) fn note(&self, now: Timestamp) -> String {
-        let Self { pool, until, clock } = self;
-        let rest = until.map(|until| format!(", in {}", lasting(until.since(now))));
-        format!("waits for the window of pool {pool}: {clock}{}", rest.unwrap_or_default())
+        let rest = self.until.map(|until| format!(", in {}", lasting(until.since(now))));
+        let rest = rest.unwrap_or_default();
+        match &self.why {
+            Why::After(id) => format!("waits for {id} to be through"),
+            Why::Frozen(why) if self.until.is_some() => {
+                format!("waits for the end of the freeze ({why}){rest}")
+            }
+            Why::Frozen(why) => {
+                format!("waits until refreshes are unfrozen ({why})")
+            }
+            Why::Window { pool, clock } => {
+                format!("waits for the window of pool {pool}: {clock}{rest}")
+            }
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use model::budget::Amount;
 use model::refresh::{
-    AtDeadline, Before, Blueprint, Refresh, RefreshEnd, RefreshId, RefreshPhase, RefreshPolicy,
-    Skip,
+    AtDeadline, Before, Blueprint, Freeze, Refresh, RefreshEnd, RefreshId, RefreshPhase,
+    RefreshPolicy, Skip,
 };
 
 use super::super::Records;
@@ -33,7 +33,14 @@ pub(crate) fn records() -> Records {
             RefreshPhase::Done { end: RefreshEnd::Aborted { why: why() }, at: at(900) },
         ),
     ];
-    phases.map(|(name, phase)| (name, Stored::Refresh(refresh(phase)))).into()
+    let freeze =
+        |until| Stored::Freeze(Freeze { why: "the summer sale".to_owned(), since: at(0), until });
+    let freezes = [("freeze", freeze(None)), ("freeze-for-a-time", freeze(Some(at(3_600))))];
+    phases
+        .map(|(name, phase)| (name, Stored::Refresh(refresh(phase))))
+        .into_iter()
+        .chain(freezes)
+        .collect()
 }
 
 fn refresh(phase: RefreshPhase) -> Refresh {
@@ -56,6 +63,7 @@ fn refresh(phase: RefreshPhase) -> Refresh {
         },
         size: 6,
         before: Before { rebalanced: true, max: Some(6) },
+        after: BTreeSet::from([RefreshId { pool: "canary".to_owned(), number: 2 }]),
         phase,
         paused_at: is_made.then(|| at(60)),
         skipped: BTreeMap::from([("i-1".parse().unwrap(), skip)]),
