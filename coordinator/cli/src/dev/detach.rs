@@ -1,6 +1,7 @@
 //! A dev cluster in the background.
 
 use std::fs::File;
+use std::io::Read as _;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -31,6 +32,9 @@ pub(crate) async fn start(start: &Start, directory: &Path) -> anyhow::Result<Exi
     state::forget(directory);
     let log = directory.join("dev.log");
     let output = File::create(&log).with_context(|| format!("can not write {}", log.display()))?;
+    // Held open: a cluster that does not begin removes its directory, and with it the log's name.
+    let mut written =
+        File::open(&log).with_context(|| format!("can not read {}", log.display()))?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["dev", "--in-background"]).arg("--nodes").arg(start.nodes.to_string());
     command.arg("--listen").arg(start.listen.to_string()).arg("--data-dir").arg(directory);
@@ -41,18 +45,18 @@ pub(crate) async fn start(start: &Start, directory: &Path) -> anyhow::Result<Exi
     if start.keep {
         command.arg("--keep");
     }
-    command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
+    command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+    command.process_group(0);
     let mut child = command.spawn().context("can not start in the background")?;
     let began = std::time::Instant::now();
     loop {
         if let Some((process, address)) = state::ready(directory) {
-            print!("{}", std::fs::read_to_string(&log).unwrap_or_default());
+            print!("{}", told(&mut written)?);
             println!("it goes on in the background (process {process}, {address})");
             return Ok(Exit::Done);
         }
         if let Some(status) = child.try_wait()? {
-            let told = std::fs::read_to_string(&log).unwrap_or_default();
-            eprint!("{told}");
+            eprint!("{}", told(&mut written)?);
             return Err(Failure::error(
                 Exit::Error,
                 format!("the cluster did not start ({status})"),
@@ -68,6 +72,13 @@ pub(crate) async fn start(start: &Start, directory: &Path) -> anyhow::Result<Exi
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// What the cluster has written so far.
+fn told(written: &mut File) -> std::io::Result<String> {
+    let mut told = Vec::new();
+    written.read_to_end(&mut told)?;
+    Ok(String::from_utf8_lossy(&told).into_owned())
 }
 
 /// Ends the cluster that runs in the background, and waits until it is gone.
