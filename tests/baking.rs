@@ -5,19 +5,25 @@
 #[path = "baking/bakery.rs"]
 mod bakery;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator_core::cluster::{Change, Cluster};
 use coordinator_core::command::Command;
-use coordinator_core::event::{BakeAnswer, BakeEvent, BakeRefusal, Event, Refusal, Reply};
+use coordinator_core::event::{
+    BakeAnswer, BakeEvent, BakeRefusal, Event, FleetEvent, RefreshEvent, Refusal, Reply, Target,
+};
 use coordinator_core::view::bake::{collect, work_of};
 use coordinator_core::{invariant, step};
 use model::bake::{
     AmiState, Architecture, Bake, BakePhase, BaseSource, End, Facts, ImageSet, Launch, Publish,
     Recipe, Step, StepKind, Trial,
 };
+use model::fleet::{Group, PoolPolicy, Survey};
 use model::id::BakeId;
+use model::refresh::{Blueprint, RefreshPolicy};
+use model::rollout::Steering;
 use model::time::Timestamp;
 
 use bakery::Bakery;
@@ -414,4 +420,91 @@ fn images_that_are_new_enough_stay_and_others_are_removed_once() {
     world.hear(BakeEvent::Gone(ami.to_string()));
     assert!(world.cluster.amis().is_empty());
     assert!(step(&mut world.cluster, &[], world.now).commands.is_empty());
+}
+
+/// The group `web` is a pool, launches the version, and EC2 says which images versions name.
+fn launches(world: &mut World, version: u64, named: &[(u64, &str)]) {
+    let versions = BTreeMap::from([("lt-1".to_owned(), version)]);
+    let group = Group {
+        name: "web".to_owned(),
+        max: 1,
+        suspended: BTreeSet::from(["AZRebalance".to_owned()]),
+        blueprint: Some(Blueprint(versions)),
+        ..Group::default()
+    };
+    let image = |(version, ami): &(u64, &str)| {
+        (("lt-1".to_owned(), *version), Some((*ami).to_owned()).filter(|ami| !ami.is_empty()))
+    };
+    let images = named.iter().map(image).collect();
+    let survey = Survey { groups: vec![group], images, ..Survey::default() };
+    hear_of_fleet(world, FleetEvent::Surveyed(Box::new(survey)));
+}
+
+fn hear_of_fleet(world: &mut World, event: FleetEvent) {
+    let done = step(&mut world.cluster, &[Event::Fleet(event)], world.now);
+    world.stored.extend(done.changes);
+    assert!(!matches!(done.replies[0], Reply::Refused(_)), "{:?}", done.replies);
+}
+
+/// Why the only image stays, or nothing when it goes.
+fn stays(world: &World) -> Option<String> {
+    let verdict = collect(&world.cluster, 0).remove(0);
+    (!verdict.goes).then_some(verdict.why)
+}
+
+#[test]
+fn what_a_group_launches_or_can_go_back_to_stays_without_any_machine_of_it() {
+    let mut world = World::begin(false);
+    world.run(None);
+    let ami = world.cluster.amis().keys().next().unwrap().to_string();
+    let (name, policy) = ("web".to_owned(), PoolPolicy::default());
+    hear_of_fleet(&mut world, FleetEvent::PutPool { name, policy });
+    let why = stays(&world).unwrap();
+    assert!(why.starts_with("it is not known what pool web launches"), "{why}");
+    launches(&mut world, 1, &[]);
+    assert_eq!(stays(&world).unwrap(), "it is not known which image version 1 of lt-1 names");
+    launches(&mut world, 1, &[(1, "")]);
+    assert_eq!(stays(&world), None, "there is no such version");
+    launches(&mut world, 1, &[(1, &ami)]);
+    assert_eq!(stays(&world).unwrap(), "group web launches machines from it");
+    // It is to launch another: the one before is what it can go back to.
+    let start = |target| RefreshEvent::Start {
+        pool: "web".to_owned(),
+        target,
+        policy: RefreshPolicy { hold: Duration::ZERO, ..RefreshPolicy::default() },
+        expect: None,
+        after: Vec::new(),
+    };
+    let to = Target::Blueprint(Blueprint(BTreeMap::from([("lt-1".to_owned(), 2)])));
+    hear_of_fleet(&mut world, FleetEvent::Refresh(start(to)));
+    launches(&mut world, 2, &[(1, &ami), (2, "ami-0123456789abcdeff")]);
+    assert_eq!(stays(&world).unwrap(), "pool web can be rolled back to it");
+    for _ in 0..120 {
+        world.now = world.now + Duration::from_secs(1);
+        let done = step(&mut world.cluster, &[], world.now);
+        world.stored.extend(done.changes);
+        launches(&mut world, 2, &[(1, &ami), (2, "ami-0123456789abcdeff")]);
+    }
+    let last = world.cluster.refreshes_of("web").last().unwrap();
+    assert!(last.is_through(), "{last:?}");
+    assert_eq!(stays(&world).unwrap(), "pool web can be rolled back to it");
+    let refused = step(
+        &mut world.cluster,
+        &[Event::Bake(BakeEvent::Retire(vec![ami.parse().unwrap()]))],
+        world.now,
+    );
+    assert!(
+        matches!(&refused.replies[0], Reply::Refused(Refusal::Bake(BakeRefusal::Needed(..)))),
+        "{:?}",
+        refused.replies
+    );
+    // The next refresh leaves it behind for good.
+    launches(&mut world, 3, &[(2, "ami-0123456789abcdeff"), (3, "ami-0123456789abcdefe")]);
+    hear_of_fleet(&mut world, FleetEvent::Refresh(start(Target::Ami(ami.clone()))));
+    let told = stays(&world).unwrap();
+    assert_eq!(told, "refresh web:2 replaces machines by such of it", "before its version is made");
+    let abort = RefreshEvent::Steer { pool: "web".to_owned(), steering: Steering::Abort };
+    hear_of_fleet(&mut world, FleetEvent::Refresh(abort));
+    launches(&mut world, 3, &[(3, "ami-0123456789abcdefe")]);
+    assert_eq!(stays(&world), None);
 }

@@ -17,7 +17,9 @@ use coordinator_core::event::{
 use coordinator_core::view::{drift, refresh_progress};
 use coordinator_core::{command, foresee, step};
 use model::budget::Amount;
-use model::fleet::{Group, Instance, Lifecycle, PoolPolicy, Power, Survey};
+use model::fleet::{
+    Group, HookCall, HookId, Instance, Lifecycle, PoolPolicy, Power, Survey, Transition,
+};
 use model::id::NodeId;
 use model::node::{Availability, DrainCause};
 use model::refresh::{Blueprint, RefreshPhase, RefreshPolicy};
@@ -436,4 +438,22 @@ fn how_long_a_refresh_goes_on_is_as_long_as_its_plan_was() {
     // One that stands still is over nobody knows when.
     story.hear(&[steer(Steering::Pause)]);
     assert_eq!(drift(&story.cluster, Some(POOL), story.now)[0].left, None);
+}
+
+#[test]
+fn nothing_is_launched_for_a_machine_that_others_end_while_everything_is_frozen() {
+    let mut story = fleet();
+    story.hear(&[start(Target::Blueprint(blueprint(2)), None)]);
+    let told = Group { blueprint: Some(blueprint(2)), ..group(2) };
+    let machines = [machine("a", 1), machine("b", 1)];
+    story.hear(&[freeze("a sale", None), shown(told.clone(), &machines)]);
+    let hook = HookId { instance: id("a"), transition: Transition::Terminating };
+    let call = HookCall { id: hook, pool: POOL.to_owned(), token: Some("t".to_owned()) };
+    story.hear(&[Event::Fleet(FleetEvent::Hooked(call))]);
+    // What the cloud shows lags behind.
+    story.hear(&[shown(told, &machines)]);
+    story.pass(2, &["a", "b"]);
+    let asked = command::commands(&story.cluster, story.now);
+    let grows = asked.iter().any(|one| matches!(one, command::Command::SetDesired { .. }));
+    assert!(!grows, "{asked:?}");
 }

@@ -18,8 +18,10 @@ use std::time::Duration;
 use cloud::{Cloud, CloudError, Letter, Message, Told};
 use coordinator_core::command::{self, Command, Key, Outcome};
 use coordinator_core::event::{Event, FleetEvent, Reply};
+use coordinator_core::view;
 use model::fleet::{HookPhase, Instance, Lifecycle, Notice, Survey};
 use model::id::NodeId;
+use model::refresh::Blueprint;
 use model::time::Timestamp;
 use tokio::sync::{Notify, watch};
 use trust::attest::is_instance;
@@ -143,7 +145,7 @@ impl Fleet {
 
     /// Looks once, and says when to look again.
     async fn look_around(&self) -> Duration {
-        let (pools, others) = {
+        let (pools, others, mut versions) = {
             let state = self.published.read();
             let pools: BTreeSet<String> = state.cluster.pools().keys().cloned().collect();
             let nodes = state.cluster.nodes().values();
@@ -154,13 +156,21 @@ impl Fleet {
             let hooked = state.cluster.hooks().keys().map(|hook| &hook.instance);
             let others = living.map(|node| &node.id).chain(hooked);
             let others = others.filter(|id| is_instance(id.as_str())).cloned();
-            (pools.clone(), others.collect::<BTreeSet<NodeId>>())
+            let versions = view::bake::versions(&state.cluster);
+            (pools.clone(), others.collect::<BTreeSet<NodeId>>(), versions)
         };
         if pools.is_empty() {
             return LOOK;
         }
         match self.cloud.survey(&pools, &others).await {
-            Ok(survey) => {
+            Ok(mut survey) => {
+                let launched = survey.groups.iter().filter_map(|group| group.blueprint.as_ref());
+                versions.extend(launched.flat_map(Blueprint::versions));
+                // Nothing but the removal of images waits for it.
+                match self.cloud.images(&versions).await {
+                    Ok(images) => survey.images = images,
+                    Err(error) => tracing::warn!(%error, "what launch templates name is not known"),
+                }
                 let wait = if self.is_moving(&survey) { LOOK_CLOSELY } else { LOOK };
                 self.complain(None);
                 let heard =

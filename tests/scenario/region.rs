@@ -185,6 +185,7 @@ impl Region {
                 .collect(),
             instances: self.machines.values().filter(asked).cloned().collect(),
             unknown: others.iter().filter(|id| !self.machines.contains_key(*id)).cloned().collect(),
+            images: BTreeMap::new(),
         }
     }
 

@@ -300,7 +300,13 @@ impl World {
         let unknown = asked.iter().filter(|id| !is_shown(id)).map(|id| (**id).clone()).collect();
         let is_asked = |one: &Instance| one.power != Power::Terminated || asked.contains(&one.id);
         let instances = machines.iter().filter(|one| is_asked(one)).cloned().collect();
-        Survey { groups: vec![group], missing: BTreeSet::new(), instances, unknown }
+        Survey {
+            groups: vec![group],
+            missing: BTreeSet::new(),
+            instances,
+            unknown,
+            ..Survey::default()
+        }
     }
 
     /// A group that was given no sign goes on by itself.

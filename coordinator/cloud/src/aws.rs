@@ -5,7 +5,7 @@ mod balancers;
 mod refresh;
 mod survey;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{self};
 use model::fleet::{Answer, GroupHook, HookId, Survey};
 use model::id::NodeId;
-use model::refresh::Blueprint;
+use model::refresh::{Blueprint, Version};
 
 use self::balancers::Groups;
 use self::survey::Slow;
@@ -60,6 +60,8 @@ pub struct Aws {
     region: String,
     /// What is looked at less often.
     slow: Mutex<Slow>,
+    /// The machine images that versions of launch templates name.
+    images: Mutex<BTreeMap<Version, String>>,
 }
 
 impl fmt::Debug for Aws {
@@ -110,8 +112,9 @@ impl Aws {
         let groups = aws_sdk_autoscaling::Client::new(&config);
         let parameters = aws_sdk_ssm::Client::new(&config);
         let balancers = aws_sdk_elasticloadbalancingv2::Client::new(&config);
-        let (slow, target_groups) = (Mutex::default(), Groups::default());
-        Ok(Self { ec2, groups, queue, parameters, balancers, target_groups, region, slow })
+        let (slow, images) = (Mutex::default(), Mutex::default());
+        let target_groups = Groups::default();
+        Ok(Self { ec2, groups, queue, parameters, balancers, target_groups, region, slow, images })
     }
 }
 
@@ -194,6 +197,13 @@ impl Cloud for Aws {
         others: &BTreeSet<NodeId>,
     ) -> Result<Survey, CloudError> {
         self.look(groups, others).await
+    }
+
+    async fn images(
+        &self,
+        versions: &BTreeSet<Version>,
+    ) -> Result<BTreeMap<Version, Option<String>>, CloudError> {
+        self.look_up(versions).await
     }
 
     async fn letters(&self) -> Option<Result<Vec<Letter>, CloudError>> {

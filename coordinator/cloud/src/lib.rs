@@ -21,13 +21,13 @@ pub use bakery::{Bakery, BuilderPower, ImageProgress, LaunchOrder, Owned, Tags};
 pub use balancers::Balancers;
 pub use message::{Message, Unreadable};
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use async_trait::async_trait;
 use model::fleet::{Answer, GroupHook, HookId, Survey};
 use model::id::NodeId;
-use model::refresh::Blueprint;
+use model::refresh::{Blueprint, Version};
 use thiserror::Error;
 
 /// Why the cloud did not do what it was asked.
@@ -114,6 +114,12 @@ pub trait Cloud: Debug + Send + Sync {
         groups: &BTreeSet<String>,
         others: &BTreeSet<NodeId>,
     ) -> Result<Survey, CloudError>;
+
+    /// The machine images that versions of launch templates name; none where there is no such version.
+    async fn images(
+        &self,
+        versions: &BTreeSet<Version>,
+    ) -> Result<BTreeMap<Version, Option<String>>, CloudError>;
 
     /// Waits for what the cloud has to tell, up to 20 seconds. None when it was not said where to listen.
     async fn letters(&self) -> Option<Result<Vec<Letter>, CloudError>>;

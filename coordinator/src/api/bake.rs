@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status};
 use crate::Shared;
 use crate::api::access::by;
 use crate::api::control::Answers;
+use crate::api::fleet::unavailable;
 use crate::api::{accepted, hinted, invalid, resolve};
 use crate::bake_logs::BakeLogs;
 
@@ -151,6 +152,10 @@ impl wire::bakes_server::Bakes for Images {
         let by = by(&request)?;
         let request = request.into_inner();
         self.can_bake(request.dry_run)?;
+        // What groups launch may have been changed since it was last looked at.
+        if let Some(fleet) = &self.shared.fleet {
+            fleet.look_now().await.map_err(|error| unavailable(&error))?;
+        }
         let (verdicts, going) = self.judge(request.keep.unwrap_or(KEEP));
         if !request.dry_run && !going.is_empty() {
             let event = Event::Bake(BakeEvent::Retire(going));

@@ -1,10 +1,11 @@
 //! What becomes of a request whose outcome nobody writes down.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use coordinator_core::cluster::Cluster;
 use model::fleet::{Answer, GroupHook, HookId, Transition};
-use model::refresh::Blueprint;
+use model::refresh::{Blueprint, Version};
 
 use super::*;
 
@@ -20,6 +21,13 @@ impl Cloud for Counting {
         _others: &BTreeSet<NodeId>,
     ) -> Result<Survey, CloudError> {
         Ok(Survey::default())
+    }
+
+    async fn images(
+        &self,
+        _versions: &BTreeSet<Version>,
+    ) -> Result<BTreeMap<Version, Option<String>>, CloudError> {
+        Ok(BTreeMap::new())
     }
 
     async fn letters(&self) -> Option<Result<Vec<Letter>, CloudError>> {

@@ -1,12 +1,12 @@
 //! Machines of Auto Scaling groups: what an operator wants of a group, what the cloud says of it, and what it waits for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use crate::id::NodeId;
 use crate::policy::Profile;
-use crate::refresh::Blueprint;
+use crate::refresh::{Blueprint, Version};
 use crate::resources::Resources;
 use crate::schedule::Window;
 use crate::time::Timestamp;
@@ -126,6 +126,9 @@ pub struct Survey {
     pub instances: Vec<Instance>,
     /// Ids that were asked for and are not known to the cloud. That alone proves nothing: what it says may lag behind.
     pub unknown: BTreeSet<NodeId>,
+    /// Of versions of launch templates that were asked for the machine image that each names; none where there is no such version,
+    /// or it names none.
+    pub images: BTreeMap<Version, Option<String>>,
 }
 
 /// An Auto Scaling group as the cloud describes it.

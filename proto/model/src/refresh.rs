@@ -25,7 +25,15 @@ pub const TRIES_LIMIT: u32 = 2;
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Blueprint(pub BTreeMap<String, u64>);
 
+/// A version of a launch template: the template's id, and the number. What is in a version never changes.
+pub type Version = (String, u64);
+
 impl Blueprint {
+    /// The versions one by one.
+    pub fn versions(&self) -> impl Iterator<Item = Version> {
+        self.0.iter().map(|(id, number)| (id.clone(), *number))
+    }
+
     /// Says whether a machine was launched from this. One of which the cloud does not say from what was not.
     #[must_use]
     pub fn made(&self, instance: &Instance) -> bool {

@@ -324,6 +324,11 @@ pub fn survey_from_wire(from: &wire::Survey) -> Valid<Survey> {
         missing: from.missing.iter().cloned().collect(),
         instances: from.instances.iter().map(instance_from_wire).collect::<Valid<_>>()?,
         unknown: from.unknown.iter().map(|id| id.named("unknown")).collect::<Valid<_>>()?,
+        images: from
+            .images
+            .iter()
+            .map(|one| ((one.template.clone(), one.version), one.ami.clone()))
+            .collect(),
     })
 }
 
@@ -335,6 +340,15 @@ pub fn survey_to_wire(survey: &Survey) -> wire::Survey {
         missing: survey.missing.iter().cloned().collect(),
         instances: survey.instances.iter().map(instance_to_wire).collect(),
         unknown: survey.unknown.iter().map(ToString::to_string).collect(),
+        images: survey
+            .images
+            .iter()
+            .map(|((template, version), ami)| wire::VersionImage {
+                template: template.clone(),
+                version: *version,
+                ami: ami.clone(),
+            })
+            .collect(),
     }
 }
 

@@ -42,16 +42,4 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "cluster.freeze().filter(|freeze| freeze.holds(now))?;",
         "cluster.freeze().filter(|freeze| !PLANTED && freeze.holds(now))?;",
     ),
-    bug(
-        "a refresh begins although the one before it was rolled back",
-        HOLD,
-        "refresh.after.iter().filter(|_| waits).find_map(",
-        "refresh.after.iter().filter(|_| !PLANTED && waits).find_map(",
-    ),
-    bug(
-        "a refresh begins before the one that comes first is through",
-        HOLD,
-        "refresh.after.iter().find(|id| !is_through(id)).cloned()",
-        "refresh.after.iter().find(|id| !PLANTED && !is_through(id)).cloned()",
-    ),
 ];

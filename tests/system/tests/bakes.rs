@@ -159,6 +159,16 @@ fn a_machine_from_a_baked_image_starts_its_services_without_a_registry() {
     let collected = world.cluster.wharf(&["ami", "gc", "--keep", "0", "--plan"]);
     assert_eq!(collected.code, 0, "{}{}", collected.out, collected.err);
     assert!(collected.out.contains("machines run from it"), "{}", collected.out);
+    let told = world.cluster.wharf(&["ami", "status", "fresh", "-o", "json"]).json();
+    assert_eq!(told[0]["generations"][0]["name"], shown["name"], "{told:#}");
+    // Nor is it when there is none, and the next one will.
+    let _removed = world.cluster.wharf(&["rm", "-y", "--project", "shop"]).good();
+    world.region.set_desired("fresh", 0);
+    until("the image stays for the machines to come", PATIENCE, || {
+        let told = world.cluster.wharf(&["ami", "gc", "--keep", "0", "--plan"]).out;
+        let is_so = told.contains("group fresh launches machines from it");
+        if is_so { Ok(()) } else { Err(told + &world.region.log()) }
+    });
 }
 
 #[test]

@@ -92,7 +92,7 @@ async fn freeze(
 
 /// That no machine is replaced, and why.
 pub(super) fn frozen(freeze: &wire::Freeze) -> String {
-    let until = freeze.until_ms.map(|until| output::instant(until));
+    let until = freeze.until_ms.map(output::instant);
     let until = until.as_ref().and_then(Value::as_str).map(|until| format!(" until {until}"));
     let since = output::age(freeze.since_ms);
     format!("frozen since {since}{}: {}", until.unwrap_or_default(), clean(&freeze.why))
@@ -132,14 +132,26 @@ fn request(start: &Start, pool: &str, expect: Option<u64>) -> wire::StartRefresh
 /// The plan of each pool, as if those before it were through.
 async fn plans(client: &Client, global: &Global, start: &Start) -> anyhow::Result<Exit> {
     of_several(start, None)?;
-    let mut exit = Exit::Done;
+    let is_table = matches!(global.format(), Format::Table | Format::Wide);
+    let (mut exit, mut all) = (Exit::Done, Vec::new());
     for pool in &start.pools {
-        if start.pools.len() > 1 && matches!(global.format(), Format::Table | Format::Wide) {
-            println!("{pool}:");
-        }
-        if plan(client, global, start, pool).await? == Exit::Changes {
+        let asked = client.refreshes.clone().plan_refresh(unary(request(start, pool, None))).await;
+        let plan = asked.map_err(|status| from_status(&status))?.into_inner();
+        if !plan.machines.is_empty() {
             exit = Exit::Changes;
         }
+        if is_table && start.pools.len() > 1 {
+            println!("{}", clean(pool));
+        }
+        if is_table {
+            print_plan(global, &plan)?;
+        }
+        all.push(plan_shown(pool, &plan));
+    }
+    match all.as_slice() {
+        _ if is_table => {}
+        [one] => output::print_one(one, global.format())?,
+        _ => output::print_one(&Value::Array(all), global.format())?,
     }
     Ok(exit)
 }
@@ -161,14 +173,7 @@ fn of_several(start: &Start, expect: Option<u64>) -> anyhow::Result<()> {
     }
 }
 
-async fn plan(client: &Client, global: &Global, start: &Start, pool: &str) -> anyhow::Result<Exit> {
-    let asked = client.refreshes.clone().plan_refresh(unary(request(start, pool, None))).await;
-    let plan = asked.map_err(|status| from_status(&status))?.into_inner();
-    let exit = if plan.machines.is_empty() { Exit::Done } else { Exit::Changes };
-    if !matches!(global.format(), Format::Table | Format::Wide) {
-        output::print_one(&plan_shown(&plan), global.format())?;
-        return Ok(exit);
-    }
+fn print_plan(global: &Global, plan: &wire::PlanRefreshResponse) -> anyhow::Result<()> {
     let head = vec!["MACHINE", "EMPTY AFTER", "NOTE"];
     let rows = plan.machines.iter().map(machine_row).collect();
     output::print(Listing { head, wide: 3, rows }, global.format(), &global.filters)?;
@@ -191,7 +196,7 @@ async fn plan(client: &Client, global: &Global, start: &Start, pool: &str) -> an
         "start it    with --expect {:016x}, and nothing is done if anything is otherwise by then",
         plan.fingerprint
     );
-    Ok(exit)
+    Ok(())
 }
 
 fn machine_row(machine: &wire::RefreshMachine) -> Row {
@@ -212,8 +217,9 @@ fn move_row(one: &wire::RefreshMove) -> Row {
     }
 }
 
-fn plan_shown(plan: &wire::PlanRefreshResponse) -> Value {
+fn plan_shown(pool: &str, plan: &wire::PlanRefreshResponse) -> Value {
     json!({
+        "pool": pool,
         "fingerprint": format!("{:016x}", plan.fingerprint),
         "machines": plan.machines.iter().map(|one| json!({
             "id": one.instance,

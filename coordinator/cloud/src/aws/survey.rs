@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_ec2::types::Filter;
 use model::fleet::{Group, GroupHook, Instance, Survey};
 use model::id::NodeId;
-use model::refresh::Blueprint;
+use model::refresh::{Blueprint, Version};
 
 use super::{Aws, failed};
 use crate::{CloudError, words};
@@ -87,7 +87,7 @@ impl Aws {
         let missing = groups.iter().filter(|name| !names.contains(name)).cloned().collect();
         let unknown = lone.into_iter().filter(|id| !described.contains(id)).collect();
         let instances = instances.into_values().collect();
-        Ok(Survey { groups: found, missing, instances, unknown })
+        Ok(Survey { groups: found, missing, instances, unknown, images: BTreeMap::new() })
     }
 
     /// What a group launches that names these.
@@ -186,6 +186,48 @@ impl Aws {
         Ok(numbers)
     }
 
+    /// The machine images that versions of launch templates name. A version never changes, so each is asked for once.
+    pub(super) async fn look_up(
+        &self,
+        versions: &BTreeSet<Version>,
+    ) -> Result<BTreeMap<Version, Option<String>>, CloudError> {
+        let mut found = BTreeMap::new();
+        for version in versions {
+            let known = || self.images.lock().unwrap_or_else(PoisonError::into_inner);
+            let remembered = known().get(version).cloned();
+            let image = match remembered {
+                Some(image) => Some(image),
+                None => self.image(version).await?,
+            };
+            if let Some(image) = &image {
+                known().insert(version.clone(), image.clone());
+            }
+            found.insert(version.clone(), image);
+        }
+        // What nobody asks for any more is not remembered.
+        let mut known = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|version, _| versions.contains(version));
+        Ok(found)
+    }
+
+    /// The machine image that a version of a launch template names, if there is such a version, and it names one.
+    async fn image(&self, version: &Version) -> Result<Option<String>, CloudError> {
+        let (id, number) = version;
+        let request = self.ec2.describe_launch_template_versions().launch_template_id(id);
+        let found = match request.versions(number.to_string()).send().await {
+            Ok(found) => found,
+            Err(error) => {
+                let error = failed("DescribeLaunchTemplateVersions", &error);
+                let is_gone =
+                    matches!(&error, CloudError::Refused { code, .. } if is_missing(code));
+                return if is_gone { Ok(None) } else { Err(error) };
+            }
+        };
+        let mut data =
+            found.launch_template_versions().iter().filter_map(|one| one.launch_template_data());
+        Ok(data.find_map(|data| data.image_id()).map(str::to_owned))
+    }
+
     /// The machines of these ids that EC2 knows. Asked for by a filter, because one id that is not known fails a request
     /// by ids as a whole.
     pub(super) async fn machines(
@@ -203,6 +245,16 @@ impl Aws {
         }
         Ok(machines)
     }
+}
+
+/// The codes by which EC2 says that there is no such template, or no such version of it.
+fn is_missing(code: &str) -> bool {
+    matches!(
+        code,
+        "InvalidLaunchTemplateId.NotFound"
+            | "InvalidLaunchTemplateId.VersionNotFound"
+            | "InvalidLaunchTemplateName.NotFoundException"
+    )
 }
 
 #[cfg(test)]

@@ -149,6 +149,7 @@ fn survey(draft: &mut Draft<'_>, survey: &Survey) -> Reply {
     for missing in &survey.missing {
         draft.cluster.fleet.groups.remove(missing);
     }
+    draft.cluster.fleet.images.clone_from(&survey.images);
     see_instances(draft, survey);
     forget_ended(draft);
     survey.instances.iter().for_each(|instance| see(draft, instance));

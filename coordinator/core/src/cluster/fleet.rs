@@ -8,7 +8,7 @@ use model::fleet::{Group, HOOK_PATIENCE, Hook, HookId, HookPhase, Instance, Pool
 use model::id::NodeId;
 use model::node::{Availability, DrainCause, Node};
 use model::policy::Profile;
-use model::refresh::{Freeze, Refresh, RefreshId};
+use model::refresh::{Freeze, Refresh, RefreshId, Version};
 use model::time::Timestamp;
 
 use super::{Change, Cluster};
@@ -31,6 +31,8 @@ pub(crate) struct Fleet {
     pub(crate) groups: BTreeMap<String, Group>,
     /// The same of their machines.
     pub(crate) instances: BTreeMap<NodeId, Instance>,
+    /// The machine images that versions of launch templates name, of those that were asked for at the last look.
+    pub(crate) images: BTreeMap<Version, Option<String>>,
     /// Machines of which the cloud knows nothing, and since when.
     pub(crate) unknown: BTreeMap<NodeId, Timestamp>,
     /// When each group that waits was last given a sign.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use model::bake::{AmiState, Bake, Work};
 use model::id::{AmiId, NodeId};
 use model::node::Availability;
+use model::refresh::{Blueprint, Refresh, RefreshEnd, RefreshPhase, Version};
 
 use crate::cluster::Cluster;
 use crate::plan::bake::told_limit;
@@ -67,6 +68,9 @@ pub fn needs(cluster: &Cluster, id: &AmiId) -> Option<String> {
     if launched > 0 {
         return Some(format!("{launched} machines run from it"));
     }
+    if let Some(why) = launched_from(cluster, id) {
+        return Some(why);
+    }
     let is_base = |bake: &&Arc<Bake>| {
         let made = bake.phase.made();
         let base = made.base.or(made.build.map(|build| &build.base));
@@ -76,6 +80,63 @@ pub fn needs(cluster: &Cluster, id: &AmiId) -> Option<String> {
         return Some(format!("bake {} begins with it", bake.id));
     }
     None
+}
+
+/// What may be launched, and by whom: what groups launch, what refreshes have them launch, and what they can go back to.
+fn launchable(cluster: &Cluster) -> impl Iterator<Item = (&Blueprint, String)> {
+    let groups = cluster.pools().keys().filter_map(|name| {
+        let blueprint = cluster.group(name)?.blueprint.as_ref()?;
+        Some((blueprint, format!("group {name} launches machines from it")))
+    });
+    let latest = cluster.pools().keys().filter_map(|name| cluster.refreshes_of(name).last());
+    let refreshes = latest.flat_map(|refresh| {
+        let back = format!("pool {} can be rolled back to it", refresh.id.pool);
+        let forward = format!("refresh {} replaces machines by such of it", refresh.id);
+        let (can_go_back, goes_forward) = match &refresh.phase {
+            RefreshPhase::Done { end: RefreshEnd::RolledBack { .. }, .. } => (false, false),
+            RefreshPhase::Done { .. } => (true, false),
+            RefreshPhase::Making { .. }
+            | RefreshPhase::Rolling { .. }
+            | RefreshPhase::RollingBack { .. }
+            | RefreshPhase::Restoring { .. } => (true, true),
+        };
+        let from = can_go_back.then_some((&refresh.from, back));
+        from.into_iter().chain(goes_forward.then_some((&refresh.to, forward)))
+    });
+    groups.chain(refreshes)
+}
+
+/// The versions of launch templates of which it has to be known which images they name, so that none of those is removed.
+#[must_use]
+pub fn versions(cluster: &Cluster) -> BTreeSet<Version> {
+    launchable(cluster).flat_map(|(blueprint, _)| blueprint.versions()).collect()
+}
+
+/// Who launches machines from an image, or may. Also when nobody can say that nobody does.
+fn launched_from(cluster: &Cluster, id: &AmiId) -> Option<String> {
+    let makes = |refresh: &&Arc<Refresh>| matches!(&refresh.phase, RefreshPhase::Making { ami } if ami == id.as_str());
+    if let Some(refresh) = cluster.open_refreshes().find(makes) {
+        return Some(format!("refresh {} replaces machines by such of it", refresh.id));
+    }
+    let images = &cluster.fleet.images;
+    let names = |blueprint: &Blueprint| {
+        blueprint.versions().any(|version| {
+            images.get(&version).is_some_and(|image| image.as_deref() == Some(id.as_str()))
+        })
+    };
+    if let Some((_, why)) = launchable(cluster).find(|(blueprint, _)| names(blueprint)) {
+        return Some(why);
+    }
+    let unseen = cluster.pools().keys().find(|name| cluster.group(name).is_none());
+    let unseen = unseen.map(|name| {
+        format!("it is not known what pool {name} launches: its group is not there, or was not looked at")
+    });
+    unseen.or_else(|| {
+        let unknown =
+            versions(cluster).into_iter().find(|version| !images.contains_key(version))?;
+        let (template, number) = unknown;
+        Some(format!("it is not known which image version {number} of {template} names"))
+    })
 }
 
 /// What becomes of an image when room is made: whether it goes, and why.
