@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 use system_tests::docker::IMAGE;
 use system_tests::program::installed;
-use system_tests::{Machine, Packages, Said, Scratch, templates};
+use system_tests::{Kernel, Machine, Packages, Said, Scratch, templates};
 
 /// What the script reads from its environment.
 const VARIABLES: [&str; 5] =
@@ -139,26 +139,6 @@ fn step(component: &Value, phase: &str, name: &str) -> Value {
 fn texts(value: &Value) -> Vec<String> {
     let one = |value: &Value| value.as_str().unwrap().to_owned();
     value.as_array().map_or_else(|| vec![one(value)], |all| all.iter().map(one).collect())
-}
-
-/// The kernel is that of this machine, and has again what it had.
-struct Kernel(Vec<(PathBuf, String)>);
-
-impl Kernel {
-    fn keep() -> Self {
-        let names = ["fs/inotify/max_user_instances", "vm/max_map_count", "kernel/panic"];
-        let paths = names.map(|name| Path::new("/proc/sys").join(name));
-        Self(paths.into_iter().map(|path| (path.clone(), text(&path))).collect())
-    }
-}
-
-impl Drop for Kernel {
-    fn drop(&mut self) {
-        for (path, value) in &self.0 {
-            // Who is not root has changed nothing either.
-            drop(fs::write(path, value));
-        }
-    }
 }
 
 /// A machine that becomes an image.
