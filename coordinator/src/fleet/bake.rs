@@ -250,7 +250,8 @@ fn user_data(shared: &Shared, launch: &Launch) -> Result<String, Trouble> {
 
 /// Where the agent's package is put, and what installs it: which kind it is its address says.
 fn installer(url: &str) -> (&'static str, &'static str) {
-    if url.ends_with(".rpm") {
+    // A signed address has its signature behind the path.
+    if url.split('?').next().is_some_and(|path| path.ends_with(".rpm")) {
         ("/run/wharf-agent.rpm", "dnf install --assumeyes")
     } else {
         ("/run/wharf-agent.deb", "apt-get install --yes")

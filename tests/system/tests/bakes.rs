@@ -228,7 +228,7 @@ fn a_coordinator_that_is_killed_again_and_again_bakes_one_image() {
     assert_eq!(values(&launched, "instanceId").len(), 2, "a builder and a machine to try it out");
 }
 
-/// Its machines reach no packages: what the script would install is there, if only by name.
+/// Machines of the region reach no packages and have no profile: what the script would install is there, if only by name.
 #[test]
 fn the_recipe_that_comes_with_wharf_makes_a_node() {
     let _kernel = Kernel::keep();
@@ -249,6 +249,7 @@ fn the_recipe_that_comes_with_wharf_makes_a_node() {
             "coordinator: wharf.internal:7421",
             &format!("coordinator: '{}'", world.cluster.address),
         )
+        .replace("  profile: wharf-node\n", "")
         .replace("steps:\n", packages);
     let id = world.begin_by(&recipe, &[]);
     let bake = world.ends(&id, "published");
