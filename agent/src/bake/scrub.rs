@@ -14,6 +14,7 @@ pub(super) const MANIFEST: &str = "/etc/wharf/image-manifest";
 /// Files and folders that tell this machine from others, open something, or remember somebody. `*` is any part of a name.
 const GONE: &[&str] = &[
     "/var/lib/wharf/agent/*",
+    "/etc/wharf/instance.env",
     "/etc/ssh/ssh_host_*",
     "/root/.ssh/authorized_keys",
     "/home/*/.ssh/authorized_keys",

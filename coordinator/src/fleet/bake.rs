@@ -229,10 +229,13 @@ fn user_data(shared: &Shared, launch: &Launch) -> Result<String, Trouble> {
     let coordinator = &launch.coordinator;
     let install = match &launch.agent {
         None => String::new(),
-        Some((url, sha256)) => format!(
-            "if ! command -v wharf-agent; then\n  curl --fail --location --retry 5 --output /run/wharf-agent.deb '{url}'\n  \
-             echo '{sha256}  /run/wharf-agent.deb' | sha256sum --check\n  apt-get install --yes /run/wharf-agent.deb\nfi\n"
-        ),
+        Some((url, sha256)) => {
+            let (file, install) = installer(url);
+            format!(
+                "if ! command -v wharf-agent; then\n  curl --fail --location --retry 5 --output {file} '{url}'\n  \
+                 echo '{sha256}  {file}' | sha256sum --check\n  {install} {file}\nfi\n"
+            )
+        }
     };
     Ok(format!(
         "#!/bin/sh\nset -eu\n{install}systemctl stop wharf-agent.service || true\n\
@@ -243,6 +246,16 @@ fn user_data(shared: &Shared, launch: &Launch) -> Result<String, Trouble> {
          systemd-run --unit=wharf-builder --property=EnvironmentFile=/run/wharf-builder/env \
          --property=Restart=always --property=RestartSec=1 /usr/bin/wharf-agent\n"
     ))
+}
+
+/// Where the agent's package is put, and what installs it: which kind it is its address says.
+fn installer(url: &str) -> (&'static str, &'static str) {
+    // A signed address has its signature behind the path.
+    if url.split('?').next().is_some_and(|path| path.ends_with(".rpm")) {
+        ("/run/wharf-agent.rpm", "dnf install --assumeyes")
+    } else {
+        ("/run/wharf-agent.deb", "apt-get install --yes")
+    }
 }
 
 /// Signs what is in an image, and says so where everybody looks: last of all in the parameter, from which machines are

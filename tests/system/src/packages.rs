@@ -4,8 +4,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::program::{built, installed};
-use crate::release::target;
 use crate::{Said, Scratch};
+
+pub use crate::release::target;
+
+/// Where the programs are of which packages are made.
+///
+/// # Panics
+/// When they were not built.
+#[must_use]
+pub fn programs() -> PathBuf {
+    built("wharf").parent().unwrap().to_owned()
+}
 
 /// A folder of packages that is gone with its test.
 #[derive(Debug)]
@@ -23,16 +33,26 @@ impl Packages {
         packages
     }
 
+    /// Packs one alone.
+    ///
+    /// # Panics
+    /// When that fails; it says what is missing.
+    #[must_use]
+    pub fn only(package: &str) -> Self {
+        let packages = Self(Scratch::new());
+        packages.pack(&[package]);
+        packages
+    }
+
     /// Packs with more arguments of `packaging/deb/build`, and gives the files that it made.
     ///
     /// # Panics
     /// When that fails.
     pub fn pack(&self, more: &[&str]) -> Vec<PathBuf> {
         let _needed = installed("/usr/bin/dpkg-shlibdeps", "dpkg-dev");
-        let programs = built("wharf");
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let mut command = Command::new(root.join("packaging/deb/build"));
-        command.arg("--programs").arg(programs.parent().unwrap());
+        command.arg("--programs").arg(programs());
         command.arg("--output").arg(self.folder()).args(more);
         let said = Said::by(command.env("CARGO_TARGET_DIR", target()), "");
         assert_eq!(said.code, 0, "packaging/deb/build: {}{}", said.out, said.err);

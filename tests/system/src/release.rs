@@ -68,7 +68,11 @@ impl Release {
 }
 
 /// Where cargo builds: two folders above this test.
-pub(crate) fn target() -> PathBuf {
+///
+/// # Panics
+/// When this is no test.
+#[must_use]
+pub fn target() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.ancestors().nth(3).expect("a test is in target/PROFILE/deps").to_owned()
 }

@@ -2,12 +2,13 @@
 //! the next machine boots from that.
 #![allow(clippy::unwrap_used, reason = "a test that can not set up its world has failed")]
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use system_tests::region::{Machines, NAME, Pool, Region, Service, values};
 use system_tests::registry::Registry;
-use system_tests::{Cluster, Options, Scratch, until};
+use system_tests::{Cluster, Kernel, Options, Scratch, until};
 
 /// Machines boot and their disks are copied, while much else is done on this one.
 const PATIENCE: Duration = Duration::from_secs(420);
@@ -49,7 +50,12 @@ impl World {
              builder: {{type: m5.large, coordinator: '{}'}}\nsteps:\n{steps}\n{rest}\n",
             self.cluster.address
         );
-        let recipe = self.scratch.write("bake.yaml", &text).display().to_string();
+        self.begin_by(&text, more)
+    }
+
+    /// Begins a bake by a whole recipe.
+    fn begin_by(&self, text: &str, more: &[&str]) -> String {
+        let recipe = self.scratch.write("bake.yaml", text).display().to_string();
         let started = [&["bake", "start", &recipe, "--detach"][..], more].concat();
         self.cluster.wharf(&started).good().trim().to_owned()
     }
@@ -230,4 +236,36 @@ fn a_coordinator_that_is_killed_again_and_again_bakes_one_image() {
     assert_eq!(world.images().len(), 1, "there is one image");
     let launched = world.region.call(Service::Ec2, "DescribeInstances", &[]).unwrap();
     assert_eq!(values(&launched, "instanceId").len(), 2, "a builder and a machine to try it out");
+}
+
+/// Machines of the region reach no packages and have no profile: what the script would install is there, if only by name.
+#[test]
+fn the_recipe_that_comes_with_wharf_makes_a_node() {
+    let _kernel = Kernel::keep();
+    let world = World::start();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/ami");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let _script = world.scratch.write("setup.sh", &read("setup.sh"));
+    let packages = "steps:
+  - name: certificates
+    script: |
+      mkdir -p /run/package/DEBIAN
+      printf '%s\\n' 'Package: ca-certificates' 'Version: 1' 'Architecture: all' 'Maintainer: nobody' 'Description: none' >/run/package/DEBIAN/control
+      dpkg-deb --build /run/package /run/package.deb
+      dpkg --install /run/package.deb
+";
+    let recipe = read("bake.yaml")
+        .replace(
+            "coordinator: wharf.internal:7421",
+            &format!("coordinator: '{}'", world.cluster.address),
+        )
+        .replace("  profile: wharf-node\n", "")
+        .replace("steps:\n", packages);
+    let id = world.begin_by(&recipe, &[]);
+    let bake = world.ends(&id, "published");
+    let logs = world.logs(&id);
+    // On the builder, and on the machine that has booted from the image.
+    let good = logs.lines().filter(|line| line.contains("this machine is as a node should be"));
+    assert_eq!(good.count(), 2, "{logs}");
+    assert_eq!(world.images(), [bake["ami"].as_str().unwrap()]);
 }

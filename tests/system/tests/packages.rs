@@ -30,6 +30,28 @@ fn lintian_has_nothing_to_say() {
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
 }
 
+/// The parts of a package of Amazon Linux have no first line that says by whom they are read.
+#[test]
+fn shellcheck_has_nothing_to_say_of_any_script() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let find = "find packaging -type f \\( -name '*.sh' -o -path 'packaging/rpm/wharf-*' \\) -print; \
+                grep -rlE '^#!.*(/sh|bash)' packaging";
+    let found = Said::by(Command::new("sh").args(["-c", find]).current_dir(&root), "").good();
+    let mut found: Vec<&str> = found.lines().collect();
+    found.sort_unstable();
+    found.dedup();
+    assert!(found.len() > 14, "{found:?}");
+    for script in found {
+        let mut check = Command::new(installed("/usr/bin/shellcheck", "shellcheck"));
+        check.arg("--external-sources").current_dir(&root);
+        if script.starts_with("packaging/rpm/wharf-") {
+            check.arg("--shell=sh");
+        }
+        let said = Said::by(check.arg(script), "");
+        assert_eq!(said.code, 0, "{script}: {}{}", said.out, said.err);
+    }
+}
+
 #[test]
 fn the_manual_page_of_each_service_names_all_its_options() {
     for name in ["wharf-agent", "wharf-coordinator"] {

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use proto::convert::recipe_from_wire;
 use proto::wire::bake_step::Kind;
 
+use super::super::files::DiskFiles;
 use super::super::read_recipe;
 use super::memory;
 
@@ -55,4 +57,30 @@ fn what_is_wrong_with_a_recipe_is_shown_where_it_stands() {
         said.contains("`base` is missing") && said.contains("`mips` is no architecture"),
         "{said}"
     );
+}
+
+/// Both are the same but for what they are for, and their step runs the script that they put into the image.
+#[test]
+fn the_recipes_that_come_with_wharf_are_good_and_use_the_script() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/ami");
+    let setup = std::fs::read(folder.join("setup.sh")).unwrap();
+    let recipe = |name: &str| {
+        let recipe = read_recipe(&folder.join(name), &DiskFiles).unwrap();
+        recipe_from_wire(Some(&recipe)).unwrap();
+        recipe
+    };
+    let (usual, mut arm) = (recipe("bake.yaml"), recipe("bake-arm64.yaml"));
+    let Some(Kind::Files(written)) = &usual.steps[0].kind else { panic!("{:?}", usual.steps[0]) };
+    assert_eq!((written.files[0].mode, &written.files[0].content), (0o755, &setup));
+    let path = &written.files[0].path;
+    let Some(Kind::Script(script)) = &usual.steps[1].kind else { panic!("{:?}", usual.steps[1]) };
+    assert!(script.ends_with(path) && script.starts_with("WHARF_ADDR="), "{script}");
+    let trial = usual.trial.as_ref().unwrap();
+    assert_eq!(trial.scripts[0].text, format!("{path} --check"));
+    assert_ne!((&usual.base, usual.architecture), (&arm.base, arm.architecture));
+    assert!(arm.name.ends_with("-arm64"));
+    let rest = (usual.base.clone(), usual.architecture, usual.launch.clone());
+    (arm.base, arm.architecture, arm.launch) = rest;
+    (arm.name, arm.publish) = (usual.name.clone(), usual.publish.clone());
+    assert_eq!(arm, usual);
 }
