@@ -48,6 +48,7 @@ pub(crate) fn records() -> super::Records {
         | Stored::AuditRecord(_)
         | Stored::AuditMark(_)
         | Stored::Permit(_)
+        | Stored::ImagePolicy(_)
         | Stored::Bake(_)
         | Stored::Secret(_)
         | Stored::Ami(_) => (name, record),
@@ -135,6 +136,7 @@ fn more(name: &str, record: &Stored) -> super::Records {
         | Stored::AuditRecord(_)
         | Stored::AuditMark(_)
         | Stored::Permit(_)
+        | Stored::ImagePolicy(_)
         | Stored::Bake(_)
         | Stored::Secret(_)
         | Stored::Ami(_) => Vec::new(),
