@@ -6,6 +6,7 @@ use agent_core::action::Fault;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
+use crate::firewall::Firewall;
 use crate::runtime::{Docker, Engine, Happened, Settings};
 
 /// An engine that is away is tried again after so long.
@@ -23,10 +24,12 @@ pub(crate) enum Heard {
 }
 
 /// Connects, follows what happens, and connects again, for as long as somebody listens.
-pub(crate) async fn watch(settings: Settings, heard: mpsc::Sender<Heard>) {
+pub(crate) async fn watch(settings: Settings, firewall: Firewall, heard: mpsc::Sender<Heard>) {
     while !heard.is_closed() {
         let why = match connect(&settings).await {
             Ok((docker, engine)) => {
+                // Before anything is started there.
+                firewall.look().await;
                 let mut events = docker.events();
                 if heard.send(Heard::Up(docker, Box::new(engine))).await.is_err() {
                     return;

@@ -12,6 +12,7 @@ mod bake;
 mod clock;
 mod credentials;
 mod engine;
+mod firewall;
 mod housekeeping;
 mod identity;
 mod imds;
@@ -27,6 +28,7 @@ mod session;
 
 pub use agent_core::garbage::Limits;
 pub use credentials::{AwsJoin, AwsProof, JOIN_TOKEN, Joining, TokenSource};
+pub use firewall::Wish;
 pub use imds::DEFAULT as DEFAULT_IMDS;
 pub use run::{Config, Origin, Security, run};
 pub use secrets::{DEFAULT_DIRECTORY as SECRETS_DIRECTORY, Memory, Owners};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use agent::{
     AwsJoin, AwsProof, Config, DEFAULT_IMDS, Joining, Limits, Memory, Origin, Owners, Security,
-    TokenSource, run,
+    TokenSource, Wish, run,
 };
 use anyhow::Context;
 use clap::Parser;
@@ -89,6 +89,10 @@ struct Arguments {
     /// Where the secrets of tasks are put: a directory in memory, which is this agent's alone.
     #[arg(long, env = "WHARF_SECRETS_DIR", default_value = agent::SECRETS_DIRECTORY)]
     secrets_dir: PathBuf,
+    /// Whether rules of this machine keep containers from its instance metadata service. When it is not given there are some
+    /// on machines that join by that service, and elsewhere nothing is looked at.
+    #[arg(long, env = "WHARF_METADATA_FIREWALL", value_enum, value_name = "WHAT")]
+    metadata_firewall: Option<MetadataFirewall>,
     /// Is a machine that becomes an image, or tries one out: does what the coordinator says as root, and is no node. Only who
     /// launches a machine for a bake says so.
     #[arg(long, env = "WHARF_BUILDER", hide = true)]
@@ -103,6 +107,25 @@ enum Join {
     AwsSts,
     /// By its identity document, within five minutes of its launch and once.
     AwsIid,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum MetadataFirewall {
+    /// They are put, and put again when somebody takes them away.
+    On,
+    /// They are taken away.
+    Off,
+}
+
+/// Whoever joins by the metadata service would be joined as by every container that reaches it.
+fn metadata_rules(arguments: &Arguments) -> Option<Wish> {
+    match (arguments.metadata_firewall, arguments.join) {
+        (Some(MetadataFirewall::On), _) => Some(Wish::There),
+        (Some(MetadataFirewall::Off), _) => Some(Wish::Gone),
+        // A service of that kind at another address is a test's, whose machine is somebody's.
+        (None, Join::AwsSts | Join::AwsIid) if arguments.imds == DEFAULT_IMDS => Some(Wish::There),
+        (None, Join::AwsSts | Join::AwsIid | Join::Token) => None,
+    }
 }
 
 fn label(text: &str) -> Result<(String, String), String> {
@@ -158,6 +181,7 @@ fn main() -> ExitCode {
 
 fn start(arguments: Arguments) -> anyhow::Result<()> {
     let security = security(&arguments)?;
+    let metadata_rules = metadata_rules(&arguments);
     let labels: BTreeMap<String, String> = arguments.labels.into_iter().collect();
     let config = Config {
         coordinator: arguments.coordinator,
@@ -177,6 +201,7 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
         gpus: arguments.gpus,
         prefer_local: arguments.prefer_local_images,
         builder: arguments.builder,
+        metadata_rules,
         secrets: Memory { directory: arguments.secrets_dir, owners: Owners::AsAsked },
         garbage: Limits {
             disk_percent: arguments.image_gc_percent,

@@ -34,6 +34,7 @@ pub use self::config::{Config, Origin, Security};
 use self::secrets::Asking;
 use crate::clock::Clock;
 use crate::credentials::{Credentials, Joining};
+use crate::firewall::{self, Firewall};
 use crate::housekeeping::Housekeeping;
 use crate::imds::Imds;
 use crate::journal::{self, Journal};
@@ -124,6 +125,7 @@ struct Agent {
     asking: Vec<(Asked, Option<Timestamp>)>,
     asking_secrets: Asking,
     housekeeping: Housekeeping,
+    firewall: Firewall,
     /// What is fetched for tasks to come.
     ahead: Ahead,
     /// What the coordinator was told last of the images here.
@@ -168,8 +170,9 @@ pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<
     let leases = std::path::absolute(config.state.join("leases"))?;
     let reaching = (config.coordinator.as_str(), &config.security);
     let credentials = Credentials::load(&config.state, &node, cluster.as_ref(), reaching);
-    let housekeeping = Housekeeping::load(&config.state);
+    let (firewall, keeper) = firewall::begin(config.metadata_rules).await;
     let mut agent = Agent {
+        housekeeping: Housekeeping::load(&config.state),
         config,
         node,
         cluster,
@@ -193,7 +196,7 @@ pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<
         sockets: Sockets::new(leases, lease_asked),
         asking: Vec::new(),
         asking_secrets: Asking::default(),
-        housekeeping,
+        firewall,
         ahead: Ahead::default(),
         told_images: Vec::new(),
         is_listing: false,
@@ -211,6 +214,7 @@ pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<
     tokio::select! {
         linked = linking => linked.context("the link was interrupted"),
         () = looping => Ok(()),
+        () = keeper.keep() => Ok(()),
         _ = stop => Ok(()),
     }
 }
@@ -500,6 +504,7 @@ impl Agent {
             engine_ready: *self.workload.engine() == EngineState::Ready,
             host: Some(self.host.sample()),
             containers: self.meter.sample(&containers),
+            metadata_fault: self.firewall.fault(),
         };
         self.say(Up::Heartbeat(heartbeat));
     }
@@ -549,7 +554,8 @@ impl Agent {
             leases: Some(self.sockets.root().to_owned()),
             secrets: self.vault().map(|vault| vault.root().to_owned()),
         };
-        tokio::spawn(engine::watch(settings, self.engine_heard.clone()));
+        let firewall = self.firewall.clone();
+        tokio::spawn(engine::watch(settings, firewall, self.engine_heard.clone()));
     }
 }
 

@@ -12,6 +12,7 @@ mod drain;
 pub(crate) mod enrolment;
 mod explain;
 pub(crate) mod fleet;
+mod images;
 mod job;
 mod pages;
 pub(crate) mod refresh;

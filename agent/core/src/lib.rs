@@ -14,6 +14,7 @@ pub mod assignment;
 mod brake;
 mod decide;
 pub mod event;
+pub mod firewall;
 pub mod garbage;
 mod health;
 mod hear;

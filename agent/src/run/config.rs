@@ -8,6 +8,7 @@ use model::id::NodeId;
 use model::resources::Resources;
 
 use crate::credentials::Joining;
+use crate::firewall::Wish;
 use crate::secrets::Memory;
 
 /// What a machine was launched from, as far as its agent is told.
@@ -63,4 +64,7 @@ pub struct Config {
     pub builder: bool,
     /// Where secrets are.
     pub secrets: Memory,
+    /// What is to be of the rules that keep containers from the instance metadata service; they are left as they are when
+    /// there is none.
+    pub metadata_rules: Option<Wish>,
 }

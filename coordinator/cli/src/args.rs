@@ -138,6 +138,9 @@ pub(crate) enum Command {
     /// What services may ask of machines.
     #[command(subcommand)]
     Grant(trust::Grant),
+    /// From where images may come.
+    #[command(subcommand)]
+    Policy(trust::Policy),
     /// Shows who did what, and finds out whether somebody has changed that record.
     Audit(trust::Audit),
     /// Coordinators by name, and who we are to them.

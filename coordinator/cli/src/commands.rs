@@ -15,6 +15,7 @@ mod grant;
 mod job;
 mod logs;
 mod once;
+mod policy;
 mod pool;
 mod rebalance;
 mod refresh;
@@ -76,6 +77,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Token(command) => trust::token(&client()?, &global, command).await,
         Command::Operator(command) => trust::operator(&client()?, &global, command).await,
         Command::Grant(command) => grant::grant(&client()?, &global, command).await,
+        Command::Policy(command) => policy::policy(&client()?, &global, command).await,
         Command::Audit(arguments) => audit::audit(client, &global, &arguments).await,
         Command::Context(command) => contexts(&global, command),
         Command::Completion { shell } => {

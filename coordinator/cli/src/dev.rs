@@ -255,6 +255,8 @@ impl Cluster {
             gpus: Some(0),
             prefer_local: true,
             builder: false,
+            // The machine is somebody's, and no instance.
+            metadata_rules: None,
             garbage: agent::Limits::default(),
             secrets: agent::Memory {
                 directory: memory(&directory.join(&name)),

@@ -352,5 +352,6 @@ pub(crate) fn node(view: &wire::NodeView) -> Value {
         "agent_version": view.agent_version,
         "engine_version": view.engine_version,
         "address": view.address,
+        "note": view.note,
     })
 }

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::id::{NodeId, OperatorName, Serial, TokenId};
+use model::policy::images::ImagePolicy;
 use model::policy::{Permit, Right, needs};
 use model::spec::ServiceSpec;
 use model::time::Timestamp;
@@ -80,6 +81,8 @@ pub enum Asked {
     AddPermit(Permit),
     /// That they may not any more.
     RemovePermit(ServiceGlob),
+    /// That images come from somewhere, and with nothing from everywhere.
+    SetImages(Option<ImagePolicy>),
 }
 
 /// A node shows a token.
@@ -129,6 +132,10 @@ pub enum Change {
     PutPermit(Permit),
     /// There is no such permit.
     RemovePermit(ServiceGlob),
+    /// Images come from there.
+    PutImages(ImagePolicy),
+    /// They come from everywhere.
+    RemoveImages,
 }
 
 /// Everybody who is let in, and what opens.
@@ -139,6 +146,8 @@ pub struct Ledger {
     operators: BTreeMap<OperatorName, Operator>,
     /// By the pattern that each is for.
     permits: BTreeMap<String, Permit>,
+    /// From where images may come; from everywhere when there is none.
+    images: Option<ImagePolicy>,
 }
 
 impl Ledger {
@@ -167,6 +176,8 @@ impl Ledger {
                 self.permits.insert(permit.services.to_string(), permit);
             }
             Change::RemovePermit(services) => drop(self.permits.remove(&services.to_string())),
+            Change::PutImages(policy) => self.images = Some(policy),
+            Change::RemoveImages => self.images = None,
         }
     }
 
@@ -183,6 +194,12 @@ impl Ledger {
     /// Every permit, in the order of whom it is for.
     pub fn permits(&self) -> impl Iterator<Item = &Permit> {
         self.permits.values()
+    }
+
+    /// From where images may come; from everywhere when there is none.
+    #[must_use]
+    pub fn images(&self) -> Option<&ImagePolicy> {
+        self.images.as_ref()
     }
 
     /// What a service asks of machines and nobody has allowed.
@@ -265,6 +282,8 @@ impl Ledger {
                 Some(_) => Ok(vec![Change::RemovePermit(services.clone())]),
                 None => Err(Refusal::NoPermit(services.clone())),
             },
+            Asked::SetImages(Some(policy)) => Ok(vec![Change::PutImages(policy.clone())]),
+            Asked::SetImages(None) => Ok(vec![Change::RemoveImages]),
         }
     }
 

@@ -96,6 +96,8 @@ pub(crate) const TABLE: &[(&str, Needs)] = &[
     ("/wharf.v1.Trust/AddGrant", Needs::Administer),
     ("/wharf.v1.Trust/ListGrants", Needs::Administer),
     ("/wharf.v1.Trust/RemoveGrant", Needs::Administer),
+    ("/wharf.v1.Trust/SetImagePolicy", Needs::Administer),
+    ("/wharf.v1.Trust/GetImagePolicy", Needs::Look),
     ("/wharf.v1.Trust/Audit", Needs::Administer),
     ("/grpc.health.v1.Health/Check", Needs::Look),
     ("/grpc.health.v1.Health/Watch", Needs::Look),

@@ -22,7 +22,7 @@ use tonic::Status;
 use crate::Shared;
 use crate::api::access::{Caller, Needs};
 use crate::api::control::service_id;
-use crate::api::{accepted, differences, hinted, invalid, resolve};
+use crate::api::{accepted, differences, hinted, images, invalid, resolve};
 use crate::audit::By;
 
 /// The most services of one request.
@@ -43,9 +43,11 @@ pub(crate) async fn deploy(
         service_id(Some(wire::ServiceRef { project, name }))
     });
     caller.may_change(&named.collect::<Result<Vec<_>, _>>()?)?;
+    images::check_names(shared, &request.services)?;
     pin(shared, &mut request.services).await?;
     let specs: Result<Vec<ServiceSpec>, _> = request.services.iter().map(spec_from_wire).collect();
     let specs = specs.map_err(|error| invalid(&error))?;
+    images::check_pins(shared, &specs)?;
     check_machines(shared, caller, &specs)?;
     check_secrets(shared, caller, &specs)?;
     check_target_groups(shared, &specs).await?;

@@ -7,8 +7,8 @@ use coordinator_core::trust::Asked;
 use model::id::{NodeId, OperatorName, TokenId};
 use model::trust::{Issued, Operator};
 use proto::convert::{
-    operator_to_wire, permit_from_wire, permit_to_wire, role_from_wire, token_from_wire,
-    token_to_wire,
+    image_policy_from_wire, image_policy_to_wire, operator_to_wire, permit_from_wire,
+    permit_to_wire, role_from_wire, token_from_wire, token_to_wire,
 };
 use proto::wire;
 use tonic::{Request, Response, Status};
@@ -179,6 +179,31 @@ impl wire::trust_server::Trust for Trust {
         let services = named(&request.into_inner().services)?;
         self.ask(by, Asked::RemovePermit(services)).await?;
         Ok(Response::new(wire::RemoveGrantResponse {}))
+    }
+
+    async fn set_image_policy(
+        &self,
+        request: Request<wire::SetImagePolicyRequest>,
+    ) -> Result<Response<wire::SetImagePolicyResponse>, Status> {
+        let by = by(&request)?;
+        let patterns = request.into_inner().patterns;
+        let (made_by, why) = (by.who.clone(), by.why.clone());
+        let policy = if patterns.is_empty() {
+            None
+        } else {
+            let policy = wire::StoredImagePolicy { patterns, made_by, why };
+            Some(image_policy_from_wire(&policy).map_err(|error| invalid(&error))?)
+        };
+        self.ask(by, Asked::SetImages(policy)).await?;
+        Ok(Response::new(wire::SetImagePolicyResponse {}))
+    }
+
+    async fn get_image_policy(
+        &self,
+        _request: Request<wire::GetImagePolicyRequest>,
+    ) -> Result<Response<wire::GetImagePolicyResponse>, Status> {
+        let policy = self.shared.ledgers.read().images().map(image_policy_to_wire);
+        Ok(Response::new(wire::GetImagePolicyResponse { policy }))
     }
 
     async fn revoke_node(

@@ -23,6 +23,9 @@ use crate::published::State;
 /// So many tasks of a node that is being emptied are named: more than anybody reads.
 const LEAVING_LIMIT: usize = 200;
 
+/// So much of what an agent complains of is shown, in characters.
+const FAULT_LIMIT: usize = 500;
+
 pub(crate) fn service(state: &State, service: &Service, now: Timestamp) -> wire::ServiceView {
     let progress = view::service_progress(&state.cluster, service, now);
     let mut notes: Vec<String> = Vec::new();
@@ -242,7 +245,7 @@ pub(crate) fn nodes(
             agent_version: hello.agent_version,
             engine_version: hello.engine_version,
             address: agent.map(|agent| agent.address.clone()).unwrap_or_default(),
-            note: note_on(state, missed),
+            note: note_on(state, missed, &usage.metadata_fault),
             drain,
         }
     };
@@ -251,14 +254,19 @@ pub(crate) fn nodes(
     Ok(wire::ListNodesResponse { nodes, next })
 }
 
-fn note_on(state: NodeState, missed: usize) -> String {
-    match (state, missed) {
-        (_, 0) => String::new(),
-        (NodeState::Returning, _) => {
-            format!("waits until of {missed} tasks and those made in their place one each serves")
-        }
-        (_, _) => format!("others were made in the place of {missed} of its tasks"),
-    }
+fn note_on(state: NodeState, missed: usize, metadata_fault: &str) -> String {
+    let missing = match (state, missed) {
+        (_, 0) => None,
+        (NodeState::Returning, _) => Some(format!(
+            "waits until of {missed} tasks and those made in their place one each serves"
+        )),
+        (_, _) => Some(format!("others were made in the place of {missed} of its tasks")),
+    };
+    let fault: String = metadata_fault.chars().take(FAULT_LIMIT).collect();
+    let open = (!fault.is_empty()).then(|| {
+        format!("its containers are not kept from the instance metadata service: {fault}")
+    });
+    missing.into_iter().chain(open).collect::<Vec<_>>().join("; ")
 }
 
 const fn state_to_wire(state: NodeState) -> wire::NodeState {

@@ -264,6 +264,12 @@ pub(crate) fn of_trust(by: &By, asked: &Asked, ledger: &Ledger) -> Act {
         Asked::RemovePermit(services) => {
             (vec![Object::named(format!("grant {services}"))], String::new())
         }
+        Asked::SetImages(policy) => {
+            let patterns = policy.iter().flat_map(|policy| &policy.patterns);
+            let patterns: Vec<String> = patterns.map(ToString::to_string).collect();
+            let note = if patterns.is_empty() { "any".to_owned() } else { patterns.join(", ") };
+            (vec![Object::named("policy of images".to_owned())], note)
+        }
         Asked::RemoveOperator(name) => {
             (vec![Object::named(format!("operator {name}"))], String::new())
         }

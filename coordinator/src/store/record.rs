@@ -7,11 +7,12 @@ use coordinator_core::trust;
 use prost::Message;
 use proto::convert::{
     admission_from_wire, admission_to_wire, ami_from_wire, ami_to_wire, bake_from_wire,
-    bake_to_wire, freeze_from_wire, freeze_to_wire, hook_from_wire, hook_to_wire, node_from_wire,
-    node_to_wire, operator_from_wire, operator_to_wire, permit_from_wire, permit_to_wire,
-    pool_from_wire, pool_to_wire, refresh_from_wire, refresh_to_wire, registration_from_wire,
-    registration_to_wire, secret_from_wire, secret_to_wire, service_from_wire, service_to_wire,
-    task_from_wire, task_to_wire, token_from_wire, token_to_wire,
+    bake_to_wire, freeze_from_wire, freeze_to_wire, hook_from_wire, hook_to_wire,
+    image_policy_from_wire, image_policy_to_wire, node_from_wire, node_to_wire, operator_from_wire,
+    operator_to_wire, permit_from_wire, permit_to_wire, pool_from_wire, pool_to_wire,
+    refresh_from_wire, refresh_to_wire, registration_from_wire, registration_to_wire,
+    secret_from_wire, secret_to_wire, service_from_wire, service_to_wire, task_from_wire,
+    task_to_wire, token_from_wire, token_to_wire,
 };
 use proto::wire;
 
@@ -56,10 +57,14 @@ pub enum Kind {
     AuditMark = 25,
     /// What services may ask of machines.
     Permit = 26,
+    /// From where images may come.
+    Images = 31,
 }
 
-/// Whatever has such a number is about who is let in or who did what, and no part of the cluster.
-pub(crate) const TRUST: std::ops::RangeInclusive<i64> = 20..=29;
+/// Whether what has such a number is about who is let in or who did what, and no part of the cluster.
+pub(crate) const fn is_trust(kind: i64) -> bool {
+    matches!(kind, 20..=29 | 31)
+}
 /// Who did what: a chain, which is read in pages.
 pub(crate) const AUDIT: std::ops::RangeInclusive<i64> = 24..=25;
 
@@ -133,6 +138,9 @@ const fn forgotten(kind: Kind, key: String) -> Record {
     Record { kind, key, value: None }
 }
 
+/// There is one of it.
+const IMAGES: &str = "images";
+
 /// Writes a change about who is let in as a record.
 #[must_use]
 pub fn trust_to_record(change: &trust::Change) -> Record {
@@ -159,6 +167,11 @@ pub fn trust_to_record(change: &trust::Change) -> Record {
             record(Kind::Permit, permit.services.to_string(), Some(value))
         }
         Change::RemovePermit(services) => record(Kind::Permit, services.to_string(), None),
+        Change::PutImages(policy) => {
+            let value = image_policy_to_wire(policy).encode_to_vec();
+            record(Kind::Images, IMAGES.to_owned(), Some(value))
+        }
+        Change::RemoveImages => record(Kind::Images, IMAGES.to_owned(), None),
     }
 }
 
@@ -184,6 +197,10 @@ pub fn trust_from_record(kind: i64, key: &str, value: &[u8]) -> Result<trust::Ch
         26 => {
             let from = wire::StoredPermit::decode(value).map_err(|error| error.to_string())?;
             permit_from_wire(&from).map(Change::PutPermit).map_err(|error| error.to_string())
+        }
+        31 => {
+            let from = wire::StoredImagePolicy::decode(value).map_err(|error| error.to_string())?;
+            image_policy_from_wire(&from).map(Change::PutImages).map_err(|error| error.to_string())
         }
         _ => Err("a kind of record that this version does not know".to_owned()),
     };

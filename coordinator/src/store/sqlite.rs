@@ -17,7 +17,7 @@ use rusqlite::{Connection, ErrorCode, params};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::store::record::{
-    AUDIT, Kind, Record, TRUST, from_record, to_record, trust_from_record, trust_to_record,
+    AUDIT, Kind, Record, from_record, is_trust, to_record, trust_from_record, trust_to_record,
 };
 use crate::store::{Identity, Keyed, Store, StoreError};
 
@@ -196,7 +196,7 @@ fn new_identity() -> wire::Identity {
 
 impl Store for Sqlite {
     fn load(&mut self) -> Result<Vec<Change>, StoreError> {
-        let records = self.records(|kind| !TRUST.contains(&kind))?;
+        let records = self.records(|kind| !is_trust(kind))?;
         let changes = records.iter().map(|(kind, key, value)| from_record(*kind, key, value));
         changes.collect::<Result<_, _>>().map_err(|why| self.damaged(why))
     }
@@ -208,7 +208,7 @@ impl Store for Sqlite {
 
     fn load_trust(&mut self) -> Result<Vec<trust::Change>, StoreError> {
         let authority = Kind::Authority as i64;
-        let records = self.records(|kind| TRUST.contains(&kind) && kind != authority)?;
+        let records = self.records(|kind| is_trust(kind) && kind != authority)?;
         let changes = records.iter().map(|(kind, key, value)| trust_from_record(*kind, key, value));
         changes.collect::<Result<_, _>>().map_err(|why| self.damaged(why))
     }

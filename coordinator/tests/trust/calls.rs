@@ -98,7 +98,7 @@ fn meant(path: &str) -> char {
         ("/wharf.v1.Refreshes", _) => 'O',
         ("/wharf.v1.Bakes", "ListBakes" | "ListAmis") => 'V',
         ("/wharf.v1.Bakes", "BakeLogs") => 'O',
-        ("/wharf.v1.Secrets", "ListSecrets") => 'V',
+        ("/wharf.v1.Secrets", "ListSecrets") | ("/wharf.v1.Trust", "GetImagePolicy") => 'V',
         ("/wharf.v1.Secrets", _) => 'O',
         ("/wharf.v1.Trust" | "/wharf.v1.Fleet" | "/wharf.v1.Bakes", _) => 'A',
         ("/wharf.v1.Control", "SetAvailability" | "Drain" | "Rebalance") => 'O',

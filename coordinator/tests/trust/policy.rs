@@ -4,9 +4,10 @@ use proto::wire;
 use proto::wire::control_client::ControlClient;
 use proto::wire::right::Kind;
 use proto::wire::secrets_client::SecretsClient;
+use proto::wire::trust_client::TrustClient;
 use tonic::{Code, Status};
 
-use crate::calls::spec;
+use crate::calls::{service, spec};
 use crate::world::World;
 
 type Asks = fn(&mut wire::ServiceSpec);
@@ -236,4 +237,76 @@ async fn what_is_strict_and_could_never_start_is_refused_when_it_is_deployed() {
     }
     // What the image says is seen by the agent.
     control.deploy(strict(|_| {})).await.unwrap();
+}
+
+fn runs(reference: &str) -> wire::DeployRequest {
+    let mut service = spec("shop", "web");
+    container(&mut service).image.as_mut().unwrap().reference = reference.to_owned();
+    wire::DeployRequest { services: vec![service], ..Default::default() }
+}
+
+fn from(patterns: &[&str]) -> wire::SetImagePolicyRequest {
+    let patterns = patterns.iter().map(ToString::to_string).collect();
+    wire::SetImagePolicyRequest { patterns }
+}
+
+#[tokio::test]
+async fn t11_images_come_from_where_an_administrator_has_said_whoever_deploys() {
+    let mut world = World::start().await;
+    let kim = world.operator("kim", wire::OperatorRole::Deployer, &["shop/*"]).await;
+    let mut control = ControlClient::new(world.channel(&kim));
+    control.deploy(runs("evil.org/app:1")).await.unwrap();
+    world.admin().set_image_policy(from(&["registry.example.com/team/*", "bench"])).await.unwrap();
+    world.end().await;
+    world.begin().await;
+    let mut control = ControlClient::new(world.channel(&kim));
+    let mut admin = ControlClient::new(world.local());
+    for (image, meant) in [
+        ("evil.org/app:1", "evil.org/app"),
+        ("app", "docker.io/library/app"),
+        ("registry.example.com/team2/app", "registry.example.com/team2/app"),
+        ("Registry.example.com/team/app", "Registry.example.com/team/app"),
+        ("registry.example.com:5000/team/app", "registry.example.com:5000/team/app"),
+    ] {
+        let named = format!("container app of shop/web has the image {image}, which is {meant}:");
+        for control in [&mut control, &mut admin] {
+            for dry_run in [true, false] {
+                let request = wire::DeployRequest { dry_run, ..runs(image) };
+                let refused = control.deploy(request).await.unwrap_err();
+                assert_eq!(refused.code(), Code::FailedPrecondition, "{image}");
+                let patterns = "registry.example.com/team/*, docker.io/library/bench only";
+                let is_said =
+                    [&named, patterns].iter().all(|text| refused.message().contains(*text));
+                assert!(is_said, "{refused:?}");
+            }
+        }
+    }
+    // Nobody is asked what a name means that may not run.
+    let mut unpinned = runs("evil.org/app:1");
+    container(&mut unpinned.services[0]).image.as_mut().unwrap().pin = None;
+    assert_eq!(control.deploy(unpinned).await.unwrap_err().code(), Code::FailedPrecondition);
+    // What only an engine has may be called anything.
+    let mut local = runs("registry.example.com/team/app");
+    let id = format!("sha256:{}", "cd".repeat(32));
+    let pin = Some(wire::image::Pin::Local(id));
+    container(&mut local.services[0]).image.as_mut().unwrap().pin = pin;
+    let refused = control.deploy(local).await.unwrap_err();
+    assert!(refused.message().contains("which only an engine has"), "{refused:?}");
+    for image in ["registry.example.com/team/a/b:2", "docker.io/library/bench"] {
+        control.deploy(runs(image)).await.unwrap();
+    }
+    // What was accepted can be gone back to.
+    let back = wire::RollbackRequest { service: service("shop", "web"), to: Some(1) };
+    control.rollback(back).await.unwrap();
+    for wrong in ["*", "registry.example.com", "a b", "nginx:1"] {
+        let refused = world.admin().set_image_policy(from(&[wrong])).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{wrong}");
+    }
+    let mut viewer = TrustClient::new(world.channel(&kim));
+    let shown = viewer.get_image_policy(wire::GetImagePolicyRequest {}).await.unwrap().into_inner();
+    assert_eq!(shown.policy.unwrap().patterns.len(), 2);
+    let refused = viewer.set_image_policy(from(&[])).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    world.admin().set_image_policy(from(&[])).await.unwrap();
+    control.deploy(runs("evil.org/app:2")).await.unwrap();
 }

@@ -1,5 +1,7 @@
 //! What a service may ask of the machines that it runs on, beyond what every container has, and who has allowed it.
 
+pub mod images;
+
 use std::fmt;
 
 use crate::spec::{MountSource, Network, ServiceSpec, TaskSpec};

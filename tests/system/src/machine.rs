@@ -160,8 +160,16 @@ impl Machine {
     /// When the machine is gone.
     #[must_use]
     pub fn docker(&self) -> Docker {
-        let pid = self.outer.container(&self.name).expect("the machine is there").pid;
-        Docker::at(PathBuf::from(format!("/proc/{pid}/root/run/docker.sock")))
+        Docker::at(PathBuf::from(format!("/proc/{}/root/run/docker.sock", self.id())))
+    }
+
+    /// Its first process, by the number that it has outside: its networks are found by it.
+    ///
+    /// # Panics
+    /// When the machine is gone.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.outer.container(&self.name).expect("the machine is there").pid
     }
 
     /// Has its files, but for what its engine has, be an image of the engine that it is a container of.

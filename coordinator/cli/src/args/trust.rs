@@ -87,6 +87,21 @@ pub(crate) enum Grant {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Says from where images may come, whoever deploys them. What was said before is not any more; what runs goes on.
+    #[command(
+        after_help = "Examples:\n  wharf policy set --images 'registry.example.com/team/*' --images nginx --why 'ticket 9'\n  wharf policy set --images any"
+    )]
+    Set {
+        /// A repository, or HOST/PATH/* for all that are below; `any` for every image. May be given several times.
+        #[arg(long, required = true, value_name = "PATTERN")]
+        images: Vec<String>,
+    },
+    /// Shows from where images may come, and who has said so.
+    Show,
+}
+
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("right").required(true).multiple(true))]
 pub(crate) struct AddGrant {

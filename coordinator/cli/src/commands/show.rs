@@ -192,7 +192,7 @@ pub(crate) async fn node(client: &Client, global: &Global, command: Node) -> any
         Node::Ls => {
             let head = vec![
                 "NODE", "STATE", "TASKS", "CPU", "MEMORY", "ZONE", "ENGINE", "HOST", "ADDRESS",
-                "GPUS",
+                "GPUS", "NOTE",
             ];
             list(global, head, 7, nodes.iter().map(node_row).collect())
         }
@@ -232,6 +232,7 @@ fn node_row(view: &wire::NodeView) -> Row {
             node.hostname.clone(),
             view.address.clone(),
             format!("{}/{}", held.gpus, all.gpus),
+            view.note.clone(),
         ],
         json: json::node(view),
     }

@@ -333,6 +333,20 @@ fn no_proof_lets_in_who_was_revoked() {
     desk.ask(&attest(Method::AwsSts, "i-1", 1, "a4")).unwrap();
 }
 
+#[test]
+fn images_come_from_where_was_said_last_and_from_everywhere_before_and_after() {
+    let mut desk = Desk::default();
+    assert_eq!(desk.0.images(), None);
+    for pattern in ["registry.example.com/team/*", "docker.io/library/nginx"] {
+        let patterns = vec![pattern.parse().unwrap()];
+        let policy = ImagePolicy { patterns, made_by: "kim".to_owned(), why: String::new() };
+        desk.ask(&Asked::SetImages(Some(policy.clone()))).unwrap();
+        assert_eq!(desk.0.images(), Some(&policy));
+    }
+    desk.ask(&Asked::SetImages(None)).unwrap();
+    assert_eq!(desk.0.images(), None);
+}
+
 fn permit(services: &str, rights: Vec<Right>) -> Asked {
     let (made_by, why) = ("kim".to_owned(), String::new());
     Asked::AddPermit(Permit { services: services.parse().unwrap(), rights, made_by, why })

@@ -95,6 +95,8 @@ const MEANT: &str = "
 /wharf.v1.Trust/AddGrant                 AR
 /wharf.v1.Trust/ListGrants               AR
 /wharf.v1.Trust/RemoveGrant              AR
+/wharf.v1.Trust/SetImagePolicy           AR
+/wharf.v1.Trust/GetImagePolicy           VDOAR
 /wharf.v1.Trust/Audit                    AR
 /grpc.health.v1.Health/Check             VDOAR
 /grpc.health.v1.Health/Watch             VDOAR

@@ -49,6 +49,7 @@ pub(crate) fn records() -> super::Records {
         | Stored::AuditRecord(_)
         | Stored::AuditMark(_)
         | Stored::Permit(_)
+        | Stored::ImagePolicy(_)
         | Stored::Bake(_)
         | Stored::Secret(_)
         | Stored::Ami(_) => (name, record),
@@ -137,6 +138,7 @@ fn more(name: &str, record: &Stored) -> super::Records {
         | Stored::AuditRecord(_)
         | Stored::AuditMark(_)
         | Stored::Permit(_)
+        | Stored::ImagePolicy(_)
         | Stored::Bake(_)
         | Stored::Secret(_)
         | Stored::Ami(_) => Vec::new(),

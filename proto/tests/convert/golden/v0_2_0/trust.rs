@@ -1,6 +1,7 @@
 //! Who is let in.
 
 use model::audit::{Act, Object, Verdict};
+use model::policy::images::ImagePolicy;
 use model::policy::{Permit, Right};
 use model::time::Timestamp;
 use model::trust::{
@@ -30,6 +31,7 @@ pub(crate) fn records() -> Records {
     records.extend(operators());
     records.extend(audit());
     records.push(("grant", permit()));
+    records.push(("image-policy", images()));
     records
 }
 
@@ -123,6 +125,13 @@ fn permit() -> Stored {
     let services = "shop/*".parse().unwrap();
     let (made_by, why) = ("kim (admin)".to_owned(), "ticket 7".to_owned());
     Stored::Permit(Permit { services, rights, made_by, why })
+}
+
+fn images() -> Stored {
+    let patterns = ["registry.example.com:5000/team/*", "nginx"];
+    let patterns = patterns.map(|pattern| pattern.parse().unwrap()).to_vec();
+    let (made_by, why) = ("kim (admin)".to_owned(), "ticket 9".to_owned());
+    Stored::ImagePolicy(ImagePolicy { patterns, made_by, why })
 }
 
 fn audit() -> Records {
