@@ -6,16 +6,22 @@ extern crate coordinator_core;
 
 #[allow(dead_code, reason = "each test file needs a part of it")]
 mod story;
+#[allow(dead_code, reason = "each test file needs a part of it")]
+#[path = "jobs/told.rs"]
+mod told;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use coordinator_core::command::{self, Command};
 use coordinator_core::event::{Event, FleetEvent, PoolRefusal, Refusal, Reply};
 use coordinator_core::{step, view};
 use model::fleet::{Group, Headroom, Instance, Lifecycle, PoolPolicy, Power, Survey};
+use model::job::{Completions, Job};
 use model::node::{DrainCause, Node};
 use model::resources::Resources;
 use model::spec::Mode;
+use model::task::TaskState;
 
 use story::{Story, id, node, specs};
 
@@ -293,4 +299,27 @@ fn sizes_that_make_no_sense_are_refused() {
             "{refused:?}"
         );
     }
+}
+
+#[test]
+fn jobs_that_come_by_do_not_make_a_machine_needed() {
+    let names = ["a", "b"];
+    let mut story = fleet(&[("web", &names)], both());
+    deploy(&mut story, "shop/app", (2, 2));
+    story.start_all();
+    let mut visited = BTreeSet::new();
+    // Every 20 s one comes for 10 s, and a machine has to be spare for 60 s.
+    for image in 0..4 {
+        let once = Job { completions: Completions::Count(1), ..told::TERMS };
+        told::deploy(&mut story, &told::spec(image, once));
+        let task = told::live(&story).remove(0);
+        visited.extend(task.node.as_ref().map(ToString::to_string));
+        story.start_all();
+        story.pass(10, &names);
+        told::report(&mut story, &task, TaskState::Completed);
+        assert!(image > 1 || leaving(&story).is_empty(), "too early: {:?}", leaving(&story));
+        story.pass(10, &names);
+    }
+    let leaving = leaving(&story);
+    assert!(leaving.len() == 1 && visited.contains(&leaving[0]), "{leaving:?} of {visited:?}");
 }
