@@ -125,7 +125,8 @@ fn need_nothing_that_amazon_linux_does_not_have(rpms: &Rpms) {
         let is_service = package != "wharf";
         assert_eq!(needed.lines().any(|line| line == "systemd"), is_service, "{needed}");
     }
-    assert_eq!(rpms.query("wharf-agent", "[%{RECOMMENDNAME}]"), "docker");
+    let recommended = rpms.query("wharf-agent", "[%{RECOMMENDNAME} ]");
+    assert_eq!(recommended.trim(), "docker iptables-nft");
 }
 
 /// Amazon Linux can not be had here: what a package has and does is put onto Debian, which has no list of such packages.
