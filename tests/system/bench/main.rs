@@ -14,6 +14,7 @@ mod packing;
 mod placing;
 mod process;
 mod raw;
+mod refresh;
 mod result;
 mod sessions;
 
@@ -68,6 +69,15 @@ enum Bench {
         #[arg(long)]
         trace: Option<PathBuf>,
     },
+    /// How long a pool takes to be refreshed, against what its machines need to boot and to be emptied.
+    Refresh {
+        /// How many machines, with a task on each.
+        #[arg(long, default_value_t = 100)]
+        count: u32,
+        /// How long a new machine boots, in seconds.
+        #[arg(long, default_value_t = 60)]
+        boot: u32,
+    },
     /// From the acknowledgement of a change to the moment the agent is told.
     Deploy {
         /// How many changes.
@@ -87,6 +97,13 @@ fn main() -> anyhow::Result<()> {
             check_build()?;
             return packing::run(trace.as_deref());
         }
+        // Nearly all of it is waited for: any build will do.
+        Bench::Refresh { count, boot } => {
+            let profile: &[&str] =
+                if cfg!(debug_assertions) { &["--bins"] } else { &["--release", "--bins"] };
+            cargo(profile)?;
+            return refresh::run(*count, *boot);
+        }
         Bench::Containers { .. }
         | Bench::Footprint { .. }
         | Bench::Sessions { .. }
@@ -103,6 +120,7 @@ fn main() -> anyhow::Result<()> {
             }
             Bench::Sessions { count, seconds } => sessions::run(count, seconds).await,
             Bench::Deploy { count } => deploy::run(count).await,
+            Bench::Refresh { count, boot } => refresh::run(count, boot),
             Bench::Placing { largest } => placing::run(largest),
             Bench::Packing { trace } => packing::run(trace.as_deref()),
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::program::built;
-use crate::region::{Machines, NAME, Pool, Region};
+use crate::region::{Machines, NAME, Pool, Region, Service, values};
 use crate::{Cluster, Options, SOON, Scratch, until};
 
 /// A region, a queue that hears of its groups, and a coordinator that manages them.
@@ -112,6 +112,28 @@ impl World {
             let is_so = serving.len() == wanted && members.len() == wanted && serving == ready;
             if is_so { Ok(serving.clone()) } else { Err(format!("{members:?}, ready {ready:?}")) }
         })
+    }
+
+    /// Another machine image, made of a machine of the pool.
+    ///
+    /// # Panics
+    /// When it is not so in time.
+    #[must_use]
+    pub fn other_image(&self, machine: &str) -> String {
+        let asked = [("InstanceId", machine), ("Name", "web-2"), ("NoReboot", "true")];
+        let made = self.region.call(Service::Ec2, "CreateImage", &asked).unwrap();
+        let ami = values(&made, "imageId").remove(0);
+        until("the image is available", SOON, || {
+            let asked = [("ImageId.1", ami.as_str())];
+            let shown = self.region.call(Service::Ec2, "DescribeImages", &asked);
+            let state = shown.map(|shown| values(&shown, "imageState"));
+            if state == Ok(vec!["available".to_owned()]) {
+                Ok(())
+            } else {
+                Err(format!("{state:?}"))
+            }
+        });
+        ami
     }
 
     /// The nodes in such a state.

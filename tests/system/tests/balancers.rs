@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use system_tests::docker::IMAGE;
 use system_tests::fleet::World;
-use system_tests::region::{BODY, Load, Service, values};
+use system_tests::region::{BODY, Load};
 use system_tests::{SOON, Said, until};
 
 /// How long the target group waits for what leaves it.
@@ -122,16 +122,7 @@ fn no_request_fails_while_tasks_are_exchanged_machines_leave_and_the_coordinator
 fn a_pool_is_refreshed_under_load_and_each_task_moves_once() {
     let site = Site::open();
     let before = site.world.are_ready(3);
-    let asked =
-        [("InstanceId", before.first().unwrap().as_str()), ("Name", "web-2"), ("NoReboot", "true")];
-    let made = site.world.region.call(Service::Ec2, "CreateImage", &asked).unwrap();
-    let ami = values(&made, "imageId").remove(0);
-    until("the image is available", SOON, || {
-        let asked = [("ImageId.1", ami.as_str())];
-        let shown = site.world.region.call(Service::Ec2, "DescribeImages", &asked);
-        let state = shown.map(|shown| values(&shown, "imageState"));
-        if state == Ok(vec!["available".to_owned()]) { Ok(()) } else { Err(format!("{state:?}")) }
-    });
+    let ami = site.world.other_image(before.first().unwrap());
     let placed = site.placements();
     let (load, began) = (Load::begin(site.port), Instant::now());
     let start = ["refresh", "start", "web", "--ami", &ami, "--hold", "1s", "-y"];

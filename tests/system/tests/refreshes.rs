@@ -13,20 +13,6 @@ use system_tests::fleet::World;
 use system_tests::region::{Pool, Service, values};
 use system_tests::{SOON, until};
 
-/// Another image, made of a machine of the pool.
-fn other_image(world: &World, machine: &str) -> String {
-    let asked = [("InstanceId", machine), ("Name", "web-2"), ("NoReboot", "true")];
-    let made = world.region.call(Service::Ec2, "CreateImage", &asked).unwrap();
-    let ami = values(&made, "imageId").remove(0);
-    until("the image is available", SOON, || {
-        let asked = [("ImageId.1", ami.as_str())];
-        let shown = world.region.call(Service::Ec2, "DescribeImages", &asked);
-        let state = shown.map(|shown| values(&shown, "imageState"));
-        if state == Ok(vec!["available".to_owned()]) { Ok(()) } else { Err(format!("{state:?}")) }
-    });
-    ami
-}
-
 /// What the pool is launched from, and how its group is.
 fn group(world: &World) -> Value {
     world.pool()["group"].clone()
@@ -48,7 +34,7 @@ fn machines_are_replaced_by_those_of_another_image_and_each_task_moves_once() {
     world.deploy(3);
     let before = world.are_ready(3);
     world.serve_elsewhere(3, &BTreeSet::new());
-    let ami = other_image(&world, before.first().unwrap());
+    let ami = world.other_image(before.first().unwrap());
     let nosuch = world.cluster.wharf(&["refresh", "start", "web", "--ami", "ami-0nosuch", "-y"]);
     assert!(nosuch.err.contains("no machine image ami-0nosuch"), "{}", nosuch.err);
     let planned = world.cluster.wharf(&["refresh", "plan", "web", "--ami", &ami, "-o", "json"]);
@@ -129,7 +115,7 @@ fn a_coordinator_that_is_killed_again_and_again_comes_to_the_same_end() {
     world.are_ready(3);
     world.deploy(3);
     let before = world.are_ready(3);
-    let ami = other_image(&world, before.first().unwrap());
+    let ami = world.other_image(before.first().unwrap());
     let start = ["refresh", "start", "web", "--ami", &ami, "--hold", "1s", "-y", "--detach"];
     let _started = world.cluster.wharf(&start).good();
     let mut seen = Vec::new();
@@ -176,7 +162,7 @@ fn a_refresh_waits_for_a_window_until_it_is_urgent() {
     world.deploy(1);
     let before = world.are_ready(1);
     world.serve_elsewhere(1, &BTreeSet::new());
-    let ami = other_image(&world, before.first().unwrap());
+    let ami = world.other_image(before.first().unwrap());
     let window = far_window();
     let set = world.cluster.wharf(&["pool", "set", "web", "--window", &window]).good();
     assert!(set.contains("other maintenance windows"), "{set}");
@@ -226,7 +212,7 @@ fn pools_are_refreshed_one_after_the_other_and_none_while_they_are_frozen() {
         if ready.len() == 2 { Ok(()) } else { Err(format!("{ready:?}")) }
     });
     let web = world.region.members("web").remove(0);
-    let ami = other_image(&world, &web.id);
+    let ami = world.other_image(&web.id);
     let unknown =
         world.cluster.wharf(&["refresh", "start", "web", "--ami", &ami, "--after", "canary", "-y"]);
     assert!(unknown.err.contains("that was not refreshed"), "{}", unknown.err);
