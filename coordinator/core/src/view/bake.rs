@@ -1,6 +1,6 @@
 //! What a machine of a bake is to do, which images are needed, and what one says of itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,16 +82,44 @@ pub fn needs(cluster: &Cluster, id: &AmiId) -> Option<String> {
     None
 }
 
-/// What may be launched, and by whom: what groups launch, what refreshes have them launch, and what they can go back to.
-fn launchable(cluster: &Cluster) -> impl Iterator<Item = (&Blueprint, String)> {
+/// Who launches machines from a blueprint, or may.
+enum Use<'a> {
+    /// The group of this pool does.
+    Launched(&'a str),
+    /// This refresh moves its pool there.
+    Aim(&'a Refresh),
+    /// This pool can be rolled back there.
+    WayBack(&'a str),
+}
+
+impl Use<'_> {
+    fn why(&self) -> String {
+        match self {
+            Self::Launched(pool) => format!("group {pool} launches machines from it"),
+            Self::Aim(refresh) => {
+                format!("refresh {} replaces machines by such of it", refresh.id)
+            }
+            Self::WayBack(pool) => format!("pool {pool} can be rolled back to it"),
+        }
+    }
+
+    /// Says whether its versions have to be there. One that was just made may not show yet; one to go back to may be deleted.
+    const fn is_live(&self) -> bool {
+        match self {
+            Self::Launched(_) | Self::Aim(_) => true,
+            Self::WayBack(_) => false,
+        }
+    }
+}
+
+/// What may be launched, and by whom.
+fn launchable(cluster: &Cluster) -> impl Iterator<Item = (&Blueprint, Use<'_>)> {
     let groups = cluster.pools().keys().filter_map(|name| {
         let blueprint = cluster.group(name)?.blueprint.as_ref()?;
-        Some((blueprint, format!("group {name} launches machines from it")))
+        Some((blueprint, Use::Launched(name)))
     });
     let latest = cluster.pools().keys().filter_map(|name| cluster.refreshes_of(name).last());
     let refreshes = latest.flat_map(|refresh| {
-        let back = format!("pool {} can be rolled back to it", refresh.id.pool);
-        let forward = format!("refresh {} replaces machines by such of it", refresh.id);
         let (can_go_back, goes_forward) = match &refresh.phase {
             RefreshPhase::Done { end: RefreshEnd::RolledBack { .. }, .. } => (false, false),
             RefreshPhase::Done { .. } => (true, false),
@@ -100,8 +128,9 @@ fn launchable(cluster: &Cluster) -> impl Iterator<Item = (&Blueprint, String)> {
             | RefreshPhase::RollingBack { .. }
             | RefreshPhase::Restoring { .. } => (true, true),
         };
-        let from = can_go_back.then_some((&refresh.from, back));
-        from.into_iter().chain(goes_forward.then_some((&refresh.to, forward)))
+        let back = (&refresh.from, Use::WayBack(&refresh.id.pool));
+        let forward = (&refresh.to, Use::Aim(refresh));
+        can_go_back.then_some(back).into_iter().chain(goes_forward.then_some(forward))
     });
     groups.chain(refreshes)
 }
@@ -116,7 +145,7 @@ pub fn versions(cluster: &Cluster) -> BTreeSet<Version> {
 fn launched_from(cluster: &Cluster, id: &AmiId) -> Option<String> {
     let makes = |refresh: &&Arc<Refresh>| matches!(&refresh.phase, RefreshPhase::Making { ami } if ami == id.as_str());
     if let Some(refresh) = cluster.open_refreshes().find(makes) {
-        return Some(format!("refresh {} replaces machines by such of it", refresh.id));
+        return Some(Use::Aim(refresh).why());
     }
     let images = &cluster.fleet.images;
     let names = |blueprint: &Blueprint| {
@@ -124,19 +153,32 @@ fn launched_from(cluster: &Cluster, id: &AmiId) -> Option<String> {
             images.get(&version).is_some_and(|image| image.as_deref() == Some(id.as_str()))
         })
     };
-    if let Some((_, why)) = launchable(cluster).find(|(blueprint, _)| names(blueprint)) {
-        return Some(why);
+    if let Some((_, used)) = launchable(cluster).find(|(blueprint, _)| names(blueprint)) {
+        return Some(used.why());
     }
-    let unseen = cluster.pools().keys().find(|name| cluster.group(name).is_none());
+    let unseen = cluster
+        .pools()
+        .keys()
+        .find(|name| cluster.group(name).is_none_or(|group| group.blueprint.is_none()));
     let unseen = unseen.map(|name| {
-        format!("it is not known what pool {name} launches: its group is not there, or was not looked at")
+        format!("it is not known what pool {name} launches: its group is not there, was not looked at, or names no one version")
     });
-    unseen.or_else(|| {
-        let unknown =
-            versions(cluster).into_iter().find(|version| !images.contains_key(version))?;
-        let (template, number) = unknown;
-        Some(format!("it is not known which image version {number} of {template} names"))
-    })
+    unseen.or_else(|| launchable(cluster).find_map(|one| not_known(images, one)))
+}
+
+/// The first version of a blueprint of which nobody can say which image it names.
+fn not_known(
+    images: &BTreeMap<Version, Option<String>>,
+    (blueprint, used): (&Blueprint, Use<'_>),
+) -> Option<String> {
+    let is_known = |version: &Version| match images.get(version) {
+        // What is looked up at each launch can be another image each time.
+        Some(Some(image)) => image.parse::<AmiId>().is_ok(),
+        Some(None) => !used.is_live(),
+        None => false,
+    };
+    let (template, number) = blueprint.versions().find(|version| !is_known(version))?;
+    Some(format!("it is not known which image version {number} of {template} names"))
 }
 
 /// What becomes of an image when room is made: whether it goes, and why.
@@ -155,7 +197,7 @@ pub struct Verdict {
 pub fn collect(cluster: &Cluster, keep: u32) -> Vec<Verdict> {
     let mut amis: Vec<_> = cluster.amis().values().collect();
     amis.sort_by_key(|ami| (std::cmp::Reverse(ami.made_at), ami.id.clone()));
-    let mut kept = std::collections::BTreeMap::new();
+    let mut kept = BTreeMap::new();
     let verdict = |ami: &&Arc<model::bake::Ami>| {
         let count = kept.entry(ami.recipe.clone()).or_insert(0_u32);
         let (goes, why) = match (&ami.state, needs(cluster, &ami.id)) {
