@@ -7,7 +7,7 @@ extern crate coordinator_core;
 #[allow(dead_code, reason = "each test file needs a part of it")]
 mod story;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use coordinator_core::cluster::Cluster;
@@ -456,4 +456,45 @@ fn nothing_is_launched_for_a_machine_that_others_end_while_everything_is_frozen(
     let asked = command::commands(&story.cluster, story.now);
     let grows = asked.iter().any(|one| matches!(one, command::Command::SetDesired { .. }));
     assert!(!grows, "{asked:?}");
+}
+
+#[test]
+fn what_was_waited_for_and_is_through_is_nothing_to_a_refresh_any_more() {
+    let mut story = fleet();
+    let (name, policy) = ("canary".to_owned(), PoolPolicy::default());
+    story.hear(&[Event::Fleet(FleetEvent::PutPool { name, policy })]);
+    let canary = |version| Group {
+        name: "canary".to_owned(),
+        suspended: BTreeSet::from(["AZRebalance".to_owned()]),
+        blueprint: Some(blueprint(version)),
+        ..group(0)
+    };
+    let look = |story: &mut Story, version| {
+        let groups = vec![group(2), canary(version)];
+        let instances = vec![machine("a", 1), machine("b", 1)];
+        let survey = Survey { groups, instances, ..Survey::default() };
+        story.hear(&[Event::Fleet(FleetEvent::Surveyed(Box::new(survey)))]);
+    };
+    look(&mut story, 1);
+    let begin = |story: &mut Story, pool: &str, after: &[&str]| {
+        let event = RefreshEvent::Start {
+            pool: pool.to_owned(),
+            target: Target::Blueprint(blueprint(2)),
+            policy: RefreshPolicy { hold: Duration::ZERO, ..RefreshPolicy::default() },
+            expect: None,
+            after: after.iter().map(|one| (*one).to_owned()).collect(),
+        };
+        story.hear(&[Event::Fleet(FleetEvent::Refresh(event))]);
+    };
+    begin(&mut story, "canary", &[]);
+    begin(&mut story, POOL, &["canary"]);
+    let waits = |story: &Story| story.cluster.refreshes_of(POOL).last().unwrap().after.len();
+    assert_eq!(waits(&story), 1);
+    for _ in 0..12 {
+        look(&mut story, 2);
+        story.pass(10, &["a", "b"]);
+    }
+    assert!(story.cluster.refreshes_of("canary").last().unwrap().is_through());
+    assert_eq!(waits(&story), 0, "it may be forgotten, and this one goes on");
+    assert!(!story.cluster.refreshes_of(POOL).last().unwrap().is_done());
 }

@@ -140,7 +140,7 @@ impl RefreshPolicy {
             ));
         }
         if self.urgent.as_ref().is_some_and(|why| why.trim().is_empty()) {
-            return Err("say why it is not to wait for a window".to_owned());
+            return Err("say why it is not to wait".to_owned());
         }
         if self.hold > HOLD_LIMIT {
             return Err("no stage is watched for longer than a week".to_owned());
@@ -181,8 +181,8 @@ pub struct Refresh {
     pub size: u32,
     /// How the group was before, where that was changed.
     pub before: Before,
-    /// Refreshes of other pools that have to be through before it begins with the first machine. When one of them is not what its
-    /// operator wanted in the end, this one is not begun with.
+    /// Refreshes of other pools that still have to be through before it begins with the first machine. When one of them is not what
+    /// its operator wanted in the end, this one is not begun with.
     pub after: BTreeSet<RefreshId>,
     /// How far it is.
     pub phase: RefreshPhase,

@@ -83,6 +83,12 @@ fn advance(draft: &mut Draft<'_>, refresh: &Refresh) -> Refresh {
     if let Some(why) = hold::in_vain(draft.cluster, refresh) {
         return abort(draft, refresh, &why);
     }
+    // What was waited for is through: whatever becomes of it, and when it is forgotten, is nothing to this one any more.
+    let after = hold::still_first(draft.cluster, refresh);
+    if after != refresh.after {
+        let refresh = put(draft, Refresh { after, ..refresh.clone() });
+        return advance(draft, &refresh);
+    }
     let Some(scene) = Scene::of(draft.cluster, refresh, draft.now) else { return refresh.clone() };
     let failed = scene.failed_to_join();
     if failed.iter().any(|id| !refresh.failed.contains(id)) {

@@ -4,6 +4,7 @@
 //! Only the way forward is held up. What leads back to what was there before is never: new machines that are bad do harm for as
 //! long as they are there, and nobody has to be awake for it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use model::refresh::{Refresh, RefreshEnd, RefreshId, RefreshPhase};
@@ -49,9 +50,14 @@ pub(crate) fn held(cluster: &Cluster, refresh: &Refresh, now: Timestamp) -> Opti
 
 /// The first of those that come before it and that is not through.
 fn after(cluster: &Cluster, refresh: &Refresh) -> Option<RefreshId> {
+    still_first(cluster, refresh).pop_first()
+}
+
+/// Those that come before it and are not through.
+pub(crate) fn still_first(cluster: &Cluster, refresh: &Refresh) -> BTreeSet<RefreshId> {
     let is_through =
         |id: &&RefreshId| cluster.refreshes().get(*id).is_some_and(|one| one.is_through());
-    refresh.after.iter().find(|id| !is_through(id)).cloned()
+    refresh.after.iter().filter(|id| !is_through(id)).cloned().collect()
 }
 
 fn frozen(cluster: &Cluster, now: Timestamp) -> Option<Held> {
