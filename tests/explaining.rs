@@ -9,6 +9,8 @@ mod story;
 
 use std::sync::Arc;
 
+use std::collections::BTreeSet;
+
 use coordinator_core::cluster::Cluster;
 use coordinator_core::event::Event;
 use coordinator_core::explain::{self, Account};
@@ -66,8 +68,8 @@ fn growth(account: &Account) -> Vec<String> {
 }
 
 fn images(name: &str, images: &[u32]) -> Event {
-    let digests = images.iter().map(|number| specs::image(*number).digest().clone()).collect();
-    Event::Images { node: id(name), digests }
+    let digests = images.iter().map(|number| specs::image(*number).digest().clone());
+    Event::Images { node: id(name), stock: digests.collect::<BTreeSet<_>>().into() }
 }
 
 fn present(image: u32) -> String {
@@ -140,7 +142,8 @@ fn an_image_that_goes_stops_nothing_and_neither_does_a_takeover() {
 /// Three nodes, each with something against a task of 1 GiB on a fast disk.
 fn crowded() -> Story {
     let mut story = Story::new(&[]);
-    let small = |bytes| Resources { cpu_millis: 2_000, memory_bytes: bytes, gpus: 0 };
+    let small =
+        |bytes| Resources { cpu_millis: 2_000, memory_bytes: bytes, ..Resources::default() };
     let labelled = |name: &str, disk: &str, bytes| Node {
         labels: [("disk".to_owned(), disk.to_owned())].into(),
         capacity: small(bytes),
@@ -205,7 +208,7 @@ fn a_port_is_traced_to_the_task_that_holds_it() {
 #[test]
 fn a_new_node_first_takes_what_runs_on_every_node() {
     let mut story = Story::new(&[]);
-    let capacity = Resources { cpu_millis: 1_000, memory_bytes: GIB, gpus: 0 };
+    let capacity = Resources { cpu_millis: 1_000, memory_bytes: GIB, ..Resources::default() };
     join(&mut story, Node { capacity, ..node("a", "z") });
     deploy(&mut story, ServiceSpec { mode: Mode::Global, ..asks("lab/all", &[]) });
     let mut spec = asks("lab/big", &["node.id != a"]);
@@ -274,7 +277,7 @@ fn gpus_are_counted_like_everything_else() {
     deploy(&mut story, gpus("lab/second", 2));
     assert_eq!(places(&story, "lab/first"), ["b"]);
     let account = account(&story, "lab/second");
-    assert_eq!(account.refusals, [("without enough free CPU, memory or GPUs".to_owned(), 2)]);
+    assert_eq!(account.refusals, [("without enough free GPUs".to_owned(), 2)]);
     assert_eq!(remedies(&account), ["with 1 GPU less it would fit b"]);
     assert_eq!(
         account.nearest.as_ref().unwrap().shortage,

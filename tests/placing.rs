@@ -11,8 +11,9 @@ use std::collections::BTreeSet;
 
 use coordinator_core::cluster::{Change, Cluster};
 use coordinator_core::event::Event;
-use coordinator_core::view::{self, Load, Packing, Score};
+use coordinator_core::view::{self, Score};
 use coordinator_core::{Step, step};
+use model::image::Stock;
 use model::node::Node;
 use model::resources::Resources;
 use model::spec::{Mode, ServiceSpec, Strategy};
@@ -41,8 +42,8 @@ fn tasks_are_spread_over_zones_and_then_over_nodes() {
 fn of_equal_nodes_the_one_that_has_the_image_is_chosen() {
     let mut story = Story::new(&[("a", "z"), ("b", "z"), ("c", "z")]);
     let digest = specs::image(0).digest().clone();
-    let none = |name| Event::Images { node: id(name), digests: BTreeSet::new() };
-    let one = Event::Images { node: id("c"), digests: [digest].into() };
+    let none = |name| Event::Images { node: id(name), stock: Stock::default() };
+    let one = Event::Images { node: id("c"), stock: BTreeSet::from([digest]).into() };
     story.hear(&[none("a"), none("b"), one]);
     story.run("mail/front", 1);
     assert_eq!(nodes(&story, "mail/front"), ["c"]);
@@ -56,24 +57,16 @@ fn of_equal_nodes_the_one_that_has_the_image_is_chosen() {
 fn the_score_of_each_node_can_be_asked_for() {
     let mut story = Story::new(&[("a", "z"), ("b", "z")]);
     let digest = specs::image(0).digest().clone();
-    let none = Event::Images { node: id("a"), digests: BTreeSet::new() };
-    story.hear(&[none, Event::Images { node: id("b"), digests: [digest].into() }]);
+    let none = Event::Images { node: id("a"), stock: Stock::default() };
+    story.hear(&[none, Event::Images { node: id("b"), stock: BTreeSet::from([digest]).into() }]);
     story.run("mail/front", 1);
     let service = "mail/front".parse().unwrap();
     let task = story.cluster.tasks_of(&service).next().unwrap();
     let asked = view::ask_nodes(&story.cluster, task, story.now);
-    let score = |images_missing| Score {
-        has_failed: false,
-        is_fenced: false,
-        in_zone: 0,
-        packing: Packing::default(),
-        on_node: 0,
-        images_missing,
-        load: Load::default(),
-    };
+    let score = |fetch_mib| Score { fetch_mib, ..Score::default() };
     let scores: Vec<_> =
         asked.iter().map(|verdict| (verdict.node.as_str(), verdict.score)).collect();
-    assert_eq!(scores, [("a", score(1)), ("b", score(0))]);
+    assert_eq!(scores, [("a", score(256)), ("b", score(0))]);
 }
 
 const GIB: u64 = 1 << 30;
@@ -88,12 +81,17 @@ fn asks(name: &str, replicas: u32, (cpu_millis, memory, gpus): (u64, u64, u64)) 
     spec.task.containers.truncate(1);
     spec.task.containers[0].ports.clear();
     spec.task.containers[0].reservation =
-        Resources { cpu_millis, memory_bytes: memory * GIB, gpus };
+        Resources { cpu_millis, memory_bytes: memory * GIB, gpus, ..Resources::default() };
     spec
 }
 
 fn node(name: &str, zone: &str, (cores, memory, gpus): (u64, u64, u64)) -> Node {
-    let capacity = Resources { cpu_millis: cores * 1_000, memory_bytes: memory * GIB, gpus };
+    let capacity = Resources {
+        cpu_millis: cores * 1_000,
+        memory_bytes: memory * GIB,
+        gpus,
+        ..Resources::default()
+    };
     Node { capacity, ..story::node(name, zone) }
 }
 

@@ -4,7 +4,7 @@
 #[allow(dead_code, reason = "made for the simulation, which needs more of it")]
 pub(crate) mod specs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,8 +33,9 @@ impl Story {
         for (name, zone) in nodes {
             story.hear(&[Event::Joined(Box::new(node(name, zone)))]);
             // What it is to run is there.
-            let digests = (0..6).map(|number| specs::image(number).digest().clone()).collect();
-            story.hear(&[Event::Images { node: id(name), digests }]);
+            let digests = (0..6).map(|number| specs::image(number).digest().clone());
+            let stock = digests.collect::<BTreeSet<_>>().into();
+            story.hear(&[Event::Images { node: id(name), stock }]);
         }
         story
     }
@@ -147,7 +148,7 @@ pub(crate) fn node(name: &str, zone: &str) -> Node {
         zone: zone.to_owned(),
         arch: "amd64".to_owned(),
         labels: BTreeMap::new(),
-        capacity: Resources { cpu_millis: 64_000, memory_bytes: 64 << 30, gpus: 0 },
+        capacity: Resources { cpu_millis: 64_000, memory_bytes: 64 << 30, ..Resources::default() },
         availability: Availability::Active,
         pool: None,
         ami: None,

@@ -86,6 +86,8 @@ impl Housekeeping {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn stored(id: &str) -> runtime::StoredImage {
@@ -96,6 +98,7 @@ mod tests {
             size_bytes: 1,
             created_at: Timestamp::default(),
             is_used: false,
+            layers: Arc::default(),
         }
     }
 

@@ -1,20 +1,22 @@
 //! What is known here, as messages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use agent_core::event::Report;
 use agent_core::workload::{Engine as EngineState, Workload};
 use model::id::{ClusterId, NodeId};
+use model::image::{Digest, Stock};
 use model::resources::Resources;
 use model::time::Timestamp;
-use proto::convert::{containers_to_wire, image_to_wire, resources_to_wire, state_to_wire};
+use proto::convert::{
+    LAYERS_LIMIT, STOCK_LIMIT, containers_to_wire, image_to_wire, resources_to_wire, state_to_wire,
+    stock_to_wire,
+};
 use proto::wire;
 
 use crate::run::Config;
-use crate::runtime::{Docker, Engine, ResolveFault, StoredImage};
-
-/// So many images are told of.
-const IMAGES_LIMIT: usize = 10_000;
+use crate::runtime::{Docker, Engine, ResolveFault, Shelf, StoredImage};
 
 /// How much a report says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,15 +54,35 @@ pub(crate) fn to_wire(reports: &[Report], workload: &Workload, extent: Extent) -
     }
 }
 
+/// What is on the disk of the engine, in a fixed order: images by what the coordinator knows them, and volumes.
+pub(crate) fn stock(shelf: &Shelf) -> wire::Images {
+    let (digests, bytes) = image_digests(&shelf.images);
+    let told: BTreeSet<&str> = digests.iter().map(String::as_str).collect();
+    let mut layers = BTreeMap::new();
+    let mut listed = 0;
+    for image in shelf.images.iter().filter(|image| !image.layers.is_empty()) {
+        listed += image.layers.len();
+        if listed > LAYERS_LIMIT {
+            break;
+        }
+        let manifests = image.digests.iter().filter_map(|name| Some(name.rsplit_once('@')?.1));
+        let names = manifests.chain([image.id.as_str()]).filter(|name| told.contains(name));
+        let digests = names.filter_map(|name| name.parse::<Digest>().ok());
+        layers.extend(digests.map(|digest| (digest, Arc::clone(&image.layers))));
+    }
+    let volumes = shelf.volumes.clone();
+    wire::Images { digests, bytes, ..stock_to_wire(&Stock { layers, volumes, ..Stock::default() }) }
+}
+
 /// By what the coordinator knows these images, in a fixed order, and how large each is.
-pub(crate) fn image_digests(images: &[StoredImage]) -> (Vec<String>, Vec<u64>) {
+fn image_digests(images: &[StoredImage]) -> (Vec<String>, Vec<u64>) {
     let manifests = images.iter().flat_map(|image| {
         let digests = image.digests.iter().filter_map(|name| name.rsplit_once('@'));
         digests.map(|(_, digest)| (digest, image.size_bytes))
     });
     let all = images.iter().map(|image| (image.id.as_str(), image.size_bytes)).chain(manifests);
     let all: BTreeMap<&str, u64> = all.collect();
-    all.into_iter().take(IMAGES_LIMIT).map(|(digest, bytes)| (digest.to_owned(), bytes)).unzip()
+    all.into_iter().take(STOCK_LIMIT).map(|(digest, bytes)| (digest.to_owned(), bytes)).unzip()
 }
 
 /// Introduces this node. Until the engine was asked it has nothing to give.
@@ -74,6 +96,9 @@ pub(crate) fn hello(
         cpu_millis: u64::from(engine.cpus) * 1_000,
         memory_bytes: engine.memory_bytes,
         gpus: engine.gpus,
+        // Beyond that images are removed to make room.
+        disk_bytes: engine.disk_bytes / 100 * config.garbage.disk_percent.min(100),
+        pids: engine.pids,
     });
     let capacity = of_machine.map(|machine| config.capacity.unwrap_or(machine)).unwrap_or_default();
     let unknown = || node.to_string();

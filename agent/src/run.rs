@@ -42,7 +42,7 @@ use crate::leases::{Asked, Sockets};
 use crate::leaving::Leaving;
 use crate::report::Extent;
 use crate::runtime::usage::{ContainerMeter, HostMeter};
-use crate::runtime::{Docker, Engine, Settings, StoredImage};
+use crate::runtime::{Docker, Engine, Settings, Shelf};
 use crate::secrets::Values;
 use crate::session::{self, Link};
 use crate::{bake, engine, identity, report};
@@ -91,10 +91,10 @@ enum Input {
         image: Image,
         outcome: Outcome,
     },
-    /// All images of the engine.
-    Images {
+    /// All that is on the disk of the engine.
+    Shelf {
         asked_at: Timestamp,
-        images: Vec<StoredImage>,
+        shelf: Shelf,
     },
 }
 
@@ -129,7 +129,7 @@ struct Agent {
     /// What is fetched for tasks to come.
     ahead: Ahead,
     /// What the coordinator was told last of the images here.
-    told_images: Vec<String>,
+    told_images: Option<wire::Images>,
     is_listing: bool,
     list_again: bool,
     is_watching: bool,
@@ -198,7 +198,7 @@ pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<
         asking_secrets: Asking::default(),
         firewall,
         ahead: Ahead::default(),
-        told_images: Vec::new(),
+        told_images: None,
         is_listing: false,
         list_again: false,
         is_watching: false,
@@ -334,9 +334,9 @@ impl Agent {
                 self.leaving.found(projects);
                 None
             }
-            Input::Images { asked_at, images } => {
-                self.tell_images(&images);
-                self.remove_images(asked_at, images);
+            Input::Shelf { asked_at, shelf } => {
+                self.tell_images(&shelf);
+                self.remove_images(asked_at, shelf.images);
                 None
             }
             Input::Left(project) => {
@@ -349,7 +349,7 @@ impl Agent {
     /// Remembers what is here because of us, and says what is here now.
     fn note_fetched(&mut self) {
         let fetched = self.docker.as_ref().map(Docker::take_fetched).unwrap_or_default();
-        if !fetched.is_empty() {
+        if !fetched.is_empty() || self.docker.as_ref().is_some_and(Docker::has_news) {
             self.list_images();
         }
         self.housekeeping.note(fetched, self.clock.now());
@@ -444,17 +444,17 @@ impl Agent {
         self.introduce_again();
         self.watch_engine();
         self.report_everything();
-        self.told_images.clear();
+        self.told_images = None;
         self.list_images();
         self.beat();
     }
 
-    /// Says which images there are, when that is not what was said last.
-    fn tell_images(&mut self, images: &[StoredImage]) {
-        let (digests, bytes) = report::image_digests(images);
-        if self.link.is_some() && digests != self.told_images {
-            self.told_images.clone_from(&digests);
-            self.say(Up::Images(wire::Images { digests, bytes }));
+    /// Says which images and volumes there are, when that is not what was said last.
+    fn tell_images(&mut self, shelf: &Shelf) {
+        let images = report::stock(shelf);
+        if self.link.is_some() && self.told_images.as_ref() != Some(&images) {
+            self.told_images = Some(images.clone());
+            self.say(Up::Images(images));
         }
     }
 

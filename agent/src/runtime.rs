@@ -36,7 +36,9 @@ pub mod usage;
 mod volume;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use agent_core::action::{Action, Outcome};
@@ -50,7 +52,7 @@ pub use exec::{ExecFault, ExecInput, ExecOptions, ExecSession, TerminalSize};
 pub use launch::Launched;
 pub use logs::{LogOptions, Output};
 pub use resolve::ResolveFault;
-pub use store::StoredImage;
+pub use store::{Shelf, StoredImage};
 pub use trial::Tried;
 
 /// Where the engine listens and whose containers these are.
@@ -92,6 +94,12 @@ struct Shared {
     pulls: pull::Pulls,
     known_images: Mutex<image::KnownImages>,
     known_networks: Mutex<network::KnownNetworks>,
+    /// What images are made of, by their ids.
+    known_layers: Mutex<store::KnownLayers>,
+    /// Volumes of projects that were there when a container was made.
+    known_volumes: Mutex<BTreeSet<String>>,
+    /// Whether there are other volumes than when they were listed last.
+    has_news: AtomicBool,
     /// Held by who makes a network.
     networks: tokio::sync::Mutex<()>,
     /// Held by who chooses devices, until the container that has them is there.

@@ -1,12 +1,12 @@
 //! What everybody but the run loop may see: the cluster as it is committed.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use coordinator_core::cluster::{Change, Cluster, Sighting};
 use coordinator_core::narrate::{Occurrence, narrate};
 use model::id::{NodeId, TaskId};
-use model::image::Digest;
+use model::image::Stock;
 use model::time::Timestamp;
 use tokio::sync::watch;
 
@@ -98,9 +98,9 @@ impl Published {
     }
 
     /// Takes over which images a node has.
-    pub(crate) fn saw_images(&self, node: &NodeId, images: &Arc<BTreeSet<Digest>>) {
+    pub(crate) fn saw_images(&self, node: &NodeId, stock: &Stock) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.cluster.saw_images(node, Arc::clone(images));
+        state.cluster.saw_images(node, stock);
     }
 
     /// Takes over until when tasks hold leases, which is not stored. Mostly that is known.

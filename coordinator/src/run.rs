@@ -420,10 +420,8 @@ impl Loop {
             self.published.saw_cloud(&self.cluster);
         }
         for event in events {
-            if let Event::Images { node, .. } = event
-                && let Some(images) = self.cluster.images(node)
-            {
-                self.published.saw_images(node, images);
+            if let Event::Images { node, stock } = event {
+                self.published.saw_images(node, stock);
             }
         }
         told

@@ -11,11 +11,13 @@ mod history;
 mod images;
 mod job;
 mod policy;
+mod preference;
 mod refresh;
 mod rollout;
 mod secret;
 mod spec;
 mod status;
+mod stock;
 mod task;
 mod traffic;
 mod trust;
@@ -63,6 +65,7 @@ pub use status::{
     containers_from_wire, containers_to_wire, drain_cause_from_wire, drain_cause_to_wire,
     node_from_wire, node_to_wire, state_from_wire, state_to_wire,
 };
+pub use stock::{LAYERS_LIMIT, STOCK_LIMIT, stock_from_wire, stock_to_wire};
 pub use task::{task_spec_from_wire, task_spec_to_wire};
 pub use traffic::{
     look_from_wire, look_to_wire, registration_from_wire, registration_to_wire, target_from_wire,

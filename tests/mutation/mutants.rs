@@ -250,8 +250,26 @@ const MUTANTS: &[Mutant] = &[
     bug(
         "a node that was taken is not taken again",
         FIELD,
-        "zone.again.extend(again.",
-        "zone.again.extend(again.filter(|_| !PLANTED).",
+        "group.again.extend(again.",
+        "group.again.extend(again.filter(|_| !PLANTED).",
+    ),
+    bug(
+        "tasks of the same value are not counted among those that are placed at once",
+        FIELD,
+        "leaning.iter_mut().for_each(|leaning| leaning.took(kind))",
+        "leaning.iter_mut().filter(|_| !PLANTED).for_each(|leaning| leaning.took(kind))",
+    ),
+    bug(
+        "a group is as good as when it was looked at first",
+        FIELD,
+        "if self.leaning.is_some() && self.best_of(index)",
+        "if !PLANTED && self.leaning.is_some() && self.best_of(index)",
+    ),
+    bug(
+        "a single task goes where its service would rather not be",
+        PLACE,
+        "!spec.preferences.is_empty() ||",
+        "!PLANTED && !spec.preferences.is_empty() ||",
     ),
     bug(
         "whoever was there before is as good as new",

@@ -10,6 +10,7 @@ use coordinator_core::event::{EngineState, Event, Refusal, Reply};
 use coordinator_core::narrate::{Occurrence, Subject, narrate};
 use coordinator_core::{invariant, step, view};
 use model::id::{NodeId, ServiceId, TaskId};
+use model::image::{Stock, own_volume};
 use model::node::{Availability, DrainCause, Node};
 use model::resources::Resources;
 use model::spec::ServiceSpec;
@@ -55,6 +56,8 @@ pub(crate) struct Play {
     pub(crate) due: BTreeMap<(Timestamp, TaskId), TaskState>,
     /// What the engines have, and what they are fetching ahead.
     images: BTreeMap<NodeId, BTreeSet<u32>>,
+    /// The volumes on the engine of each node.
+    volumes: BTreeMap<NodeId, BTreeSet<String>>,
     fetching: BTreeMap<(Timestamp, NodeId, u32), ()>,
     pub(crate) told: Vec<String>,
     pub(crate) region: Region,
@@ -90,6 +93,7 @@ impl Play {
             started: BTreeSet::new(),
             due: BTreeMap::new(),
             images: BTreeMap::new(),
+            volumes: BTreeMap::new(),
             fetching: BTreeMap::new(),
             told: Vec::new(),
             region: Region::default(),
@@ -216,8 +220,16 @@ impl Play {
             engine: name.to_owned(),
             zone: zone.to_owned(),
             arch: "amd64".to_owned(),
-            labels: BTreeMap::new(),
-            capacity: Resources { cpu_millis: cpus * 1_000, memory_bytes: 64 << 30, gpus: 0 },
+            labels: settings
+                .get("rack")
+                .map(|rack| ("rack".to_owned(), (*rack).to_owned()))
+                .into_iter()
+                .collect(),
+            capacity: Resources {
+                cpu_millis: cpus * 1_000,
+                memory_bytes: 64 << 30,
+                ..Resources::default()
+            },
             availability: Availability::Active,
             pool: None,
             ami: None,
@@ -232,16 +244,21 @@ impl Play {
         let id = node.id.clone();
         self.hear(&[Event::Joined(Box::new(node))]);
         self.report_all(&id);
+        let volumes = settings.get("volumes").map(|names| names.split(',').map(str::to_owned));
+        self.volumes.insert(id.clone(), volumes.into_iter().flatten().collect());
         self.has(&id, None);
     }
 
     /// The engine of a node has one image more, or says for the first time which it has.
     fn has(&mut self, node: &NodeId, image: Option<u32>) {
         let images = self.images.entry(node.clone()).or_default();
-        let is_news = image.is_none_or(|image| images.insert(image));
-        let digests = images.iter().map(|number| specs::image(*number).digest().clone()).collect();
-        if is_news {
-            self.hear(&[Event::Images { node: node.clone(), digests }]);
+        let volumes = self.volumes.entry(node.clone()).or_default();
+        images.extend(image);
+        let digests = images.iter().map(|number| specs::image(*number).digest().clone());
+        let (digests, volumes) = (digests.collect(), volumes.clone());
+        let stock = Stock { digests, volumes, layers: BTreeMap::new() };
+        if self.cluster.stock(node).as_ref() != Some(&stock) {
+            self.hear(&[Event::Images { node: node.clone(), stock }]);
         }
     }
 
@@ -470,6 +487,9 @@ impl Play {
         }
         self.hear(&[Event::Reported { node: node.clone(), tasks: vec![said], is_complete: false }]);
         if is_up {
+            let own = task.generation.spec.task.own_volumes();
+            let own = own.map(|name| own_volume(&task.service.project, name));
+            self.volumes.entry(node.clone()).or_default().extend(own);
             self.has(&node, Some(image));
             if task.generation.spec.mode.runs_to_end() {
                 self.due.insert((self.now + self.takes, id.clone()), TaskState::Completed);

@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use coordinator_core::event::JobOrder;
 use model::budget::{Amount, Budget};
+use model::constraint::Attribute;
 use model::id::ServiceId;
 use model::job::{Completions, Job, Keep};
 use model::lease::LeasePolicy;
 use model::policy::Profile;
+use model::preference::{Preference, Preferred, Spread, WEIGHT};
 use model::priority::Priority;
 use model::rollout::{BlueGreen, Canary, Promotion, Steering, Tolerance, Trial};
 use model::schedule::{CatchUp, Overlap, Schedule, Zone};
 use model::secret::{Rotation, SecretFile};
 use model::spec::{
-    FailureAction, Mode, PortSpec, Protocol, RestartCondition, ServiceSpec, UpdateOrder,
+    FailureAction, Mode, Mount, MountSource, PortSpec, Protocol, RestartCondition, ServiceSpec,
+    UpdateOrder,
 };
 use model::time::Timestamp;
 use model::traffic::Route;
@@ -201,6 +204,17 @@ pub(crate) fn spec(id: &ServiceId, settings: &BTreeMap<&str, &str>) -> ServiceSp
                 let millis = value.parse::<u64>().unwrap() * 1_000;
                 spec.task.containers[0].reservation.cpu_millis = millis;
             }
+            "wish" => spec.preferences.push(Preference {
+                of: Preferred::Nodes(format!("node.labels.rack == {value}").parse().unwrap()),
+                weight: WEIGHT,
+            }),
+            "racks" => spec.preferences.push(racks(value)),
+            "volume" => spec.task.containers[0]
+                .mounts
+                .push(mount(MountSource::Volume { name: value.parse().unwrap() })),
+            "host-volume" => spec.task.containers[0]
+                .mounts
+                .push(mount(MountSource::HostVolume { name: (*value).to_owned() })),
             "per-node" => spec.task.max_per_node = Some(value.parse().unwrap()),
             "on" => {
                 spec.task.constraints.push(format!("node.id == {value}").parse().unwrap());
@@ -216,6 +230,21 @@ pub(crate) fn spec(id: &ServiceId, settings: &BTreeMap<&str, &str>) -> ServiceSp
     let both = keep.map(|keep| Trial::BlueGreen(BlueGreen { hold, promotion, keep }));
     spec.update.trial = both.or(canary);
     spec
+}
+
+fn mount(source: MountSource) -> Mount {
+    Mount { source, target: "/data".to_owned(), is_read_only: false }
+}
+
+/// Spread over racks, by shares as in `r1-70,r2-30`.
+fn racks(shares: &str) -> Preference {
+    let over = Attribute::Label("rack".to_owned());
+    let share = |text: &str| {
+        let (rack, percent) = text.split_once('-').unwrap();
+        (rack.to_owned(), percent.parse().unwrap())
+    };
+    let shares = shares.split(',').filter(|text| text.contains('-')).map(share).collect();
+    Preference { of: Preferred::Spread(Spread { over, shares }), weight: WEIGHT }
 }
 
 /// A secret as a file of its name.

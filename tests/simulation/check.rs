@@ -188,7 +188,7 @@ impl World {
         let now = &self.coordinator.cluster;
         for node in now.nodes().keys() {
             now.sighting(node).into_iter().for_each(|seen| cluster.saw(node, seen));
-            now.images(node).into_iter().for_each(|all| cluster.saw_images(node, all.clone()));
+            now.stock(node).into_iter().for_each(|all| cluster.saw_images(node, &all));
         }
     }
 

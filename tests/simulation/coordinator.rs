@@ -86,8 +86,8 @@ impl World {
             Up::Images(images) => {
                 let digests =
                     images.into_iter().map(|number| specs::image(number).digest().clone());
-                let digests = digests.collect();
-                self.coordinator.inbox.push(Event::Images { node, digests });
+                let stock = digests.collect::<BTreeSet<_>>().into();
+                self.coordinator.inbox.push(Event::Images { node, stock });
             }
             Up::Beat { engine_ready } => {
                 let engine = state(engine_ready);

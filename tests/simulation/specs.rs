@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::budget::{Amount, Budget};
-use model::constraint::Constraint;
+use model::constraint::{Attribute, Constraint};
 use model::id::{ServiceId, ServiceName};
 use model::image::{Image, Pin};
 use model::job::{Completions, Job, Keep};
 use model::lease::LeasePolicy;
 use model::policy::Profile;
+use model::preference::{Preference, Preferred, Spread};
 use model::priority::Priority;
 use model::resources::Resources;
 use model::rollout::{BlueGreen, Canary, Promotion, Tolerance, Trial};
@@ -122,6 +123,7 @@ pub(crate) fn spec_of(id: &ServiceId, image: u32, replicas: u32) -> ServiceSpec 
         after,
         budget: budget(id, image),
         strategy: strategy(id, image),
+        preferences: preferences(id, image),
         priority: priority(id, image),
         is_left_in_place: id.name.as_str() == "front" && image % 4 == 3,
         schedule,
@@ -202,6 +204,28 @@ fn strategy(id: &ServiceId, image: u32) -> Strategy {
     match (id.name.as_str(), image % 6) {
         ("front", 1 | 3 | 5) | ("web", 2 | 5) | ("db", 0 | 3 | 4) => Strategy::Binpack,
         _ => Strategy::Spread,
+    }
+}
+
+/// Some generations would rather be on machines of some racks, some like it in the proportion of two to one, and some of those
+/// would rather not be on one machine at all.
+fn preferences(id: &ServiceId, image: u32) -> Vec<Preference> {
+    let nodes = |text: &str| Preferred::Nodes(text.parse().expect("it is a constraint"));
+    let racks = |shares: &[(&str, u32)]| {
+        let over = Attribute::Label("rack".to_owned());
+        let shares = shares.iter().map(|(rack, share)| ((*rack).to_owned(), *share)).collect();
+        Preferred::Spread(Spread { over, shares })
+    };
+    let weighed = |weight, of| Preference { of, weight };
+    match (id.name.as_str(), image % 6) {
+        ("web", 0 | 4) => vec![weighed(50, nodes("node.labels.rack == r1"))],
+        ("web", 5) => vec![weighed(10, racks(&[])), weighed(25, nodes("node.zone == zone-0"))],
+        ("front", 2 | 3) => vec![
+            weighed(100, racks(&[("r0", 60), ("r1", 30)])),
+            weighed(40, nodes("node.hostname != i-0002")),
+        ],
+        ("import", 2) => vec![weighed(1, racks(&[("r2", 100)]))],
+        _ => Vec::new(),
     }
 }
 
@@ -319,6 +343,7 @@ fn container(name: &str, number: u32) -> ContainerSpec {
             cpu_millis: 250,
             memory_bytes: 512 << 20,
             gpus: gpus(name, number),
+            ..Resources::default()
         },
         limit: Resources::default(),
         ports: Vec::new(),

@@ -368,8 +368,13 @@ fn machine(number: u32) -> Node {
         id,
         zone: format!("zone-{}", number % 2),
         arch: "amd64".to_owned(),
-        labels: BTreeMap::new(),
-        capacity: Resources { cpu_millis: 2_000, memory_bytes: 8 << 30, gpus: 2 },
+        labels: BTreeMap::from([("rack".to_owned(), format!("r{}", number % 3))]),
+        capacity: Resources {
+            cpu_millis: 2_000,
+            memory_bytes: 8 << 30,
+            gpus: 2,
+            ..Resources::default()
+        },
         availability: Availability::Active,
         pool: None,
         ami: None,

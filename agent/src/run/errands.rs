@@ -62,8 +62,8 @@ impl Agent {
         let Some(docker) = self.docker.clone() else { return };
         let (inputs, asked_at) = (self.inputs.clone(), self.clock.now());
         tokio::spawn(async move {
-            match docker.images().await {
-                Ok(images) => drop(inputs.send(Input::Images { asked_at, images }).await),
+            match docker.shelf().await {
+                Ok(shelf) => drop(inputs.send(Input::Shelf { asked_at, shelf }).await),
                 Err(fault) => tracing::warn!(why = fault.message, "images were not listed"),
             }
         });

@@ -13,6 +13,7 @@ use hyper::header::HeaderValue;
 use thiserror::Error;
 
 use super::ask::{Trouble, ask, chain, fault};
+use super::usage::{disk, most_processes};
 use super::{Docker, Settings, Shared, limit, pull, wire};
 
 /// The newest API that this code was written against: Docker 28.3. Newer engines are asked in its words.
@@ -91,6 +92,10 @@ pub struct Engine {
     pub memory_bytes: u64,
     /// GPUs that containers can be given.
     pub gpus: u64,
+    /// Bytes of the file system on which images and containers are kept.
+    pub disk_bytes: u64,
+    /// Processes and threads that the host can have at once.
+    pub pids: u64,
     /// Where images and containers are kept.
     pub root_dir: PathBuf,
     /// Whether containers outlive a restart of the engine.
@@ -157,7 +162,8 @@ impl Docker {
         let pulls = pull::Pulls::default();
         let (settings, socket) = (settings.clone(), settings.socket.clone());
         let (networks, devices) = Default::default();
-        let (known_images, known_networks) = Default::default();
+        let (known_images, known_networks, known_layers) = Default::default();
+        let (known_volumes, has_news) = Default::default();
         let shared = Shared {
             settings,
             client,
@@ -166,6 +172,9 @@ impl Docker {
             pulls,
             known_images,
             known_networks,
+            known_layers,
+            known_volumes,
+            has_news,
             networks,
             devices,
         };
@@ -199,6 +208,7 @@ impl Docker {
 
 fn engine(version: SystemVersion, info: SystemInfo, minor: u32) -> Engine {
     let cgroup = info.cgroup_version.map(|version| version.to_string()).unwrap_or_default();
+    let root_dir = PathBuf::from(info.docker_root_dir.unwrap_or_default());
     let driver = info.cgroup_driver.map(|driver| driver.to_string()).unwrap_or_default();
     Engine {
         version: version.version.unwrap_or_default(),
@@ -211,7 +221,9 @@ fn engine(version: SystemVersion, info: SystemInfo, minor: u32) -> Engine {
         cpus: info.ncpu.and_then(|cpus| u32::try_from(cpus).ok()).unwrap_or_default(),
         memory_bytes: info.mem_total.map(i64::unsigned_abs).unwrap_or_default(),
         gpus: 0,
-        root_dir: info.docker_root_dir.unwrap_or_default().into(),
+        disk_bytes: disk(&root_dir).map_or(0, |disk| disk.all),
+        pids: most_processes(),
+        root_dir,
         live_restore: info.live_restore_enabled.unwrap_or_default(),
         storage_driver: info.driver.unwrap_or_default(),
         cgroup_version: cgroup.parse().unwrap_or(1),

@@ -83,6 +83,24 @@ pub(super) fn belonging(
     ])
 }
 
+/// Whose a network or a volume is.
+pub(super) struct Owner<'a> {
+    pub(super) cluster: &'a str,
+    pub(super) project: &'a str,
+    pub(super) name: &'a str,
+}
+
+/// Reads what [`belonging`] has written; nothing when it was not us.
+pub(super) fn owner(labels: &HashMap<String, String>) -> Option<Owner<'_>> {
+    let read = |key: &str| labels.get(key).map(String::as_str);
+    let cluster = read(CLUSTER)?;
+    Some(Owner {
+        cluster,
+        project: read(PROJECT).unwrap_or_default(),
+        name: read(NAME).unwrap_or_default(),
+    })
+}
+
 /// The name of a network or a volume on the engine.
 pub(super) fn belonging_name(
     cluster: &ClusterId,

@@ -1,10 +1,13 @@
 //! The images that the engine keeps, for whoever has to make room.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use agent_core::action::{Fault, FaultKind};
 use bollard::models::ImageSummary;
 use bollard::query_parameters::{ListContainersOptions, ListImagesOptions, RemoveImageOptions};
+use model::image::Layer;
 use model::time::Timestamp;
 
 use super::ask::{Trouble, ask, fault};
@@ -25,6 +28,20 @@ pub struct StoredImage {
     pub created_at: Timestamp,
     /// Whether a container in any state, ours or not, was made from it.
     pub is_used: bool,
+    /// What it is made of; nothing when the engine does not say.
+    pub layers: Arc<[Layer]>,
+}
+
+/// What images are made of, by their ids: it never changes.
+pub(super) type KnownLayers = BTreeMap<String, Arc<[Layer]>>;
+
+/// All that is on the disk of an engine.
+#[derive(Debug)]
+pub struct Shelf {
+    /// Its images.
+    pub images: Vec<StoredImage>,
+    /// Its volumes, as [`model::image::Stock`] names them.
+    pub volumes: BTreeSet<String>,
 }
 
 impl Docker {
@@ -39,6 +56,53 @@ impl Docker {
         let images = ask(limit::IMAGES, self.client().list_images(Some(options))).await;
         let images = images.map_err(told)?.into_iter().map(|image| stored(image, &used));
         Ok(images.collect())
+    }
+
+    /// Lists what is on the disk of the engine: images with what they are made of, and volumes.
+    ///
+    /// # Errors
+    /// When the engine could not be asked.
+    pub async fn shelf(&self) -> Result<Shelf, Fault> {
+        self.shared.has_news.store(false, Ordering::Relaxed);
+        let volumes = self.volumes().await;
+        let volumes = volumes.map_err(|trouble| trouble.into_fault("list the volumes"))?;
+        let mut images = self.images().await?;
+        let ids: BTreeSet<&str> = images.iter().map(|image| image.id.as_str()).collect();
+        self.layers_known().retain(|id, _| ids.contains(id.as_str()));
+        for image in &mut images {
+            let known = self.layers_known().get(&image.id).cloned();
+            image.layers = match known {
+                Some(known) => known,
+                None => self.learn_layers(&image.id).await,
+            };
+        }
+        Ok(Shelf { images, volumes })
+    }
+
+    /// Whether a volume was made since everything was listed last.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        self.shared.has_news.load(Ordering::Relaxed)
+    }
+
+    fn layers_known(&self) -> MutexGuard<'_, KnownLayers> {
+        self.shared.known_layers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An image that goes while it is looked at has no layers.
+    async fn learn_layers(&self, id: &str) -> Arc<[Layer]> {
+        let Ok(Some(image)) = self.image(id).await else { return Arc::default() };
+        let Ok(history) = ask(limit::INSPECT, self.client().image_history(id)).await else {
+            return Arc::default();
+        };
+        // The newest comes first there, and what only changes settings is in it too.
+        let sizes = history.iter().rev().map(|step| u64::try_from(step.size).unwrap_or_default());
+        let sizes: Vec<u64> = sizes.filter(|size| *size > 0).collect();
+        let names = image.root_fs.and_then(|files| files.layers).unwrap_or_default();
+        let whole = image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
+        let layers: Arc<[Layer]> = layers(&names, &sizes, whole).into();
+        self.layers_known().insert(id.to_owned(), Arc::clone(&layers));
+        layers
     }
 
     async fn used_images(&self) -> Result<BTreeSet<String>, Trouble> {
@@ -74,6 +138,20 @@ impl Docker {
     }
 }
 
+/// The layers of an image, the lowest first. Where empty ones make it unclear how large each is, all count alike.
+fn layers(names: &[String], sizes: &[u64], whole: u64) -> Vec<Layer> {
+    let alike = whole / (names.len() as u64).max(1);
+    let is_clear = names.len() == sizes.len();
+    let size = |at: usize| sizes.get(at).copied().filter(|_| is_clear).unwrap_or(alike);
+    let named = names.iter().enumerate();
+    named.filter_map(|(at, name)| Some(Layer { id: beginning(name)?, bytes: size(at) })).collect()
+}
+
+/// The first eight bytes of `sha256:…`.
+fn beginning(digest: &str) -> Option<u64> {
+    u64::from_str_radix(digest.split_once(':')?.1.get(..16)?, 16).ok()
+}
+
 fn stored(image: ImageSummary, used: &BTreeSet<String>) -> StoredImage {
     StoredImage {
         is_used: used.contains(&image.id),
@@ -84,6 +162,7 @@ fn stored(image: ImageSummary, used: &BTreeSet<String>) -> StoredImage {
         created_at: Timestamp::from_millis(
             u64::try_from(image.created).unwrap_or_default().saturating_mul(1_000),
         ),
+        layers: Arc::default(),
     }
 }
 
@@ -98,6 +177,22 @@ mod tests {
 
     fn read(told: &str) -> StoredImage {
         stored(serde_json::from_str(told).unwrap(), &BTreeSet::from(["sha256:419a".to_owned()]))
+    }
+
+    #[test]
+    fn layers_have_the_sizes_that_the_history_tells_or_count_alike() {
+        let names = ["sha256:00000000000000aaff", "sha256:00000000000000bbff"].map(str::to_owned);
+        let read = |sizes: &[u64]| {
+            layers(&names, sizes, 100)
+                .into_iter()
+                .map(|one| (one.id, one.bytes))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(read(&[70, 30]), [(0xaa, 70), (0xbb, 30)]);
+        // A layer without a byte in it, or a history that was squashed.
+        assert_eq!(read(&[70]), [(0xaa, 50), (0xbb, 50)]);
+        let odd = ["sha256", "sha256:12", "sha256:zzzzzzzzzzzzzzzz"].map(str::to_owned);
+        assert!(layers(&odd, &[1, 2, 3], 6).is_empty() && layers(&[], &[], 6).is_empty());
     }
 
     #[test]

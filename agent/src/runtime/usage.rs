@@ -8,6 +8,7 @@ mod host;
 
 pub use containers::ContainerMeter;
 pub use host::HostMeter;
+pub(super) use host::{disk, most_processes};
 
 use std::time::{Duration, Instant};
 

@@ -31,6 +31,7 @@ mod place;
 mod placement;
 mod plain;
 mod ports;
+mod prefer;
 mod problems;
 mod process;
 mod profiles;
@@ -54,10 +55,11 @@ mod variables;
 mod words;
 mod yaml;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use model::id::{ProjectName, ServiceName};
+use model::image::is_volume_name;
 use proto::wire::ServiceSpec;
 
 pub(crate) use diagnostic::{Diagnostic, Position};
@@ -250,8 +252,12 @@ fn refuse(problems: &mut Problems, tree: &Node, active: &[&Entry]) {
     }
 }
 
-fn declared_volumes(problems: &mut Problems, node: Option<&Node>) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
+/// Volumes by the name that the file has for them; those that somebody else makes with their name on the engines.
+fn declared_volumes(
+    problems: &mut Problems,
+    node: Option<&Node>,
+) -> BTreeMap<String, Option<String>> {
+    let mut names = BTreeMap::new();
     for entry in node.map(Node::entries).unwrap_or_default() {
         check_volume_name(problems, &entry.key, entry.key_place);
         let section = Section::new(problems, &entry.value, keys::VOLUME);
@@ -261,9 +267,31 @@ fn declared_volumes(problems: &mut Problems, node: Option<&Node>) -> BTreeSet<St
             let hint = "leave `driver` out, or mount the file system on the nodes and use its path";
             problems.error(entry.key_place, message).hint(hint);
         }
-        names.insert(entry.key.clone());
+        names.insert(entry.key.clone(), external_volume(problems, &section, &entry.key));
     }
     names
+}
+
+fn external_volume(problems: &mut Problems, section: &Section<'_>, key: &str) -> Option<String> {
+    let name = section.text(problems, "name");
+    if section.flag(problems, "external") != Some(true) {
+        if let Some(node) = section.node("name") {
+            let message = "the volumes of a project are named by Wharf";
+            let hint = "take `name` out, or write `external: true` if somebody else makes it";
+            problems.error(node.place, message).hint(hint);
+        }
+        return None;
+    }
+    let name = name.unwrap_or_else(|| key.to_owned());
+    if !is_volume_name(&name) {
+        let message = format!("`{name}` is not the name of a volume that somebody else can make");
+        let hint = "letters, digits, `_`, `.` and `-`, at least two; not `wharf-`, which are ours";
+        let place = section.node("name").map(|node| node.place).or(section.place);
+        if let Some(place) = place {
+            problems.error(place, message).hint(hint);
+        }
+    }
+    Some(name)
 }
 
 fn check_volume_name(problems: &mut Problems, name: &str, place: Place) {

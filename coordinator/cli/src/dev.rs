@@ -238,6 +238,8 @@ impl Cluster {
             cpu_millis: u64::from(machine.cpus) * 1_000 / u64::from(start.nodes),
             memory_bytes: machine.memory_bytes / u64::from(start.nodes),
             gpus: 0,
+            disk_bytes: machine.disk_bytes / u64::from(start.nodes),
+            pids: machine.pids / u64::from(start.nodes),
         };
         let zone = ["dev-a", "dev-b", "dev-c"][(number as usize - 1) % 3];
         Ok(agent::Config {

@@ -281,6 +281,8 @@ fn resources(resources: Option<&wire::Resources>) -> Value {
         "cpu_millis": resources.cpu_millis,
         "memory_bytes": resources.memory_bytes,
         "gpus": resources.gpus,
+        "disk_bytes": resources.disk_bytes,
+        "pids": resources.pids,
     })
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use model::constraint::Constraint;
 use model::id::{NodeId, ServiceId};
-use model::image::Digest;
+use model::image::Stock;
 use model::job::Runs;
 use model::node::{Availability, DRAIN_LIMIT, Drain, DrainCause, DrainPhase, Node};
 use model::rollout::{Rollout, Stage};
@@ -57,7 +57,7 @@ pub(crate) fn absorb(draft: &mut Draft<'_>, event: &Event) -> Reply {
             }
             Ok(reply)
         }
-        Event::Images { node, digests } => Ok(see_images(draft, node, digests)),
+        Event::Images { node, stock } => Ok(see_images(draft, node, stock)),
         Event::Died(node) => Ok(bury(draft, node)),
         Event::Fleet(event) => fleet::absorb(draft, event),
         Event::Bake(event) => bake::absorb(draft, event),
@@ -68,15 +68,17 @@ pub(crate) fn absorb(draft: &mut Draft<'_>, event: &Event) -> Reply {
 }
 
 /// What waits for an image on a node, or has a place where one is, is planned again.
-fn see_images(draft: &mut Draft<'_>, node: &NodeId, digests: &BTreeSet<Digest>) -> Reply {
-    let known = draft.cluster.images(node);
-    if known.is_some_and(|known| **known == *digests) {
+fn see_images(draft: &mut Draft<'_>, node: &NodeId, stock: &Stock) -> Reply {
+    if draft.cluster.stock(node).as_ref() == Some(stock) {
         return Reply::Noted;
     }
-    draft.cluster.saw_images(node, Arc::new(digests.clone()));
+    draft.cluster.saw_images(node, stock);
     let asks = |id: &&ServiceId| {
         let tasks = draft.cluster.services().get(*id).map(|service| &service.target.spec.task);
-        tasks.is_some_and(|task| task.constraints.iter().any(Constraint::needs_images))
+        tasks.is_some_and(|task| {
+            let needs_images = task.constraints.iter().any(Constraint::needs_images);
+            needs_images || task.host_volumes().next().is_some()
+        })
     };
     let concerned = draft.cluster.globals().iter().chain(&draft.cluster.waiting);
     let concerned: BTreeSet<ServiceId> = concerned.filter(asks).cloned().collect();

@@ -46,6 +46,7 @@ use self::class::Classes;
 pub(crate) use self::class::{Class, Rank};
 pub(crate) use self::fleet::{Fleet, Try, name as hook_name};
 pub use self::fleet::{Shortage, Spare};
+use self::images::Held;
 use self::leases::Leases;
 use self::leaving::Round;
 pub(crate) use self::ledger::{Door, Ledger};
@@ -166,7 +167,7 @@ pub struct Cluster {
     /// Their numbers are their places here.
     zones: Vec<String>,
     /// How many nodes have each image, as far as they have said.
-    holders: BTreeMap<Digest, usize>,
+    holders: BTreeMap<Digest, Held>,
     /// Nodes by the engine that they share.
     neighbours: BTreeMap<String, BTreeSet<NodeId>>,
     /// Not stored: services to be planned again, and when.
@@ -339,9 +340,9 @@ impl Cluster {
                 |other: &usize| self.numbered(*other).is_some_and(|other| other.id < node.id);
             self.joined.insert(self.joined.partition_point(is_before), number);
         }
-        let profile = self.fleet.profile(node);
+        let (profile, is_old) = (self.fleet.profile(node), self.fleet.is_old(&node.id));
         let Some(ledger) = self.ledgers.at_mut(number) else { return };
-        ledger.profile = profile;
+        (ledger.profile, ledger.is_old) = (profile, is_old);
         if (ledger.zone, ledger.is_emptied) == (Some(zone), node.is_draining()) {
             return ledger.join(node, zone);
         }

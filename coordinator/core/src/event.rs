@@ -6,12 +6,11 @@ mod secret;
 mod traffic;
 mod trial;
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
 use model::id::{BakeId, NodeId, ServiceId, TaskId};
-use model::image::Digest;
+use model::image::Stock;
 use model::node::{Availability, DrainCause, Node};
 use model::rollout::Steering;
 use model::spec::ServiceSpec;
@@ -109,8 +108,8 @@ pub enum Event {
     Images {
         /// Whose.
         node: NodeId,
-        /// All of them.
-        digests: BTreeSet<Digest>,
+        /// All of them, and what else it has.
+        stock: Stock,
     },
     /// It is proven that nothing runs on the node any more.
     Died(NodeId),

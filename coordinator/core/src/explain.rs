@@ -126,17 +126,25 @@ const fn share(shortage: &Resources, asked: &Resources) -> u64 {
     part(shortage.cpu_millis, asked.cpu_millis)
         .saturating_add(part(shortage.memory_bytes, asked.memory_bytes))
         .saturating_add(part(shortage.gpus, asked.gpus))
+        .saturating_add(part(shortage.disk_bytes, asked.disk_bytes))
+        .saturating_add(part(shortage.pids, asked.pids))
 }
 
 /// An amount in the words of an operator: `0.25 CPUs and 512 MiB of memory`.
 pub(crate) fn amount(of: &Resources) -> String {
     let cpus = (of.cpu_millis > 0).then(|| cpus(of.cpu_millis));
-    let memory = (of.memory_bytes > 0).then(|| format!("{} of memory", memory(of.memory_bytes)));
+    let memory = (of.memory_bytes > 0).then(|| format!("{} of memory", size(of.memory_bytes)));
     let gpus = (of.gpus > 0).then(|| match of.gpus {
         1 => "1 GPU".to_owned(),
         gpus => format!("{gpus} GPUs"),
     });
-    let parts: Vec<String> = cpus.into_iter().chain(memory).chain(gpus).collect();
+    let disk = (of.disk_bytes > 0).then(|| format!("{} of disk", size(of.disk_bytes)));
+    let pids = (of.pids > 0).then(|| match of.pids {
+        1 => "1 process".to_owned(),
+        pids => format!("{pids} processes"),
+    });
+    let parts = cpus.into_iter().chain(memory).chain(disk).chain(pids).chain(gpus);
+    let parts: Vec<String> = parts.collect();
     match parts.split_last() {
         None => "nothing".to_owned(),
         Some((last, [])) => last.clone(),
@@ -153,7 +161,7 @@ fn cpus(millis: u64) -> String {
 }
 
 /// Rounded up, so that what is said is enough.
-fn memory(bytes: u64) -> String {
+fn size(bytes: u64) -> String {
     const MIB: u64 = 1 << 20;
     let mib = bytes.div_ceil(MIB);
     if mib.is_multiple_of(1_024) { format!("{} GiB", mib / 1_024) } else { format!("{mib} MiB") }

@@ -282,13 +282,14 @@ pub struct NodeVerdict {
 #[must_use]
 pub fn ask_nodes(cluster: &Cluster, task: &Task, now: Timestamp) -> Vec<NodeVerdict> {
     let counts = place::Counts::beside(cluster, task);
+    let leaning = place::Leaning::beside(cluster, task, counts);
     let asked = (task, counts);
     let verdict = |(node, ledger): (&Arc<Node>, _)| NodeVerdict {
         node: node.id.clone(),
         refusals: filter::refusals(cluster, asked, (node, ledger), now)
             .map(|why| why.to_string())
             .collect(),
-        score: place::score(cluster, asked, (node, ledger)),
+        score: place::score(cluster, (task, counts, leaning.as_ref()), (node, ledger)),
     };
     cluster.nodes_with_ledgers().map(verdict).collect()
 }

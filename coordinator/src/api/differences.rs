@@ -184,10 +184,14 @@ fn or_none<T: ToString>(value: &Option<T>) -> String {
 fn resources(resources: &Resources) -> String {
     let mib = resources.memory_bytes / (1 << 20);
     let cpus = f64::from(u32::try_from(resources.cpu_millis).unwrap_or(u32::MAX)) / 1_000.0;
-    match resources.gpus {
-        0 => format!("{cpus} cpus, {mib} MiB"),
-        gpus => format!("{cpus} cpus, {mib} MiB, {gpus} GPUs"),
-    }
+    let more = [
+        (resources.gpus, "GPUs"),
+        (resources.disk_bytes.div_ceil(1 << 20), "MiB of disk"),
+        (resources.pids, "processes"),
+    ];
+    let more = more.into_iter().filter(|(amount, _)| *amount > 0);
+    let more: String = more.map(|(amount, of)| format!(", {amount} {of}")).collect();
+    format!("{cpus} cpus, {mib} MiB{more}")
 }
 
 fn short(text: &str) -> String {

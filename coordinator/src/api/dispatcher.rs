@@ -10,11 +10,12 @@ use coordinator_core::view;
 use futures_util::Stream;
 use model::audit::{Object, Verdict};
 use model::id::NodeId;
-use model::image::ImageError;
 use model::node::Node;
 use model::time::Timestamp;
 use model::trust::Machine;
-use proto::convert::{assignments_to_wire, containers_from_wire, node_from_wire, state_from_wire};
+use proto::convert::{
+    assignments_to_wire, containers_from_wire, node_from_wire, state_from_wire, stock_from_wire,
+};
 use proto::wire;
 use proto::wire::agent_message::Message as Up;
 use proto::wire::coordinator_message::Message as Down;
@@ -33,8 +34,6 @@ use crate::sessions::{Agent, OUTBOX};
 
 /// How often an agent gives a sign of life. Suspect, unreachable and the rest are multiples of it.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(10);
-/// So many images of a node are taken note of.
-const IMAGES_LIMIT: usize = 10_000;
 /// A session that is not introduced by then is closed.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -253,12 +252,10 @@ impl Session {
             }
             Some(Up::Hello(hello)) => self.introduce_again(hello).await,
             Some(Up::Images(images)) => {
-                let digests = images.digests.iter().take(IMAGES_LIMIT).map(|one| one.parse());
-                let digests: Result<_, ImageError> = digests.collect();
-                let digests =
-                    digests.map_err(|error| Status::invalid_argument(error.to_string()))?;
+                let stock = stock_from_wire(&images)
+                    .map_err(|error| Status::invalid_argument(error.to_string()))?;
                 self.shared.sessions.keep_sizes(&images);
-                self.tell(Event::Images { node: self.node.clone(), digests })
+                self.tell(Event::Images { node: self.node.clone(), stock })
             }
             Some(Up::BakeReport(_) | Up::BakeLog(_)) => {
                 Err(Status::failed_precondition("this machine is a node, and of no bake"))

@@ -249,6 +249,7 @@ fn verdict_to_wire(task: &Task, verdict: NodeVerdict) -> wire::NodeVerdict {
     let score = verdict.score;
     let fits = verdict.refusals.is_empty();
     let is_packed = task.generation.spec.strategy == Strategy::Binpack;
+    let has_preferences = !task.generation.spec.preferences.is_empty();
     let terms = || {
         let held = (score.load.memory_mib(), score.load.cpu_millis());
         let failed = "a task of the slot has failed there by no fault of its own";
@@ -256,13 +257,23 @@ fn verdict_to_wire(task: &Task, verdict: NodeVerdict) -> wire::NodeVerdict {
             score.has_failed.then(|| failed.to_owned()).into_iter().collect();
         let fenced = "its machine is to be replaced by a newer one";
         terms.extend(score.is_fenced.then(|| fenced.to_owned()));
+        let data = "without data that the service has left elsewhere, or may have";
+        terms.extend(score.is_without_data.then(|| data.to_owned()));
+        if has_preferences {
+            terms.push(format!("costs {} by what it would rather have", weight(score.preference)));
+        }
         terms.push(format!("{} of the service stay in its zone", score.in_zone));
         if is_packed {
             terms.extend(packing(score.packing));
         }
+        terms.push(format!("{} of the service stay on it", score.on_node));
+        let old = "its group launches other machines by now";
+        terms.extend(score.is_old.then(|| old.to_owned()));
         terms.extend([
-            format!("{} of the service stay on it", score.on_node),
-            format!("{} images to fetch", score.images_missing),
+            match score.fetch_mib {
+                0 => "nothing to fetch".to_owned(),
+                mib => format!("{mib} MiB of images to fetch"),
+            },
             format!("{} MiB and {} millicores held", held.0, held.1),
         ]);
         terms
@@ -278,7 +289,10 @@ fn verdict_to_wire(task: &Task, verdict: NodeVerdict) -> wire::NodeVerdict {
             is_fenced: score.is_fenced,
             in_zone: count(score.in_zone),
             on_node: count(score.on_node),
-            images_missing: count(score.images_missing),
+            is_without_data: score.is_without_data,
+            preference: score.preference,
+            is_old: score.is_old,
+            fetch_bytes: (score.fetch_mib as u64) << 20,
             memory_bytes: score.load.memory_mib() << 20,
             cpu_millis: score.load.cpu_millis(),
             packing: is_packed.then_some(wire::Packing {
@@ -287,6 +301,12 @@ fn verdict_to_wire(task: &Task, verdict: NodeVerdict) -> wire::NodeVerdict {
             }),
         }),
     }
+}
+
+/// A price in the weights of preferences.
+fn weight(hundredths: u64) -> String {
+    let text = format!("{}.{:02}", hundredths / 100, hundredths % 100);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// What a packed task would make of a node, in words.

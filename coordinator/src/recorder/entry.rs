@@ -1,6 +1,6 @@
 //! Events as entries of the recorder, and back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use model::time::Timestamp;
 use proto::convert::{
     containers_from_wire, containers_to_wire, drain_cause_from_wire, drain_cause_to_wire,
     node_from_wire, node_to_wire, spec_from_wire, spec_to_wire, state_from_wire, state_to_wire,
-    steering_from_wire, steering_to_wire,
+    steering_from_wire, steering_to_wire, stock_from_wire, stock_to_wire,
 };
 use proto::wire;
 use proto::wire::flight_entry::Entry;
@@ -151,9 +151,10 @@ fn to_wire(event: &Event, now: Timestamp) -> Wire {
             complete: *is_complete,
             tasks: tasks.iter().map(report_to_wire).collect(),
         }),
-        Event::Images { node, digests } => Wire::Images(wire::FlightImages {
+        Event::Images { node, stock } => Wire::Images(wire::FlightImages {
             node: node.to_string(),
-            digests: digests.iter().map(ToString::to_string).collect(),
+            stock: Some(stock_to_wire(stock)),
+            ..wire::FlightImages::default()
         }),
         Event::Died(node) => Wire::Died(node.to_string()),
         Event::Fleet(event) => Wire::Fleet(fleet_to_wire(event)),
@@ -233,7 +234,13 @@ pub(super) fn from_wire(from: &wire::FlightEvent) -> anyhow::Result<Event> {
         },
         Wire::Images(images) => Event::Images {
             node: images.node.parse()?,
-            digests: images.digests.iter().map(|one| one.parse()).collect::<Result<_, _>>()?,
+            stock: match &images.stock {
+                Some(stock) => stock_from_wire(stock)?,
+                None => {
+                    let digests = images.digests.iter().map(|one| one.parse());
+                    digests.collect::<Result<BTreeSet<_>, _>>()?.into()
+                }
+            },
         },
         Wire::Died(node) => Event::Died(node.parse()?),
         Wire::Fleet(event) => Event::Fleet(fleet_from_wire(event)?),

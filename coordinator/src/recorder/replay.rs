@@ -184,7 +184,10 @@ fn brief(event: &Event) -> String {
             let tasks = tasks.iter().map(|report| format!("{} {}", report.task, report.state));
             format!("node {node} reports {}", tasks.collect::<Vec<_>>().join(", "))
         }
-        Event::Images { node, digests } => format!("node {node} has {} images", digests.len()),
+        Event::Images { node, stock } => {
+            let (images, volumes) = (stock.digests.len(), stock.volumes.len());
+            format!("node {node} has {images} images and {volumes} volumes")
+        }
         Event::Died(node) => format!("node {node} is gone"),
         Event::Traffic(event) => brief_of_traffic(event),
         Event::Fleet(event) => brief_of_fleet(event),

@@ -184,7 +184,11 @@ pub(crate) fn machine(name: &str) -> wire::Node {
         id: name.to_owned(),
         hostname: name.to_owned(),
         engine: name.to_owned(),
-        capacity: Some(wire::Resources { cpu_millis: 64_000, memory_bytes: 1 << 40, gpus: 0 }),
+        capacity: Some(wire::Resources {
+            cpu_millis: 64_000,
+            memory_bytes: 1 << 40,
+            ..wire::Resources::default()
+        }),
         ..wire::Node::default()
     }
 }

@@ -1,10 +1,13 @@
 //! Container images. A tag is resolved once, when a spec is accepted; from then on only the pin runs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use thiserror::Error;
+
+use crate::id::{ProjectName, ServiceName};
 
 /// The longest reference taken, in bytes: what the engine itself allows for a repository name (255), with room for a
 /// tag (128) and a digest (71).
@@ -206,6 +209,53 @@ impl fmt::Display for Image {
             Pin::Local(id) => write!(f, "{} ({id})", self.reference),
         }
     }
+}
+
+/// What an engine keeps on its disk, as its agent says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stock {
+    /// Images, by id and by the digests of the manifests under which they were pulled.
+    pub digests: BTreeSet<Digest>,
+    /// What these are made of, as far as it is known. Nothing else is in it.
+    pub layers: BTreeMap<Digest, Arc<[Layer]>>,
+    /// Volumes by their names; those that tasks of the cluster have made as [`own_volume`].
+    pub volumes: BTreeSet<String>,
+}
+
+impl From<BTreeSet<Digest>> for Stock {
+    fn from(digests: BTreeSet<Digest>) -> Self {
+        Self { digests, ..Self::default() }
+    }
+}
+
+/// A layer of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layer {
+    /// The first eight bytes of its digest: of two layers with the same nothing worse comes than that one is not fetched in
+    /// time.
+    pub id: u64,
+    /// Bytes on the disk.
+    pub bytes: u64,
+}
+
+/// How a volume is told of that tasks of a project have made: no engine has such a name.
+#[must_use]
+pub fn own_volume(project: &ProjectName, name: &ServiceName) -> String {
+    format!("{project}/{name}")
+}
+
+/// The longest name of a volume. Docker sets no limit.
+const VOLUME_NAME_LIMIT: usize = 255;
+
+/// Says whether an engine takes this as the name of a volume (`RestrictedNameChars` of moby), and it is none that Wharf gives.
+#[must_use]
+pub fn is_volume_name(name: &str) -> bool {
+    let is_inner = |letter: char| letter.is_ascii_alphanumeric() || "_.-".contains(letter);
+    name.len() <= VOLUME_NAME_LIMIT
+        && name.len() >= 2
+        && name.starts_with(|letter: char| letter.is_ascii_alphanumeric())
+        && name.chars().all(is_inner)
+        && !name.starts_with("wharf-")
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub mod job;
 pub mod lease;
 pub mod node;
 pub mod policy;
+pub mod preference;
 pub mod priority;
 pub mod refresh;
 pub mod resources;

@@ -96,6 +96,13 @@ pub enum Right {
         /// Whether it may be written.
         writable: bool,
     },
+    /// A volume that somebody has made on the engine of a node. It may be a directory of the host.
+    HostVolume {
+        /// Its name on the engine.
+        name: String,
+        /// Whether it may be written.
+        writable: bool,
+    },
     /// The network of the host.
     HostNetwork,
     /// A capability, without `CAP_`.
@@ -154,9 +161,19 @@ impl Right {
                     });
                 is_below && (*writable || !writes)
             }
+            (
+                Self::HostVolume { name, writable },
+                Self::HostVolume { name: other, writable: writes },
+            ) => name == other && (*writable || !writes),
             (Self::HostNetwork, Self::HostNetwork) => true,
             (Self::Capability(one), Self::Capability(other)) => one == other || one == "ALL",
-            (Self::HostPath { .. } | Self::HostNetwork | Self::Capability(_), _) => false,
+            (
+                Self::HostPath { .. }
+                | Self::HostVolume { .. }
+                | Self::HostNetwork
+                | Self::Capability(_),
+                _,
+            ) => false,
         }
     }
 
@@ -166,6 +183,8 @@ impl Right {
         match self {
             Self::HostPath { path, writable: false } => format!("--host-path '{path}'"),
             Self::HostPath { path, writable: true } => format!("--host-path '{path}:rw'"),
+            Self::HostVolume { name, writable: false } => format!("--host-volume {name}"),
+            Self::HostVolume { name, writable: true } => format!("--host-volume {name}:rw"),
             Self::HostNetwork => "--host-network".to_owned(),
             Self::Capability(name) => format!("--capability {name}"),
         }
@@ -177,6 +196,12 @@ impl fmt::Display for Right {
         match self {
             Self::HostPath { path, writable: false } => write!(f, "reads {path} of the host"),
             Self::HostPath { path, writable: true } => write!(f, "writes {path} of the host"),
+            Self::HostVolume { name, writable: false } => {
+                write!(f, "reads the volume {name} of the host")
+            }
+            Self::HostVolume { name, writable: true } => {
+                write!(f, "writes the volume {name} of the host")
+            }
             Self::HostNetwork => f.write_str("has the network of the host"),
             Self::Capability(name) => write!(f, "has the capability {name}"),
         }
@@ -193,9 +218,16 @@ pub fn needs(spec: &ServiceSpec) -> Vec<Right> {
     }
     for container in &spec.task.containers {
         for mount in &container.mounts {
-            if let MountSource::Bind { path } = &mount.source {
-                let path = plain_path(path).unwrap_or_else(|| path.clone());
-                needs.push(Right::HostPath { path, writable: !mount.is_read_only });
+            let writable = !mount.is_read_only;
+            match &mount.source {
+                MountSource::Bind { path } => {
+                    let path = plain_path(path).unwrap_or_else(|| path.clone());
+                    needs.push(Right::HostPath { path, writable });
+                }
+                MountSource::HostVolume { name } => {
+                    needs.push(Right::HostVolume { name: name.clone(), writable });
+                }
+                MountSource::Volume { .. } | MountSource::Tmpfs { .. } => {}
             }
         }
         let asked = container.security.cap_add.iter().map(|name| plain_capability(name));
@@ -228,6 +260,11 @@ mod tests {
         assert!(capability("ALL").covers(&capability("SYS_ADMIN")));
         assert!(!capability("NET_ADMIN").covers(&capability("SYS_ADMIN")));
         assert!(!capability("NET_ADMIN").covers(&capability("ALL")));
+        let volume = |name: &str, writable| Right::HostVolume { name: name.to_owned(), writable };
+        assert!(volume("data", true).covers(&volume("data", false)));
+        assert!(!volume("data", false).covers(&volume("data", true)));
+        assert!(!volume("data", true).covers(&volume("data2", false)));
+        assert!(!path("/", true).covers(&volume("data", false)), "it may be on another machine");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::image::Image;
 use crate::job::Job;
 use crate::lease::LeasePolicy;
 use crate::policy::Profile;
+use crate::preference::Preference;
 use crate::priority::Priority;
 use crate::resources::Resources;
 use crate::rollout::{Tolerance, Trial};
@@ -35,6 +36,9 @@ pub struct ServiceSpec {
     pub budget: Budget,
     /// How its tasks are put on nodes from now on. A change of it moves nothing.
     pub strategy: Strategy,
+    /// What it would rather have of their nodes, at most [`crate::preference::PREFERENCES_LIMIT`]. A change of it moves nothing by
+    /// itself either.
+    pub preferences: Vec<Preference>,
     /// Whether it takes room from others that matter less, or gives way.
     pub priority: Priority,
     /// Whether its tasks stay where they are when nodes have come and it could be spread better.
@@ -158,6 +162,30 @@ impl TaskSpec {
         self.containers.iter().flat_map(|container| container.secrets.names()).collect()
     }
 
+    /// Volumes of the project that it writes: what its data are kept in, on the node where it runs.
+    pub fn own_volumes(&self) -> impl Iterator<Item = &ServiceName> {
+        self.mounts().filter(|mount| !mount.is_read_only).filter_map(|mount| match &mount.source {
+            MountSource::Volume { name } => Some(name),
+            MountSource::HostVolume { .. }
+            | MountSource::Bind { .. }
+            | MountSource::Tmpfs { .. } => None,
+        })
+    }
+
+    /// Volumes that somebody must have made on the node.
+    pub fn host_volumes(&self) -> impl Iterator<Item = &str> {
+        self.mounts().filter_map(|mount| match &mount.source {
+            MountSource::HostVolume { name } => Some(name.as_str()),
+            MountSource::Volume { .. } | MountSource::Bind { .. } | MountSource::Tmpfs { .. } => {
+                None
+            }
+        })
+    }
+
+    fn mounts(&self) -> impl Iterator<Item = &Mount> {
+        self.containers.iter().flat_map(|container| &container.mounts)
+    }
+
     /// The host ports that the task needs for itself on a node. In host mode every port that is named is the host's.
     pub fn fixed_ports(&self) -> impl Iterator<Item = HostPort> {
         let is_host = self.network == Network::Host;
@@ -174,7 +202,7 @@ impl TaskSpec {
     /// the same data.
     #[must_use]
     pub fn is_exclusive(&self) -> bool {
-        let mut mounts = self.containers.iter().flat_map(|container| &container.mounts);
+        let mut mounts = self.mounts();
         let writes = |mount: &Mount| {
             !mount.is_read_only && !matches!(mount.source, MountSource::Tmpfs { .. })
         };
@@ -295,6 +323,11 @@ pub enum MountSource {
     Volume {
         /// The name in the project.
         name: ServiceName,
+    },
+    /// A volume that somebody has made on the engine: a task that mounts it goes only where it is.
+    HostVolume {
+        /// Its name on the engine: see [`crate::image::is_volume_name`].
+        name: String,
     },
     /// A path of the host.
     Bind {

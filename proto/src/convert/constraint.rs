@@ -15,7 +15,7 @@ use crate::wire;
 pub fn constraint_from_wire(from: &wire::Constraint) -> Valid<Constraint> {
     use wire::ConstraintOperator as Wire;
     if !from.text.is_empty() {
-        return from_text(&from.text);
+        return constraint_from_text("task.constraints", &from.text);
     }
     let attribute = match Attribute::named(&from.attribute) {
         Some(Attribute::Label(key)) => Attribute::Label(word("task.constraints", &key)?),
@@ -34,11 +34,12 @@ pub fn constraint_from_wire(from: &wire::Constraint) -> Valid<Constraint> {
     Ok(Constraint::Of(attribute, test))
 }
 
-fn from_text(text: &str) -> Valid<Constraint> {
-    let text = word("task.constraints", text)?;
+/// Reads a constraint that is a text.
+pub(crate) fn constraint_from_text(path: &str, text: &str) -> Valid<Constraint> {
+    let text = word(path, text)?;
     text.parse().map_err(|error: model::constraint::ParseError| {
         let why = format!("at character {}: {error}; {}", error.position + 1, error.hint);
-        Invalid::new("task.constraints", why)
+        Invalid::new(path, why)
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::image::is_volume_name;
 use model::resources::Resources;
 use model::spec::{
     ContainerSpec, FILE_LIMIT, FileSpec, HealthCheck, Mount, MountSource, PortSpec, Probe,
@@ -69,8 +70,13 @@ pub(crate) fn to_wire(spec: &ContainerSpec) -> wire::ContainerSpec {
 /// A device is given or not: there is nothing to limit.
 fn limit_from_wire(from: Option<&wire::Resources>) -> Valid<Resources> {
     let limit = resources_from_wire("limit", from)?;
-    if limit.gpus > 0 {
-        return Err(Invalid::new("limit.gpus", "GPUs are reserved and not limited"));
+    for (name, amount) in
+        [("gpus", limit.gpus), ("disk_bytes", limit.disk_bytes), ("pids", limit.pids)]
+    {
+        if amount > 0 {
+            let why = format!("{name} are reserved and not limited here");
+            return Err(Invalid::new(&format!("limit.{name}"), why));
+        }
     }
     Ok(limit)
 }
@@ -267,6 +273,13 @@ fn mount_from_wire(from: &wire::Mount) -> Valid<Mount> {
         wire::mount::Source::Bind(path) => {
             MountSource::Bind { path: absolute("mounts.bind", path)? }
         }
+        wire::mount::Source::HostVolume(name) => {
+            if !is_volume_name(name) {
+                let why = format!("{} is not the name of a volume of an engine", quoted(name));
+                return Err(Invalid::new("mounts.host_volume", why));
+            }
+            MountSource::HostVolume { name: name.clone() }
+        }
         wire::mount::Source::TmpfsBytes(bytes) => MountSource::Tmpfs { size_bytes: *bytes },
     };
     let target = absolute("mounts.target", &from.target)?;
@@ -277,6 +290,7 @@ fn mount_to_wire(mount: &Mount) -> wire::Mount {
     let source = match &mount.source {
         MountSource::Volume { name } => wire::mount::Source::Volume(name.to_string()),
         MountSource::Bind { path } => wire::mount::Source::Bind(path.clone()),
+        MountSource::HostVolume { name } => wire::mount::Source::HostVolume(name.clone()),
         MountSource::Tmpfs { size_bytes } => wire::mount::Source::TmpfsBytes(*size_bytes),
     };
     let (target, read_only) = (mount.target.clone(), mount.is_read_only);

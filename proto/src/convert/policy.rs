@@ -1,5 +1,6 @@
 //! What services may ask of machines.
 
+use model::image::is_volume_name;
 use model::policy::{Permit, Profile, Right, never_strict, plain_capability, plain_path};
 use model::spec::TaskSpec;
 
@@ -44,6 +45,13 @@ fn right(from: &wire::Right) -> Valid<Right> {
             };
             let path = plain_path(&from.path).ok_or_else(wrong)?;
             Ok(Right::HostPath { path, writable: from.writable })
+        }
+        Kind::HostVolume(from) => {
+            if !is_volume_name(&from.name) {
+                let why = format!("{:?} is not the name of a volume of an engine", from.name);
+                return Err(Invalid::new("grant.rights.host_volume", why));
+            }
+            Ok(Right::HostVolume { name: from.name.clone(), writable: from.writable })
         }
         Kind::Capability(name) => {
             let plain = plain_capability(name);
@@ -102,6 +110,9 @@ pub fn permit_to_wire(permit: &Permit) -> wire::StoredPermit {
         let kind = match right {
             Right::HostPath { path, writable } => {
                 Kind::HostPath(wire::HostPath { path: path.clone(), writable: *writable })
+            }
+            Right::HostVolume { name, writable } => {
+                Kind::HostVolume(wire::HostVolumeRight { name: name.clone(), writable: *writable })
             }
             Right::HostNetwork => Kind::HostNetwork(wire::HostNetworkRight {}),
             Right::Capability(name) => Kind::Capability(name.clone()),

@@ -7,7 +7,7 @@ use model::constraint::Constraint;
 use model::id::{NameError, ServiceId};
 use model::image::{Digest, Image, ImageReference, Pin};
 use model::priority::Priority;
-use model::resources::{GPUS_LIMIT, Resources};
+use model::resources::{GPUS_LIMIT, PIDS_LIMIT, Resources};
 use model::spec::{
     Dependency, DependencyCondition, FailureAction, Mode, REPLICAS_LIMIT, ServiceSpec, Strategy,
     UpdateOrder, UpdatePolicy,
@@ -15,6 +15,7 @@ use model::spec::{
 
 use crate::convert::checks::{duration, few, millis};
 use crate::convert::job::{job_from_wire, job_to_wire, schedule_from_wire, schedule_to_wire};
+use crate::convert::preference::{preference_to_wire, preferences_from_wire};
 use crate::convert::rollout::{
     tolerance_from_wire, tolerance_to_wire, trial_from_wire, trial_to_wire,
 };
@@ -57,6 +58,7 @@ pub(crate) fn accepted_from_wire(from: &wire::ServiceSpec) -> Valid<ServiceSpec>
             after: dependencies_from_wire(&from.after)?,
             budget: budget_from_wire(from.budget.as_ref())?,
             strategy: strategy_from_wire(from.strategy)?,
+            preferences: preferences_from_wire(&from.preferences)?,
             priority: priority_from_wire(from.priority)?,
             is_left_in_place: from.is_left_in_place,
         })
@@ -83,6 +85,7 @@ pub fn spec_to_wire(spec: &ServiceSpec) -> wire::ServiceSpec {
         after: dependencies_to_wire(&spec.after),
         budget: budget_to_wire(spec.budget),
         strategy: strategy_to_wire(spec.strategy),
+        preferences: spec.preferences.iter().map(preference_to_wire).collect(),
         priority: priority_to_wire(spec.priority),
         is_left_in_place: spec.is_left_in_place,
         schedule: spec.schedule.as_ref().map(schedule_to_wire),
@@ -216,19 +219,23 @@ pub fn image_to_wire(image: &Image) -> wire::Image {
 
 /// Reads an amount of what nodes have. `path` is named when it is more than any node can have.
 pub(crate) fn resources_from_wire(path: &str, from: Option<&wire::Resources>) -> Valid<Resources> {
-    let wire::Resources { cpu_millis, memory_bytes, gpus } = from.copied().unwrap_or_default();
-    if gpus > GPUS_LIMIT {
-        let why = format!("{gpus} are more than the {GPUS_LIMIT} allowed");
-        return Err(Invalid::new(&format!("{path}.gpus"), why));
+    let from = from.copied().unwrap_or_default();
+    for (name, amount, limit) in [("gpus", from.gpus, GPUS_LIMIT), ("pids", from.pids, PIDS_LIMIT)]
+    {
+        if amount > limit {
+            let why = format!("{amount} are more than the {limit} allowed");
+            return Err(Invalid::new(&format!("{path}.{name}"), why));
+        }
     }
-    Ok(Resources { cpu_millis, memory_bytes, gpus })
+    let wire::Resources { cpu_millis, memory_bytes, gpus, disk_bytes, pids } = from;
+    Ok(Resources { cpu_millis, memory_bytes, gpus, disk_bytes, pids })
 }
 
 /// Writes an amount of what nodes have.
 #[must_use]
 pub const fn resources_to_wire(resources: &Resources) -> wire::Resources {
-    let Resources { cpu_millis, memory_bytes, gpus } = *resources;
-    wire::Resources { cpu_millis, memory_bytes, gpus }
+    let Resources { cpu_millis, memory_bytes, gpus, disk_bytes, pids } = *resources;
+    wire::Resources { cpu_millis, memory_bytes, gpus, disk_bytes, pids }
 }
 
 pub(crate) fn dependencies_from_wire<Name>(

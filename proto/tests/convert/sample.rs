@@ -35,6 +35,7 @@ pub(crate) fn spec() -> wire::ServiceSpec {
         strategy: None,
         priority: None,
         is_left_in_place: false,
+        preferences: Vec::new(),
         schedule: None,
     }
 }

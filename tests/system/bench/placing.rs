@@ -207,7 +207,11 @@ fn node(number: u32, room: u64) -> Node {
         zone: format!("zone-{}", number % ZONES),
         arch: "amd64".to_owned(),
         labels: [("disk".to_owned(), disk.to_owned())].into(),
-        capacity: Resources { cpu_millis: room * 250, memory_bytes: room * (512 << 20), gpus: 0 },
+        capacity: Resources {
+            cpu_millis: room * 250,
+            memory_bytes: room * (512 << 20),
+            ..Resources::default()
+        },
         availability: Availability::Active,
         pool: None,
         ami: None,
@@ -235,7 +239,8 @@ fn spec(number: u32, replicas: u32) -> ServiceSpec {
     spec.task.constraints = constraints;
     for container in &mut spec.task.containers {
         container.image.pin = Pin::Manifest(format!("sha256:{number:064x}").parse().unwrap());
-        container.reservation = Resources { cpu_millis: 250, memory_bytes: 512 << 20, gpus: 0 };
+        container.reservation =
+            Resources { cpu_millis: 250, memory_bytes: 512 << 20, ..Resources::default() };
     }
     spec
 }

@@ -46,7 +46,11 @@ pub fn node(name: &str) -> wire::Node {
         hostname: name.to_owned(),
         engine: name.to_owned(),
         zone: "zone".to_owned(),
-        capacity: Some(wire::Resources { cpu_millis: 64_000, memory_bytes: 1 << 40, gpus: 0 }),
+        capacity: Some(wire::Resources {
+            cpu_millis: 64_000,
+            memory_bytes: 1 << 40,
+            ..wire::Resources::default()
+        }),
         ..wire::Node::default()
     }
 }
@@ -170,6 +174,7 @@ pub fn pinned_service(name: &str, replicas: u32) -> wire::ServiceSpec {
         strategy: None,
         priority: None,
         is_left_in_place: false,
+        preferences: Vec::new(),
         schedule: None,
     }
 }

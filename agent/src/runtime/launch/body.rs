@@ -227,6 +227,7 @@ fn engine_mount(settings: &Settings, launch: &Launch, mount: &Mount) -> EngineMo
             let name = label::belonging_name(&settings.cluster, &launch.project, name);
             (MountType::VOLUME, Some(name), None)
         }
+        MountSource::HostVolume { name } => (MountType::VOLUME, Some(name.clone()), None),
         MountSource::Bind { path } => (MountType::BIND, Some(path.clone()), None),
         MountSource::Tmpfs { size_bytes } => {
             let options =

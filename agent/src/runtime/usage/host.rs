@@ -1,7 +1,7 @@
 //! What the host uses.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use proto::wire::HostUsage;
@@ -77,9 +77,8 @@ impl HostMeter {
     }
 
     fn measure_disk(&self, usage: &mut HostUsage) {
-        let Ok(disk) = rustix::fs::statvfs(&self.root_dir) else { return };
-        usage.disk_capacity_bytes = disk.f_blocks.saturating_mul(disk.f_frsize);
-        usage.disk_bytes = disk.f_blocks.saturating_sub(disk.f_bfree).saturating_mul(disk.f_frsize);
+        let Some(disk) = disk(&self.root_dir) else { return };
+        (usage.disk_capacity_bytes, usage.disk_bytes) = (disk.all, disk.used);
     }
 
     fn measure_network(&mut self, usage: &mut HostUsage) {
@@ -100,6 +99,27 @@ impl HostMeter {
         usage.network_received_bytes_per_second = rate(before.map(|all| all.received), received);
         usage.network_sent_bytes_per_second = rate(before.map(|all| all.sent), sent);
     }
+}
+
+/// A file system, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) struct Disk {
+    pub(in super::super) all: u64,
+    used: u64,
+}
+
+/// The file system on which something is; nothing when it can not be asked.
+pub(in super::super) fn disk(path: &Path) -> Option<Disk> {
+    let disk = rustix::fs::statvfs(path).ok()?;
+    let used = disk.f_blocks.saturating_sub(disk.f_bfree).saturating_mul(disk.f_frsize);
+    Some(Disk { all: disk.f_blocks.saturating_mul(disk.f_frsize), used })
+}
+
+/// How many processes and threads the host can have at once: as many as it can number, and as many as it has memory for
+/// (`proc_sys_kernel(5)`).
+pub(in super::super) fn most_processes() -> u64 {
+    let limit = |name: &str| first(&read(&format!("/proc/sys/kernel/{name}")))?.parse().ok();
+    ["pid_max", "threads-max"].into_iter().filter_map(limit).min().unwrap_or(0)
 }
 
 fn is_inner(name: &str) -> bool {

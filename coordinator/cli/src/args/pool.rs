@@ -76,7 +76,11 @@ fn headroom(text: &str) -> Result<proto::wire::Headroom, String> {
     let count = count.parse().map_err(|_| wrong())?;
     let cpu_millis = quantity::millicores(cpus).map_err(|_| wrong())?;
     let memory_bytes = quantity::bytes(memory).map_err(|_| wrong())?;
-    let each = Some(proto::wire::Resources { cpu_millis, memory_bytes, gpus: 0 });
+    let each = Some(proto::wire::Resources {
+        cpu_millis,
+        memory_bytes,
+        ..proto::wire::Resources::default()
+    });
     Ok(proto::wire::Headroom { count, each })
 }
 

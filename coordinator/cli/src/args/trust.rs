@@ -110,6 +110,9 @@ pub(crate) struct AddGrant {
     /// A path of the host with all that is below it, PATH to read it or PATH:rw to write it too. May be given several times.
     #[arg(long = "host-path", value_name = "PATH[:rw]", group = "right")]
     pub(crate) host_paths: Vec<String>,
+    /// A volume that somebody has made on engines, NAME to read it or NAME:rw to write it too. May be given several times.
+    #[arg(long = "host-volume", value_name = "NAME[:rw]", group = "right")]
+    pub(crate) host_volumes: Vec<String>,
     /// The network of the host.
     #[arg(long, group = "right")]
     pub(crate) host_network: bool,

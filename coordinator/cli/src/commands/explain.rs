@@ -55,6 +55,8 @@ fn waiting_document(waiting: &wire::Waiting) -> Value {
             "short_cpu_millis": shortage.cpu_millis,
             "short_memory_bytes": shortage.memory_bytes,
             "short_gpus": shortage.gpus,
+            "short_disk_bytes": shortage.disk_bytes,
+            "short_pids": shortage.pids,
         })
     });
     json!({
@@ -84,10 +86,13 @@ fn node_document(verdict: &wire::NodeVerdict) -> Value {
         "score": {
             "has_failed": score.has_failed,
             "is_fenced": score.is_fenced,
+            "is_without_data": score.is_without_data,
+            "preference": score.preference,
             "in_zone": score.in_zone,
             "packing": packing,
             "on_node": score.on_node,
-            "images_missing": score.images_missing,
+            "is_old": score.is_old,
+            "fetch_bytes": score.fetch_bytes,
             "memory_bytes": score.memory_bytes,
             "cpu_millis": score.cpu_millis,
         },

@@ -35,16 +35,18 @@ pub(crate) async fn grant(
 }
 
 async fn add(client: &Client, arguments: AddGrant) -> anyhow::Result<Exit> {
-    let AddGrant { services, host_paths, host_network, capabilities } = arguments;
+    let AddGrant { services, host_paths, host_volumes, host_network, capabilities } = arguments;
     let path = |text: String| {
-        let (path, writable) = match text.strip_suffix(":rw") {
-            Some(path) => (path.to_owned(), true),
-            None => (text.strip_suffix(":ro").unwrap_or(&text).to_owned(), false),
-        };
+        let (path, writable) = access(&text);
         Kind::HostPath(wire::HostPath { path, writable })
     };
+    let volume = |text: String| {
+        let (name, writable) = access(&text);
+        Kind::HostVolume(wire::HostVolumeRight { name, writable })
+    };
     let network = host_network.then_some(Kind::HostNetwork(wire::HostNetworkRight {}));
-    let kinds = host_paths.into_iter().map(path).chain(network);
+    let volumes = host_volumes.into_iter().map(volume);
+    let kinds = host_paths.into_iter().map(path).chain(volumes).chain(network);
     let kinds = kinds.chain(capabilities.into_iter().map(Kind::Capability));
     let rights = kinds.map(|kind| wire::Right { kind: Some(kind) }).collect();
     // Why is said as with every other command.
@@ -54,10 +56,22 @@ async fn add(client: &Client, arguments: AddGrant) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// Reads `NAME[:rw]`.
+fn access(text: &str) -> (String, bool) {
+    match text.strip_suffix(":rw") {
+        Some(name) => (name.to_owned(), true),
+        None => (text.strip_suffix(":ro").unwrap_or(text).to_owned(), false),
+    }
+}
+
 fn word(right: &wire::Right) -> String {
     match &right.kind {
         Some(Kind::HostPath(path)) if path.writable => format!("write {}", path.path),
         Some(Kind::HostPath(path)) => format!("read {}", path.path),
+        Some(Kind::HostVolume(volume)) if volume.writable => {
+            format!("write volume {}", volume.name)
+        }
+        Some(Kind::HostVolume(volume)) => format!("read volume {}", volume.name),
         Some(Kind::HostNetwork(_)) => "host network".to_owned(),
         Some(Kind::Capability(name)) => name.clone(),
         None => "something that this version does not know".to_owned(),

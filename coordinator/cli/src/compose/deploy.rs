@@ -5,8 +5,8 @@ use model::spec::REPLICAS_LIMIT;
 use proto::convert::constraint_to_wire;
 use proto::wire::service_spec::Mode;
 use proto::wire::{
-    Budget, Constraint, Global, LeasePolicy, Priority, Profile, Replicated, RestartCondition,
-    RestartPolicy, Rotation, Route, Schedule, Strategy, UpdatePolicy,
+    Budget, Constraint, Global, LeasePolicy, Preference, Priority, Profile, Replicated,
+    RestartCondition, RestartPolicy, Rotation, Route, Schedule, Strategy, UpdatePolicy,
 };
 
 use super::budget;
@@ -15,6 +15,7 @@ use super::lease;
 use super::node::Node;
 use super::place::Place;
 use super::placement;
+use super::prefer;
 use super::problems::Problems;
 use super::rollout;
 use super::secrets;
@@ -32,6 +33,7 @@ pub(super) struct Deployment {
     pub update: UpdatePolicy,
     pub budget: Option<Budget>,
     pub strategy: Option<Strategy>,
+    pub preferences: Vec<Preference>,
     pub priority: Option<Priority>,
     pub is_left_in_place: bool,
     pub restart: RestartPolicy,
@@ -58,7 +60,6 @@ pub(super) fn read(
     deploy: &Section<'_>,
 ) -> Deployment {
     let placement = deploy.section(problems, "placement");
-    placement::check_preferences(problems, &placement);
     let mut constraints = placement::constraints(problems, &placement);
     constraints.extend(service.read(problems, "platform", platform));
     placement::check(problems, &constraints);
@@ -68,6 +69,7 @@ pub(super) fn read(
         update: rollout::update(problems, service, (deploy, mode)),
         budget: budget::read(problems, service, mode),
         strategy: placement::strategy(problems, service, mode),
+        preferences: prefer::read(problems, (service, &placement), mode),
         priority: placement::priority(problems, service),
         is_left_in_place: placement::is_left_in_place(problems, service, mode),
         restart: restart(problems, service, (deploy, mode)),

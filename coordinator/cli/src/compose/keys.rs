@@ -13,6 +13,7 @@ pub(super) use network::{ATTACHMENT, NETWORK, PORT};
 pub(super) use service::{BUILD, DEPENDENCY, ENV_FILE, EXTENDS, SERVICE, ULIMIT};
 pub(super) use storage::{CONFIG, CONFIG_USE, MOUNT, MOUNT_TMPFS, SECRET, SECRET_USE, VOLUME};
 use wharf::WHARF;
+pub(super) use wharf::WISH;
 pub(super) use wharf::{SCHEDULE, TARGET_GROUP};
 
 /// Whether a key is honoured.

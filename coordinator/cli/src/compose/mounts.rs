@@ -1,6 +1,6 @@
 //! What is mounted into a container: `volumes` and `tmpfs`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use model::id::ServiceName;
 use proto::wire::Mount;
@@ -17,12 +17,14 @@ use super::values;
 
 /// A mount and where it stands.
 pub(super) type PlacedMount = (Mount, Place);
+/// The volumes of a file: see [`super::service::Definitions`].
+type Volumes = BTreeMap<String, Option<String>>;
 
 /// Reads `volumes` and `tmpfs`. Named volumes have to be among the declared ones.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     service: &Section<'_>,
-    declared: &BTreeSet<String>,
+    declared: &Volumes,
 ) -> Vec<PlacedMount> {
     let mut mounts = Vec::new();
     let items = service.read(&mut reader.problems, "volumes", values::list).unwrap_or_default();
@@ -38,7 +40,7 @@ pub(super) fn read(
 }
 
 /// Reads `[SOURCE:]TARGET[:OPTIONS]`.
-fn short(reader: &mut Reader<'_>, item: &Node, declared: &BTreeSet<String>) -> Option<Mount> {
+fn short(reader: &mut Reader<'_>, item: &Node, declared: &Volumes) -> Option<Mount> {
     let text = values::text(&mut reader.problems, item)?;
     let parts: Vec<&str> = text.split(':').collect();
     let (from, target, options) = match parts.as_slice() {
@@ -109,30 +111,28 @@ fn bind(reader: &mut Reader<'_>, item: &Node, path: &str) -> Option<Source> {
     }
 }
 
-fn volume(
-    reader: &mut Reader<'_>,
-    item: &Node,
-    name: &str,
-    declared: &BTreeSet<String>,
-) -> Option<Source> {
+fn volume(reader: &mut Reader<'_>, item: &Node, name: &str, declared: &Volumes) -> Option<Source> {
     if let Err(error) = name.parse::<ServiceName>() {
         let message = format!("`{name}` is not the name of a volume: {error}");
         let hint = "use another name; the path of a directory begins with `/` or `./`";
         reader.problems.error(item.place, message).hint(hint);
         return None;
     }
-    if !declared.contains(name) {
+    let Some(external) = declared.get(name) else {
         let message = format!("the volume `{name}` is not declared");
         let hint = format!(
             "add `{name}:` under `volumes` of the file; a directory begins with `/` or `./`"
         );
         reader.problems.error(item.place, message).hint(hint);
         return None;
-    }
-    Some(Source::Volume(name.to_owned()))
+    };
+    Some(match external {
+        Some(name) => Source::HostVolume(name.clone()),
+        None => Source::Volume(name.to_owned()),
+    })
 }
 
-fn long(reader: &mut Reader<'_>, item: &Node, declared: &BTreeSet<String>) -> Option<Mount> {
+fn long(reader: &mut Reader<'_>, item: &Node, declared: &Volumes) -> Option<Mount> {
     let section = Section::new(&mut reader.problems, item, MOUNT);
     for name in ["bind", "volume"] {
         section.section(&mut reader.problems, name);

@@ -6,7 +6,6 @@ use proto::wire::service_spec::Mode;
 use proto::wire::{ContainerSpec, Priority, Profile, Resources, Strategy};
 
 use super::deploy::Deployment;
-use super::keys::PREFERENCE;
 use super::node::Node;
 use super::place::Place;
 use super::problems::Problems;
@@ -20,20 +19,6 @@ pub(super) fn constraints(
 ) -> Vec<(Constraint, Place)> {
     let items = placement.read(problems, "constraints", values::list).unwrap_or_default();
     items.iter().filter_map(|item| constraint(problems, item)).collect()
-}
-
-/// Checks `preferences`: only what happens anyway can be asked for.
-pub(super) fn check_preferences(problems: &mut Problems, placement: &Section<'_>) {
-    let items = placement.read(problems, "preferences", values::list).unwrap_or_default();
-    for item in items {
-        let section = Section::new(problems, item, PREFERENCE);
-        let spread = section.read(problems, "spread", values::text);
-        if !matches!(spread, None | Some("node.zone" | "node.labels.zone")) {
-            let message = "only a spread over `node.zone` is supported, and it is done anyway";
-            let hint = "leave it out, or divide the service into several with `constraints`";
-            problems.error(item.place, message).hint(hint);
-        }
-    }
 }
 
 /// Reads `strategy` of `x-wharf`.
@@ -129,7 +114,7 @@ fn word<T: Copy>(
     found.map(|(_, value)| *value)
 }
 
-fn constraint(problems: &mut Problems, item: &Node) -> Option<(Constraint, Place)> {
+pub(super) fn constraint(problems: &mut Problems, item: &Node) -> Option<(Constraint, Place)> {
     let text = values::text(problems, item)?;
     match text.parse::<Constraint>() {
         Ok(constraint) => Some((constraint, item.place)),

@@ -1,6 +1,6 @@
 //! What a container holds and what it is limited to. Compose has a place under `deploy` and an older one beside it.
 
-use model::resources::GPUS_LIMIT;
+use model::resources::{GPUS_LIMIT, PIDS_LIMIT};
 use proto::wire::Resources;
 
 use super::keys::DEVICE;
@@ -42,19 +42,30 @@ pub(super) fn read(
     let pids =
         [(service, "pids_limit"), (&limits, "pids")].map(|at| given(problems, at, security::pids));
     let held_cpus = given(problems, (&reservations, "cpus"), values::millicores);
+    let more = service.section(problems, "x-wharf").section(problems, "reserve");
+    let disk = given(problems, (&more, "disk"), values::bytes);
+    let held_pids = given(problems, (&more, "pids"), processes);
     let (cpus, memory) = (agreed(problems, cpus), agreed(problems, memory));
     let (held, pids) = (agreed(problems, held), agreed(problems, pids));
     check_least(problems, memory);
     check_fits(problems, held_cpus, cpus);
     check_fits(problems, held, memory);
+    let limit = pids.map(|(limit, node)| (u64::from(limit), node));
+    check_fits(problems, held_pids, limit);
     let amount = |given: Given<'_, u64>| given.map_or(0, |(amount, _)| amount);
     Amounts {
         reservation: Resources {
             cpu_millis: amount(held_cpus),
             memory_bytes: amount(held),
             gpus: gpus(problems, &reservations),
+            disk_bytes: amount(disk),
+            pids: amount(held_pids),
         },
-        limit: Resources { cpu_millis: amount(cpus), memory_bytes: amount(memory), gpus: 0 },
+        limit: Resources {
+            cpu_millis: amount(cpus),
+            memory_bytes: amount(memory),
+            ..Resources::default()
+        },
         pids_limit: pids.map(|(limit, _)| limit),
     }
 }
@@ -105,6 +116,11 @@ fn device(problems: &mut Problems, item: &Node) -> Option<u64> {
             u64::try_from(count).ok()
         }
     }
+}
+
+fn processes(problems: &mut Problems, node: &Node) -> Option<u64> {
+    let most = i64::try_from(PIDS_LIMIT).unwrap_or(i64::MAX);
+    u64::try_from(values::whole(problems, node, 0..=most)?).ok()
 }
 
 fn given<'a, T>(

@@ -37,7 +37,8 @@ const STOP_GRACE_MS: u64 = 10_000;
 pub(super) struct Definitions {
     pub project: ProjectName,
     pub networks: BTreeSet<String>,
-    pub volumes: BTreeSet<String>,
+    /// Those that somebody else makes with their names on the engines.
+    pub volumes: BTreeMap<String, Option<String>>,
     pub configs: Configs,
     pub secrets: Secrets,
 }

@@ -91,6 +91,7 @@ fn service(
         after: unique(after),
         budget: owner.deployment.budget,
         strategy: owner.deployment.strategy.map(Into::into),
+        preferences: owner.deployment.preferences,
         priority: owner.deployment.priority.map(Into::into),
         is_left_in_place: owner.deployment.is_left_in_place,
         schedule: owner.deployment.schedule,

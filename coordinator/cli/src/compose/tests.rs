@@ -6,6 +6,7 @@ mod joined;
 mod leases;
 mod limits;
 mod merged;
+mod preferring;
 mod printed;
 mod random;
 mod recipes;

@@ -158,6 +158,7 @@ fn survey(draft: &mut Draft<'_>, survey: &Survey) -> Reply {
     draft.cluster.fleet.unknown.retain(|id, _| !asked.contains(id));
     let shown: BTreeSet<&str> = survey.groups.iter().map(|group| group.name.as_str()).collect();
     end_hooks(draft, &shown);
+    draft.cluster.find_old();
     Reply::Noted
 }
 

@@ -31,6 +31,8 @@ const CHANGES: (usize, usize) = (4, 1 << 16);
 pub(crate) struct Rank {
     /// Nothing where tasks are spread.
     pub(crate) packing: Packing,
+    /// See [`Ledger::is_old`].
+    pub(crate) is_old: bool,
     pub(crate) load: Load,
     pub(crate) node: NodeId,
     /// See [`super::Cluster::numbered`].
@@ -217,8 +219,8 @@ impl Class {
                 reservation.fits(&free).then(|| mix.packing(&free, reservation))?
             }
         };
-        let (load, node) = (Load::of(&ledger.held), node.id.clone());
-        Some((ledger.zone?, Rank { packing, load, node, number }))
+        let (load, node, is_old) = (Load::of(&ledger.held), node.id.clone(), ledger.is_old);
+        Some((ledger.zone?, Rank { packing, is_old, load, node, number }))
     }
 
     fn stand(&mut self, number: usize, ledger: Option<&Ledger>) {

@@ -167,6 +167,16 @@ impl Fleet {
     }
 
     /// No refresh is under way: nothing is known of any.
+    /// Says whether the machine is of what its group does not launch any more, as far as the cloud has said.
+    pub(super) fn is_old(&self, machine: &NodeId) -> bool {
+        let machine = self.instances.get(machine);
+        machine.is_some_and(|machine| {
+            let group = machine.pool.as_ref().and_then(|pool| self.groups.get(pool));
+            let blueprint = group.and_then(|group| group.blueprint.as_ref());
+            blueprint.is_some_and(|blueprint| !blueprint.made(machine))
+        })
+    }
+
     pub(crate) fn forget_refreshing(&mut self) {
         self.orders.clear();
         self.fenced.clear();
@@ -271,8 +281,25 @@ impl Cluster {
         let own = std::mem::take(&mut self.fleet);
         let Fleet { pools, hooks, refreshes, open, freeze, .. } = own;
         self.fleet = Fleet { pools, hooks, refreshes, open, freeze, ..other.fleet.clone() };
+        self.find_old();
         self.saw_bakes(other);
         self.saw_traffic(other);
+    }
+
+    /// Writes down anew which nodes are of what their groups do not launch any more.
+    pub(crate) fn find_old(&mut self) {
+        let changed: Vec<(usize, bool)> = self
+            .ledgers()
+            .filter_map(|(number, ledger)| {
+                let is_old = self.fleet.is_old(ledger.id.as_ref()?);
+                (is_old != ledger.is_old).then_some((number, is_old))
+            })
+            .collect();
+        for (number, is_old) in changed {
+            let Some(ledger) = self.ledgers.at_mut(number) else { continue };
+            ledger.is_old = is_old;
+            self.classes.mark(number);
+        }
     }
 
     /// Says whether another copy of the cluster says the same of what pools lack.

@@ -35,9 +35,9 @@ impl Cluster {
     /// A node has these images no more.
     pub(super) fn forget_images(&mut self, digests: &BTreeSet<Digest>) {
         for digest in digests {
-            if let Some(count) = self.holders.get_mut(digest) {
-                *count -= 1;
-                if *count == 0 {
+            if let Some(held) = self.holders.get_mut(digest) {
+                held.nodes -= 1;
+                if held.nodes == 0 {
                     self.holders.remove(digest);
                 }
             }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::constraint::Constraint;
-use model::id::{NodeId, TaskId};
-use model::image::Digest;
+use model::id::{NodeId, ProjectName, ServiceName, TaskId};
+use model::image::{Digest, own_volume};
 use model::node::{Availability, Node};
 use model::policy::Profile;
 use model::resources::Resources;
@@ -65,6 +65,12 @@ pub(crate) struct Ledger {
     pub(crate) seen: Option<Sighting>,
     /// The images on its engine, once its agent has named them.
     pub(crate) images: Option<Arc<BTreeSet<Digest>>>,
+    /// The layers of these images as far as they are known, by the beginnings of their names, in order.
+    pub(crate) layers: Arc<[u64]>,
+    /// The volumes on its engine: see [`model::image::Stock`].
+    pub(crate) volumes: Arc<BTreeSet<String>>,
+    /// Whether its group launches other machines by now.
+    pub(crate) is_old: bool,
 }
 
 impl Ledger {
@@ -156,15 +162,16 @@ impl Ledger {
         profile >= self.profile
     }
 
-    /// How many different images of the task it would have to fetch first.
-    pub(crate) fn images_missing(&self, spec: &TaskSpec) -> usize {
-        let is_there = |digest| self.images.as_ref().is_some_and(|there| there.contains(digest));
-        let containers = spec.containers.iter().enumerate();
-        // Each image once; a task has few containers.
-        let first = containers.filter(|(at, one)| {
-            let before = spec.containers.iter().take(*at);
-            before.map(|other| other.image.digest()).all(|other| other != one.image.digest())
-        });
-        first.filter(|(_, one)| !is_there(one.image.digest())).count()
+    /// Volumes that the task needs and nobody has made there.
+    pub(crate) fn volumes_missing<'a>(
+        &'a self,
+        spec: &'a TaskSpec,
+    ) -> impl Iterator<Item = &'a str> {
+        spec.host_volumes().filter(|name| !self.volumes.contains(*name))
+    }
+
+    /// Says whether a task of the project has left data in the volume.
+    pub(crate) fn has_own_volume(&self, project: &ProjectName, name: &ServiceName) -> bool {
+        self.volumes.contains(&own_volume(project, name))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use model::id::NodeId;
 use model::node::{Availability, Node};
-use model::resources::Resources;
+use model::resources::{Part, Resources};
 use model::service::{Service, ServicePhase};
 use model::spec::ServiceSpec;
 use model::task::Task;
@@ -51,7 +51,8 @@ impl fmt::Display for Kind {
             Self::Pool(name) => write!(f, "pool {name}"),
             Self::Capacity { cpu_millis, memory_bytes, gpus } => {
                 let (cpu_millis, memory_bytes, gpus) = (*cpu_millis, *memory_bytes, *gpus);
-                f.write_str(&amount(&Resources { cpu_millis, memory_bytes, gpus }))
+                let it = Resources { cpu_millis, memory_bytes, gpus, ..Resources::default() };
+                f.write_str(&amount(&it))
             }
         }
     }
@@ -62,7 +63,7 @@ impl Kind {
         match &node.pool {
             Some(pool) => Self::Pool(pool.clone()),
             None => {
-                let Resources { cpu_millis, memory_bytes, gpus } = node.capacity;
+                let Resources { cpu_millis, memory_bytes, gpus, .. } = node.capacity;
                 Self::Capacity { cpu_millis, memory_bytes, gpus }
             }
         }
@@ -155,14 +156,14 @@ impl<'a> Likeness<'a> {
             let held: Resources = first.map(|spec| spec.task.reservation()).sum();
             node.capacity.minus(&held)
         });
-        rooms.min_by_key(|room| (room.memory_bytes, room.cpu_millis, room.gpus))
+        rooms.min_by_key(|room| (room.memory_bytes, room.cpu_millis, room.gpus, room.disk_bytes))
     }
 }
 
 /// Whatever decides which tasks a node takes.
 fn looks(node: &Node) -> impl Ord + '_ {
-    let Resources { cpu_millis, memory_bytes, gpus } = node.capacity;
-    (&node.pool, (cpu_millis, memory_bytes, gpus), &node.zone, &node.labels, &node.ami)
+    let capacity = Part::ALL.map(|part| node.capacity.part(part));
+    (&node.pool, capacity, &node.zone, &node.labels, &node.ami)
 }
 
 /// Services that would have a task on the new node before this one.
@@ -195,6 +196,9 @@ fn refusals(
     if !ledger.takes(spec.profile) {
         refusals.push(Refusal::Profile(ledger.profile).to_string());
     }
+    // What a machine image brings is on each machine of it.
+    let volumes = ledger.volumes_missing(spec);
+    refusals.extend(volumes.map(|name| Refusal::Volume(name.to_owned()).to_string()));
     let first = first((&new, ledger), globals);
     let held: Resources = first.iter().map(|spec| spec.task.reservation()).sum();
     if !spec.reservation().fits(&new.capacity.minus(&held)) {

@@ -50,6 +50,15 @@ pub enum Remedy {
         /// One of them.
         first: NodeId,
     },
+    /// A volume that the task needs is on none of the nodes that would take it otherwise.
+    Volume {
+        /// Its name on the engine.
+        name: String,
+        /// So many.
+        nodes: usize,
+        /// One of them.
+        first: NodeId,
+    },
     /// A port is held by another task.
     Port {
         /// Which.
@@ -116,7 +125,10 @@ fn one(
         Refusal::Profile(least) => {
             Remedy::Profile { least: *least, nodes, first: first.id.clone() }
         }
-        Refusal::Full => {
+        Refusal::Volume(name) => {
+            Remedy::Volume { name: name.clone(), nodes, first: first.id.clone() }
+        }
+        Refusal::Full(_) => {
             let least = answers.iter().min_by_key(|answer| share(&answer.shortage, &asked))?;
             Remedy::Less { by: least.shortage, node: least.node.id.clone() }
         }
@@ -151,8 +163,9 @@ const fn rank(remedy: &Remedy, asked: &Resources) -> u8 {
         Remedy::Profile { .. } => 3,
         Remedy::PerNode { .. } => 4,
         Remedy::Port { .. } => 5,
-        Remedy::Recovery { .. } => 6,
-        Remedy::Less { .. } => 7,
+        Remedy::Volume { .. } => 6,
+        Remedy::Recovery { .. } => 7,
+        Remedy::Less { .. } => 8,
     }
 }
 
@@ -165,6 +178,7 @@ impl Remedy {
             Self::Open { nodes, .. }
             | Self::Constraint { nodes, .. }
             | Self::Profile { nodes, .. }
+            | Self::Volume { nodes, .. }
             | Self::Port { nodes, .. }
             | Self::PerNode { nodes, .. }
             | Self::Recovery { nodes, .. } => *nodes,
@@ -193,6 +207,13 @@ impl fmt::Display for Remedy {
                 write!(
                     f,
                     "with `x-wharf.profile: {least}` {nodes} would take it, {first} among them"
+                )
+            }
+            Self::Volume { name, nodes, first } => {
+                let nodes = counted(*nodes);
+                write!(
+                    f,
+                    "with the volume {name} {nodes} would take it: `docker volume create {name}` on {first}"
                 )
             }
             Self::Port { number, node, holder, nodes } => {

@@ -291,15 +291,19 @@ impl Region {
         (machine.lifecycle, machine.power) = (Lifecycle::InService, Power::Running);
         let like = self.likeness.get(&machine.zone).or_else(|| self.likeness.values().next());
         let Some(like) = like.cloned() else { return Vec::new() };
-        let images = world.cluster.images(&like.id).map(|images| (**images).clone());
+        let stock = world.cluster.stock(&like.id);
         let (engine, hostname) = (id.to_string(), id.to_string());
         let zone = machine.zone.clone();
         let node = Node { id: id.clone(), engine, hostname, zone, drain: None, ..like };
         world.hear_of(id);
         let (node, id) = (Box::new(node), id.clone());
         let reported = Event::Reported { node: id.clone(), tasks: Vec::new(), is_complete: true };
-        let images = images.map(|digests| Event::Images { node: id, digests });
-        [Event::Joined(node), reported].into_iter().chain(images).collect()
+        // What a machine image brings is on each machine of it; what tasks have made there is not.
+        let stock = stock.map(|mut stock| {
+            stock.volumes.retain(|name| model::image::is_volume_name(name));
+            Event::Images { node: id, stock }
+        });
+        [Event::Joined(node), reported].into_iter().chain(stock).collect()
     }
 }
 

@@ -139,10 +139,9 @@ impl World {
     /// What nodes were asked to fetch is there.
     fn fetched(&self) -> impl Iterator<Item = Event> {
         self.fetches.iter().map(|(node, images)| {
-            let there = self.cluster.images(node).map(|there| (**there).clone());
-            let mut digests = there.unwrap_or_default();
-            digests.extend(images.iter().map(|image| image.digest().clone()));
-            Event::Images { node: node.clone(), digests }
+            let mut stock = self.cluster.stock(node).unwrap_or_default();
+            stock.digests.extend(images.iter().map(|image| image.digest().clone()));
+            Event::Images { node: node.clone(), stock }
         })
     }
 

@@ -105,7 +105,8 @@ fn may_move(cluster: &Cluster, service: &Service) -> bool {
         && !cluster.moving().any(|task| task.service == service.id)
 }
 
-/// The task that has the most others of its service in its zone, and then on its node; the newest of those.
+/// The task whose node costs the most by what its service would rather have; then the one that has the most others of its
+/// service in its zone, and then on its node; the newest of those.
 fn most_crowded(cluster: &Cluster, service: &Service, now: Timestamp) -> Option<Arc<Task>> {
     let line = cluster.spread(&service.id)?.line(service.target.template)?;
     let is_settled = |task: &Task| {
@@ -118,13 +119,21 @@ fn most_crowded(cluster: &Cluster, service: &Service, now: Timestamp) -> Option<
         beside.filter(|other| !other.state.is_final()).count() == 1
     };
     let tasks = cluster.tasks_of(&service.id).filter(|task| is_settled(task) && is_alone(task));
-    let crowd = |task: &&Arc<Task>| (crowd(cluster, line, task), task.id.clone());
+    let spec = &service.target.spec;
+    let leaning = place::Leaning::of(cluster, spec, |number| line.on_node(number));
+    let crowd =
+        |task: &&Arc<Task>| (crowd(cluster, (line, leaning.as_ref()), task), task.id.clone());
     tasks.max_by_key(crowd).cloned()
 }
 
-fn crowd(cluster: &Cluster, line: &Line, task: &Task) -> (usize, usize) {
-    let Some(spot) = cluster.spot(task) else { return (0, 0) };
-    (spot.zone.map_or(0, |zone| line.in_zone(zone)), line.on_node(spot.node))
+fn crowd(
+    cluster: &Cluster,
+    (line, leaning): (&Line, Option<&place::Leaning>),
+    task: &Task,
+) -> (u64, usize, usize) {
+    let Some(spot) = cluster.spot(task) else { return (0, 0, 0) };
+    let cost = leaning.map_or(0, |leaning| leaning.cost(spot.node));
+    (cost, spot.zone.map_or(0, |zone| line.in_zone(zone)), line.on_node(spot.node))
 }
 
 /// When the first of the moves that go on has gone on for too long.

@@ -3,12 +3,13 @@
 mod count;
 mod field;
 pub(crate) mod filter;
+mod leaning;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::id::{NodeId, ServiceId, Slot};
+use model::id::{NodeId, ServiceId, ServiceName, Slot};
 use model::node::Node;
 use model::resources::Resources;
 use model::spec::Strategy;
@@ -18,7 +19,8 @@ use model::time::Timestamp;
 pub(crate) use self::count::Counts;
 use self::field::Field;
 use self::filter::{Refusal, Seat, refusal};
-use crate::cluster::{Change, Cluster, Load, Packing};
+pub(crate) use self::leaning::Leaning;
+use crate::cluster::{Change, Cluster, Ledger, Load, Packing};
 use crate::draft::Draft;
 use crate::plan::Scope;
 use crate::plan::budget::{Purpose, ask};
@@ -119,7 +121,7 @@ fn place(draft: &mut Draft<'_>, search: &mut Search, (task, how): (&Task, How)) 
     if let Some(node) = promised(draft.cluster, task, draft.now) {
         return Some(node.clone());
     }
-    if how == How::Walk && task.slot.node().is_none() {
+    if how == How::Walk && task.slot.node().is_none() && !needs_survey(task) {
         draft.cluster.refresh_class(&task.generation.spec);
     }
     match search.find(draft.cluster, (task, how), draft.now) {
@@ -188,17 +190,15 @@ impl Search {
             return own_node(cluster, task, id, now);
         }
         if self.of != Some(task.generation.number) {
-            let field = (how == How::Survey).then(|| {
-                let suits = cluster.suiting(task.generation.spec.task.of_node());
-                Field::survey(cluster, (task, &suits), now)
-            });
+            let is_surveyed = how == How::Survey || needs_survey(task);
+            let field = is_surveyed.then(|| survey(cluster, task, now));
             *self = Self { of: Some(task.generation.number), field, ..Self::default() };
         }
         // Where one finds no node, the next of the same generation finds none either: nothing comes free in between.
         if let Some(note) = &self.note {
             return Err(note.clone());
         }
-        if how == How::Walk {
+        if self.field.is_none() {
             let found = walk::first(cluster, task, now);
             // A survey is for tasks of which none has failed anywhere.
             let has_failed = || Counts::beside(cluster, task).failed_on().next().is_some();
@@ -208,6 +208,21 @@ impl Search {
         let found = self.field.as_mut().and_then(|field| field.take(cluster, task));
         found.ok_or_else(|| self.note.get_or_insert_with(|| explain(cluster, task, now)).clone())
     }
+}
+
+/// Every node, judged for tasks like this one.
+fn survey(cluster: &mut Cluster, task: &Task, now: Timestamp) -> Field {
+    let suits = cluster.suiting(task.generation.spec.task.of_node());
+    Field::survey(cluster, (task, &suits), now)
+}
+
+/// Says whether the best node is only known when all were looked at: no order of nodes by which they could be walked through
+/// knows of preferences and of data.
+fn needs_survey(task: &Task) -> bool {
+    let spec = &task.generation.spec;
+    let mut mounts =
+        spec.task.own_volumes().map(|_| ()).chain(spec.task.host_volumes().map(|_| ()));
+    !spec.preferences.is_empty() || mounts.next().is_some()
 }
 
 /// Says whether a survey of all nodes gives the same. Asked in tests only, and of small clusters, where it costs little.
@@ -258,7 +273,8 @@ pub(crate) fn crowding(cluster: &Cluster, task: &Task, now: Timestamp) -> Vec<Ar
     let free = node.capacity.minus(&ledger.held) + freed;
     let helps = task.generation.spec.task.reservation().fits(&free);
     let counts = Counts::beside(cluster, task);
-    let is_full = || refusal(cluster, (task, counts), seat, now) == Some(Refusal::Full);
+    let refused = || refusal(cluster, (task, counts), seat, now);
+    let is_full = || matches!(refused(), Some(Refusal::Full(_)));
     let service = cluster.services().get(&task.service);
     let may = |old: &Arc<Task>| {
         service.is_some_and(|service| ask(cluster, service, old, Purpose::Rollout).is_ok())
@@ -277,21 +293,28 @@ pub(crate) fn elsewhere(cluster: &Cluster, task: &Task, now: Timestamp) -> Resul
     if nodes.any(takes) { Ok(()) } else { Err(explain(cluster, task, now)) }
 }
 
-/// Says whether the task would be better on another node than its own: with fewer of its service in the zone, or with as many
-/// there and fewer on the node. It would then not be better on its own node any more.
+/// Says whether the task would be better on another node than its own: with more of what its service would rather have; with as
+/// much of that and fewer of its service in the zone; or with as many there and fewer on the node. It would then not be
+/// better on its own node any more.
 pub(crate) fn is_better_elsewhere(cluster: &mut Cluster, task: &Task, now: Timestamp) -> bool {
-    cluster.refresh_class(&task.generation.spec);
+    let best = if needs_survey(task) {
+        survey(cluster, task, now).take(cluster, task)
+    } else {
+        cluster.refresh_class(&task.generation.spec);
+        walk::first(cluster, task, now)
+    };
     let counts = Counts::beside(cluster, task);
+    let leaning = Leaning::beside(cluster, task, counts);
     let rank = |id: &NodeId| {
-        let score = score(cluster, (task, counts), seat(cluster, id)?);
+        let asked = (task, counts, leaning.as_ref());
+        let score = score(cluster, asked, seat(cluster, id)?);
         // Tasks that are packed shall be close together.
         let on_node = match task.generation.spec.strategy {
             Strategy::Spread => score.on_node,
             Strategy::Binpack => 0,
         };
-        Some((score.in_zone, on_node))
+        Some((score.preference, score.in_zone, on_node))
     };
-    let best = walk::first(cluster, task, now);
     let (here, there) = (task.node.as_ref().and_then(rank), best.as_ref().and_then(rank));
     here.zip(there).is_some_and(|(here, there)| there < here)
 }
@@ -313,21 +336,27 @@ fn explain(cluster: &Cluster, task: &Task, now: Timestamp) -> String {
 
 /// Why one node is better than another: the first term that differs decides, and less is better. How much tasks hold there
 /// decides where they are spread; where they are packed it only tells apart nodes that are equally good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Score {
     /// Whether a task of the same slot has failed there because the node or its engine could not run it, or got no image: it may
     /// be the node, so others are tried first.
     pub has_failed: bool,
     /// Whether the node is to be replaced by a newer one: what goes there will move again.
     pub is_fenced: bool,
+    /// Whether the task would begin without the data that one of its service has left on another node, or may have.
+    pub is_without_data: bool,
+    /// What the node costs by the preferences of the service, in hundredths of a weight: see [`model::preference`].
+    pub preference: u64,
     /// Tasks of the service that stay in the zone of the node, of the same template: what fails together is spread first.
     pub in_zone: usize,
     /// What the node would be left with; nothing where tasks are spread.
     pub packing: Packing,
     /// Tasks of the service that stay on the node, of the same template.
     pub on_node: usize,
-    /// Images that the node would have to fetch first.
-    pub images_missing: usize,
+    /// Whether the group of the node launches other machines by now: sooner or later this one is replaced.
+    pub is_old: bool,
+    /// What the node would have to fetch first of the images, in MiB; layers that it has are there already.
+    pub fetch_mib: usize,
     /// What tasks hold there.
     pub load: Load,
 }
@@ -335,7 +364,7 @@ pub struct Score {
 /// The score of a node for a task, as if the task had no node.
 pub(crate) fn score(
     cluster: &Cluster,
-    (task, counts): (&Task, Counts<'_>),
+    (task, counts, leaning): (&Task, Counts<'_>, Option<&Leaning>),
     (node, ledger): Seat<'_>,
 ) -> Score {
     let is_there = task.booked_on() == Some(&node.id) && !task.state.is_final();
@@ -351,10 +380,20 @@ pub(crate) fn score(
     Score {
         has_failed: counts.failed_on().any(|failed| *failed == node.id),
         is_fenced: cluster.is_fenced(&node.id),
+        is_without_data: is_without_data(task, (ledger, counts.present(ledger.number))),
+        preference: leaning.map_or(0, |leaning| leaning.cost(ledger.number)),
         in_zone: ledger.zone.map_or(0, |zone| counts.in_zone(zone)),
         packing,
         on_node: counts.on_node(ledger.number),
-        images_missing: ledger.images_missing(spec),
+        is_old: ledger.is_old,
+        fetch_mib: cluster.fetch_mib(ledger, spec),
         load: Load::of(&held),
     }
+}
+
+/// Says whether a task that keeps data finds none on the node: none was left there, or another of its service uses it.
+fn is_without_data(task: &Task, (ledger, present): (&Ledger, usize)) -> bool {
+    let mut own = task.generation.spec.task.own_volumes().peekable();
+    let lacks = |name: &ServiceName| !ledger.has_own_volume(&task.service.project, name);
+    own.peek().is_some() && (present > 0 || own.any(lacks))
 }

@@ -185,7 +185,7 @@ fn on_node(
     let seat = place::seat(cluster, id)?;
     let counts = Counts::beside(cluster, task);
     let gives_way = |refusal| match refusal {
-        Refusal::Full | Refusal::Port(_) => true,
+        Refusal::Full(_) | Refusal::Port(_) => true,
         Refusal::Closed
         | Refusal::Silent
         | Refusal::Engine
@@ -194,6 +194,7 @@ fn on_node(
         | Refusal::OtherSlot
         | Refusal::Constraint(_)
         | Refusal::Profile(_)
+        | Refusal::Volume(_)
         | Refusal::Enough(_) => false,
     };
     if !refusals(cluster, (task, counts), seat, now).all(gives_way) {

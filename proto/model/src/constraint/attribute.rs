@@ -60,7 +60,7 @@ impl Attribute {
     }
 
     /// The names of all attributes but labels.
-    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    pub fn names() -> impl Iterator<Item = &'static str> {
         NAMES.into_iter().map(|(name, _)| name)
     }
 

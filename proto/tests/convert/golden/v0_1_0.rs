@@ -193,7 +193,7 @@ fn node(availability: Availability) -> Node {
         zone: "eu-central-1a".to_owned(),
         arch: "arm64".to_owned(),
         labels: BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]),
-        capacity: Resources { cpu_millis: 4_000, memory_bytes: 16 << 30, gpus: 0 },
+        capacity: Resources { cpu_millis: 4_000, memory_bytes: 16 << 30, ..Resources::default() },
         availability,
         pool: None,
         ami: None,

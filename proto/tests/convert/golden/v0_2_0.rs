@@ -8,17 +8,20 @@ mod secret;
 mod traffic;
 mod trust;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::budget::{Amount, Budget};
+use model::constraint::Attribute;
 use model::lease::LeasePolicy;
 use model::node::{Drain, DrainCause, DrainPhase, Node};
+use model::preference::{Preference, Preferred, Spread};
 use model::priority::Priority;
 use model::resources::Resources;
 use model::rollout::{BlueGreen, Canary, Pace, Promotion, Rollout, Stage, Tolerance, Trial};
 use model::service::{Generation, Past, Service, ServicePhase, Verdict};
-use model::spec::Strategy;
+use model::spec::{Mount, MountSource, Strategy};
 use model::task::{DesiredState, StopCause, Task, TaskState};
 use model::time::Timestamp;
 
@@ -72,7 +75,7 @@ fn launched(node: Node) -> Node {
         os: said("linux"),
         engine_version: said("28.2.2"),
         kernel_version: said("6.1.102-111.182.amzn2023.aarch64"),
-        capacity: Resources { gpus: 4, ..node.capacity },
+        capacity: Resources { gpus: 4, disk_bytes: 80 << 30, pids: 32_768, ..node.capacity },
         ..node
     }
 }
@@ -288,10 +291,24 @@ fn room(task: &Task) -> super::Records {
 fn packed(service: &Service) -> Stored {
     let mut target: Generation = (*service.target).clone();
     target.spec.strategy = Strategy::Binpack;
+    target.spec.preferences = preferences();
     for container in &mut target.spec.task.containers {
-        container.reservation.gpus = 2;
+        let held = &mut container.reservation;
+        (held.gpus, held.disk_bytes, held.pids) = (2, 10 << 30, 200);
+        let source = MountSource::HostVolume { name: "models-v3".to_owned() };
+        container.mounts.push(Mount { source, target: "/models".to_owned(), is_read_only: true });
     }
     Stored::Service(Service { target: Arc::new(target), ..service.clone() })
+}
+
+/// What a service would rather have.
+fn preferences() -> Vec<Preference> {
+    let shares = BTreeMap::from([("r1".to_owned(), 70), ("r2".to_owned(), 20)]);
+    let over = Attribute::Label("rack".to_owned());
+    vec![
+        Preference { of: Preferred::Nodes("node.labels.disk == ssd".parse().unwrap()), weight: 50 },
+        Preference { of: Preferred::Spread(Spread { over, shares }), weight: 10 },
+    ]
 }
 
 /// A task whose spec lets it take leases, and whose stop waits for the one that it holds.

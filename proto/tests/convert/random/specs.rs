@@ -9,6 +9,7 @@ use model::id::ServiceId;
 use model::image::{Image, Pin};
 use model::lease::{LEASE_LIMIT, LeasePolicy};
 use model::policy::{Profile, plain_capability};
+use model::preference::{Preference, Preferred, Spread, WEIGHT_LIMIT};
 use model::priority::Priority;
 use model::rollout::{BlueGreen, Canary, Promotion, Tolerance, Trial};
 use model::secret::{Rotation, SecretFile, SecretUses};
@@ -31,10 +32,11 @@ pub(crate) fn service() -> BoxedStrategy<ServiceSpec> {
         jobs::job().prop_map(Mode::Job),
     ];
     let after = vec((name(), condition()), 0..3);
-    let placing = (strategy(), one_of(Priority::ALL), any::<bool>());
+    let preferences = vec(preference(), 0..3);
+    let placing = (strategy(), one_of(Priority::ALL), any::<bool>(), preferences);
     (name(), name(), mode, task(), update(), (after, budget(), placing, jobs::schedule()))
         .prop_map(|(project, name, mode, task, update, (after, budget, placing, schedule))| {
-            let (strategy, priority, is_left_in_place) = placing;
+            let (strategy, priority, is_left_in_place, preferences) = placing;
             ServiceSpec {
                 id: ServiceId { project, name },
                 mode,
@@ -48,10 +50,20 @@ pub(crate) fn service() -> BoxedStrategy<ServiceSpec> {
                 strategy,
                 priority,
                 is_left_in_place,
+                preferences,
                 schedule: schedule.filter(|_| matches!(mode, Mode::Job(_))),
             }
         })
         .boxed()
+}
+
+fn preference() -> impl Strategy<Value = Preference> {
+    let nodes = constraint().prop_filter("no images", |one| !one.needs_images());
+    let spread = (word(), btree_map(word(), 0..20_u32, 0..4)).prop_map(|(key, shares)| {
+        Preferred::Spread(Spread { over: Attribute::Label(key), shares })
+    });
+    (prop_oneof![nodes.prop_map(Preferred::Nodes), spread], 1..=WEIGHT_LIMIT)
+        .prop_map(|(of, weight)| Preference { of, weight })
 }
 
 fn amount() -> impl Strategy<Value = Amount> {
@@ -414,6 +426,7 @@ fn mounts() -> impl Strategy<Value = Vec<Mount>> {
     let source = prop_oneof![
         name().prop_map(|name| MountSource::Volume { name }),
         path().prop_map(|path| MountSource::Bind { path }),
+        "[a-v][a-z0-9_.]{1,8}".prop_map(|name| MountSource::HostVolume { name }),
         any::<u64>().prop_map(|size_bytes| MountSource::Tmpfs { size_bytes }),
     ];
     targets((source, any::<bool>()).boxed(), |target, (source, is_read_only)| Mount {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::resources::{GPUS_LIMIT, Resources};
+use model::resources::{GPUS_LIMIT, PIDS_LIMIT, Resources};
 use model::time::Timestamp;
 use proptest::prelude::*;
 
@@ -72,8 +72,9 @@ pub(crate) fn duration() -> impl Strategy<Value = Duration> {
 
 /// Any amount that a node can have or a task can ask for.
 pub(crate) fn resources() -> impl Strategy<Value = Resources> {
-    (limit(), prop_oneof![Just(0), 0..=GPUS_LIMIT])
-        .prop_map(|(limit, gpus)| Resources { gpus, ..limit })
+    let few = |most| prop_oneof![Just(0), 0..=most];
+    (limit(), few(GPUS_LIMIT), few(u64::MAX), few(PIDS_LIMIT))
+        .prop_map(|(limit, gpus, disk_bytes, pids)| Resources { gpus, disk_bytes, pids, ..limit })
 }
 
 /// Any amount that a container can be limited to.
@@ -82,7 +83,7 @@ pub(crate) fn limit() -> impl Strategy<Value = Resources> {
     (amount(), amount()).prop_map(|(cpu_millis, memory_bytes)| Resources {
         cpu_millis,
         memory_bytes,
-        gpus: 0,
+        ..Resources::default()
     })
 }
 

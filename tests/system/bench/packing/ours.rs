@@ -94,7 +94,12 @@ fn node(number: usize, [cpu_millis, memory_mib, gpus]: Amounts) -> Node {
         labels: Default::default(),
         // Here a GPU is a thousand small ones, so that the shares of the trace are whole numbers. Wharf itself gives away
         // devices: the core does not know the difference.
-        capacity: Resources { cpu_millis, memory_bytes: memory_mib << 20, gpus },
+        capacity: Resources {
+            cpu_millis,
+            memory_bytes: memory_mib << 20,
+            gpus,
+            ..Resources::default()
+        },
         availability: Availability::Active,
         pool: None,
         ami: None,
@@ -117,7 +122,8 @@ fn spec(
     spec.id.name = format!("service-{number:06}").parse().unwrap();
     spec.strategy = strategy;
     for container in &mut spec.task.containers {
-        container.reservation = Resources { cpu_millis, memory_bytes: memory_mib << 20, gpus };
+        container.reservation =
+            Resources { cpu_millis, memory_bytes: memory_mib << 20, gpus, ..Resources::default() };
     }
     spec
 }

@@ -21,13 +21,14 @@ static PLACEMENT: &[Key] = &[
         "constraints",
         "every attribute of Swarm but `node.role` and `engine.labels`, and more than it knows: see constraints.md",
     ),
-    partly("preferences", "only over the zone, which is what happens anyway").keys(PREFERENCE),
+    partly("preferences", "up to three, the first of which counts most; `x-wharf.prefer` has more")
+        .keys(PREFERENCE),
     yes("max_replicas_per_node"),
 ];
 
 /// `services.*.deploy.placement.preferences[]`
 pub(in super::super) static PREFERENCE: &[Key] =
-    &[partly("spread", "`node.zone` or `node.labels.zone`")];
+    &[partly("spread", "every attribute that constraints know: see constraints.md")];
 
 /// `services.*.deploy.resources`
 static RESOURCES: &[Key] = &[

@@ -38,8 +38,11 @@ pub(in super::super) static VOLUME: &[Key] = &[
     partly("driver", "only `local`"),
     ignored("labels", "volumes are labelled by Wharf"),
     no("driver_opts", "leave it out, or mount the file system on the nodes and use its path"),
-    no("external", "leave it out; Wharf makes the volumes of a project"),
-    no("name", "leave it out; Wharf names volumes"),
+    partly(
+        "external",
+        "somebody has made it on the nodes, and tasks go only where it is: see placement.md",
+    ),
+    partly("name", "only of one that is `external`: its name on the engines"),
 ];
 
 /// `services.*.configs[]`

@@ -28,6 +28,9 @@ pub(in super::super) static WHARF: &[Key] = &[
         "strategy",
         "`spread` or `binpack`, within the zones, over which tasks are spread either way; `spread` when it is left out: see placement.md",
     ),
+    partly("reserve", "what a container holds of a node that Compose has no word for: see placement.md")
+        .keys(RESERVE),
+    partly("prefer", "what its tasks would rather have of their nodes: see placement.md").keys(WISH),
     partly(
         "priority",
         "`low`, `normal`, `high` or `critical`: what finds no room takes it from services of a lower class; `normal` when it is left out: see placement.md",
@@ -64,6 +67,26 @@ pub(in super::super) static WHARF: &[Key] = &[
     partly("job", "of tasks that run to their end: see jobs.md").keys(JOB),
     partly("schedule", "when the runs of a job begin, in short `schedule: CRON`: see jobs.md")
         .keys(SCHEDULE),
+];
+
+/// `services.*.x-wharf.prefer[]`
+pub(in super::super) static WISH: &[Key] = &[
+    partly("nodes", "a constraint: a node of which it does not hold costs the weight"),
+    partly("spread", "an attribute: each task on nodes with the same value costs the weight"),
+    partly(
+        "shares",
+        "of a spread: percent of the tasks by value, as in `{a: 70%}`; the other values have the rest",
+    ),
+    partly("weight", "from 1 to 100; 50 when it is left out"),
+];
+
+/// `services.*.x-wharf.reserve`
+static RESERVE: &[Key] = &[
+    partly(
+        "disk",
+        "so much of the disk of the engine, as in `10g`: what the container and its volumes are expected to write",
+    ),
+    partly("pids", "so many processes and threads"),
 ];
 
 /// `services.*.x-wharf.canary`

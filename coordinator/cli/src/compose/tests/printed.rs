@@ -156,11 +156,13 @@ fn ports() -> impl Strategy<Value = Vec<PortSpec>> {
 }
 
 fn resources() -> impl Strategy<Value = (Resources, Resources)> {
-    ((0..1_000_u64, 0..1_000_u64), 0..LIMIT_BYTES, (8_u64 << 20)..LIMIT_BYTES, 0..9_u64).prop_map(
-        |((held_cpu, more_cpu), held, more, gpus)| {
-            let held_all = Resources { cpu_millis: held_cpu, memory_bytes: held, gpus };
+    let few = || (0..9_u64, 0..LIMIT_BYTES, 0..2_000_u64);
+    ((0..1_000_u64, 0..1_000_u64), 0..LIMIT_BYTES, (8_u64 << 20)..LIMIT_BYTES, few()).prop_map(
+        |((held_cpu, more_cpu), held, more, (gpus, disk_bytes, pids))| {
+            let held_all =
+                Resources { cpu_millis: held_cpu, memory_bytes: held, gpus, disk_bytes, pids };
             let (cpu_millis, memory_bytes) = (held_cpu + more_cpu, held + more);
-            let limit = Resources { cpu_millis, memory_bytes, gpus: 0 };
+            let limit = Resources { cpu_millis, memory_bytes, ..Resources::default() };
             (held_all, limit)
         },
     )
@@ -179,7 +181,9 @@ fn container() -> impl Strategy<Value = ContainerSpec> {
                 (mounts, files, ports, labels),
                 (amounts, signal, grace),
             )| {
-                let (reservation, limit) = amounts;
+                let (mut reservation, limit) = amounts;
+                let most = security.pids_limit.map_or(u64::MAX, u64::from);
+                reservation.pids = reservation.pids.min(most);
                 ContainerSpec {
                     name: String::new(),
                     image: Some(Image { reference: "registry:5000/a/b:1".to_owned(), pin: None }),
@@ -304,6 +308,7 @@ fn spec() -> impl Strategy<Value = ServiceSpec> {
                 strategy: None,
                 priority: None,
                 is_left_in_place: false,
+                preferences: Vec::new(),
                 schedule: None,
             }
         })
@@ -389,8 +394,10 @@ fn print(specs: &[ServiceSpec]) -> String {
     text + &configs
 }
 
-fn wharf(update: &UpdatePolicy) -> String {
+fn wharf(update: &UpdatePolicy, held: &Resources) -> String {
     let mut text = format!("progress_deadline: {}ms", update.progress_deadline_ms);
+    let reserve = format!(", reserve: {{disk: {}, pids: {}}}", held.disk_bytes, held.pids);
+    text.push_str(&reserve);
     if let Some(Tolerance { at_least, at_most }) = update.tolerance {
         let most = at_most.map_or("null".to_owned(), |most| most.to_string());
         let bounds = format!(", tolerated_failures: {{at_least: {at_least}, at_most: {most}}}");
@@ -408,7 +415,8 @@ fn wharf(update: &UpdatePolicy) -> String {
 
 fn print_deploy(text: &mut String, spec: &ServiceSpec, task: &TaskSpec) {
     let update = spec.update.unwrap();
-    writeln!(text, "    x-wharf: {{{}}}\n    deploy:", wharf(&update)).unwrap();
+    let held = task.containers[0].reservation.unwrap();
+    writeln!(text, "    x-wharf: {{{}}}\n    deploy:", wharf(&update, &held)).unwrap();
     match spec.mode.unwrap() {
         Mode::Replicated(Replicated { replicas }) => {
             writeln!(text, "      replicas: {replicas}").unwrap()
@@ -521,6 +529,7 @@ fn print_storage(text: &mut String, configs: &mut String, container: &ContainerS
     let mounts = container.mounts.iter().map(|mount| {
         let source = match mount.source.as_ref().unwrap() {
             Source::Volume(name) => format!("type: volume, source: {name}"),
+            Source::HostVolume(_) => panic!("these are read by a test of their own"),
             Source::Bind(path) => format!("type: bind, source: {path}"),
             Source::TmpfsBytes(bytes) => format!("type: tmpfs, tmpfs: {{size: {bytes}}}"),
         };

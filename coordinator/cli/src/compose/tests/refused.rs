@@ -355,8 +355,8 @@ fn deployments_are_refused_for_what_is_wrong_with_them() {
         ),
         ("    deploy: {placement: {constraints: ['node.id in []']}}", "an empty list"),
         (
-            "    deploy: {placement: {preferences: [{spread: node.labels.rack}]}}",
-            "only a spread over `node.zone` is supported, and it is done anyway",
+            "    deploy: {placement: {preferences: [{spread: node.rack}]}}",
+            "`node.rack` is no attribute of a node",
         ),
         (
             "    cpus: 1\n    deploy: {resources: {limits: {cpus: 2}}}",

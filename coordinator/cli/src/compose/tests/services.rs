@@ -64,11 +64,11 @@ services:
     let container = spec.task.unwrap().containers.pop().unwrap();
     assert_eq!(
         container.limit.unwrap(),
-        Resources { cpu_millis: 500, memory_bytes: 64 << 20, gpus: 0 }
+        Resources { cpu_millis: 500, memory_bytes: 64 << 20, ..Resources::default() }
     );
     assert_eq!(
         container.reservation.unwrap(),
-        Resources { cpu_millis: 100, memory_bytes: 32 << 20, gpus: 0 }
+        Resources { cpu_millis: 100, memory_bytes: 32 << 20, ..Resources::default() }
     );
     let health = container.health.unwrap();
     assert_eq!((health.interval_ms, health.timeout_ms, health.retries), (5_000, 30_000, 3));
@@ -225,7 +225,7 @@ fn the_older_resource_keys_mean_the_same() {
     assert_eq!(older, newer);
     assert_eq!(
         older.limit.unwrap(),
-        Resources { cpu_millis: 1_500, memory_bytes: 1 << 30, gpus: 0 }
+        Resources { cpu_millis: 1_500, memory_bytes: 1 << 30, ..Resources::default() }
     );
 }
 

@@ -28,7 +28,7 @@ services:
     x-wharf: {target_groups: [{group: g, port: 80}], blue_green: {}}
   base: {image: a}
   other: {image: a, healthcheck: {x-tcp: {port: 1}}}
-  job: {image: a, x-wharf: {job: {history: {}}, schedule: {cron: '@daily'}}}
+  job: {image: a, x-wharf: {job: {history: {}}, schedule: {cron: '@daily'}, reserve: {}, prefer: [{spread: node.zone}]}}
 networks: {n: {}}
 volumes: {data: {}}
 configs: {c: {content: x}}

@@ -142,7 +142,7 @@ impl<'a> Growing<'a> {
     /// By what the pool is asked first: one of which nothing is known last.
     pub(super) fn size(&self) -> (bool, u64, u64, u64, String) {
         let room = self.likeness.capacity();
-        let Resources { cpu_millis, memory_bytes, gpus } = room.unwrap_or_default();
+        let Resources { cpu_millis, memory_bytes, gpus, .. } = room.unwrap_or_default();
         (room.is_none(), gpus, memory_bytes, cpu_millis, self.pool.name.clone())
     }
 

@@ -47,7 +47,7 @@ impl<'a> Soon<'a> {
         let seat = self.seats.iter_mut().find(|((node, ledger), free, machine)| {
             machine.fits(task, free, counts.present(ledger.number))
                 && refusals(cluster, (task, counts), (node, ledger), now)
-                    .all(|refusal| refusal == Refusal::Full)
+                    .all(|refusal| matches!(refusal, Refusal::Full(_)))
         });
         seat.map(|(_, _, machine)| machine.take(task)).is_some()
     }

@@ -18,15 +18,20 @@ use model::task::Task;
 use model::time::Timestamp;
 
 use super::count::Counts;
-use super::filter;
+use super::leaning::Leaning;
+use super::{filter, is_without_data};
 use crate::cluster::{Cluster, Door, Ledger, Load, Mix, Packing};
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Field {
     asked: Asked,
-    zones: Vec<Zone>,
-    /// The best candidate of each zone that has one.
+    /// How many tasks each zone counts, by its number.
+    in_zone: Vec<usize>,
+    /// What the service would rather have, if it has said anything.
+    leaning: Option<Leaning>,
+    groups: Vec<Group>,
+    /// The best candidate of each group that has one, as good as it was when it was last looked at: it can only have become worse.
     best: BinaryHeap<Reverse<Best>>,
 }
 
@@ -40,27 +45,35 @@ struct Asked {
     has_ports: bool,
     /// The most tasks of the service on one node.
     limit: Option<usize>,
-    /// How many images each node would have to fetch, when no node has any of them.
-    images_missing: Option<u32>,
+    /// How much each node would have to fetch, when no node has any of it.
+    fetch_mib: Option<u32>,
+    /// Whether tasks need volumes that somebody has made on nodes.
+    needs_volumes: bool,
+    /// Whether tasks leave data on nodes.
+    keeps_data: bool,
 }
 
+/// Nodes of one zone that have the same values of all that tasks are spread over.
 #[derive(Debug)]
-struct Zone {
-    count: usize,
+struct Group {
+    zone: usize,
+    /// See [`Leaning::node`].
+    kind: usize,
     /// Nodes that have not been taken yet, the best one first.
     fresh: IntoIter<Candidate>,
     /// Those that were taken and can be taken again.
     again: BinaryHeap<Reverse<Candidate>>,
 }
 
-/// The score of a node apart from its zone, term by term as in [`super::Score`], and which node it is. The zone's part is
-/// the same for all of a zone.
+/// The score of a node apart from its group, term by term as in [`super::Score`], and which node it is. The group's part is
+/// the same for all of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Candidate {
-    is_fenced: bool,
+    /// What puts it behind others, and of equal ones what it lacks of what is wished for: see [`behind`].
+    behind: u64,
     packing: Packing,
-    /// Tasks on the node, and of equal ones images that it would have to fetch: see [`pair`].
-    on_node_and_images: u64,
+    /// Tasks on the node, whether it is old, and what it would have to fetch: see [`after_packing`].
+    on_node_and_fetch: u64,
     load: Load,
     /// Where the node is in the order of ids.
     index: u32,
@@ -70,14 +83,14 @@ struct Candidate {
 
 impl Candidate {
     /// All terms apart from the name of the node, in a few numbers: most of the work of a survey is to compare.
-    const fn terms(&self) -> (bool, u128, u64) {
-        let before = (self.packing.order() as u128) << 64 | self.on_node_and_images as u128;
-        (self.is_fenced, before, self.load.order())
+    const fn terms(&self) -> (u64, u128, u64) {
+        let before = (self.packing.order() as u128) << 64 | self.on_node_and_fetch as u128;
+        (self.behind, before, self.load.order())
     }
 
-    const fn key(&self) -> (bool, u128, u64, u64) {
-        let (is_fenced, before, load) = self.terms();
-        (is_fenced, before, load, pair(self.index, self.number))
+    const fn key(&self) -> (u64, u128, u64, u64) {
+        let (behind, before, load) = self.terms();
+        (behind, before, load, pair(self.index, self.number))
     }
 }
 
@@ -93,13 +106,15 @@ impl PartialOrd for Candidate {
     }
 }
 
-/// The candidate of a zone that counts so many tasks: the first of all is the node to take.
+/// The candidate of a group, and how good the group is: the first of all is the node to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Best {
-    is_fenced: bool,
+    /// Without what it lacks.
+    behind: u64,
+    preference: u64,
     in_zone: usize,
     candidate: Candidate,
-    zone: usize,
+    group: usize,
 }
 
 impl Field {
@@ -109,81 +124,148 @@ impl Field {
         (task, suits): (&Task, &[bool]),
         now: Timestamp,
     ) -> Self {
-        let (asked, spec) = (Asked::by(cluster, task), &task.generation.spec.task);
         let counts = Counts::beside(cluster, task);
+        let mut field = Self {
+            asked: Asked::by(cluster, task),
+            in_zone: Vec::new(),
+            leaning: Leaning::beside(cluster, task, counts),
+            groups: Vec::new(),
+            best: BinaryHeap::new(),
+        };
         // Zones are alike as a rule.
         let share = suits.len() / cluster.zone_count().max(1);
-        let has_fence = cluster.has_fence();
-        // By the number of the zone.
-        let mut zones: Vec<Vec<Candidate>> = Vec::new();
+        // By the number of the zone, and of the kind.
+        let mut zones: Vec<Vec<Vec<Candidate>>> = Vec::new();
         for (index, ((number, ledger), suits)) in cluster.ledgers().zip(suits).enumerate() {
             let Some(zone) = ledger.zone.filter(|_| *suits) else { continue };
-            let free = ledger.free();
-            if !asked.reservation.fits(&free)
-                || filter::closed(ledger, now).is_some()
-                || ledger.door != Door::Open
-                || asked.has_ports && is_taken(cluster, number, spec)
-            {
+            let known = (index, number);
+            let Some((kind, candidate)) =
+                field.judge(cluster, (task, counts), (known, ledger), now)
+            else {
                 continue;
-            }
-            let present = if counts.is_any() { counts.present(number) } else { 0 };
-            if asked.limit.is_some_and(|limit| present >= limit) {
-                continue;
-            }
-            if zones.len() <= zone {
-                zones.resize_with(zone + 1, || Vec::with_capacity(share));
-            }
-            let on_node = if present > 0 { few(counts.on_node(number)) } else { 0 };
-            let missing = || few(ledger.images_missing(spec));
-            let images_missing = asked.images_missing.unwrap_or_else(missing);
-            let is_fenced = has_fence && ledger.id.as_ref().is_some_and(|id| cluster.is_fenced(id));
-            let candidate = Candidate {
-                is_fenced,
-                packing: asked.packing(&free),
-                on_node_and_images: pair(on_node, images_missing),
-                load: Load::of(&ledger.held),
-                index: few(index),
-                number: few(number),
             };
-            zones.get_mut(zone).into_iter().for_each(|fresh| fresh.push(candidate));
+            if zones.len() <= zone {
+                zones.resize_with(zone + 1, Vec::new);
+            }
+            let Some(kinds) = zones.get_mut(zone) else { continue };
+            if kinds.len() <= kind {
+                kinds.resize_with(kind + 1, || Vec::with_capacity(share));
+            }
+            kinds.get_mut(kind).into_iter().for_each(|fresh| fresh.push(candidate));
         }
-        let zones = zones.into_iter().enumerate().map(|(zone, mut fresh)| {
-            // They are in the order of ids already. Many are equal apart from that, which makes it short.
-            fresh.sort_by_key(Candidate::terms);
-            Zone { count: counts.in_zone(zone), fresh: fresh.into_iter(), again: BinaryHeap::new() }
+        field.in_zone = (0..zones.len()).map(|zone| counts.in_zone(zone)).collect();
+        let zones = zones.into_iter().enumerate();
+        let groups = zones.flat_map(|(zone, kinds)| {
+            let kinds = kinds.into_iter().enumerate().filter(|(_, fresh)| !fresh.is_empty());
+            kinds.map(move |(kind, mut fresh)| {
+                // They are in the order of ids already. Many are equal apart from that, which makes it short.
+                fresh.sort_by_key(Candidate::terms);
+                Group { zone, kind, fresh: fresh.into_iter(), again: BinaryHeap::new() }
+            })
         });
-        let zones: Vec<Zone> = zones.collect();
-        let best = zones.iter().enumerate().filter_map(|(index, zone)| zone.best(index));
-        let best = best.map(Reverse).collect();
-        Self { asked, zones, best }
+        field.groups = groups.collect();
+        let best = (0..field.groups.len()).filter_map(|group| field.best_of(group));
+        field.best = best.map(Reverse).collect();
+        field
+    }
+
+    /// How good a node is, and of which kind, if it can take the task.
+    fn judge(
+        &self,
+        cluster: &Cluster,
+        (task, counts): (&Task, Counts<'_>),
+        ((index, number), ledger): ((usize, usize), &Ledger),
+        now: Timestamp,
+    ) -> Option<(usize, Candidate)> {
+        let (asked, spec) = (&self.asked, &task.generation.spec.task);
+        let free = ledger.free();
+        if !asked.reservation.fits(&free)
+            || filter::closed(ledger, now).is_some()
+            || ledger.door != Door::Open
+            || asked.has_ports && is_taken(cluster, number, spec)
+            || asked.needs_volumes && ledger.volumes_missing(spec).next().is_some()
+        {
+            return None;
+        }
+        let present = if counts.is_any() { counts.present(number) } else { 0 };
+        if asked.limit.is_some_and(|limit| present >= limit) {
+            return None;
+        }
+        let on_node = if present > 0 { counts.on_node(number) } else { 0 };
+        let fetch = || few(cluster.fetch_mib(ledger, spec));
+        let fetch_mib = asked.fetch_mib.unwrap_or_else(fetch);
+        let (lacks, kind) = self.leaning.as_ref().map_or((0, 0), |leaning| leaning.node(number));
+        let is_fenced = || ledger.id.as_ref().is_some_and(|id| cluster.is_fenced(id));
+        let flags = [
+            counts.failed_on().any(|failed| ledger.id.as_ref() == Some(failed)),
+            cluster.has_fence() && is_fenced(),
+            asked.keeps_data && is_without_data(task, (ledger, present)),
+        ];
+        let candidate = Candidate {
+            behind: behind(flags, lacks),
+            packing: asked.packing(&free),
+            on_node_and_fetch: after_packing(few(on_node), ledger.is_old, fetch_mib),
+            load: Load::of(&ledger.held),
+            index: few(index),
+            number: few(number),
+        };
+        Some((kind, candidate))
+    }
+
+    /// The best candidate of a group, as good as it is now.
+    fn best_of(&self, group: usize) -> Option<Best> {
+        let Group { zone, kind, fresh, again } = self.groups.get(group)?;
+        let again = again.peek().map(|Reverse(candidate)| candidate);
+        let candidate = *fresh.as_slice().first().into_iter().chain(again).min()?;
+        let dealt = self.leaning.as_ref().map_or(0, |leaning| leaning.dealt(*kind));
+        Some(Best {
+            behind: candidate.behind & !LACKS,
+            preference: (candidate.behind & LACKS).saturating_add(dealt),
+            in_zone: self.in_zone.get(*zone).copied().unwrap_or_default(),
+            candidate,
+            group,
+        })
     }
 
     /// The best node for one more task, if there is one. The task has to be written before the next is asked for.
     pub(super) fn take(&mut self, cluster: &Cluster, task: &Task) -> Option<NodeId> {
         loop {
-            let mut best = self.best.peek_mut()?;
-            let Reverse(Best { candidate, zone: index, .. }) = *best;
-            let zone = self.zones.get_mut(index)?;
+            let Reverse(known) = *self.best.peek()?;
+            let (candidate, index) = (known.candidate, known.group);
+            // Others of its zone, or with the same values, have been taken since it was looked at.
+            if self.leaning.is_some() && self.best_of(index) != Some(known) {
+                self.look_again(index);
+                continue;
+            }
             let number = candidate.number as usize;
             let ledger = cluster.numbered_ledger(number)?;
             // A task of this generation may have taken the port on another node of the engine.
             let is_taken =
                 self.asked.has_ports && is_taken(cluster, number, &task.generation.spec.task);
             let again = self.asked.again(cluster, task, (candidate, ledger));
-            zone.take(candidate);
-            zone.again.extend(again.filter(|_| !is_taken).map(Reverse));
-            zone.count += usize::from(!is_taken);
-            match zone.best(index) {
-                Some(next) => {
-                    *best = Reverse(next);
-                    drop(best);
-                }
-                None => {
-                    PeekMut::pop(best);
-                }
+            let group = self.groups.get_mut(index)?;
+            group.take(candidate);
+            group.again.extend(again.filter(|_| !is_taken).map(Reverse));
+            let (zone, kind) = (group.zone, group.kind);
+            if !is_taken {
+                self.in_zone.get_mut(zone).into_iter().for_each(|count| *count += 1);
+                self.leaning.iter_mut().for_each(|leaning| leaning.took(kind));
             }
+            self.look_again(index);
             if !is_taken {
                 return ledger.id.clone();
+            }
+        }
+    }
+
+    /// Puts the group that was the best where it belongs now.
+    fn look_again(&mut self, group: usize) {
+        let now = self.best_of(group);
+        let Some(mut best) = self.best.peek_mut() else { return };
+        match now {
+            Some(now) => *best = Reverse(now),
+            None => {
+                PeekMut::pop(best);
             }
         }
     }
@@ -201,7 +283,9 @@ impl Asked {
             },
             has_ports: spec.fixed_ports().next().is_some(),
             limit: spec.max_per_node.map(|limit| limit as usize),
-            images_missing: nobody_has_any.then(|| few(Ledger::default().images_missing(spec))),
+            fetch_mib: nobody_has_any.then(|| few(cluster.fetch_mib(&Ledger::default(), spec))),
+            needs_volumes: spec.host_volumes().next().is_some(),
+            keeps_data: spec.own_volumes().next().is_some(),
         }
     }
 
@@ -220,23 +304,19 @@ impl Asked {
         let free = ledger.free().minus(&self.reservation);
         let present = || Counts::beside(cluster, task).present(candidate.number as usize) + 1;
         let may = self.reservation.fits(&free) && self.limit.is_none_or(|limit| present() < limit);
+        // Its data are used now.
+        let data = if self.keeps_data { behind([false, false, true], 0) } else { 0 };
         may.then(|| Candidate {
+            behind: candidate.behind | data,
             packing: self.packing(&free),
-            on_node_and_images: candidate.on_node_and_images + pair(1, 0),
+            on_node_and_fetch: candidate.on_node_and_fetch + pair(1, 0),
             load: Load::of(&(ledger.held + self.reservation)),
             ..candidate
         })
     }
 }
 
-impl Zone {
-    fn best(&self, index: usize) -> Option<Best> {
-        let again = self.again.peek().map(|Reverse(candidate)| candidate);
-        let candidate = self.fresh.as_slice().first().into_iter().chain(again).min()?;
-        let is_fenced = candidate.is_fenced;
-        Some(Best { is_fenced, in_zone: self.count, candidate: *candidate, zone: index })
-    }
-
+impl Group {
     /// Takes out the best candidate.
     fn take(&mut self, best: Candidate) {
         if self.fresh.as_slice().first() == Some(&best) {
@@ -245,6 +325,22 @@ impl Zone {
             self.again.pop();
         }
     }
+}
+
+/// What of [`Candidate::behind`] says what the node lacks. More than fits is not asked for: eight weights of a hundred.
+const LACKS: u64 = u64::MAX >> 3;
+
+/// The terms of [`super::Score`] that come before all others, in one number: the first one that is so decides.
+const fn behind([has_failed, is_fenced, is_without_data]: [bool; 3], lacks: u64) -> u64 {
+    (has_failed as u64) << 63 | (is_fenced as u64) << 62 | (is_without_data as u64) << 61 | lacks
+}
+
+/// The terms after that of packing: as many are on the node, whether it is old, and so much would be fetched. Two pebibytes
+/// are the most.
+const fn after_packing(on_node: u32, is_old: bool, fetch_mib: u32) -> u64 {
+    let most = u32::MAX >> 1;
+    let fetch = if fetch_mib < most { fetch_mib } else { most };
+    pair(on_node, (is_old as u32) << 31 | fetch)
 }
 
 /// Two terms in one number, the first of which decides: to compare candidates is most of the work.

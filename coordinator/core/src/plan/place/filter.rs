@@ -5,7 +5,7 @@ use std::iter::once_with;
 
 use model::node::Node;
 use model::policy::Profile;
-use model::resources::Resources;
+use model::resources::{Lack, Resources};
 use model::spec::{HostPort, Mode};
 use model::task::Task;
 use model::time::Timestamp;
@@ -25,7 +25,8 @@ pub(crate) enum Refusal {
     OtherSlot,
     Constraint(String),
     Profile(Profile),
-    Full,
+    Volume(String),
+    Full(Lack),
     Port(u16),
     Enough(u32),
 }
@@ -43,7 +44,8 @@ impl fmt::Display for Refusal {
             Self::OtherSlot => f.write_str("not the node of this slot"),
             Self::Constraint(text) => write!(f, "not `{text}`"),
             Self::Profile(least) => write!(f, "of a pool that takes only what is {least}"),
-            Self::Full => f.write_str("without enough free CPU, memory or GPUs"),
+            Self::Volume(name) => write!(f, "without the volume {name}"),
+            Self::Full(lack) => write!(f, "without enough free {lack}"),
             Self::Port(number) => write!(f, "with port {number} taken"),
             Self::Enough(limit) => write!(f, "with {limit} tasks of the service already"),
         }
@@ -93,9 +95,11 @@ pub(crate) fn refusals<'a>(
     let unmet = ledger.unmet(node, &spec.constraints);
     let unmet = unmet.map(|constraint| Refusal::Constraint(constraint.to_string()));
     let lesser = (!ledger.takes(spec.profile)).then_some(Refusal::Profile(ledger.profile));
+    let volumes = ledger.volumes_missing(spec);
+    let volumes = volumes.map(|name| Refusal::Volume(name.to_owned()));
     let full = once_with(move || {
-        let is_full = !spec.reservation().fits(&free((node, ledger), task));
-        is_full.then_some(Refusal::Full)
+        let lack = spec.reservation().lacking(&free((node, ledger), task));
+        (!lack.is_none()).then_some(Refusal::Full(lack))
     });
     let ports = spec.fixed_ports().filter(|port| is_taken(cluster, node, port, Some(task)));
     let ports = ports.map(|port| Refusal::Port(port.number));
@@ -106,6 +110,7 @@ pub(crate) fn refusals<'a>(
         .chain(is_other.then_some(Refusal::OtherSlot))
         .chain(unmet)
         .chain(lesser)
+        .chain(volumes)
         .chain(full.flatten())
         .chain(ports)
         .chain(limit.map(Refusal::Enough))

@@ -61,23 +61,21 @@ fn first_of(
     (ranks, (skipped, fenced)): (&BTreeSet<Rank>, (&[&NodeId], Fenced)),
     now: Timestamp,
 ) -> Option<(Score, NodeId)> {
-    let images_missing = cluster.images_nowhere(&task.generation.spec.task);
+    let fetch_mib = cluster.fetch_least(&task.generation.spec.task);
     let mut best: Option<(Score, NodeId)> = None;
     let is_in = |rank: &&Rank| {
         !skipped.contains(&&rank.node) && (fenced == Fenced::In || !cluster.is_fenced(&rank.node))
     };
     for rank in ranks.iter().filter(is_in) {
         // No node from here on can be better than this, and of equal ones the first is taken.
-        let Rank { packing, load, .. } = *rank;
-        let (has_failed, is_fenced) = (false, false);
-        let bound =
-            Score { has_failed, is_fenced, in_zone: 0, packing, on_node: 0, images_missing, load };
+        let Rank { packing, is_old, load, .. } = *rank;
+        let bound = Score { packing, is_old, fetch_mib, load, ..Score::default() };
         if best.as_ref().is_some_and(|(score, _)| *score <= bound) {
             break;
         }
         let Some(seat) = cluster.seat(rank.number) else { continue };
         if refusal(cluster, (task, counts), seat, now).is_none() {
-            let score = score(cluster, (task, counts), seat);
+            let score = score(cluster, (task, counts, None), seat);
             let score = Score { has_failed: false, is_fenced: false, in_zone: 0, ..score };
             let found = (score, rank.node.clone());
             best = Some(best.map_or(found.clone(), |best| best.min(found)));

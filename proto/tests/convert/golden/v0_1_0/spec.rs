@@ -63,6 +63,7 @@ pub(crate) fn small(name: &str, mode: Mode, network: Network) -> ServiceSpec {
         strategy: Strategy::Spread,
         priority: Priority::Normal,
         is_left_in_place: false,
+        preferences: Vec::new(),
         schedule: None,
     }
 }
@@ -149,8 +150,8 @@ fn web() -> ContainerSpec {
     let probe = Probe::Http { port: 8080, path: "/health?deep=1".to_owned() };
     ContainerSpec {
         process: process(),
-        reservation: Resources { cpu_millis: 250, memory_bytes: 64 << 20, gpus: 0 },
-        limit: Resources { cpu_millis: 1_500, memory_bytes: 1 << 30, gpus: 0 },
+        reservation: Resources { cpu_millis: 250, memory_bytes: 64 << 20, ..Resources::default() },
+        limit: Resources { cpu_millis: 1_500, memory_bytes: 1 << 30, ..Resources::default() },
         ports: ports(),
         mounts: mounts(),
         files: vec![FileSpec {

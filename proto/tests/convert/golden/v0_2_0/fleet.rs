@@ -24,7 +24,12 @@ pub(crate) fn records() -> Records {
         most: Some(9),
         headroom: Headroom {
             count: 3,
-            each: Resources { cpu_millis: 500, memory_bytes: 1 << 29, gpus: 1 },
+            each: Resources {
+                cpu_millis: 500,
+                memory_bytes: 1 << 29,
+                gpus: 1,
+                ..Resources::default()
+            },
         },
         shrink_after: Duration::from_secs(900),
         profile: Profile::Default,
@@ -96,7 +101,7 @@ fn leaving(cause: DrainCause) -> Node {
         zone: "eu-west-1a".to_owned(),
         arch: "arm64".to_owned(),
         labels: [("lifecycle".to_owned(), "spot".to_owned())].into(),
-        capacity: Resources { cpu_millis: 4_000, memory_bytes: 16 << 30, gpus: 0 },
+        capacity: Resources { cpu_millis: 4_000, memory_bytes: 16 << 30, ..Resources::default() },
         availability: Availability::Cordoned,
         pool: Some("web".to_owned()),
         ami: Some("ami-0123456789abcdef0".to_owned()),

@@ -119,6 +119,7 @@ fn operators() -> Records {
 fn permit() -> Stored {
     let rights = vec![
         Right::HostPath { path: "/srv/data".to_owned(), writable: true },
+        Right::HostVolume { name: "models-v3".to_owned(), writable: true },
         Right::HostNetwork,
         Right::Capability("NET_ADMIN".to_owned()),
     ];
