@@ -207,6 +207,7 @@ impl World {
             | Command::Beat { .. }
             | Command::SetHook { .. }
             | Command::Bake { .. }
+            | Command::Look { .. }
             | Command::Remove { .. }
             | Command::Balance { .. } => {}
         }

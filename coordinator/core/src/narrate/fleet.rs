@@ -47,6 +47,8 @@ pub(super) fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         | Change::RemoveBake(_)
         | Change::PutAmi(_)
         | Change::RemoveAmi(_)
+        | Change::PutUpkeep(_)
+        | Change::RemoveUpkeep(_)
         | Change::PutRegistration(_)
         | Change::RemoveRegistration(_)
         | Change::PutSecret(_)
