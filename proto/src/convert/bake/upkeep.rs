@@ -10,6 +10,7 @@ use model::time::Timestamp;
 
 use super::recipe::{recipe_from_wire, recipe_to_wire};
 use crate::convert::checks::{duration, few, line, millis, seen};
+use crate::convert::job::shown;
 use crate::convert::{At, Invalid, Named, Valid};
 use crate::wire;
 use crate::wire::bake_cause::Cause as WireCause;
@@ -69,9 +70,9 @@ fn schedule_from_wire(from: &wire::BakeTriggers) -> Valid<Option<Schedule>> {
     let path = "recipe.triggers.schedule";
     let recurrence = from.recurrence.parse();
     let recurrence = recurrence
-        .map_err(|error: RecurrenceError| Invalid::new(path, seen(&error.to_string())))?;
+        .map_err(|error: RecurrenceError| Invalid::new(path, shown(&error.to_string())))?;
     let zone = from.time_zone.parse();
-    let zone = zone.map_err(|error: ZoneError| Invalid::new(path, seen(&error.to_string())))?;
+    let zone = zone.map_err(|error: ZoneError| Invalid::new(path, shown(&error.to_string())))?;
     let (overlap, catch_up) = (Overlap::Forbid, CatchUp::default());
     Ok(Some(Schedule { recurrence, zone, overlap, catch_up }))
 }
