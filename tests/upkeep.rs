@@ -294,6 +294,21 @@ fn a_coordinator_that_is_killed_after_any_write_begins_one_refresh_for_each_imag
 }
 
 #[test]
+fn a_recipe_whose_pool_is_gone_waits_until_it_is_back() {
+    let mut world = World::new(None);
+    pool(&mut world);
+    world.put(Triggers { then_refresh: true, ..moved() });
+    world.hear(Event::Fleet(FleetEvent::RemovePool("web".to_owned())));
+    world.look();
+    world.pass(HOUR * 24);
+    assert_eq!(world.begun(), []);
+    let note = outlook(&world.cluster, &world.it(), world.now).note;
+    assert!(note.ends_with("its images are for pool web, which there is not"), "{note}");
+    pool(&mut world);
+    assert_eq!(world.begun(), [Cause::First]);
+}
+
+#[test]
 fn what_a_clock_wrote_down_that_was_a_year_ahead_is_not_waited_for() {
     let recurrence = "0 3 * * *".parse().unwrap();
     let (overlap, catch_up) = (Overlap::Forbid, CatchUp::default());
