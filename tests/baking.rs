@@ -18,7 +18,7 @@ use coordinator_core::view::bake::{collect, work_of};
 use coordinator_core::{invariant, step};
 use model::bake::{
     AmiState, Architecture, Bake, BakePhase, BaseSource, End, Facts, ImageSet, Launch, Publish,
-    Recipe, Step, StepKind, Trial,
+    Recipe, Step, StepKind, Trial, Triggers,
 };
 use model::fleet::{Group, PoolPolicy, Survey};
 use model::id::BakeId;
@@ -51,6 +51,7 @@ fn recipe() -> Recipe {
         images: ImageSet { what_runs: true, extra: Vec::new(), budget_bytes: 0 },
         trial: Trial { scripts: Vec::new(), within: Duration::from_secs(60) },
         publish: Publish { pools: Vec::new(), parameter: Some("/web".to_owned()) },
+        triggers: Triggers::default(),
     }
 }
 

@@ -6,6 +6,8 @@
 
 extern crate coordinator_core;
 
+#[path = "scenario/baking.rs"]
+mod baking;
 #[path = "scenario/balancers.rs"]
 mod balancers;
 #[path = "scenario/leases.rs"]

@@ -57,7 +57,12 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
         Refusal::NoService(_)
         | Refusal::NoNode(_)
         | Refusal::NoGeneration(..)
-        | Refusal::Bake(BakeRefusal::None(_) | BakeRefusal::NoAmi(_) | BakeRefusal::NoPool(_))
+        | Refusal::Bake(
+            BakeRefusal::None(_)
+            | BakeRefusal::NoAmi(_)
+            | BakeRefusal::NoPool(_)
+            | BakeRefusal::NoRecipe(_),
+        )
         | Refusal::Pool(PoolRefusal::None(_)) => Status::not_found(message),
         Refusal::TooManyReplicas(_)
         | Refusal::LongDrain(_)
@@ -71,6 +76,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
         | Refusal::DependencyCycle(_)
         | Refusal::NoDependency { .. }
         | Refusal::Trial(_, TrialRefusal::NotBlueGreen(_))
+        | Refusal::Bake(BakeRefusal::NoTrigger(_))
         | Refusal::NamedTwice(_) => Status::invalid_argument(message),
         Refusal::RunInProgress(..) => hinted(
             Status::failed_precondition(message),
@@ -101,7 +107,10 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
             | PoolRefusal::NothingToPromote(_),
         )
         | Refusal::Bake(
-            BakeRefusal::NotKept(..) | BakeRefusal::Busy(_) | BakeRefusal::Needed(..),
+            BakeRefusal::NotKept(..)
+            | BakeRefusal::Busy(_)
+            | BakeRefusal::Needed(..)
+            | BakeRefusal::TooManyRecipes,
         )
         | Refusal::DeadNode(_) => Status::failed_precondition(message),
     }

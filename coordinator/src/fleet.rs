@@ -314,6 +314,7 @@ impl Fleet {
     async fn ask(&self, command: Command, key: Key) {
         match command {
             Command::Bake { bake, ask } => self.ask_about_bake(bake, *ask).await,
+            Command::Look { recipe, base } => self.look_at_recipe(recipe, base).await,
             Command::Remove { id, is_image } => self.remove(id, is_image).await,
             command @ Command::Balance { .. } => return self.balance(command, &key).await,
             of_groups => return self.ask_groups(of_groups, key).await,
@@ -377,9 +378,10 @@ impl Fleet {
                 self.cloud.terminate(&pool, &instance, keep).await.map(done)
             }
             // Asked elsewhere.
-            Command::Bake { .. } | Command::Remove { .. } | Command::Balance { .. } => {
-                Ok(Outcome::NothingWaits)
-            }
+            Command::Bake { .. }
+            | Command::Look { .. }
+            | Command::Remove { .. }
+            | Command::Balance { .. } => Ok(Outcome::NothingWaits),
         }
     }
 }

@@ -36,7 +36,7 @@ pub use audit::{act_from_wire, act_to_wire};
 pub use bake::{
     ami_from_wire, ami_to_wire, bake_base_from_wire, bake_from_wire, bake_to_wire, base_to_wire,
     chosen_from_wire, chosen_to_wire, facts_from_wire, facts_to_wire, recipe_from_wire,
-    recipe_to_wire, script_to_wire, step_to_wire,
+    recipe_to_wire, script_to_wire, step_to_wire, upkeep_from_wire, upkeep_to_wire,
 };
 pub use constraint::{constraint_from_wire, constraint_to_wire};
 pub use fleet::{

@@ -18,6 +18,7 @@ use model::task::{DesiredState, FailureKind, Health, Task, TaskState};
 use model::time::Timestamp;
 use model::traffic::TargetGroup;
 
+use super::baking::Bakery;
 use super::balancers::TargetGroupPlay;
 use super::region::Region;
 use super::{script, specs};
@@ -69,6 +70,8 @@ pub(crate) struct Play {
     pub(crate) leases: BTreeMap<TaskId, Timestamp>,
     /// Target groups by name.
     pub(crate) balancers: BTreeMap<TargetGroup, TargetGroupPlay>,
+    /// What becomes of bakes.
+    pub(crate) bakery: Bakery,
     /// How long the tasks of jobs take.
     takes: Duration,
     /// Seconds from midnight, of the clock on the wall, to the beginning.
@@ -101,6 +104,7 @@ impl Play {
             amis: BTreeMap::new(),
             leases: BTreeMap::new(),
             balancers: BTreeMap::new(),
+            bakery: Bakery::default(),
             takes: REACTION,
             midnight: None,
         }
@@ -172,9 +176,8 @@ impl Play {
             ("wait", [text]) => self.wait(script::duration(text)),
             ("show", [name]) => self.show(&service(name)),
             ("ami" | "refresh", rest) => self.refresh(verb, rest),
-            (word, rest) if CLOUD.contains(&word) => {
-                self.face_cloud(verb, rest);
-            }
+            (word, rest) if CLOUD.contains(&word) => self.face_cloud(verb, rest),
+            ("recipe" | "bake" | "base" | "release" | "size", rest) => self.bake(verb, rest),
             _ => panic!("`{command}` is no command"),
         }
         std::mem::take(&mut self.told)
@@ -370,7 +373,10 @@ impl Play {
             Subject::Node(node) => node.to_string(),
             Subject::Pool(name) => name.clone(),
             Subject::Pools => "all pools".to_owned(),
+            // What each of its steps is says nothing here.
+            Subject::Bake(_) if news.message.starts_with("is ") => return,
             Subject::Bake(id) => id.to_string(),
+            Subject::Recipe(name) => format!("recipe {name}"),
             Subject::Ami(id) => id.to_string(),
             Subject::Secret(name) => name.to_string(),
             Subject::Task(task, service) => {
@@ -449,6 +455,7 @@ impl Play {
             self.fetch();
             self.pass_in_balancers();
             self.pass_in_cloud();
+            self.pass_in_bakery();
             if self.wake_at.is_some_and(|at| at <= self.now) {
                 self.hear(&[]);
             }

@@ -11,6 +11,7 @@ use model::node::Availability;
 use model::policy::Profile;
 use model::resources::Resources;
 
+use super::baking::is_of_bakes;
 use super::play::{Play, id};
 use super::script;
 
@@ -121,8 +122,10 @@ impl Play {
             return;
         }
         self.boot();
-        // Load balancers are told by somebody else.
-        let is_ours = |_: &Key, command: &mut Command| !matches!(command, Command::Balance { .. });
+        // Load balancers are told by somebody else, and so are those who bake.
+        let is_ours = |_: &Key, command: &mut Command| {
+            !matches!(command, Command::Balance { .. }) && !is_of_bakes(command)
+        };
         let asked: BTreeMap<Key, Command> = self.asked.extract_if(.., is_ours).collect();
         let doing: BTreeSet<Key> = asked.keys().cloned().collect();
         for (key, command) in asked {

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use coordinator_core::event::{Event, FleetEvent, RefreshEvent, Target};
 use coordinator_core::{foresee, view};
-use model::budget::Amount;
 use model::id::NodeId;
-use model::refresh::{AtDeadline, RefreshPolicy};
+use model::refresh::{AtDeadline, RefreshPolicy, Stage};
 
 use super::play::Play;
 use super::script;
@@ -141,6 +140,10 @@ fn start(pool: &str, settings: &BTreeMap<&str, &str>) -> RefreshEvent {
     }
 }
 
-fn stages(text: &str) -> Vec<Amount> {
-    if text == "none" { Vec::new() } else { text.split(',').map(script::amount).collect() }
+fn stages(text: &str) -> Vec<Stage> {
+    let stage = |word: &str| match word {
+        "zone" => Stage::Zone,
+        amount => Stage::Machines(script::amount(amount)),
+    };
+    if text == "none" { Vec::new() } else { text.split(',').map(stage).collect() }
 }

@@ -210,7 +210,7 @@ impl Region {
             }
             // Told to load balancers.
             Command::Balance { .. } => (Outcome::NothingWaits, None),
-            Command::Bake { .. } | Command::Remove { .. } => {
+            Command::Bake { .. } | Command::Look { .. } | Command::Remove { .. } => {
                 (Outcome::Failed { why: "nobody bakes in a scenario".to_owned() }, None)
             }
             Command::SetDesired { pool, from, to } => {
@@ -270,6 +270,7 @@ impl Region {
             | Command::SetHook { .. }
             | Command::SetDesired { .. }
             | Command::Bake { .. }
+            | Command::Look { .. }
             | Command::Remove { .. }
             | Command::Balance { .. } => unreachable!("{command:?}"),
         };

@@ -358,6 +358,8 @@ fn brief(change: &Change) -> String {
         | Change::PutRegistration(_)
         | Change::RemoveRegistration(_)
         | Change::RemoveAmi(_)
+        | Change::PutUpkeep(_)
+        | Change::RemoveUpkeep(_)
         | Change::PutSecret(_)
         | Change::RemoveSecret(_)
         | Change::PutNextTask(_) => format!("{change:?}"),

@@ -365,7 +365,7 @@ impl World {
             | Command::Terminate { .. } => return self.grant_refresh(command),
             // Asked elsewhere.
             Command::Balance { .. } => {}
-            Command::Bake { .. } | Command::Remove { .. } => {
+            Command::Bake { .. } | Command::Look { .. } | Command::Remove { .. } => {
                 self.truth
                     .accuse("an image is made or removed, and nobody asked for it".to_owned());
             }

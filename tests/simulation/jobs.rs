@@ -62,6 +62,8 @@ impl Done {
             | Change::PutRegistration(_)
             | Change::RemoveRegistration(_)
             | Change::RemoveAmi(_)
+            | Change::PutUpkeep(_)
+            | Change::RemoveUpkeep(_)
             | Change::PutSecret(_)
             | Change::RemoveSecret(_)
             | Change::PutNextTask(_) => None,

@@ -9,7 +9,7 @@ use model::budget::Amount;
 use model::fleet::{Group, Lifecycle};
 use model::id::NodeId;
 use model::node::{Drain, DrainCause};
-use model::refresh::{AtDeadline, Blueprint, Refresh, RefreshPhase, RefreshPolicy};
+use model::refresh::{AtDeadline, Blueprint, Refresh, RefreshPhase, RefreshPolicy, Stage};
 use model::rollout::Steering;
 use model::schedule::Window;
 use model::task::Task;
@@ -143,7 +143,7 @@ impl World {
         let is_forced = self.chance.percent(30);
         let policy = RefreshPolicy {
             surge: Amount::Count(self.chance.below(2)),
-            stages: if self.chance.percent(50) { vec![Amount::Count(1)] } else { Vec::new() },
+            stages: self.stages(),
             hold: Duration::from_secs(u64::from(self.chance.below(60))),
             drain_within: Duration::from_secs(30 + u64::from(self.chance.below(200))),
             at_deadline: if is_forced { AtDeadline::Force } else { AtDeadline::Skip },
@@ -153,6 +153,16 @@ impl World {
         let pool = POOL.to_owned();
         let (expect, after) = (None, Vec::new());
         self.ask_of_refresh(RefreshEvent::Start { pool, target, policy, expect, after });
+    }
+
+    fn stages(&mut self) -> Vec<Stage> {
+        let one = Stage::Machines(Amount::Count(1));
+        match self.chance.below(4) {
+            0 => vec![one],
+            1 => vec![one, Stage::Zone],
+            2 => vec![Stage::Zone],
+            _ => Vec::new(),
+        }
     }
 
     /// Nobody has it stand still any more.
@@ -207,6 +217,7 @@ impl World {
             | Command::Beat { .. }
             | Command::SetHook { .. }
             | Command::Bake { .. }
+            | Command::Look { .. }
             | Command::Remove { .. }
             | Command::Balance { .. } => {}
         }

@@ -8,6 +8,7 @@ use crate::output::Format;
 
 pub(crate) mod bake;
 pub(crate) mod pool;
+pub(crate) mod recipe;
 pub(crate) mod refresh;
 pub(crate) mod secret;
 pub(crate) mod trust;
@@ -126,6 +127,9 @@ pub(crate) enum Command {
     /// Making of machine images.
     #[command(subcommand)]
     Bake(bake::Bake),
+    /// Recipes of which bakes begin by themselves.
+    #[command(subcommand)]
+    Recipe(recipe::Recipe),
     /// Machine images that were baked.
     #[command(subcommand)]
     Ami(bake::Ami),

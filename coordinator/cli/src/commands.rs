@@ -18,6 +18,7 @@ mod once;
 mod policy;
 mod pool;
 mod rebalance;
+mod recipe;
 mod refresh;
 mod rollout;
 mod secret;
@@ -73,6 +74,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Refresh(command) => refresh::refresh(&client()?, &global, command).await,
         Command::Secret(command) => secret::secret(&client()?, &global, command).await,
         Command::Bake(command) => bake::bake(&client()?, &global, command).await,
+        Command::Recipe(command) => recipe::recipe(&client()?, &global, command).await,
         Command::Ami(command) => ami::ami(&client()?, &global, command).await,
         Command::Token(command) => trust::token(&client()?, &global, command).await,
         Command::Operator(command) => trust::operator(&client()?, &global, command).await,

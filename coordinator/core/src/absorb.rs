@@ -1,8 +1,8 @@
 //! Writes down what was heard. Decides nothing but whether a request can be taken.
 
-mod bake;
+pub(crate) mod bake;
 mod fleet;
-mod refresh;
+pub(crate) mod refresh;
 mod secret;
 mod steering;
 mod traffic;

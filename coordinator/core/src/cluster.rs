@@ -39,7 +39,7 @@ use model::task::Task;
 use model::time::Timestamp;
 
 pub use self::bakes::Leftover;
-pub(crate) use self::bakes::{Bakes, Wait};
+pub(crate) use self::bakes::{Bakes, Look, Wait};
 use self::by_name::{ByName, ByNode};
 pub use self::change::Change;
 use self::class::Classes;
@@ -259,18 +259,27 @@ impl Cluster {
             Change::PutNode(node) => self.put_node(node),
             Change::RemoveNode(id) => self.remove_node(id),
             Change::PutPool(_) | Change::RemovePool(_) => {
+                let before = self.fleet.pools.len();
                 self.fleet.apply(change);
                 self.see_profiles();
+                if self.fleet.pools.len() != before {
+                    self.bakes.touch_all();
+                }
             }
             Change::PutHook(_)
             | Change::RemoveHook(_)
             | Change::PutRefresh(_)
-            | Change::RemoveRefresh(_)
-            | Change::SetFreeze(_) => self.fleet.apply(change),
+            | Change::RemoveRefresh(_) => self.fleet.apply(change),
+            Change::SetFreeze(_) => {
+                self.fleet.apply(change);
+                self.bakes.touch_all();
+            }
             Change::PutBake(bake) => self.bakes.put(bake),
             Change::RemoveBake(id) => self.bakes.remove(id),
             Change::PutAmi(ami) => self.bakes.put_ami(ami),
             Change::RemoveAmi(id) => self.bakes.remove_ami(id),
+            Change::PutUpkeep(upkeep) => self.bakes.put_upkeep(upkeep),
+            Change::RemoveUpkeep(recipe) => self.bakes.remove_upkeep(recipe),
             Change::PutRegistration(registration) => self.traffic.put(registration),
             Change::RemoveRegistration(id) => self.traffic.remove(id),
             Change::PutSecret(secret) => self.secrets.put(secret),

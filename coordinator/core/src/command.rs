@@ -7,10 +7,11 @@ mod traffic;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use model::bake::{Architecture, BaseSource};
 use model::fleet::{
     Answer, Group, GroupHook, HOOK_PATIENCE, Hook, HookId, HookPhase, Pool, Transition,
 };
-use model::id::{BakeId, NodeId};
+use model::id::{BakeId, NodeId, RecipeName};
 use model::node::Availability;
 use model::refresh::{Blueprint, RefreshId};
 use model::time::Timestamp;
@@ -117,6 +118,13 @@ pub enum Command {
         /// What.
         ask: Box<BakeAsk>,
     },
+    /// Looks at what can be a reason for a bake of a recipe.
+    Look {
+        /// Of which.
+        recipe: RecipeName,
+        /// Where its base is found, and for what processors it has to be; none when the base is no reason.
+        base: Option<(BaseSource, Architecture)>,
+    },
     /// Puts instances into a target group by port, or takes them out.
     Balance {
         /// The group.
@@ -158,6 +166,8 @@ pub enum Key {
     Terminate(NodeId),
     /// Of [`Command::Bake`]: a bake asks one thing at a time.
     Bake(BakeId),
+    /// Of [`Command::Look`].
+    Look(RecipeName),
     /// Of [`Command::Remove`].
     Remove(String),
     /// Of [`Command::Balance`]: a group is told one thing at a time.
@@ -195,6 +205,7 @@ impl Command {
             Self::SetProcess { pool, .. } => Key::Process(pool.clone()),
             Self::Terminate { instance, .. } => Key::Terminate(instance.clone()),
             Self::Bake { bake, .. } => Key::Bake(bake.clone()),
+            Self::Look { recipe, .. } => Key::Look(recipe.clone()),
             Self::Remove { id, .. } => Key::Remove(id.clone()),
             Self::Balance { group, .. } => Key::Balance(group.clone()),
         }
@@ -214,6 +225,7 @@ impl Command {
             | Self::SetHook { .. }
             | Self::MakeTemplate { .. }
             | Self::Bake { .. }
+            | Self::Look { .. }
             | Self::Remove { .. }
             | Self::Balance { .. } => false,
         }
@@ -234,6 +246,7 @@ impl Command {
             | Self::MakeTemplate { .. }
             | Self::SetMax { .. }
             | Self::SetProcess { .. }
+            | Self::Look { .. }
             | Self::Balance { .. } => false,
         }
     }
@@ -284,6 +297,7 @@ fn the_greatest_size(commands: &mut Vec<Command>) {
         | Command::SetProcess { .. }
         | Command::Terminate { .. }
         | Command::Bake { .. }
+        | Command::Look { .. }
         | Command::Remove { .. }
         | Command::Balance { .. } => true,
     });

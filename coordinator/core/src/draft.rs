@@ -14,7 +14,7 @@ use model::traffic::Traffic;
 use crate::Step;
 use crate::cluster::{Change, Cluster};
 use crate::command;
-use crate::plan::{bake, balance, hooks, lease, secret, traffic};
+use crate::plan::{bake, balance, hooks, lease, secret, traffic, upkeep};
 
 #[derive(Debug)]
 pub(crate) struct Draft<'a> {
@@ -197,6 +197,7 @@ impl<'a> Draft<'a> {
         let fleet = fleet.into_iter().chain(hooks::next(self.cluster, self.now));
         let fleet = fleet.chain(lease::next(self.cluster));
         let fleet = fleet.chain(bake::next(self.cluster)).chain(traffic::next(self.cluster));
+        let fleet = fleet.chain(upkeep::next(self.cluster));
         let fleet = fleet.chain(secret::next(self.cluster, self.now));
         let times = due.into_iter().chain(silence).chain(deadline).chain(moves).chain(fleet);
         let (wake_at, commands) = (times.min(), command::commands(self.cluster, self.now));

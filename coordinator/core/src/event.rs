@@ -17,7 +17,7 @@ use model::spec::ServiceSpec;
 use model::task::{ContainerStatus, TaskState};
 use model::time::Timestamp;
 
-pub use self::bake::{BakeAnswer, BakeEvent, BakeRefusal, ImageState, MachinePower};
+pub use self::bake::{BakeAnswer, BakeEvent, BakeRefusal, ImageState, MachinePower, RecipeLook};
 pub use self::fleet::{FleetEvent, NoOrder, PoolRefusal, RefreshEvent, Target};
 pub use self::secret::{SecretEvent, SecretRefusal, SecretSet};
 pub use self::traffic::TrafficEvent;

@@ -152,6 +152,19 @@ fn starts(cluster: &Cluster, service: &Service) -> u64 {
     }
 }
 
+/// Of the bytes that would go in now, how many in a hundred are of images that are not among these. What a bake leaves out, for
+/// want of room, is lacking in no image.
+#[must_use]
+pub fn missing_percent(choices: &[Choice], have: &[Image]) -> u32 {
+    let have: BTreeSet<&Digest> = have.iter().map(Image::digest).collect();
+    let goes_in = || choices.iter().filter(|choice| choice.is_chosen);
+    let bytes = |choice: &Choice| u128::from(choice.bytes.unwrap_or(UNKNOWN_BYTES).max(1));
+    let all: u128 = goes_in().map(bytes).sum();
+    let missing = goes_in().filter(|choice| !have.contains(choice.image.digest()));
+    let missing: u128 = missing.map(bytes).sum();
+    (missing * 100).checked_div(all).and_then(|percent| u32::try_from(percent).ok()).unwrap_or(0)
+}
+
 /// What goes in.
 #[must_use]
 pub fn chosen(choices: &[Choice]) -> Vec<Chosen> {

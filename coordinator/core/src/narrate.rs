@@ -5,8 +5,9 @@ mod fleet;
 mod lease;
 mod secret;
 mod traffic;
+mod upkeep;
 
-use model::id::{AmiId, BakeId, NodeId, SecretName, ServiceId, TaskId};
+use model::id::{AmiId, BakeId, NodeId, RecipeName, SecretName, ServiceId, TaskId};
 use model::job::RunCause;
 use model::node::{Availability, Drain, DrainCause, DrainPhase, Node};
 use model::rollout::{Promotion, Rollout, Stage, Trial};
@@ -43,6 +44,8 @@ pub enum Subject {
     Bake(BakeId),
     /// A machine image.
     Ami(AmiId),
+    /// A recipe of which bakes begin by themselves.
+    Recipe(RecipeName),
     /// A secret.
     Secret(SecretName),
 }
@@ -92,6 +95,11 @@ pub fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         Change::RemoveAmi(id) => {
             let message = "is removed".to_owned();
             Some(Occurrence { subject: Subject::Ami(id.clone()), message })
+        }
+        Change::PutUpkeep(upkeep) => upkeep::narrate(before, upkeep),
+        Change::RemoveUpkeep(name) => {
+            let message = "is baked by hand only".to_owned();
+            Some(Occurrence { subject: Subject::Recipe(name.clone()), message })
         }
         Change::PutSecret(secret) => {
             let known = before.secrets().get(&secret.name);

@@ -25,6 +25,7 @@ pub(crate) mod secret;
 pub(crate) mod shrink;
 pub(crate) mod slot;
 pub(crate) mod traffic;
+pub(crate) mod upkeep;
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -89,6 +90,7 @@ impl Scope {
 /// Plans every service whose time has come, and then what they lack.
 pub(crate) fn plan(draft: &mut Draft<'_>) {
     bake::pass(draft);
+    upkeep::pass(draft);
     plan_services(draft);
     capacity::pass(draft);
     secret::pass(draft);

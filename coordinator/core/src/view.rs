@@ -5,6 +5,7 @@ mod drift;
 pub mod secret;
 mod stopping;
 mod traffic;
+pub mod upkeep;
 
 use std::sync::Arc;
 
@@ -332,6 +333,8 @@ pub fn concerns(before: &Cluster, change: &Change) -> Option<NodeId> {
         Change::RemoveBake(_)
         | Change::PutAmi(_)
         | Change::RemoveAmi(_)
+        | Change::PutUpkeep(_)
+        | Change::RemoveUpkeep(_)
         | Change::PutRegistration(_)
         | Change::RemoveRegistration(_)
         | Change::PutService(_)

@@ -1,5 +1,7 @@
 //! Machine images, as operators ask about them.
 
+mod recipe;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +49,7 @@ impl wire::bakes_server::Bakes for Images {
         let by = by(&request)?;
         let mut request = request.into_inner();
         self.can_bake(request.dry_run)?;
-        self.pin(&mut request).await?;
+        self.pin(request.recipe.as_mut()).await?;
         let recipe = recipe_from_wire(request.recipe.as_ref()).map_err(|error| invalid(&error))?;
         let choices = self.choose(&recipe);
         let mut answer = wire::StartBakeResponse {
@@ -90,6 +92,7 @@ impl wire::bakes_server::Bakes for Images {
             doing: bake.doing(),
             trouble: state.cluster.bake_trouble(&bake.id).unwrap_or_default().to_owned(),
             word: bake.phase.word().to_owned(),
+            cause: bake.cause.to_string(),
         };
         let bakes = bakes.iter().map(view).collect();
         Ok(Response::new(wire::ListBakesResponse { bakes }))
@@ -127,6 +130,43 @@ impl wire::bakes_server::Bakes for Images {
         let (sender, receiver) = mpsc::channel(QUEUE);
         tokio::spawn(follow(Arc::clone(&self.shared), id, request.follow, sender));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn put_recipe(
+        &self,
+        request: Request<wire::PutRecipeRequest>,
+    ) -> Result<Response<wire::PutRecipeResponse>, Status> {
+        let by = by(&request)?;
+        self.put(by, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_recipes(
+        &self,
+        request: Request<wire::ListRecipesRequest>,
+    ) -> Result<Response<wire::ListRecipesResponse>, Status> {
+        self.recipes(&request.into_inner().recipe).map(Response::new)
+    }
+
+    async fn steer_recipe(
+        &self,
+        request: Request<wire::SteerRecipeRequest>,
+    ) -> Result<Response<wire::SteerRecipeResponse>, Status> {
+        let by = by(&request)?;
+        let request = request.into_inner();
+        let (recipe, is_paused) = (recipe::name(&request.recipe)?, request.paused);
+        let event = Event::Bake(BakeEvent::SteerRecipe { recipe, is_paused });
+        accepted(self.shared.door.ask_by(by, event).await)?;
+        Ok(Response::new(wire::SteerRecipeResponse {}))
+    }
+
+    async fn remove_recipe(
+        &self,
+        request: Request<wire::RemoveRecipeRequest>,
+    ) -> Result<Response<wire::RemoveRecipeResponse>, Status> {
+        let by = by(&request)?;
+        let event = BakeEvent::RemoveRecipe(recipe::name(&request.into_inner().recipe)?);
+        accepted(self.shared.door.ask_by(by, Event::Bake(event)).await)?;
+        Ok(Response::new(wire::RemoveRecipeResponse {}))
     }
 
     async fn list_amis(
@@ -178,8 +218,8 @@ impl Images {
     }
 
     /// Finds out what tags mean, once: from then on it is that.
-    async fn pin(&self, request: &mut wire::StartBakeRequest) -> Result<(), Status> {
-        let images = request.recipe.as_mut().and_then(|recipe| recipe.images.as_mut());
+    async fn pin(&self, recipe: Option<&mut wire::Recipe>) -> Result<(), Status> {
+        let images = recipe.and_then(|recipe| recipe.images.as_mut());
         for image in images.into_iter().flat_map(|images| &mut images.extra) {
             if image.pin.is_none() {
                 *image = resolve::resolve(&self.shared, &image.reference).await?;

@@ -308,6 +308,7 @@ fn is_meant(happened: &Happened, request: &wire::EventsRequest) -> bool {
         | Subject::Pools
         | Subject::Bake(_)
         | Subject::Ami(_)
+        | Subject::Recipe(_)
         | Subject::Secret(_) => None,
     };
     let project = service.map_or("", |service| service.project.as_str());
@@ -325,6 +326,7 @@ fn to_wire(happened: &Happened) -> wire::Occurrence {
         Subject::Pools => ("pool", "all pools".to_owned(), None),
         Subject::Bake(id) => ("bake", id.to_string(), None),
         Subject::Ami(id) => ("ami", id.to_string(), None),
+        Subject::Recipe(name) => ("recipe", name.to_string(), None),
         Subject::Secret(name) => ("secret", name.to_string(), None),
     };
     wire::Occurrence {

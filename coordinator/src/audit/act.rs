@@ -168,7 +168,14 @@ fn bake(event: &BakeEvent) -> String {
             let amis: Vec<String> = amis.iter().map(ToString::to_string).collect();
             format!("retired: {}", amis.join(", "))
         }
+        BakeEvent::PutRecipe(recipe) => {
+            format!("bakes of recipe {} begin by themselves", recipe.name)
+        }
+        BakeEvent::SteerRecipe { recipe, is_paused: true } => format!("recipe {recipe} is paused"),
+        BakeEvent::SteerRecipe { recipe, is_paused: false } => format!("recipe {recipe} goes on"),
+        BakeEvent::RemoveRecipe(name) => format!("recipe {name} is baked by hand only"),
         BakeEvent::Joined(_)
+        | BakeEvent::Looked(_)
         | BakeEvent::Worked { .. }
         | BakeEvent::Answered { .. }
         | BakeEvent::Swept(_)

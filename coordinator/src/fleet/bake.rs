@@ -5,10 +5,10 @@ use std::time::Duration;
 use cloud::{Bakery, BuilderPower, CloudError, ImageProgress, LaunchOrder, Owned, Tags};
 use coordinator_core::cluster::Leftover;
 use coordinator_core::command::bake::BakeAsk;
-use coordinator_core::event::{BakeAnswer, BakeEvent, Event, ImageState, MachinePower};
+use coordinator_core::event::{BakeAnswer, BakeEvent, Event, ImageState, MachinePower, RecipeLook};
 use coordinator_core::view::bake::signed_manifest;
-use model::bake::{Bake, EXPIRES_AFTER, Launch, Rest};
-use model::id::{AmiId, BakeId, ClusterId, NodeId};
+use model::bake::{Architecture, Bake, Base, BaseSource, EXPIRES_AFTER, Launch, Rest};
+use model::id::{AmiId, BakeId, ClusterId, NodeId, RecipeName};
 use model::image::Digest;
 use model::time::Timestamp;
 use trust::digest::sha256;
@@ -67,6 +67,34 @@ impl Fleet {
         self.bring(BakeEvent::Answered { bake, answer }).await;
     }
 
+    /// Looks at what can be a reason for a bake, and says what was seen.
+    pub(super) async fn look_at_recipe(
+        &self,
+        recipe: RecipeName,
+        base: Option<(BaseSource, Architecture)>,
+    ) {
+        let Some(shared) = self.shared.get().and_then(std::sync::Weak::upgrade) else { return };
+        let base = match base {
+            None => None,
+            Some((source, architecture)) => {
+                let found = self.base_of(&source, architecture).await;
+                Some((source.to_string(), found.map_err(|error| error.to_string())))
+            }
+        };
+        let sizes = shared.sessions.image_sizes();
+        let release = env!("CARGO_PKG_VERSION").to_owned();
+        self.bring(BakeEvent::Looked(Box::new(RecipeLook { recipe, base, sizes, release }))).await;
+    }
+
+    async fn base_of(
+        &self,
+        source: &BaseSource,
+        architecture: Architecture,
+    ) -> Result<Base, Trouble> {
+        let found = self.bakery()?.find_base(source, architecture).await?;
+        found.ok_or_else(|| Trouble::NoBase(source.to_string(), architecture.as_str()))
+    }
+
     async fn bring(&self, event: BakeEvent) {
         if let Err(error) = self.door.ask(Event::Bake(event)).await {
             tracing::warn!(%error, "what the cloud has answered was not written down: it is asked again");
@@ -81,12 +109,10 @@ impl Fleet {
         let began = began.unwrap_or_default();
         Ok(match ask {
             BakeAsk::FindBase { source, architecture } => {
-                match cloud.find_base(&source, architecture).await? {
-                    Some(base) => BakeAnswer::Base(base),
-                    None => BakeAnswer::Impossible(format!(
-                        "no image for {} is found by {source:?}",
-                        architecture.as_str()
-                    )),
+                match self.base_of(&source, architecture).await {
+                    Ok(base) => BakeAnswer::Base(base),
+                    Err(none @ Trouble::NoBase(..)) => BakeAnswer::Impossible(none.to_string()),
+                    Err(error) => return Err(error),
                 }
             }
             BakeAsk::Launch { token, ami, launch, is_trial } => {
@@ -205,6 +231,8 @@ enum Trouble {
     None,
     #[error("the coordinator is starting or ending")]
     Early,
+    #[error("there is no image for {1} by {0}")]
+    NoBase(String, &'static str),
     #[error("what is to be removed has no id")]
     Odd,
     #[error("this coordinator has no authority: start it with TLS, so that machines can join")]

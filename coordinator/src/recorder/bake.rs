@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use coordinator_core::cluster::Leftover;
-use coordinator_core::event::{BakeAnswer, BakeEvent, ImageState, MachinePower};
+use coordinator_core::event::{BakeAnswer, BakeEvent, ImageState, MachinePower, RecipeLook};
 use model::time::Timestamp;
 use proto::convert::{
     bake_base_from_wire, base_to_wire, chosen_from_wire, chosen_to_wire, facts_from_wire,
@@ -24,6 +24,15 @@ pub(super) fn bake_to_wire(event: &BakeEvent) -> wire::FlightBake {
         }),
         BakeEvent::Retry(id) => Wire::Retry(id.to_string()),
         BakeEvent::Remove(id) => Wire::Remove(id.to_string()),
+        BakeEvent::PutRecipe(recipe) => Wire::PutRecipe(recipe_to_wire(recipe)),
+        BakeEvent::SteerRecipe { recipe, is_paused } => {
+            Wire::SteerRecipe(wire::SteerRecipeRequest {
+                recipe: recipe.to_string(),
+                paused: *is_paused,
+            })
+        }
+        BakeEvent::RemoveRecipe(name) => Wire::RemoveRecipe(name.to_string()),
+        BakeEvent::Looked(look) => Wire::RecipeLooked(look_to_wire(look)),
         BakeEvent::Joined(machine) => Wire::Joined(machine.to_string()),
         BakeEvent::Worked { machine, number, result } => Wire::Worked(wire::FlightBakeWorked {
             machine: machine.to_string(),
@@ -57,6 +66,42 @@ pub(super) fn bake_to_wire(event: &BakeEvent) -> wire::FlightBake {
         }
     };
     wire::FlightBake { event: Some(event) }
+}
+
+fn look_to_wire(look: &RecipeLook) -> wire::FlightRecipeLook {
+    use wire::flight_recipe_look::Base as WireBase;
+    let base = look.base.as_ref().map(|(_, found)| match found {
+        Ok(base) => WireBase::Found(base_to_wire(base)),
+        Err(why) => WireBase::Failed(why.clone()),
+    });
+    let sizes = look.sizes.iter();
+    let sizes = sizes
+        .map(|(digest, bytes)| wire::FlightImageSize { digest: digest.to_string(), bytes: *bytes });
+    wire::FlightRecipeLook {
+        recipe: look.recipe.to_string(),
+        base,
+        sizes: sizes.collect(),
+        release: look.release.clone(),
+        source: look.base.as_ref().map(|(source, _)| source.clone()).unwrap_or_default(),
+    }
+}
+
+fn look_from_wire(from: &wire::FlightRecipeLook) -> anyhow::Result<RecipeLook> {
+    use wire::flight_recipe_look::Base as WireBase;
+    let base = from.base.as_ref().map(|base| -> anyhow::Result<_> {
+        let found = match base {
+            WireBase::Found(base) => Ok(bake_base_from_wire(base)?),
+            WireBase::Failed(why) => Err(why.clone()),
+        };
+        Ok((from.source.clone(), found))
+    });
+    let size = |one: &wire::FlightImageSize| Ok((one.digest.parse()?, one.bytes));
+    Ok(RecipeLook {
+        recipe: from.recipe.parse()?,
+        base: base.transpose()?,
+        sizes: from.sizes.iter().map(size).collect::<anyhow::Result<_>>()?,
+        release: from.release.clone(),
+    })
 }
 
 fn answer_to_wire(answer: &BakeAnswer) -> Answer {
@@ -99,6 +144,12 @@ pub(super) fn bake_from_wire(from: &wire::FlightBake) -> anyhow::Result<BakeEven
             images: chosen_from_wire(&start.images)?,
             keeps: start.keep,
         },
+        Wire::PutRecipe(recipe) => BakeEvent::PutRecipe(Box::new(recipe_from_wire(Some(recipe))?)),
+        Wire::SteerRecipe(steer) => {
+            BakeEvent::SteerRecipe { recipe: steer.recipe.parse()?, is_paused: steer.paused }
+        }
+        Wire::RemoveRecipe(name) => BakeEvent::RemoveRecipe(name.parse()?),
+        Wire::RecipeLooked(look) => BakeEvent::Looked(Box::new(look_from_wire(look)?)),
         Wire::Retry(id) => BakeEvent::Retry(id.parse()?),
         Wire::Remove(id) => BakeEvent::Remove(id.parse()?),
         Wire::Joined(machine) => BakeEvent::Joined(machine.parse()?),
@@ -170,6 +221,15 @@ fn answer_from_wire(from: &Answer) -> anyhow::Result<BakeAnswer> {
 pub(super) fn brief(event: &BakeEvent) -> String {
     match event {
         BakeEvent::Start { recipe, .. } => format!("bake {}", recipe.name),
+        BakeEvent::PutRecipe(recipe) => format!("keep up recipe {}", recipe.name),
+        BakeEvent::SteerRecipe { recipe, is_paused: true } => format!("pause recipe {recipe}"),
+        BakeEvent::SteerRecipe { recipe, is_paused: false } => format!("resume recipe {recipe}"),
+        BakeEvent::RemoveRecipe(name) => format!("keep up recipe {name} no more"),
+        BakeEvent::Looked(look) => match &look.base {
+            Some((source, Ok(base))) => format!("{source} is {}", base.ami),
+            Some((source, Err(why))) => format!("{source} is not known: {why}"),
+            None => format!("recipe {} was looked at", look.recipe),
+        },
         BakeEvent::Retry(id) => format!("try bake {id} again"),
         BakeEvent::Remove(id) => format!("remove bake {id}"),
         BakeEvent::Joined(machine) => format!("machine {machine} of a bake has joined"),

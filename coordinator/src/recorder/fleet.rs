@@ -86,6 +86,7 @@ fn performed_to_wire(key: &Key, outcome: &Outcome) -> wire::Performed {
         Key::Process(pool) => WireKey::Process(pool.clone()),
         Key::Terminate(instance) => WireKey::Terminate(instance.to_string()),
         Key::Bake(id) => WireKey::Bake(id.to_string()),
+        Key::Look(name) => WireKey::Look(name.to_string()),
         Key::Remove(id) => WireKey::Remove(id.clone()),
         Key::Balance(group) => WireKey::Balance(group.to_string()),
     };
@@ -113,6 +114,7 @@ fn performed_from_wire(from: &wire::Performed) -> anyhow::Result<(Key, Outcome)>
         WireKey::Process(pool) => Key::Process(pool.clone()),
         WireKey::Terminate(instance) => Key::Terminate(instance.parse()?),
         WireKey::Bake(id) => Key::Bake(id.parse()?),
+        WireKey::Look(name) => Key::Look(name.parse()?),
         WireKey::Remove(id) => Key::Remove(id.clone()),
         WireKey::Balance(group) => Key::Balance(group.parse()?),
     };

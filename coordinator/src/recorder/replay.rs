@@ -142,6 +142,7 @@ fn tell(
                 Subject::Pools => "all pools".to_owned(),
                 Subject::Bake(id) => format!("bake {id}"),
                 Subject::Ami(id) => format!("image {id}"),
+                Subject::Recipe(name) => format!("recipe {name}"),
                 Subject::Secret(name) => format!("secret {name}"),
             };
             writeln!(out, "  decided  {subject} {}", occurrence.message)?;

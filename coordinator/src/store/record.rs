@@ -12,7 +12,7 @@ use proto::convert::{
     operator_to_wire, permit_from_wire, permit_to_wire, pool_from_wire, pool_to_wire,
     refresh_from_wire, refresh_to_wire, registration_from_wire, registration_to_wire,
     secret_from_wire, secret_to_wire, service_from_wire, service_to_wire, task_from_wire,
-    task_to_wire, token_from_wire, token_to_wire,
+    task_to_wire, token_from_wire, token_to_wire, upkeep_from_wire, upkeep_to_wire,
 };
 use proto::wire;
 
@@ -43,6 +43,8 @@ pub enum Kind {
     Secret = 30,
     /// Why no refresh goes on.
     Freeze = 34,
+    /// A recipe of which bakes begin by themselves.
+    Upkeep = 38,
     /// The authority of the cluster.
     Authority = 20,
     /// A join token.
@@ -110,6 +112,11 @@ pub fn to_record(change: &Change) -> Record {
             put(Kind::Bake, bake.id.to_string(), bake_to_wire(bake).encode_to_vec())
         }
         Change::PutAmi(ami) => put(Kind::Ami, ami.id.to_string(), ami_to_wire(ami).encode_to_vec()),
+        Change::PutUpkeep(upkeep) => {
+            let value = upkeep_to_wire(upkeep).encode_to_vec();
+            put(Kind::Upkeep, upkeep.recipe.name.to_string(), value)
+        }
+        Change::RemoveUpkeep(name) => forgotten(Kind::Upkeep, name.to_string()),
         Change::PutRegistration(registration) => {
             let value = registration_to_wire(registration).encode_to_vec();
             put(Kind::Registration, registration.id.to_string(), value)
@@ -257,6 +264,11 @@ pub fn from_record(kind: i64, key: &str, value: &[u8]) -> Result<Change, String>
             let ami = wire::Ami::decode(value).map_err(|error| error.to_string())?;
             let ami = ami_from_wire(&ami).map_err(|error| error.to_string())?;
             Ok(Change::PutAmi(Arc::new(ami)))
+        }
+        38 => {
+            let from = wire::Upkeep::decode(value).map_err(|error| error.to_string())?;
+            let upkeep = upkeep_from_wire(&from).map_err(|error| error.to_string())?;
+            Ok(Change::PutUpkeep(Arc::new(upkeep)))
         }
         16 => {
             let from = wire::Registration::decode(value).map_err(|error| error.to_string())?;

@@ -96,7 +96,7 @@ fn meant(path: &str) -> char {
         ("/wharf.v1.Fleet", "ListPools" | "PlanPool")
         | ("/wharf.v1.Refreshes", "ListRefreshes" | "ListDrift") => 'V',
         ("/wharf.v1.Refreshes", _) => 'O',
-        ("/wharf.v1.Bakes", "ListBakes" | "ListAmis") => 'V',
+        ("/wharf.v1.Bakes", "ListBakes" | "ListAmis" | "ListRecipes") => 'V',
         ("/wharf.v1.Bakes", "BakeLogs") => 'O',
         ("/wharf.v1.Secrets", "ListSecrets") | ("/wharf.v1.Trust", "GetImagePolicy") => 'V',
         ("/wharf.v1.Secrets", _) => 'O',

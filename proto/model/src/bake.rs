@@ -6,6 +6,7 @@
 //! ```
 
 mod recipe;
+mod upkeep;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +15,10 @@ use std::time::Duration;
 pub use self::recipe::{
     Architecture, BaseSource, File, ImageSet, Launch, Publish, Recipe, Script, Step, StepKind,
     Trial,
+};
+pub use self::upkeep::{
+    APART_USUAL, Begins, Begun, Cause, LATEST_RETRY, LOOK_USUAL, Outcome, SHORTEST, Spread,
+    Triggers, UPKEEPS_LIMIT, Upkeep,
 };
 use crate::id::{AmiId, BakeId, NodeId, RecipeName};
 use crate::image::{Digest, Image};
@@ -35,6 +40,8 @@ pub struct Bake {
     pub images: Arc<Vec<Chosen>>,
     /// Whether its machines stay when it fails, so that it can be looked into and tried again.
     pub keeps: bool,
+    /// Why it began.
+    pub cause: Cause,
     /// When it began.
     pub started_at: Timestamp,
     /// How often it was tried again: what it launches then is something else than before.

@@ -75,8 +75,8 @@ pub struct RefreshPolicy {
     /// So many machines more than usual are there at a time; a share is rounded up. With none a machine leaves before the next
     /// comes.
     pub surge: Amount,
-    /// How many machines are to be new at the end of each stage. What is beyond the last is the last stage: all of them.
-    pub stages: Vec<Amount>,
+    /// Which machines are to be new at the end of each stage. What is beyond the last is the last stage: all of them.
+    pub stages: Vec<Stage>,
     /// For so long the new machines of a stage are watched before the next begins.
     pub hold: Duration,
     /// A machine that is to go waits for so long for what the services on it do not allow.
@@ -85,6 +85,24 @@ pub struct RefreshPolicy {
     pub at_deadline: AtDeadline,
     /// Why it waits for no window, no end of a freeze and no other refresh, if it does not: in the words of whoever wanted that.
     pub urgent: Option<String>,
+}
+
+/// Which machines are to be new at the end of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// So many.
+    Machines(Amount),
+    /// All of one zone. Where there is such a stage machines are taken zone by zone, in the order of their names.
+    Zone,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Machines(amount) => write!(f, "{amount}"),
+            Self::Zone => f.write_str("zone"),
+        }
+    }
 }
 
 /// What is done with a machine that could not be emptied in time.
@@ -100,7 +118,7 @@ impl Default for RefreshPolicy {
     fn default() -> Self {
         Self {
             surge: Amount::Percent(10),
-            stages: vec![Amount::Count(1), Amount::Percent(25)],
+            stages: vec![Stage::Machines(Amount::Count(1)), Stage::Machines(Amount::Percent(25))],
             hold: HOLD_USUALLY,
             drain_within: crate::fleet::DRAIN_USUALLY,
             at_deadline: AtDeadline::Skip,
@@ -110,10 +128,20 @@ impl Default for RefreshPolicy {
 }
 
 impl RefreshPolicy {
-    /// How many machines of `size` are new once stage `number`, from 0, is over.
+    /// How many machines of `size` are new once stage `number`, from 0, is over; none when that is a matter of zones.
     #[must_use]
-    pub fn quota(&self, number: usize, size: usize) -> usize {
-        self.stages.get(number).map_or(size, |stage| stage.of(size).max(1).min(size))
+    pub fn quota(&self, number: usize, size: usize) -> Option<usize> {
+        match self.stages.get(number) {
+            Some(Stage::Machines(amount)) => Some(amount.of(size).max(1).min(size)),
+            Some(Stage::Zone) => None,
+            None => Some(size),
+        }
+    }
+
+    /// Says whether machines are taken zone by zone.
+    #[must_use]
+    pub fn goes_by_zone(&self) -> bool {
+        self.stages.contains(&Stage::Zone)
     }
 
     /// How many machines more than `size` there may be.
@@ -154,7 +182,16 @@ impl RefreshPolicy {
             [Amount::Count(_), Amount::Percent(_)] => true,
             _ => false,
         };
-        if !self.stages.windows(2).all(is_more) {
+        let zones = self.stages.iter().filter(|stage| **stage == Stage::Zone).count();
+        if zones > 1 {
+            return Err("a refresh has one stage of a zone at most".to_owned());
+        }
+        let amounts = self.stages.iter().filter_map(|stage| match stage {
+            Stage::Machines(amount) => Some(*amount),
+            Stage::Zone => None,
+        });
+        let amounts: Vec<Amount> = amounts.collect();
+        if !amounts.windows(2).all(is_more) {
             return Err(
                 "each stage is of more machines than the one before; numbers come before shares"
                     .to_owned(),
@@ -355,8 +392,9 @@ mod tests {
     #[test]
     fn the_last_stage_is_all_machines_and_no_stage_is_none() {
         let policy = RefreshPolicy::default();
-        assert_eq!([0, 1, 2, 3].map(|stage| policy.quota(stage, 10)), [1, 3, 10, 10]);
-        assert_eq!(policy.quota(0, 0), 0);
+        let quotas = [0, 1, 2, 3].map(|stage| policy.quota(stage, 10));
+        assert_eq!(quotas, [1, 3, 10, 10].map(Some));
+        assert_eq!(policy.quota(0, 0), Some(0));
     }
 
     #[test]
@@ -368,9 +406,14 @@ mod tests {
     #[test]
     fn stages_grow() {
         let with = |stages| RefreshPolicy { stages, ..RefreshPolicy::default() }.check();
-        assert!(with(vec![Amount::Count(1), Amount::Count(3), Amount::Percent(50)]).is_ok());
-        assert!(with(vec![Amount::Percent(50), Amount::Percent(50)]).is_err());
-        assert!(with(vec![Amount::Percent(50), Amount::Count(3)]).is_err());
-        assert!(with(vec![Amount::Count(1); STAGES_LIMIT + 1]).is_err());
+        let count = |count| Stage::Machines(Amount::Count(count));
+        let percent = |percent| Stage::Machines(Amount::Percent(percent));
+        assert!(with(vec![count(1), count(3), percent(50)]).is_ok());
+        assert!(with(vec![count(1), Stage::Zone, percent(50)]).is_ok());
+        assert!(with(vec![percent(50), percent(50)]).is_err());
+        assert!(with(vec![percent(50), Stage::Zone, percent(50)]).is_err());
+        assert!(with(vec![percent(50), count(3)]).is_err());
+        assert!(with(vec![Stage::Zone, Stage::Zone]).is_err());
+        assert!(with(vec![count(1); STAGES_LIMIT + 1]).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! Bakes and machine images.
 
 mod recipe;
+mod upkeep;
 
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ use model::image::Image;
 use model::time::Timestamp;
 
 pub use self::recipe::{recipe_from_wire, recipe_to_wire, script_to_wire, step_to_wire};
+use self::upkeep::{cause_from_wire, cause_to_wire};
+pub use self::upkeep::{upkeep_from_wire, upkeep_to_wire};
 use super::checks::{few, line, seen};
 use super::spec::{image_from_wire, image_to_wire};
 use super::{At, Invalid, Named, Valid};
@@ -254,6 +257,7 @@ pub fn bake_from_wire(from: &wire::Bake) -> Valid<Bake> {
         recipe: Arc::new(recipe_from_wire(from.recipe.as_ref())?),
         images: Arc::new(chosen_from_wire(&from.images)?),
         keeps: from.keeps,
+        cause: cause_from_wire(from.cause.as_ref())?,
         started_at: Timestamp::from_millis(from.started_at_ms),
         retries: from.retries,
         since: Timestamp::from_millis(from.since_ms),
@@ -273,6 +277,7 @@ pub fn bake_to_wire(bake: &Bake) -> wire::Bake {
         retries: bake.retries,
         since_ms: bake.since.as_millis(),
         phase: Some(phase_to_wire(&bake.phase)),
+        cause: cause_to_wire(&bake.cause),
     }
 }
 

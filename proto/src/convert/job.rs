@@ -106,7 +106,7 @@ pub(super) fn schedule_from_wire(
 }
 
 /// What repeats a text that was sent, with what hides in it made visible.
-fn shown(why: &str) -> String {
+pub(super) fn shown(why: &str) -> String {
     why.chars().flat_map(|letter| letter.escape_debug()).collect()
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::refresh::{
     AtDeadline, Before, Blueprint, Freeze, Refresh, RefreshEnd, RefreshId, RefreshPhase,
-    RefreshPolicy, STAGES_LIMIT, Skip,
+    RefreshPolicy, STAGES_LIMIT, Skip, Stage,
 };
 use model::time::Timestamp;
 
@@ -47,7 +47,8 @@ pub fn blueprint_to_wire(blueprint: &Blueprint) -> wire::Blueprint {
 /// Says where and what is wrong.
 pub fn refresh_policy_from_wire(from: Option<&wire::RefreshPolicy>) -> Valid<RefreshPolicy> {
     let from = from.at("refresh.policy")?;
-    if from.stages.len() > STAGES_LIMIT {
+    let stages = stages_from_wire(from)?;
+    if stages.len() > STAGES_LIMIT {
         return Err(Invalid::new("refresh.policy.stages", format!("has more than {STAGES_LIMIT}")));
     }
     Ok(RefreshPolicy {
@@ -55,11 +56,7 @@ pub fn refresh_policy_from_wire(from: Option<&wire::RefreshPolicy>) -> Valid<Ref
             from.surge.as_ref().at("refresh.policy.surge")?,
             "refresh.policy.surge",
         )?,
-        stages: from
-            .stages
-            .iter()
-            .map(|stage| amount_from_wire(stage, "refresh.policy.stages"))
-            .collect::<Valid<_>>()?,
+        stages,
         hold: Duration::from_millis(from.hold_ms),
         drain_within: Duration::from_millis(from.drain_within_ms),
         at_deadline: match from.at_deadline() {
@@ -71,6 +68,17 @@ pub fn refresh_policy_from_wire(from: Option<&wire::RefreshPolicy>) -> Valid<Ref
     })
 }
 
+/// One that would stand behind the end is the last.
+fn stages_from_wire(from: &wire::RefreshPolicy) -> Valid<Vec<Stage>> {
+    let amount = |stage| amount_from_wire(stage, "refresh.policy.stages").map(Stage::Machines);
+    let mut stages: Vec<Stage> = from.stages.iter().map(amount).collect::<Valid<_>>()?;
+    if let Some(zone) = from.zone_after {
+        let at = usize::try_from(zone).unwrap_or(usize::MAX).min(stages.len());
+        stages.insert(at, Stage::Zone);
+    }
+    Ok(stages)
+}
+
 /// Writes how machines are replaced.
 #[must_use]
 pub fn refresh_policy_to_wire(policy: &RefreshPolicy) -> wire::RefreshPolicy {
@@ -78,9 +86,15 @@ pub fn refresh_policy_to_wire(policy: &RefreshPolicy) -> wire::RefreshPolicy {
         AtDeadline::Skip => wire::AtDeadline::Skip,
         AtDeadline::Force => wire::AtDeadline::Force,
     };
+    let zone = policy.stages.iter().position(|stage| *stage == Stage::Zone);
+    let amounts = policy.stages.iter().filter_map(|stage| match stage {
+        Stage::Machines(amount) => Some(amount_to_wire(*amount)),
+        Stage::Zone => None,
+    });
     wire::RefreshPolicy {
         surge: Some(amount_to_wire(policy.surge)),
-        stages: policy.stages.iter().map(|stage| amount_to_wire(*stage)).collect(),
+        stages: amounts.collect(),
+        zone_after: zone.and_then(|zone| u32::try_from(zone).ok()),
         hold_ms: millis(policy.hold),
         drain_within_ms: millis(policy.drain_within),
         at_deadline: at_deadline.into(),

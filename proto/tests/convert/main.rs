@@ -4,6 +4,7 @@
 mod golden;
 mod jobs;
 mod random;
+mod recipes;
 mod recorded;
 mod refused;
 mod sample;

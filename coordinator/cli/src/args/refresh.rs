@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use model::budget::Amount;
+use model::refresh::Stage;
 
 use super::{duration, some_duration};
 
@@ -118,10 +119,10 @@ pub(crate) struct Start {
     /// So many machines more than usual are there meanwhile: 2, 10%. 10% when it is not said, and one at least.
     #[arg(long, value_parser = amount)]
     pub(crate) surge: Option<Amount>,
-    /// So many machines are new before the others follow: 1, 25%. Can be said for each of several stages; 1 and then 25% when it is
-    /// not said.
-    #[arg(long, value_parser = amount, conflicts_with = "at_once")]
-    pub(crate) stage: Vec<Amount>,
+    /// So many machines are new before the others follow: 1, 25%; or all of one zone: zone. Can be said for each of several stages;
+    /// 1 and then 25% when it is not said.
+    #[arg(long, value_parser = stage, conflicts_with = "at_once")]
+    pub(crate) stage: Vec<Stage>,
     /// All machines in one stage.
     #[arg(long)]
     pub(crate) at_once: bool,
@@ -144,6 +145,16 @@ fn version(text: &str) -> Result<(String, u64), String> {
         text.split_once('=').ok_or("it is TEMPLATE=VERSION: lt-0123456789abcdef0=7")?;
     let number = version.parse().map_err(|_| format!("{version:?} is no number of a version"))?;
     Ok((id.to_owned(), number))
+}
+
+fn stage(text: &str) -> Result<Stage, String> {
+    match text {
+        "zone" => Ok(Stage::Zone),
+        text => match amount(text) {
+            Ok(amount) => Ok(Stage::Machines(amount)),
+            Err(why) => Err(format!("{why}, nor `zone`")),
+        },
+    }
 }
 
 fn amount(text: &str) -> Result<Amount, String> {

@@ -26,9 +26,9 @@ pub(crate) async fn bake(client: &Client, global: &Global, command: Bake) -> any
         Bake::Plan { recipe } => plan(client, global, &recipe).await,
         Bake::Ls => {
             let bakes = list(client, String::new()).await?;
-            let head = vec!["BAKE", "STATE", "AGE", "SINCE", "DOING"];
+            let head = vec!["BAKE", "STATE", "AGE", "SINCE", "DOING", "BECAUSE"];
             let rows = bakes.iter().map(row).collect();
-            output::print(Listing { head, wide: 5, rows }, global.format(), &global.filters)?;
+            output::print(Listing { head, wide: 6, rows }, global.format(), &global.filters)?;
             Ok(Exit::Done)
         }
         Bake::Inspect { bake } => inspect(client, global, bake).await,
@@ -54,7 +54,7 @@ pub(crate) async fn bake(client: &Client, global: &Global, command: Bake) -> any
 }
 
 /// Reads a recipe. Where its machines find the coordinator is where we do, unless it says otherwise.
-fn read(global: &Global, path: &Path) -> anyhow::Result<wire::Recipe> {
+pub(super) fn read(global: &Global, path: &Path) -> anyhow::Result<wire::Recipe> {
     let read = read_recipe(path, &DiskFiles);
     let mut recipe = read.map_err(|errors| {
         let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -177,6 +177,7 @@ fn row(view: &wire::BakeView) -> Row {
             output::age(bake.started_at_ms),
             output::age(bake.since_ms),
             output::clean(&doing(view)),
+            output::clean(&view.cause),
         ],
         json: shown(view),
     }
@@ -202,6 +203,8 @@ fn shown(view: &wire::BakeView) -> Value {
         "since": output::instant(bake.since_ms),
         "retries": bake.retries,
         "keep": bake.keeps,
+        "cause": view.cause,
+        "by_itself": bake.cause.is_some(),
         "base": made.base,
         "builder": made.builder,
         "ami": made.ami,
@@ -279,9 +282,10 @@ async fn inspect(client: &Client, global: &Global, bake: String) -> anyhow::Resu
         output::print_one(&shown, global.format())?;
         return Ok(Exit::Done);
     }
-    for name in
-        ["id", "recipe", "state", "doing", "trouble", "why", "base", "builder", "ami", "tester"]
-    {
+    for name in [
+        "id", "recipe", "cause", "state", "doing", "trouble", "why", "base", "builder", "ami",
+        "tester",
+    ] {
         if let Some(text) = shown[name].as_str().filter(|text| !text.is_empty()) {
             println!("{name:<10}  {}", output::clean(text));
         }

@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use model::budget::Amount;
-use model::refresh::{AtDeadline, RefreshPolicy};
+use model::refresh::{AtDeadline, RefreshPolicy, Stage};
 use proto::convert::refresh_policy_to_wire;
 use proto::wire;
 use proto::wire::refresh::Phase;
@@ -101,7 +100,7 @@ pub(super) fn frozen(freeze: &wire::Freeze) -> String {
 /// What is asked for one of the pools that were named.
 fn request(start: &Start, pool: &str, expect: Option<u64>) -> wire::StartRefreshRequest {
     let usual = RefreshPolicy::default();
-    let stages: Vec<Amount> = match (start.at_once, start.stage.is_empty()) {
+    let stages: Vec<Stage> = match (start.at_once, start.stage.is_empty()) {
         (true, _) => Vec::new(),
         (false, true) => usual.stages,
         (false, false) => start.stage.clone(),

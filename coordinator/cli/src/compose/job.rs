@@ -200,7 +200,7 @@ pub(super) fn schedule(problems: &mut Problems, service: &Section<'_>) -> Option
     })
 }
 
-fn recurrence(problems: &mut Problems, node: &Node) -> Option<Recurrence> {
+pub(super) fn recurrence(problems: &mut Problems, node: &Node) -> Option<Recurrence> {
     let text = values::text(problems, node)?;
     match text.parse() {
         Ok(recurrence) => Some(recurrence),
@@ -211,7 +211,7 @@ fn recurrence(problems: &mut Problems, node: &Node) -> Option<Recurrence> {
     }
 }
 
-fn zone(problems: &mut Problems, node: &Node) -> Option<Zone> {
+pub(super) fn zone(problems: &mut Problems, node: &Node) -> Option<Zone> {
     let text = values::text(problems, node)?;
     match text.parse() {
         Ok(zone) => Some(zone),

@@ -1,5 +1,7 @@
 //! Reads the recipe of a machine image: YAML as of Compose files, with every error at its place.
 
+mod triggers;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -26,7 +28,7 @@ const RETRIES: u32 = 10;
 
 /// What can be said, and where.
 const FILE: &[&str] =
-    &["name", "base", "architecture", "builder", "steps", "images", "test", "publish"];
+    &["name", "base", "architecture", "builder", "steps", "images", "test", "publish", "triggers"];
 const BASE: &[&str] = &["parameter", "owner", "name", "id"];
 const BUILDER: &[&str] = &["type", "subnet", "security_groups", "profile", "coordinator", "agent"];
 const AGENT: &[&str] = &["url", "sha256"];
@@ -78,6 +80,7 @@ fn read(reader: &mut Reader<'_>, path: &Path) -> Option<wire::Recipe> {
     let launch = given(&tree, "builder").and_then(|node| builder(problems, node));
     let images = images(problems, given(&tree, "images"));
     let publish = publish(problems, given(&tree, "publish"));
+    let triggers = given(&tree, "triggers").and_then(|node| triggers::read(problems, node));
     let steps = given(&tree, "steps").map(|node| steps(reader, node)).unwrap_or_default();
     let trial = trial(reader, given(&tree, "test"));
     Some(wire::Recipe {
@@ -89,6 +92,7 @@ fn read(reader: &mut Reader<'_>, path: &Path) -> Option<wire::Recipe> {
         images: Some(images),
         trial: Some(trial),
         publish: Some(publish),
+        triggers,
     })
 }
 

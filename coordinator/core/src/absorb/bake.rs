@@ -1,16 +1,19 @@
 //! What is heard of bakes. An answer to what is not asked any more is late, and means nothing.
 
+mod upkeep;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::bake::{
-    Ami, AmiState, Bake, BakePhase, Base, Build, Chosen, End, Facts, Recipe, Rest, Taken, Tried,
+    Ami, AmiState, Bake, BakePhase, Base, Begins, Build, Cause, Chosen, End, Facts, Recipe, Rest,
+    Taken, Tried,
 };
-use model::id::{AmiId, BakeId, NodeId};
+use model::id::{AmiId, BakeId, NodeId, RecipeName};
 use model::image::Digest;
 use model::time::Timestamp;
 
-use crate::cluster::{Change, Leftover, Wait};
+use crate::cluster::{Change, Cluster, Leftover, Wait};
 use crate::command::bake::{LOOK, WATCH};
 use crate::draft::Draft;
 use crate::event::{BakeAnswer, BakeEvent, BakeRefusal, ImageState, MachinePower, Refusal, Reply};
@@ -22,6 +25,10 @@ pub(crate) fn absorb(draft: &mut Draft<'_>, event: &BakeEvent) -> Result<Reply, 
         BakeEvent::Start { recipe, images, keeps } => start(draft, recipe, (images, *keeps)),
         BakeEvent::Retry(id) => retry(draft, id),
         BakeEvent::Remove(id) => remove(draft, id),
+        BakeEvent::PutRecipe(recipe) => upkeep::put(draft, recipe),
+        BakeEvent::SteerRecipe { recipe, is_paused } => upkeep::steer(draft, recipe, *is_paused),
+        BakeEvent::RemoveRecipe(recipe) => upkeep::remove(draft, recipe),
+        BakeEvent::Looked(look) => Ok(upkeep::looked(draft, look)),
         BakeEvent::Joined(machine) => Ok(joined(draft, machine)),
         BakeEvent::Worked { machine, number, result } => {
             Ok(worked(draft, machine, (*number, result)))
@@ -40,7 +47,7 @@ pub(crate) fn absorb(draft: &mut Draft<'_>, event: &BakeEvent) -> Result<Reply, 
     }
 }
 
-fn refused(why: BakeRefusal) -> Refusal {
+pub(super) fn refused(why: BakeRefusal) -> Refusal {
     Refusal::Bake(why)
 }
 
@@ -54,43 +61,62 @@ fn start(
     recipe: &Recipe,
     (images, keeps): (&[Chosen], bool),
 ) -> Result<Reply, Refusal> {
-    let unknown =
-        recipe.publish.pools.iter().find(|pool| !draft.cluster.pools().contains_key(*pool));
-    if let Some(pool) = unknown {
-        return Err(refused(BakeRefusal::NoPool(pool.clone())));
+    if let Some(pool) = unknown_pool(draft.cluster, recipe) {
+        return Err(refused(BakeRefusal::NoPool(pool.to_owned())));
     }
-    let mut of_recipe =
-        draft.cluster.bakes().values().filter(|bake| bake.recipe.name == recipe.name);
-    let is_busy = |bake: &&Arc<Bake>| bake.phase.is_under_way();
-    if let Some(busy) = of_recipe.find(is_busy) {
+    if let Some(busy) = under_way(draft.cluster, &recipe.name) {
         return Err(refused(BakeRefusal::Busy(busy.id.clone())));
     }
-    let id = free_id(draft, recipe);
-    let bake = Bake {
-        id: id.clone(),
-        recipe: Arc::new(recipe.clone()),
-        images: Arc::new(images.to_vec()),
-        keeps,
-        started_at: draft.now,
-        retries: 0,
-        since: draft.now,
-        phase: BakePhase::Resolving,
-    };
-    draft.write(Change::PutBake(Arc::new(bake)));
+    let id = free_id(draft.cluster, &recipe.name, draft.now);
+    let recipe = Arc::new(recipe.clone());
+    let begins = Begins { bake: id.clone(), cause: Cause::Asked };
+    let bake = begun(&recipe, (&begins, images), draft.now);
+    draft.write(Change::PutBake(Arc::new(Bake { keeps, ..bake })));
     Ok(Reply::Baking(id))
+}
+
+/// The first of the pools that images of the recipe are for and that there is not.
+pub(crate) fn unknown_pool<'a>(cluster: &Cluster, recipe: &'a Recipe) -> Option<&'a str> {
+    let mut pools = recipe.publish.pools.iter();
+    pools.find(|pool| !cluster.pools().contains_key(*pool)).map(String::as_str)
+}
+
+/// The bake of a recipe that goes forward: there is one at a time.
+pub(crate) fn under_way<'a>(cluster: &'a Cluster, recipe: &RecipeName) -> Option<&'a Arc<Bake>> {
+    let mut of_recipe = cluster.bakes().values().filter(|bake| bake.recipe.name == *recipe);
+    of_recipe.find(|bake| bake.phase.is_under_way())
+}
+
+/// A bake as it begins.
+pub(crate) fn begun(
+    recipe: &Arc<Recipe>,
+    (begins, images): (&Begins, &[Chosen]),
+    now: Timestamp,
+) -> Bake {
+    Bake {
+        id: begins.bake.clone(),
+        recipe: Arc::clone(recipe),
+        images: Arc::new(images.to_vec()),
+        keeps: false,
+        cause: begins.cause.clone(),
+        started_at: now,
+        retries: 0,
+        since: now,
+        phase: BakePhase::Resolving,
+    }
 }
 
 /// By the recipe and the time, which no store that was lost has had before: `web-20261126-221530`. What is called so in the
 /// cloud is ours.
-fn free_id(draft: &Draft<'_>, recipe: &Recipe) -> BakeId {
-    let mut at = draft.now;
+pub(crate) fn free_id(cluster: &Cluster, recipe: &RecipeName, now: Timestamp) -> BakeId {
+    let mut at = now;
     loop {
         let digits: String = at.to_string().chars().filter(char::is_ascii_digit).collect();
         let (day, time) = digits.split_at_checked(8).unwrap_or((&digits, ""));
-        let id = format!("{}-{day}-{time}", recipe.name).parse::<BakeId>();
+        let id = format!("{recipe}-{day}-{time}").parse::<BakeId>();
         // The name of a recipe is short enough, and has nothing that an id may not have.
         let id = id.expect("a recipe's name and digits are an id");
-        if !draft.cluster.bakes().contains_key(&id) {
+        if !cluster.bakes().contains_key(&id) {
             return id;
         }
         at = at + std::time::Duration::from_secs(1);

@@ -179,6 +179,7 @@ fn forget_ended(draft: &mut Draft<'_>) {
         | Key::Max(_)
         | Key::Process(_)
         | Key::Bake(_)
+        | Key::Look(_)
         | Key::Remove(_)
         | Key::Balance(_) => true,
     });
@@ -516,6 +517,7 @@ fn outcome(draft: &mut Draft<'_>, key: &Key, outcome: &Outcome) -> Reply {
         | Key::Process(_)
         | Key::Terminate(_)
         | Key::Bake(_)
+        | Key::Look(_)
         | Key::Remove(_)
         | Key::Balance(_) => {
             let tried = Try { count: 0, not_before: now + command::SETTLES, why: None };

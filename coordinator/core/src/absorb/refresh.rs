@@ -26,7 +26,9 @@ pub(super) fn absorb(draft: &mut Draft<'_>, event: &RefreshEvent) -> Result<Repl
     draft.cluster.fleet.refresh_at = None;
     let heard = match event {
         RefreshEvent::Start { pool, target, policy, expect, after } => {
-            start(draft, pool, (target, policy, after), *expect)
+            let wanted = (target, policy, after.as_slice());
+            begun(draft.cluster, pool, (wanted, *expect), draft.now)
+                .map(|refresh| put(draft, refresh))
         }
         RefreshEvent::Freeze { why, until } => freeze(draft, why, *until),
         RefreshEvent::Unfreeze => {
@@ -47,30 +49,34 @@ fn put(draft: &mut Draft<'_>, refresh: Refresh) -> Reply {
     Reply::Noted
 }
 
-fn open(draft: &Draft<'_>, pool: &str) -> Option<Arc<Refresh>> {
-    draft.cluster.open_refreshes().find(|refresh| refresh.id.pool == pool).cloned()
+fn open(cluster: &Cluster, pool: &str) -> Option<Arc<Refresh>> {
+    cluster.open_refreshes().find(|refresh| refresh.id.pool == pool).cloned()
 }
 
-fn start(
-    draft: &mut Draft<'_>,
+/// What a refresh is to do: where to, how, and after which of other pools.
+type Wanted<'a> = (&'a Target, &'a RefreshPolicy, &'a [String]);
+
+/// A refresh of a pool as it begins, if it can.
+pub(crate) fn begun(
+    cluster: &Cluster,
     pool: &str,
-    (target, policy, after): (&Target, &RefreshPolicy, &[String]),
-    expect: Option<u64>,
-) -> Result<Reply, PoolRefusal> {
+    ((target, policy, after), expect): (Wanted<'_>, Option<u64>),
+    now: Timestamp,
+) -> Result<Refresh, PoolRefusal> {
     policy.check().map_err(PoolRefusal::Policy)?;
-    if !draft.cluster.pools().contains_key(pool) {
+    if !cluster.pools().contains_key(pool) {
         return Err(PoolRefusal::None(pool.to_owned()));
     }
-    if let Some(refresh) = open(draft, pool) {
+    if let Some(refresh) = open(cluster, pool) {
         return Err(PoolRefusal::Refreshing(refresh.id.clone()));
     }
     let none = || PoolRefusal::NoBlueprint(pool.to_owned());
-    let group = draft.cluster.group(pool).ok_or_else(none)?.clone();
+    let group = cluster.group(pool).ok_or_else(none)?.clone();
     let from = group.blueprint.clone().filter(|from| !from.0.is_empty()).ok_or_else(none)?;
     if group.is_refreshed {
         return Err(PoolRefusal::Foreign(pool.to_owned()));
     }
-    if expect.is_some_and(|expect| expect != refresh::fingerprint(draft.cluster, pool)) {
+    if expect.is_some_and(|expect| expect != refresh::fingerprint(cluster, pool)) {
         return Err(PoolRefusal::Overtaken(pool.to_owned()));
     }
     let (to, phase) = match target {
@@ -79,7 +85,7 @@ fn start(
             if !to.0.keys().eq(from.0.keys()) {
                 return Err(PoolRefusal::OtherTemplates(pool.to_owned(), from));
             }
-            let mut members = draft.cluster.instances().values();
+            let mut members = cluster.instances().values();
             let is_stale = members.any(|one| one.pool.as_deref() == Some(pool) && !to.made(one));
             if from == *to && !is_stale {
                 return Err(PoolRefusal::Fresh(pool.to_owned()));
@@ -87,22 +93,22 @@ fn start(
             (to.clone(), RefreshPhase::Rolling { stage: 0, watched_since: None })
         }
     };
-    let after = after.iter().map(|other| comes_after(draft.cluster, pool, other));
+    let after = after.iter().map(|other| comes_after(cluster, pool, other));
     let after = after.collect::<Result<_, _>>()?;
-    let last = draft.cluster.refreshes_of(pool).last().cloned();
+    let last = cluster.refreshes_of(pool).last().cloned();
     let number = last.as_ref().map_or(0, |last| last.id.number) + 1;
     // What the cloud says may lag behind what it was told by the one before.
     let settled = last.and_then(|last| match last.phase {
-        RefreshPhase::Done { at, .. } => (at + SETTLES > draft.now).then_some(last.size),
+        RefreshPhase::Done { at, .. } => (at + SETTLES > now).then_some(last.size),
         RefreshPhase::Making { .. }
         | RefreshPhase::Rolling { .. }
         | RefreshPhase::RollingBack { .. }
         | RefreshPhase::Restoring { .. } => None,
     });
     let id = RefreshId { pool: pool.to_owned(), number };
-    let refresh = Refresh {
+    Ok(Refresh {
         id,
-        since: draft.now,
+        since: now,
         from,
         to,
         policy: policy.clone(),
@@ -114,8 +120,7 @@ fn start(
         skipped: BTreeMap::new(),
         failed: BTreeSet::new(),
         ending: BTreeSet::new(),
-    };
-    Ok(put(draft, refresh))
+    })
 }
 
 /// The refresh of another pool that has to be through before: the one that is under way, or its last.
@@ -151,7 +156,8 @@ fn before(group: &Group) -> Before {
 }
 
 fn steer(draft: &mut Draft<'_>, pool: &str, steering: Steering) -> Result<Reply, PoolRefusal> {
-    let refresh = open(draft, pool).ok_or_else(|| PoolRefusal::NotRefreshing(pool.to_owned()))?;
+    let refresh =
+        open(draft.cluster, pool).ok_or_else(|| PoolRefusal::NotRefreshing(pool.to_owned()))?;
     let known = (*refresh).clone();
     match (steering, &refresh.phase) {
         (Steering::Pause, _) => {
@@ -174,7 +180,8 @@ fn steer(draft: &mut Draft<'_>, pool: &str, steering: Steering) -> Result<Reply,
 
 /// It waits for no window, no end of a freeze and no other refresh from now on.
 fn hurry(draft: &mut Draft<'_>, pool: &str, reason: &str) -> Result<Reply, PoolRefusal> {
-    let refresh = open(draft, pool).ok_or_else(|| PoolRefusal::NotRefreshing(pool.to_owned()))?;
+    let refresh =
+        open(draft.cluster, pool).ok_or_else(|| PoolRefusal::NotRefreshing(pool.to_owned()))?;
     let policy = RefreshPolicy { urgent: Some(reason.to_owned()), ..refresh.policy.clone() };
     policy.check().map_err(PoolRefusal::Policy)?;
     Ok(put(draft, Refresh { policy, ..(*refresh).clone() }))
@@ -193,7 +200,7 @@ fn roll_back(draft: &mut Draft<'_>, pool: &str) -> Result<Reply, PoolRefusal> {
     if !draft.cluster.pools().contains_key(pool) {
         return Err(PoolRefusal::None(pool.to_owned()));
     }
-    if let Some(refresh) = open(draft, pool) {
+    if let Some(refresh) = open(draft.cluster, pool) {
         return match &refresh.phase {
             RefreshPhase::Making { .. } => {
                 refresh::abort(draft, &refresh, OPERATOR);
@@ -225,7 +232,9 @@ fn roll_back(draft: &mut Draft<'_>, pool: &str) -> Result<Reply, PoolRefusal> {
     // What was there before needs no canary, and waits for nothing.
     let urgent = Some("what was there before comes back".to_owned());
     let policy = RefreshPolicy { stages: Vec::new(), urgent, ..last.policy.clone() };
-    start(draft, pool, (&Target::Blueprint(last.from.clone()), &policy, &[]), None)
+    let target = Target::Blueprint(last.from.clone());
+    let wanted = ((&target, &policy, &[][..]), None);
+    begun(draft.cluster, pool, wanted, draft.now).map(|refresh| put(draft, refresh))
 }
 
 /// The versions of a refresh are made.
@@ -256,7 +265,8 @@ pub(super) fn see(draft: &mut Draft<'_>, before: Option<&Group>, group: &Group) 
     for key in shown(before, group) {
         draft.cluster.fleet.tries.remove(&key);
     }
-    let Some(refresh) = open(draft, &group.name).filter(|refresh| refresh.is_rolling()) else {
+    let Some(refresh) = open(draft.cluster, &group.name).filter(|refresh| refresh.is_rolling())
+    else {
         return;
     };
     let surge = refresh.policy.surge_of(refresh.size as usize);

@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::bake::{Ami, Bake};
-use model::id::{AmiId, BakeId, NodeId};
+use model::bake::{Ami, AmiState, Bake, Base, Upkeep};
+use model::id::{AmiId, BakeId, NodeId, RecipeName};
+use model::image::Digest;
 use model::time::Timestamp;
 
 use super::Cluster;
 use crate::command;
 
-/// What is known of machine images. Only bakes and images are stored.
+/// What is known of machine images. Only bakes, images and upkeeps are stored.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Bakes {
     pub(super) bakes: BTreeMap<BakeId, Arc<Bake>>,
     pub(super) amis: BTreeMap<AmiId, Arc<Ami>>,
+    pub(super) upkeeps: BTreeMap<RecipeName, Arc<Upkeep>>,
     /// Which bake each machine belongs to, of those that are not over.
     machines: BTreeMap<NodeId, BakeId>,
     /// When the cloud is asked again about each bake, and why not before.
@@ -24,6 +26,27 @@ pub(crate) struct Bakes {
     pub(crate) leftovers: BTreeMap<String, Leftover>,
     /// When something that could not be removed is tried again.
     pub(crate) removals: BTreeMap<String, Wait>,
+    /// What was seen when recipes were last looked at.
+    pub(crate) looks: BTreeMap<RecipeName, Look>,
+    /// How large container images are, as of the last look.
+    pub(crate) sizes: Arc<BTreeMap<Digest, u64>>,
+    /// Of what release the coordinator is, once it has said so.
+    pub(crate) release: String,
+    /// When it is considered next whether a bake of each recipe begins by itself: at once when something has changed.
+    pub(crate) considered: BTreeMap<RecipeName, Timestamp>,
+}
+
+/// What was seen when a recipe was last looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// The base, where it can be a reason and was found.
+    pub base: Option<Base>,
+    /// Why it was not found; nothing while all is well.
+    pub trouble: String,
+    /// How often it was not.
+    pub failures: u32,
+    /// When it is looked at again.
+    pub not_before: Timestamp,
 }
 
 /// Why the cloud is not asked about a bake now.
@@ -73,20 +96,59 @@ impl Bakes {
         if before.is_none_or(|before| before.phase != bake.phase) {
             self.waits.remove(&bake.id);
         }
+        // Others may wait for one that is through.
+        if bake.phase.is_under_way() {
+            self.touch(&bake.recipe.name);
+        } else {
+            self.touch_all();
+        }
     }
 
     pub(super) fn remove(&mut self, id: &BakeId) {
         self.forget_machines(id);
         self.bakes.remove(id);
         self.waits.remove(id);
+        self.touch_all();
+    }
+
+    pub(super) fn put_upkeep(&mut self, upkeep: &Arc<Upkeep>) {
+        let name = upkeep.recipe.name.clone();
+        let before = self.upkeeps.insert(name.clone(), Arc::clone(upkeep));
+        // What was seen of another base means nothing.
+        if before.is_some_and(|before| before.recipe != upkeep.recipe) {
+            self.looks.remove(&name);
+        }
+        self.touch(&name);
+    }
+
+    pub(super) fn remove_upkeep(&mut self, name: &RecipeName) {
+        self.upkeeps.remove(name);
+        self.looks.remove(name);
+        self.considered.remove(name);
+    }
+
+    /// It is considered in this step whether a bake of the recipe begins by itself.
+    pub(crate) fn touch(&mut self, name: &RecipeName) {
+        if self.upkeeps.contains_key(name) {
+            self.considered.insert(name.clone(), Timestamp::default());
+        }
+    }
+
+    /// The same of all recipes: there are few.
+    pub(crate) fn touch_all(&mut self) {
+        let names: Vec<RecipeName> = self.upkeeps.keys().cloned().collect();
+        names.iter().for_each(|name| self.touch(name));
     }
 
     pub(super) fn put_ami(&mut self, ami: &Arc<Ami>) {
         self.amis.insert(ami.id.clone(), Arc::clone(ami));
+        self.touch(&ami.recipe);
     }
 
     pub(super) fn remove_ami(&mut self, id: &AmiId) {
-        self.amis.remove(id);
+        if let Some(ami) = self.amis.remove(id) {
+            self.touch(&ami.recipe);
+        }
         self.removals.remove(id.as_str());
     }
 
@@ -121,6 +183,23 @@ impl Cluster {
         &self.bakes.amis
     }
 
+    /// Recipes of which bakes begin by themselves.
+    #[must_use]
+    pub const fn upkeeps(&self) -> &BTreeMap<RecipeName, Arc<Upkeep>> {
+        &self.bakes.upkeeps
+    }
+
+    /// The image of a recipe that was published last, and when.
+    #[must_use]
+    pub fn newest_image(&self, recipe: &RecipeName) -> Option<(&Arc<Ami>, Timestamp)> {
+        let published = self.amis().values().filter(|ami| ami.recipe == *recipe);
+        let published = published.filter_map(|ami| match ami.state {
+            AmiState::Published { at, .. } => Some((ami, at)),
+            AmiState::Quarantined | AmiState::Retired { .. } => None,
+        });
+        published.max_by_key(|(ami, at)| (*at, &ami.id))
+    }
+
     /// The bake that a machine belongs to, if it is one of a bake that is not over. Such a machine is no node.
     #[must_use]
     pub fn bake_of(&self, machine: &NodeId) -> Option<&Arc<Bake>> {
@@ -139,5 +218,8 @@ impl Cluster {
         self.bakes.waits.clone_from(&other.bakes.waits);
         self.bakes.leftovers.clone_from(&other.bakes.leftovers);
         self.bakes.removals.clone_from(&other.bakes.removals);
+        self.bakes.looks.clone_from(&other.bakes.looks);
+        self.bakes.sizes.clone_from(&other.bakes.sizes);
+        self.bakes.release.clone_from(&other.bakes.release);
     }
 }

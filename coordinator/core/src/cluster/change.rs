@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use model::bake::{Ami, Bake};
+use model::bake::{Ami, Bake, Upkeep};
 use model::fleet::{Hook, HookId, Pool};
-use model::id::{AmiId, BakeId, NodeId, SecretName, ServiceId, TaskId};
+use model::id::{AmiId, BakeId, NodeId, RecipeName, SecretName, ServiceId, TaskId};
 use model::node::Node;
 use model::refresh::{Freeze, Refresh, RefreshId};
 use model::secret::Secret;
@@ -49,6 +49,10 @@ pub enum Change {
     PutAmi(Arc<Ami>),
     /// Forgets a machine image.
     RemoveAmi(AmiId),
+    /// Adds a recipe of which bakes begin by themselves, or replaces it.
+    PutUpkeep(Arc<Upkeep>),
+    /// No bake of a recipe begins by itself any more.
+    RemoveUpkeep(RecipeName),
     /// Adds a registration at a load balancer or replaces it.
     PutRegistration(Arc<Registration>),
     /// Forgets one that is gone.

@@ -143,6 +143,8 @@ impl Fleet {
             | Change::RemoveBake(_)
             | Change::PutAmi(_)
             | Change::RemoveAmi(_)
+            | Change::PutUpkeep(_)
+            | Change::RemoveUpkeep(_)
             | Change::PutRegistration(_)
             | Change::RemoveRegistration(_)
             | Change::PutSecret(_)

@@ -16,8 +16,9 @@ impl Cluster {
         let registrations = self.registrations().values().cloned().map(Change::PutRegistration);
         let bakes = self.bakes().values().cloned().map(Change::PutBake);
         let amis = self.amis().values().cloned().map(Change::PutAmi);
+        let upkeeps = self.upkeeps().values().cloned().map(Change::PutUpkeep);
         let fleet = pools.chain(hooks).chain(refreshes).chain(freeze).chain(registrations);
-        let fleet = fleet.chain(bakes).chain(amis).chain(self.stored_secrets());
+        let fleet = fleet.chain(bakes).chain(amis).chain(upkeeps).chain(self.stored_secrets());
         let counters = [Change::PutNextTask(self.next_task)];
         services.chain(tasks).chain(nodes).chain(fleet).chain(counters).collect()
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::bake::{AmiState, Architecture, Bake, BakePhase, BaseSource, Launch, Rest};
+use model::bake::{AmiState, Architecture, Bake, BakePhase, BaseSource, Launch, Rest, Upkeep};
 use model::id::{AmiId, BakeId, NodeId};
 use model::time::Timestamp;
 
@@ -79,7 +79,20 @@ pub(super) fn commands(cluster: &Cluster, now: Timestamp) -> impl Iterator<Item 
         let (bake, ask) = (bake.id.clone(), of_phase(bake, &bake.phase)?);
         Some(Command::Bake { bake, ask: Box::new(ask) })
     });
-    asked.chain(removals(cluster, now))
+    asked.chain(removals(cluster, now)).chain(looks(cluster, now))
+}
+
+/// Recipes that are kept up are looked at as often as they say. The base is asked for only where it can be a reason.
+fn looks(cluster: &Cluster, now: Timestamp) -> impl Iterator<Item = Command> {
+    let is_due = move |upkeep: &&Arc<Upkeep>| {
+        let look = cluster.bakes.looks.get(&upkeep.recipe.name);
+        look.is_none_or(|look| look.not_before <= now)
+    };
+    cluster.upkeeps().values().filter(is_due).map(|upkeep| {
+        let recipe = &upkeep.recipe;
+        let base = recipe.triggers.base_moved.then(|| (recipe.base.clone(), recipe.architecture));
+        Command::Look { recipe: recipe.name.clone(), base }
+    })
 }
 
 fn of_phase(bake: &Arc<Bake>, phase: &BakePhase) -> Option<BakeAsk> {
@@ -149,7 +162,8 @@ fn removals(cluster: &Cluster, now: Timestamp) -> impl Iterator<Item = Command> 
 /// When something can be asked about bakes that could not be before.
 pub(super) fn next(cluster: &Cluster) -> impl Iterator<Item = Timestamp> {
     let waits = cluster.bakes.waits.values().chain(cluster.bakes.removals.values());
-    waits.map(|wait| wait.not_before)
+    let looks = cluster.bakes.looks.values().map(|look| look.not_before);
+    waits.map(|wait| wait.not_before).chain(looks)
 }
 
 /// A bake that waits to be asked about.

@@ -1,10 +1,11 @@
 //! What is heard about bakes.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use model::bake::{Base, Chosen, Facts, Recipe};
-use model::id::{AmiId, BakeId, NodeId};
+use model::bake::{Base, Chosen, Facts, Recipe, UPKEEPS_LIMIT};
+use model::id::{AmiId, BakeId, NodeId, RecipeName};
 use model::image::Digest;
 
 use crate::cluster::Leftover;
@@ -25,6 +26,19 @@ pub enum BakeEvent {
     Retry(BakeId),
     /// An operator does not want it, or its being remembered, any more.
     Remove(BakeId),
+    /// An operator wants bakes of a recipe to begin by themselves, as the recipe says.
+    PutRecipe(Box<Recipe>),
+    /// An operator has such a recipe stand still, or go on.
+    SteerRecipe {
+        /// Which.
+        recipe: RecipeName,
+        /// Whether it stands still.
+        is_paused: bool,
+    },
+    /// An operator wants no bake of a recipe to begin by itself any more.
+    RemoveRecipe(RecipeName),
+    /// What can be a reason for a bake was looked at.
+    Looked(Box<RecipeLook>),
     /// The agent of a machine of a bake speaks.
     Joined(NodeId),
     /// A machine of a bake has done what it was told, or not.
@@ -56,6 +70,19 @@ pub enum BakeEvent {
         /// Why.
         why: String,
     },
+}
+
+/// What was seen of a recipe that is kept up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecipeLook {
+    /// Which.
+    pub recipe: RecipeName,
+    /// Where the base was looked for, in words, and what it is, or why that is not known; none when that was not asked.
+    pub base: Option<(String, Result<Base, String>)>,
+    /// How large container images are, of which a node has said it.
+    pub sizes: BTreeMap<Digest, u64>,
+    /// Of what release the coordinator is.
+    pub release: String,
 }
 
 /// What the cloud says about a bake.
@@ -134,6 +161,12 @@ pub enum BakeRefusal {
     Busy(BakeId),
     /// It is for a pool that there is not.
     NoPool(String),
+    /// No bake of the recipe begins by itself.
+    NoRecipe(RecipeName),
+    /// Nothing would ever begin a bake of it.
+    NoTrigger(RecipeName),
+    /// There are [`UPKEEPS_LIMIT`] already.
+    TooManyRecipes,
     /// There is no such image.
     NoAmi(AmiId),
     /// Machines run from it, or it is the newest of its pools.
@@ -154,6 +187,19 @@ impl fmt::Display for BakeRefusal {
             ),
             Self::NoPool(name) => {
                 write!(f, "there is no pool {name}: `wharf pool add {name}` makes one of a group")
+            }
+            Self::NoRecipe(name) => {
+                write!(
+                    f,
+                    "no bake of recipe {name} begins by itself: `wharf recipe ls` names those of which some do"
+                )
+            }
+            Self::NoTrigger(name) => write!(
+                f,
+                "nothing begins a bake of recipe {name}: add `triggers`, as docs/bake.md shows them"
+            ),
+            Self::TooManyRecipes => {
+                write!(f, "bakes of {UPKEEPS_LIMIT} recipes begin by themselves, and no more may")
             }
             Self::NoAmi(id) => write!(f, "there is no image {id}: `wharf ami ls` names them"),
             Self::Needed(id, why) => write!(f, "image {id} is needed: {why}"),

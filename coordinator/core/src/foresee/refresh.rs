@@ -250,6 +250,7 @@ impl Region {
             Command::AnswerHook { .. }
             | Command::Beat { .. }
             | Command::Bake { .. }
+            | Command::Look { .. }
             | Command::Remove { .. }
             | Command::Balance { .. } => return Outcome::NothingWaits,
         }

@@ -248,6 +248,8 @@ fn put_task(change: &Change) -> Option<&Arc<Task>> {
         | Change::RemoveBake(_)
         | Change::PutAmi(_)
         | Change::RemoveAmi(_)
+        | Change::PutUpkeep(_)
+        | Change::RemoveUpkeep(_)
         | Change::PutRegistration(_)
         | Change::RemoveRegistration(_)
         | Change::PutSecret(_)

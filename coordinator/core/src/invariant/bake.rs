@@ -27,12 +27,40 @@ pub(super) fn check(cluster: &Cluster, broken: &mut Vec<String>) {
             broken.push(format!("bake {} takes away the image that it has published", bake.id));
         }
     }
+    one_at_a_time(cluster, broken);
     for ami in cluster.amis().values() {
         let bake = cluster.bakes().get(&ami.bake);
         let is_tried = bake
             .is_some_and(|bake| bake.phase.made().taken.is_some_and(|taken| taken.ami == ami.id));
         if ami.state == AmiState::Quarantined && !is_tried {
             broken.push(format!("image {} is in quarantine, and nobody tries it out", ami.id));
+        }
+    }
+}
+
+/// Of a recipe one bake goes forward, and what begins by itself is of that recipe.
+fn one_at_a_time(cluster: &Cluster, broken: &mut Vec<String>) {
+    let mut first = BTreeMap::new();
+    for bake in cluster.bakes().values().filter(|bake| bake.phase.is_under_way()) {
+        // One that was kept and is tried again may meet another.
+        if bake.retries > 0 {
+            continue;
+        }
+        if let Some(other) = first.insert(&bake.recipe.name, &bake.id) {
+            broken.push(format!("bakes {other} and {} of one recipe are under way", bake.id));
+        }
+    }
+    for (name, upkeep) in cluster.upkeeps() {
+        if upkeep.recipe.name != *name {
+            broken.push(format!("recipe {} is known as {name}", upkeep.recipe.name));
+        }
+        if upkeep.recipe.triggers.is_empty() {
+            broken.push(format!("nothing begins a bake of recipe {name}, which is kept up"));
+        }
+        let begun = upkeep.last.as_ref().map(|last| &last.bake);
+        let begun = begun.and_then(|bake| cluster.bakes().get(bake));
+        if begun.is_some_and(|bake| bake.recipe.name != *name) {
+            broken.push(format!("the last bake of recipe {name} is of another"));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What changes about bakes and images mean.
 
-use model::bake::{Ami, AmiState, Bake, BakePhase};
+use model::bake::{Ami, AmiState, Bake, BakePhase, Cause};
 
 use super::{Occurrence, Subject};
 use crate::cluster::Cluster;
@@ -26,6 +26,9 @@ pub(super) fn narrate_ami(ami: &Ami) -> Option<Occurrence> {
 fn news(before: Option<&Bake>, bake: &Bake) -> Option<String> {
     if before.is_some_and(|before| before.phase == bake.phase) {
         return None;
+    }
+    if before.is_none() && bake.cause != Cause::Asked {
+        return Some(format!("begins by itself: {}", bake.cause));
     }
     if bake.phase.is_under_way() {
         return Some(format!("is {}", bake.doing()));

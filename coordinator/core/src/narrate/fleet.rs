@@ -47,6 +47,8 @@ pub(super) fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
         | Change::RemoveBake(_)
         | Change::PutAmi(_)
         | Change::RemoveAmi(_)
+        | Change::PutUpkeep(_)
+        | Change::RemoveUpkeep(_)
         | Change::PutRegistration(_)
         | Change::RemoveRegistration(_)
         | Change::PutSecret(_)
@@ -146,11 +148,14 @@ fn refresh_news(before: Option<&Refresh>, refresh: &Refresh) -> Option<String> {
 
 fn phase_news(before: &RefreshPhase, refresh: &Refresh) -> Option<String> {
     let size = refresh.size as usize;
-    let quota = |stage| refresh.policy.quota(stage, size);
+    let quota = |stage| match refresh.policy.quota(stage, size) {
+        Some(quota) => format!("{quota} of {size}"),
+        None => "all of one zone".to_owned(),
+    };
     match &refresh.phase {
         RefreshPhase::Making { .. } => None,
         RefreshPhase::Rolling { stage, watched_since: None } => Some(format!(
-            "replaces machines by those of {} until {} of {size} are new",
+            "replaces machines by those of {} until {} are new",
             refresh.to,
             quota(*stage)
         )),
@@ -163,7 +168,7 @@ fn phase_news(before: &RefreshPhase, refresh: &Refresh) -> Option<String> {
             | RefreshPhase::RollingBack { .. }
             | RefreshPhase::Restoring { .. }
             | RefreshPhase::Done { .. } => Some(format!(
-                "watches its new machines for {} s: {} of {size}",
+                "watches its new machines for {} s: {}",
                 refresh.policy.hold.as_secs(),
                 quota(*stage)
             )),

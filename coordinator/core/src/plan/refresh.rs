@@ -124,7 +124,8 @@ fn advance(draft: &mut Draft<'_>, refresh: &Refresh) -> Refresh {
                     let is_over = *since + refresh.policy.hold <= draft.now;
                     if is_over && refresh.paused_at.is_none() {
                         let left = scene.left_as_they_are();
-                        next_stage(draft, refresh, (*stage, left))
+                        let next = scene.stage_after(*stage);
+                        next_stage(draft, refresh, (next, left))
                     } else {
                         refresh.clone()
                     }
@@ -156,11 +157,8 @@ fn advance(draft: &mut Draft<'_>, refresh: &Refresh) -> Refresh {
 fn next_stage(
     draft: &mut Draft<'_>,
     refresh: &Refresh,
-    (stage, left): (usize, BTreeMap<NodeId, Skip>),
+    (next, left): (Option<usize>, BTreeMap<NodeId, Skip>),
 ) -> Refresh {
-    let size = refresh.size as usize;
-    let quota = |stage| refresh.policy.quota(stage, size);
-    let next = (stage + 1..=refresh.policy.stages.len()).find(|next| quota(*next) > quota(stage));
     if let Some(stage) = next {
         let phase = RefreshPhase::Rolling { stage, watched_since: None };
         return put(draft, Refresh { phase, ..refresh.clone() });

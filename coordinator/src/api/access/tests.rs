@@ -89,6 +89,10 @@ const MEANT: &str = "
 /wharf.v1.Bakes/ListBakes                VDOAR
 /wharf.v1.Bakes/RetryBake                AR
 /wharf.v1.Bakes/RemoveBake               AR
+/wharf.v1.Bakes/PutRecipe                AR
+/wharf.v1.Bakes/ListRecipes              VDOAR
+/wharf.v1.Bakes/SteerRecipe              AR
+/wharf.v1.Bakes/RemoveRecipe             AR
 /wharf.v1.Bakes/BakeLogs                 OAR
 /wharf.v1.Bakes/ListAmis                 VDOAR
 /wharf.v1.Bakes/CollectAmis              AR

@@ -1,7 +1,9 @@
 //! What an operator writes down: how machine images of one kind are made.
 
+use std::fmt;
 use std::time::Duration;
 
+use super::Triggers;
 use crate::id::{AmiId, RecipeName};
 use crate::image::Image;
 
@@ -24,6 +26,8 @@ pub struct Recipe {
     pub trial: Trial,
     /// Who gets to know of it.
     pub publish: Publish,
+    /// When a bake of it begins by itself, where it is kept up.
+    pub triggers: Triggers,
 }
 
 /// Where the image comes from that a bake begins with.
@@ -40,6 +44,16 @@ pub enum BaseSource {
     },
     /// This one.
     Id(AmiId),
+}
+
+impl fmt::Display for BaseSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Parameter(name) => write!(f, "parameter {name}"),
+            Self::Newest { owner, name } => write!(f, "the newest {name} of {owner}"),
+            Self::Id(id) => write!(f, "{id}"),
+        }
+    }
 }
 
 /// What kind of processor an image is for.

@@ -4,6 +4,7 @@ use model::bake::{
     BaseSource, File, ImageSet, Launch, Publish, Recipe, Script, Step, StepKind, Trial,
 };
 
+use super::upkeep::{triggers_from_wire, triggers_to_wire};
 use super::{architecture_from_wire, architecture_to_wire};
 use crate::convert::checks::{absolute, duration, few, line, millis, text, word};
 use crate::convert::spec::{image_from_wire, image_to_wire};
@@ -41,9 +42,11 @@ pub fn recipe_from_wire(from: Option<&wire::Recipe>) -> Valid<Recipe> {
     let extra = images.extra.iter().map(image_from_wire).collect::<Valid<_>>()?;
     let publish = from.publish.as_ref().at("recipe.publish")?;
     let pools = publish.pools.iter().map(|pool| word("recipe.publish.pools", pool));
+    let base = base_from_wire(from.base.as_ref())?;
+    let triggers = triggers_from_wire(from.triggers.as_ref(), (&base, &publish.pools))?;
     Ok(Recipe {
         name: from.name.named("recipe.name")?,
-        base: base_from_wire(from.base.as_ref())?,
+        base,
         architecture: architecture_from_wire(from.architecture())?,
         launch: launch_from_wire(from.launch.as_ref())?,
         steps,
@@ -53,6 +56,7 @@ pub fn recipe_from_wire(from: Option<&wire::Recipe>) -> Valid<Recipe> {
             pools: pools.collect::<Valid<_>>()?,
             parameter: optional("recipe.publish.parameter", &publish.parameter)?,
         },
+        triggers,
     })
 }
 
@@ -208,6 +212,7 @@ pub fn recipe_to_wire(recipe: &Recipe) -> wire::Recipe {
             pools: recipe.publish.pools.clone(),
             parameter: recipe.publish.parameter.clone().unwrap_or_default(),
         }),
+        triggers: triggers_to_wire(&recipe.triggers),
     }
 }
 

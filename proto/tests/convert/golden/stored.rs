@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::audit::Act;
-use model::bake::{Ami, Bake};
+use model::bake::{Ami, Bake, Upkeep};
 use model::fleet::{Hook, Pool};
 use model::id::{ClusterId, ContainerName, NodeId};
 use model::node::Node;
@@ -27,7 +27,7 @@ use proto::convert::{
     refresh_from_wire, refresh_to_wire, registration_from_wire, registration_to_wire,
     secret_from_wire, secret_to_wire, service_from_wire, service_to_wire, state_from_wire,
     state_to_wire, task_from_wire, task_spec_from_wire, task_spec_to_wire, task_to_wire,
-    token_from_wire, token_to_wire,
+    token_from_wire, token_to_wire, upkeep_from_wire, upkeep_to_wire,
 };
 use proto::wire;
 
@@ -56,6 +56,7 @@ pub(crate) enum Stored {
     ImagePolicy(ImagePolicy),
     Bake(Bake),
     Ami(Ami),
+    Upkeep(Upkeep),
     Secret(Secret),
 }
 
@@ -106,6 +107,7 @@ impl Stored {
             Self::ImagePolicy(_) => "StoredImagePolicy",
             Self::Bake(_) => "Bake",
             Self::Ami(_) => "Ami",
+            Self::Upkeep(_) => "Upkeep",
             Self::Secret(_) => "StoredSecret",
             Self::Freeze(_) => "Freeze",
         }
@@ -136,6 +138,7 @@ impl Stored {
             Self::ImagePolicy(policy) => image_policy_to_wire(policy).encode_to_vec(),
             Self::Bake(bake) => bake_to_wire(bake).encode_to_vec(),
             Self::Ami(ami) => ami_to_wire(ami).encode_to_vec(),
+            Self::Upkeep(upkeep) => upkeep_to_wire(upkeep).encode_to_vec(),
             Self::Secret(secret) => secret_to_wire(secret).encode_to_vec(),
         }
     }
@@ -194,6 +197,9 @@ impl Stored {
             }
             "Bake" => Self::Bake(bake_from_wire(&wire::Bake::decode(bytes).unwrap()).unwrap()),
             "Ami" => Self::Ami(ami_from_wire(&wire::Ami::decode(bytes).unwrap()).unwrap()),
+            "Upkeep" => {
+                Self::Upkeep(upkeep_from_wire(&wire::Upkeep::decode(bytes).unwrap()).unwrap())
+            }
             "StoredSecret" => {
                 let secret = wire::StoredSecret::decode(bytes).unwrap();
                 Self::Secret(secret_from_wire(&secret).unwrap())

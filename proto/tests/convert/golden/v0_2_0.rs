@@ -7,6 +7,7 @@ mod refresh;
 mod secret;
 mod traffic;
 mod trust;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,12 +56,14 @@ pub(crate) fn records() -> super::Records {
         | Stored::ImagePolicy(_)
         | Stored::Bake(_)
         | Stored::Secret(_)
+        | Stored::Upkeep(_)
         | Stored::Ami(_) => (name, record),
     };
     let known: super::Records = v0_1_0::records().into_iter().map(grown).collect();
     let added: super::Records =
         known.iter().flat_map(|(name, record)| more(name, record)).collect();
     let own = trust::records().into_iter().chain(fleet::records()).chain(bake::records());
+    let own = own.chain(upkeep::records());
     let own = own.chain(refresh::records()).chain(secret::records()).chain(traffic::records());
     known.into_iter().chain(added).chain(own).collect()
 }
@@ -144,6 +147,7 @@ fn more(name: &str, record: &Stored) -> super::Records {
         | Stored::ImagePolicy(_)
         | Stored::Bake(_)
         | Stored::Secret(_)
+        | Stored::Upkeep(_)
         | Stored::Ami(_) => Vec::new(),
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use proto::convert::recipe_from_wire;
+use proto::wire;
 use proto::wire::bake_step::Kind;
 
 use super::super::files::DiskFiles;
@@ -57,6 +58,59 @@ fn what_is_wrong_with_a_recipe_is_shown_where_it_stands() {
         said.contains("`base` is missing") && said.contains("`mips` is no architecture"),
         "{said}"
     );
+}
+
+const BASE: &str = "name: web\nbase: {parameter: /base}\nbuilder: {type: t, coordinator: 'c:1'}\n";
+
+#[test]
+fn what_begins_a_bake_by_itself_is_said_in_a_few_words() {
+    let triggers = |text: &str| {
+        let text = format!("{BASE}publish: {{pools: [web]}}\n{text}");
+        let recipe = read_recipe(Path::new("bake.yaml"), &memory(&[("bake.yaml", &text)])).unwrap();
+        recipe_from_wire(Some(&recipe)).unwrap();
+        recipe.triggers
+    };
+    assert_eq!(triggers(""), None);
+    let all = triggers(
+        "triggers: {schedule: {cron: 30 3 * * sun, time_zone: Europe/Berlin}, base: moved, images: 20%, \
+         agent: newer, age: 7d, apart: 2h, look: 5m, then: refresh}\n",
+    );
+    let expected = wire::BakeTriggers {
+        recurrence: "30 3 * * sun".to_owned(),
+        time_zone: "Europe/Berlin".to_owned(),
+        base_moved: true,
+        images_percent: 20,
+        agent_newer: true,
+        age_ms: 7 * 86_400_000,
+        apart_ms: 7_200_000,
+        look_ms: 300_000,
+        then_refresh: true,
+    };
+    assert_eq!(all, Some(expected));
+    let usual = triggers("triggers: {schedule: '@daily'}\n").unwrap();
+    assert_eq!((usual.apart_ms, usual.look_ms), (3_600_000, 900_000));
+    assert_eq!((usual.recurrence.as_str(), usual.time_zone.as_str()), ("@daily", "UTC"));
+}
+
+#[test]
+fn what_would_never_begin_a_bake_is_refused_where_it_stands() {
+    let wrong = [
+        ("{}", "nothing here begins a bake"),
+        ("{apart: 2h}", "nothing here begins a bake"),
+        ("{base: moves}", "`base` is `moved` or left out, and not `moves`"),
+        ("{images: 20}", "`20` is not from 1% to 100%"),
+        ("{images: 0%}", "`0%` is not from 1% to 100%"),
+        ("{age: 10s}", "`10s` is shorter than 60 s"),
+        ("{age: 4000d}", "`4000d` is longer than a year"),
+        ("{schedule: 0 0 30 2 *}", "there is no such day: it would never run"),
+        ("{schedule: {time_zone: UTC}}", "a schedule without `cron`"),
+        ("{schedule: {cron: 0 3 * * *, time_zone: Mars}}", "there is no time zone `Mars`"),
+        ("{age: 7d, after: x}", "unknown key `after`"),
+    ];
+    for (triggers, why) in wrong {
+        let said = refused(&format!("{BASE}triggers: {triggers}\n"));
+        assert!(said.contains("bake.yaml:4:") && said.contains(why), "{triggers}: {said}");
+    }
 }
 
 /// Both are the same but for what they are for, and their step runs the script that they put into the image.

@@ -144,7 +144,7 @@ impl Held {
 }
 
 /// A time as an operator says it, rounded up to whole minutes.
-fn lasting(duration: Duration) -> String {
+pub(crate) fn lasting(duration: Duration) -> String {
     let minutes = duration.as_secs().div_ceil(60);
     let (days, hours, minutes) = (minutes / 1_440, minutes / 60 % 24, minutes % 60);
     match (days, hours) {

@@ -1,5 +1,7 @@
 //! How a pool looks to its refresh: which machines are new, which can go, and what is to be asked of the cloud.
 
+mod zone;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -135,12 +137,25 @@ impl<'a> Scene<'a> {
     /// How many machines are new once the stage is over.
     fn quota(&self) -> usize {
         match self.refresh.phase {
-            RefreshPhase::Rolling { stage, .. } => self.refresh.policy.quota(stage, self.size()),
+            RefreshPhase::Rolling { stage, .. } => self.quota_of(stage),
             RefreshPhase::Making { .. } => 0,
             RefreshPhase::RollingBack { .. }
             | RefreshPhase::Restoring { .. }
             | RefreshPhase::Done { .. } => self.size(),
         }
+    }
+
+    /// The same of any stage. Of one that is a matter of zones: as many as are new when the first zone is.
+    pub(crate) fn quota_of(&self, stage: usize) -> usize {
+        let new = self.members.iter().filter(|member| member.is_new).count();
+        let quota = self.refresh.policy.quota(stage, self.size());
+        quota.unwrap_or_else(|| new + self.left_in_zone())
+    }
+
+    /// The next stage in which more machines are new.
+    pub(crate) fn stage_after(&self, stage: usize) -> Option<usize> {
+        let mut later = stage + 1..=self.refresh.policy.stages.len();
+        later.find(|next| self.quota_of(*next) > self.quota_of(stage))
     }
 
     /// Why an old machine is not replaced, if it is not.
@@ -181,7 +196,11 @@ impl<'a> Scene<'a> {
     /// How many machines are to be replaced before the stage is over.
     fn left(&self) -> usize {
         let floor = self.size().saturating_sub(self.quota());
-        let left = self.old().count().saturating_sub(floor).min(self.replaceable().count());
+        let left = if self.is_zone_stage() {
+            self.left_in_zone()
+        } else {
+            self.old().count().saturating_sub(floor).min(self.replaceable().count())
+        };
         // Another may have come in the place of one that died: what was begun is finished all the same (simulation, seed 281).
         left.max(self.old().filter(|member| member.is_leaving).count())
     }
@@ -333,7 +352,8 @@ impl<'a> Scene<'a> {
                 && (is_early || member.instance.lifecycle == Lifecycle::InService)
                 && !member.instance.is_protected
         };
-        let has_untried = self.replaceable().any(|one| is_free(&one) && untried(&one));
+        let mut in_scope = self.replaceable().filter(|one| self.is_in_scope(one));
+        let has_untried = in_scope.any(|one| is_free(&one) && untried(&one));
         let heard = |member: &&Member<'_>| {
             member.node.is_some_and(|node| self.cluster.is_heard(node, self.now))
         };
@@ -342,13 +362,13 @@ impl<'a> Scene<'a> {
                 return heard(member);
             }
             let is_due = untried(member) || !has_untried;
-            !member.is_new && is_due && self.why_left(member).is_none()
+            !member.is_new && is_due && self.why_left(member).is_none() && self.is_in_scope(member)
         })
     }
 
-    /// Which of two machines is taken away first: one that takes no tasks anyway, where there are most in its zone, and that
-    /// has the fewest tasks. While a group is made as it was, an old one before a new one.
-    fn order(&self, member: &Member<'_>) -> (bool, bool, Reverse<usize>, usize, NodeId) {
+    /// Which of two machines is taken away first: of the zone whose turn it is, one that takes no tasks anyway, where there are most
+    /// in its zone, and that has the fewest tasks. While a group is made as it was, an old one before a new one.
+    fn order(&self, member: &Member<'a>) -> (&'a str, (bool, bool, Reverse<usize>, usize, NodeId)) {
         let zone = &member.instance.zone;
         let in_zone = self
             .members
@@ -356,7 +376,8 @@ impl<'a> Scene<'a> {
             .filter(|other| other.is_ready && !other.is_leaving && other.instance.zone == *zone);
         let id = &member.instance.id;
         let tasks = self.cluster.tasks_on(id).filter(|task| !task.state.is_final()).count();
-        (member.is_ready, member.is_new, Reverse(in_zone.count()), tasks, id.clone())
+        let rest = (member.is_ready, member.is_new, Reverse(in_zone.count()), tasks, id.clone());
+        (self.zone_rank(member), rest)
     }
 
     /// Says whether there are enough machines without this one. Those that take no tasks anyway are missed by nobody.
@@ -464,7 +485,10 @@ impl<'a> Scene<'a> {
             // Tasks are put on a node as soon as it has joined.
             (Some(_), _) => one.is_leaving && one.is_drained(),
             (None, Lifecycle::InService) => {
-                !one.is_new && !one.instance.is_protected && self.held.is_none()
+                !one.is_new
+                    && !one.instance.is_protected
+                    && self.held.is_none()
+                    && self.is_in_scope(one)
             }
             // What is bad need not come up first, and what is too much need not either.
             (None, _) => is_back && !one.is_new || is_restoring,

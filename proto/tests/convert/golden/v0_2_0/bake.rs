@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::bake::{
-    Ami, AmiState, Architecture, Bake, BakePhase, Base, BaseSource, Build, Chosen, End, Facts,
-    File, ImageSet, Launch, Publish, Recipe, Rest, Script, Step, StepKind, Taken, Trial, Tried,
+    Ami, AmiState, Architecture, Bake, BakePhase, Base, BaseSource, Build, Cause, Chosen, End,
+    Facts, File, ImageSet, Launch, Publish, Recipe, Rest, Script, Step, StepKind, Taken, Trial,
+    Tried, Triggers,
 };
 use model::image::{Image, Pin};
 
@@ -18,7 +19,7 @@ fn image() -> Image {
     Image { reference: "nginx:1.29".parse().unwrap(), pin }
 }
 
-fn recipe(base: BaseSource) -> Recipe {
+pub(super) fn recipe(base: BaseSource) -> Recipe {
     let step = |name: &str, kind| Step {
         name: name.to_owned(),
         kind,
@@ -52,16 +53,18 @@ fn recipe(base: BaseSource) -> Recipe {
             pools: vec!["web".to_owned()],
             parameter: Some("/wharf/web".to_owned()),
         },
+        triggers: Triggers::default(),
     }
 }
 
-fn bake(recipe: Recipe, phase: BakePhase) -> Stored {
+pub(super) fn bake(recipe: Recipe, phase: BakePhase) -> Stored {
     let chosen = Chosen { image: image(), why: "the recipe asks for it".to_owned() };
     Stored::Bake(Bake {
         id: "web-20261126-221530".parse().unwrap(),
         recipe: Arc::new(recipe),
         images: Arc::new(vec![chosen]),
         keeps: true,
+        cause: Cause::Asked,
         started_at: at(0),
         retries: 1,
         since: at(60),

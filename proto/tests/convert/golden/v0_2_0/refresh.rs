@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::budget::Amount;
 use model::refresh::{
     AtDeadline, Before, Blueprint, Freeze, Refresh, RefreshEnd, RefreshId, RefreshPhase,
-    RefreshPolicy, Skip,
+    RefreshPolicy, Skip, Stage,
 };
 
 use super::super::Records;
@@ -35,10 +35,16 @@ pub(crate) fn records() -> Records {
     ];
     let freeze =
         |until| Stored::Freeze(Freeze { why: "the summer sale".to_owned(), since: at(0), until });
+    let rolling = refresh(RefreshPhase::Rolling { stage: 1, watched_since: None });
+    let stages =
+        vec![Stage::Machines(Amount::Count(1)), Stage::Zone, Stage::Machines(Amount::Percent(25))];
+    let policy = RefreshPolicy { stages, ..rolling.policy.clone() };
+    let by_zone = ("refresh-by-zone", Stored::Refresh(Refresh { policy, ..rolling }));
     let freezes = [("freeze", freeze(None)), ("freeze-for-a-time", freeze(Some(at(3_600))))];
     phases
         .map(|(name, phase)| (name, Stored::Refresh(refresh(phase))))
         .into_iter()
+        .chain([by_zone])
         .chain(freezes)
         .collect()
 }
@@ -55,7 +61,7 @@ fn refresh(phase: RefreshPhase) -> Refresh {
         to: if is_made { blueprint(8) } else { Blueprint::default() },
         policy: RefreshPolicy {
             surge: Amount::Percent(20),
-            stages: vec![Amount::Count(1), Amount::Percent(25)],
+            stages: vec![Stage::Machines(Amount::Count(1)), Stage::Machines(Amount::Percent(25))],
             hold: Duration::from_secs(600),
             drain_within: Duration::from_secs(1_800),
             at_deadline,
