@@ -21,6 +21,7 @@ impl Play {
                     // What is sealed is of no account to what is decided.
                     digest: format!("digest of {value}"),
                     sealed: Sealed::default(),
+                    origin: None,
                 };
                 self.hear(&[Event::Secret(SecretEvent::Set { name, version })]);
             }

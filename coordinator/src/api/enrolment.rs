@@ -219,6 +219,10 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
             Status::failed_precondition(message),
             "`wharf grant ls` shows what services may ask of machines",
         ),
+        Refusal::TooManyAllowances | Refusal::NoAllowance(_) => hinted(
+            Status::failed_precondition(message),
+            "`wharf secret allowed` shows which services may name values that AWS keeps",
+        ),
         Refusal::TooManyOperators => hinted(
             Status::resource_exhausted(message),
             "`wharf operator rm` takes away those that nobody will be any more",

@@ -50,6 +50,7 @@ pub(crate) fn records() -> super::Records {
         | Stored::AuditMark(_)
         | Stored::Permit(_)
         | Stored::ImagePolicy(_)
+        | Stored::Allowance(_)
         | Stored::Bake(_)
         | Stored::Secret(_)
         | Stored::Ami(_) => (name, record),
@@ -139,6 +140,7 @@ fn more(name: &str, record: &Stored) -> super::Records {
         | Stored::AuditMark(_)
         | Stored::Permit(_)
         | Stored::ImagePolicy(_)
+        | Stored::Allowance(_)
         | Stored::Bake(_)
         | Stored::Secret(_)
         | Stored::Ami(_) => Vec::new(),
