@@ -93,7 +93,7 @@ pub fn followed(cluster: &Cluster) -> BTreeSet<SecretName> {
     wanted
 }
 
-/// Values of AWS that no service names, nor has named in any generation that it could go back to, and that were not read lately.
+/// Values of AWS that no service names, nor has named in any generation that it could go back to, and that are not new.
 #[must_use]
 pub fn idle(cluster: &Cluster, now: Timestamp) -> Vec<SecretName> {
     let is_old = |secret: &&Arc<Secret>| {
