@@ -67,9 +67,12 @@ where
     }
 }
 
+/// Says whether a text was taken.
+type Taken<'a> = &'a dyn Fn(&[u8]) -> bool;
+
 #[test]
 fn what_is_made_of_texts_that_people_write_is_refused_or_comes_back_as_it_was() {
-    let readers: [(&str, &dyn Fn(&[u8]) -> bool); 6] = [
+    let readers: [(&str, Taken<'_>); 6] = [
         ("image", &|bytes| read_text::<ImageReference>(bytes) | read_text::<Digest>(bytes)),
         ("constraint", &read_text::<Constraint>),
         ("cron", &read_text::<Recurrence>),

@@ -77,6 +77,27 @@ fn inspected(cluster: &Cluster, secret: &str) -> Value {
     if shown.is_array() { shown[0].clone() } else { shown }
 }
 
+/// A right that is missing is named, and what runs goes on.
+fn a_right_that_is_missing_is_named(cluster: &Cluster, region: &Region) {
+    let denied = json!({
+        "kind": "call", "service": "ssm", "action": "GetParameter", "code": "AccessDeniedException",
+        "message": "User: arn:aws:sts::1:role/x is not authorized to perform: ssm:GetParameter"
+    });
+    let fault = region.fault(&denied);
+    let looked = cluster.wharf(&["secret", "look", PARAMETER]).bad(1);
+    let right = "the role of the coordinator needs ssm:GetParameter on parameter/lab/key";
+    assert!(looked.contains("not authorized to perform") && looked.contains(right), "{looked}");
+    let listed = cluster.wharf(&["secret", "ls"]).good();
+    assert!(listed.contains(right), "{listed}");
+    let _again = cluster.deploy(APP).good();
+    let other = APP.replace("/lab/key", "/lab/other");
+    let refused = cluster.deploy(&other).bad(1);
+    assert!(refused.contains("ssm:GetParameter on parameter/lab/other"), "{refused}");
+    region.clear_fault(fault);
+    let looked = cluster.wharf(&["secret", "look", PARAMETER]).good();
+    assert!(looked.contains("has this value already"), "{looked}");
+}
+
 #[test]
 fn t13_a_value_that_aws_keeps_is_where_its_program_finds_it_while_aws_is_away_and_nowhere_else() {
     let mut region = Region::with(&Machines::None);
@@ -108,24 +129,7 @@ fn t13_a_value_that_aws_keeps_is_where_its_program_finds_it_while_aws_is_away_an
     let events = cluster.wharf(&["events"]).good();
     assert!(events.contains("which is version 2 at AWS"), "{events}");
 
-    // A right that is missing is named, and what runs goes on.
-    let denied = json!({
-        "kind": "call", "service": "ssm", "action": "GetParameter", "code": "AccessDeniedException",
-        "message": "User: arn:aws:sts::1:role/x is not authorized to perform: ssm:GetParameter"
-    });
-    let fault = region.fault(&denied);
-    let looked = cluster.wharf(&["secret", "look", PARAMETER]).bad(1);
-    let right = "the role of the coordinator needs ssm:GetParameter on parameter/lab/key";
-    assert!(looked.contains("not authorized to perform") && looked.contains(right), "{looked}");
-    let listed = cluster.wharf(&["secret", "ls"]).good();
-    assert!(listed.contains(right), "{listed}");
-    let _again = cluster.deploy(APP).good();
-    let other = APP.replace("/lab/key", "/lab/other");
-    let refused = cluster.deploy(&other).bad(1);
-    assert!(refused.contains("ssm:GetParameter on parameter/lab/other"), "{refused}");
-    region.clear_fault(fault);
-    let looked = cluster.wharf(&["secret", "look", PARAMETER]).good();
-    assert!(looked.contains("has this value already"), "{looked}");
+    a_right_that_is_missing_is_named(&cluster, &region);
 
     // AWS is gone altogether: whoever is started anew has what there was.
     region.kill();
@@ -144,21 +148,17 @@ fn t13_a_value_that_aws_keeps_is_where_its_program_finds_it_while_aws_is_away_an
         if running.len() == 2 && all { Ok(()) } else { Err(format!("{running:?}")) }
     });
     let _again = cluster.deploy(&APP.replace("sleep, ", "sleep, '1', ")).good();
+    let other = APP.replace("/lab/key", "/lab/other");
     let refused = cluster.deploy(&other).bad(1);
     assert!(refused.contains("can the coordinator reach the endpoints of AWS?"), "{refused}");
     until("it is said with the secret", SOON * 2, || {
         let listed = cluster.wharf(&["secret", "ls"]).good();
         if listed.contains("no answer") { Ok(()) } else { Err(listed) }
     });
-    for value in [&first, &second] {
-        // The first one is in no memory any more.
-        if value == &second {
-            is_nowhere_else(&cluster, (PARAMETER, "lab/app"), value);
-        } else {
-            let found = super::holders(cluster.scratch.path(), value);
-            assert!(found.is_empty(), "{found:?}");
-        }
-    }
+    is_nowhere_else(&cluster, (PARAMETER, "lab/app"), &second);
+    // The first one is in no memory any more.
+    let found = super::holders(cluster.scratch.path(), &first);
+    assert!(found.is_empty(), "{found:?}");
     let _gone = cluster.wharf(&["rm", "-y", "lab/app"]).good();
     std::fs::remove_dir_all(std::path::Path::new(MEMORY).join(&cluster.id)).unwrap();
 }
@@ -186,7 +186,7 @@ fn t13_a_member_of_a_secret_is_exchanged_under_its_program_and_a_version_that_is
         let said = cluster.docker.try_run(&["logs", &told]).out;
         if said.contains(&format!("has {}", second.len())) { Ok(()) } else { Err(said) }
     });
-    assert_eq!(of(&cluster, "told"), [told.clone()], "it runs on");
+    assert_eq!(of(&cluster, "told"), std::slice::from_ref(&told), "it runs on");
     assert_eq!(has(&cluster, &told, "/run/secrets/db"), second);
     let looked = cluster.wharf(&["secret", "look", fixed]).good();
     assert!(looked.contains("stays at version 1"), "{looked}");
