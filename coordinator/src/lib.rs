@@ -17,6 +17,7 @@ mod fleet;
 mod job_order;
 mod ledgers;
 mod published;
+mod rates;
 mod recorder;
 mod run;
 mod serve;
@@ -43,6 +44,7 @@ use coordinator_core::cluster::{Change, Cluster};
 use coordinator_core::command::Command;
 use coordinator_core::trust::Ledger;
 use model::audit::Act;
+use model::id::NodeId;
 use model::time::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -57,6 +59,7 @@ use crate::clock::Clock;
 use crate::fleet::Fleet;
 use crate::ledgers::Ledgers;
 use crate::published::Published;
+use crate::rates::{Origin, Rates};
 use crate::recorder::Recorder;
 use crate::run::Door;
 use crate::sessions::Sessions;
@@ -159,6 +162,10 @@ pub(crate) struct Shared {
     pub(crate) bake_logs: BakeLogs,
     /// The number of the newest record of who did what.
     pub(crate) recorded: watch::Receiver<u64>,
+    /// How often somebody from an address has asked to be let in.
+    pub(crate) joins: Rates<Origin>,
+    /// How often a node has begun a session.
+    pub(crate) begun: Rates<NodeId>,
 }
 
 impl Shared {
@@ -266,6 +273,8 @@ impl Coordinator {
             watch,
             bake_logs: BakeLogs::new(&config.data),
             recorded,
+            joins: Rates::of_joins(),
+            begun: Rates::of_sessions(),
         };
         let data = config.data;
         let shared = shared.begun();
