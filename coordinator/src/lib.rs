@@ -44,7 +44,6 @@ use coordinator_core::cluster::{Change, Cluster};
 use coordinator_core::command::Command;
 use coordinator_core::trust::Ledger;
 use model::audit::Act;
-use model::id::NodeId;
 use model::time::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -59,7 +58,7 @@ use crate::clock::Clock;
 use crate::fleet::Fleet;
 use crate::ledgers::Ledgers;
 use crate::published::Published;
-use crate::rates::{Origin, Rates};
+use crate::rates::Limits;
 use crate::recorder::Recorder;
 use crate::run::Door;
 use crate::sessions::Sessions;
@@ -162,10 +161,8 @@ pub(crate) struct Shared {
     pub(crate) bake_logs: BakeLogs,
     /// The number of the newest record of who did what.
     pub(crate) recorded: watch::Receiver<u64>,
-    /// How often somebody from an address has asked to be let in.
-    pub(crate) joins: Rates<Origin>,
-    /// How often a node has begun a session.
-    pub(crate) begun: Rates<NodeId>,
+    /// How often somebody asks for what costs us something.
+    pub(crate) rates: Limits,
 }
 
 impl Shared {
@@ -273,11 +270,9 @@ impl Coordinator {
             watch,
             bake_logs: BakeLogs::new(&config.data),
             recorded,
-            joins: Rates::of_joins(),
-            begun: Rates::of_sessions(),
+            rates: Limits::default(),
         };
-        let data = config.data;
-        let shared = shared.begun();
+        let (data, shared) = (config.data, shared.begun());
         Ok(Self { listener, data, export, shared, turning, ended, wanted })
     }
 

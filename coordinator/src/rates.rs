@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use model::id::NodeId;
+
 /// So many are remembered: a MiB, and more addresses than join in the minute in which they owe something.
 const KNOWN_LIMIT: usize = 10_000;
 /// Joins from one address at once: a group of machines behind one gateway that all start together.
@@ -28,17 +30,19 @@ pub(crate) struct Rates<K> {
     owing: Mutex<HashMap<K, Instant>>,
 }
 
-impl Rates<Origin> {
-    /// Of joins from each address.
-    pub(crate) fn of_joins() -> Self {
-        Self::new(JOINS_AT_ONCE, JOIN_EACH)
-    }
+/// What has a rate.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    /// Joins from an address.
+    pub(crate) joins: Rates<Origin>,
+    /// Sessions of a node.
+    pub(crate) sessions: Rates<NodeId>,
 }
 
-impl Rates<model::id::NodeId> {
-    /// Of sessions of each node.
-    pub(crate) fn of_sessions() -> Self {
-        Self::new(SESSIONS_AT_ONCE, SESSION_EACH)
+impl Default for Limits {
+    fn default() -> Self {
+        let joins = Rates::new(JOINS_AT_ONCE, JOIN_EACH);
+        Self { joins, sessions: Rates::new(SESSIONS_AT_ONCE, SESSION_EACH) }
     }
 }
 

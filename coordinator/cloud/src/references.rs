@@ -13,7 +13,7 @@ use crate::CloudError;
 /// Values that the cloud keeps, and we are allowed.
 #[async_trait]
 pub trait References: fmt::Debug + Send + Sync {
-    /// Reads a value as it is now.
+    /// Reads all of a value as it is now, whatever member of it is named.
     async fn read(&self, reference: &Reference) -> Result<Referred, CloudError>;
 }
 
@@ -32,30 +32,28 @@ impl fmt::Debug for Referred {
     }
 }
 
-/// One member of the object that a value is: text as it is, anything else as JSON. What is wrong says nothing of the value.
-///
-/// # Errors
-/// When the value is no object, or has no such member.
-#[cfg_attr(not(feature = "aws"), allow(dead_code, reason = "only the SDK has values"))]
-pub(crate) fn member(
-    request: &'static str,
-    value: &[u8],
-    key: &str,
-) -> Result<Zeroizing<Vec<u8>>, CloudError> {
-    let refused = |code: &str, why: String| {
-        let code = code.to_owned();
-        CloudError::Refused { request, code, why }
-    };
-    let Ok(object) = serde_json::from_slice::<BTreeMap<String, Value>>(value) else {
-        let why = "a key is asked for, and the value is no object of JSON".to_owned();
-        return Err(refused("NotAnObject", why));
-    };
-    match object.get(key) {
-        None | Some(Value::Null) => {
-            Err(refused("NoSuchKey", format!("the value has no key {key:?}")))
-        }
-        Some(Value::String(text)) => Ok(Zeroizing::new(text.clone().into_bytes())),
-        Some(other) => Ok(Zeroizing::new(other.to_string().into_bytes())),
+impl Referred {
+    /// One member of the object that it is: text as it is, anything else as JSON. What is wrong says nothing of the value.
+    ///
+    /// # Errors
+    /// When it is no object, or has no such member.
+    pub fn member(&self, key: &str) -> Result<Self, CloudError> {
+        let refused = |code: &str, why: String| {
+            let (request, code) = ("GetSecretValue", code.to_owned());
+            CloudError::Refused { request, code, why }
+        };
+        let Ok(object) = serde_json::from_slice::<BTreeMap<String, Value>>(&self.value) else {
+            let why = "a key is asked for, and the value is no object of JSON".to_owned();
+            return Err(refused("NotAnObject", why));
+        };
+        let text = match object.get(key) {
+            None | Some(Value::Null) => {
+                return Err(refused("NoSuchKey", format!("the value has no key {key:?}")));
+            }
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        };
+        Ok(Self { value: Zeroizing::new(text.into_bytes()), version: self.version.clone() })
     }
 }
 
@@ -64,8 +62,9 @@ mod tests {
     use super::*;
 
     fn read(value: &str, key: &str) -> Result<String, String> {
-        let read = member("x", value.as_bytes(), key);
-        let text = |value: Zeroizing<Vec<u8>>| String::from_utf8(value.to_vec()).unwrap();
+        let value = Zeroizing::new(value.as_bytes().to_vec());
+        let read = Referred { value, version: String::new() }.member(key);
+        let text = |read: Referred| String::from_utf8(read.value.to_vec()).unwrap();
         read.map(text).map_err(|error| error.to_string())
     }
 

@@ -122,7 +122,7 @@ impl wire::dispatcher_server::Dispatcher for Dispatcher {
 impl Dispatcher {
     /// Counts the sessions of a node: each is told all that the node should run, and one that comes back without end would have us do nothing else.
     fn may_begin(&self, node: &NodeId) -> Result<(), Status> {
-        self.shared.begun.count(node.clone(), Instant::now()).map_err(|wait| {
+        self.shared.rates.sessions.count(node.clone(), Instant::now()).map_err(|wait| {
             let seconds = wait.as_secs() + 1;
             let why =
                 format!("node {node} has begun too many sessions lately: come again in {seconds} s");

@@ -51,7 +51,7 @@ impl wire::enrolment_server::Enrolment for Enrolment {
         let answer = self.let_in(request).await;
         let is_refused = answer.as_ref().is_err_and(|status| !is_our_own(status.code()));
         if let Some(origin) = origin.filter(|_| is_refused) {
-            self.shared.joins.count_more(origin, REFUSED - 1, Instant::now());
+            self.shared.rates.joins.count_more(origin, REFUSED - 1, Instant::now());
         }
         answer
     }
@@ -94,7 +94,7 @@ impl Enrolment {
     /// Counts who asks to be let in, by where they come from.
     fn may_ask(&self, origin: Option<Origin>) -> Result<(), Status> {
         let Some(origin) = origin else { return Ok(()) };
-        let counted = self.shared.joins.count(origin, Instant::now());
+        let counted = self.shared.rates.joins.count(origin, Instant::now());
         counted.map_err(|wait| {
             let seconds = wait.as_secs() + 1;
             let why = format!(

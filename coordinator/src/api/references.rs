@@ -1,7 +1,7 @@
 //! Values that AWS keeps, of what is to be deployed: each is read before anything is decided, and a value that is known already will do where AWS
 //! does not answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use coordinator_core::event::{Event, Refusal, Reply, SecretEvent, SecretRefusal, SecretSet};
 use futures_util::StreamExt as _;
@@ -16,6 +16,7 @@ use crate::Shared;
 use crate::api::{accepted, hinted};
 use crate::audit::By;
 use crate::fleet::Fleet;
+use crate::fleet::secrets::Unread;
 
 /// So many values are read at a time: as many as AWS answers at once to a single account without complaint.
 const AT_ONCE: usize = 4;
@@ -39,24 +40,34 @@ pub(crate) async fn find(shared: &Shared, specs: &[ServiceSpec]) -> Result<Vec<F
         return Err(Status::invalid_argument(why));
     }
     let fleet = keeper(shared, first)?;
-    let reading = references.into_iter().map(|(name, reference)| async move {
-        let is_known = shared.published.read().cluster.secrets().contains_key(&name);
-        if is_known && reference.is_fixed() {
-            return Ok(None);
+    let is_known = |name: &SecretName| shared.published.read().cluster.secrets().contains_key(name);
+    let mut values: BTreeMap<Reference, Vec<(SecretName, Reference)>> = BTreeMap::new();
+    for (name, reference) in references {
+        if !(reference.is_fixed() && is_known(&name)) {
+            values.entry(reference.whole()).or_default().push((name, reference));
         }
-        match fleet.find((&name, &reference)).await {
-            Ok(version) => Ok(version.map(|version| (name, version))),
-            // It is said in the log, and shown with the secret.
-            Err(_) if is_known => Ok(None),
-            Err(error) => Err(hinted(Status::failed_precondition(error.to_string()), HINT)),
-        }
+    }
+    let reading = values.into_values().map(async |members| {
+        let found = fleet.find(&members).await;
+        members.into_iter().zip(found).collect::<Vec<_>>()
     });
     let mut reading = stream::iter(reading).buffered(AT_ONCE);
-    let mut found = Vec::new();
-    while let Some(one) = reading.next().await {
-        found.extend(one?);
+    let mut all = Vec::new();
+    while let Some(read) = reading.next().await {
+        for ((name, _), found) in read {
+            match found {
+                Ok(version) => all.extend(version.map(|version| (name, version))),
+                // It is said in the log, and shown with the secret.
+                Err(_) if is_known(&name) => {}
+                Err(error) => return Err(unread(&error)),
+            }
+        }
     }
-    Ok(found)
+    Ok(all)
+}
+
+fn unread(error: &Unread) -> Status {
+    hinted(Status::failed_precondition(error.to_string()), HINT)
 }
 
 /// What is heard of a value that was read.
@@ -88,7 +99,7 @@ pub(crate) async fn take(
     }
 }
 
-/// Reads a value now, whether that is due or not.
+/// Reads a value now, whether that is due or not, and with it whatever else the store has of the same value.
 ///
 /// # Errors
 /// When it is not to be had.
@@ -97,13 +108,23 @@ pub(crate) async fn look(
     by: &By,
     (name, reference): (&SecretName, &Reference),
 ) -> Result<Option<SecretSet>, Status> {
-    let found = keeper(shared, name)?.find((name, reference)).await;
-    let found =
-        found.map_err(|error| hinted(Status::failed_precondition(error.to_string()), HINT))?;
-    match found {
-        Some(version) => take(shared, by, (name.clone(), version)).await,
-        None => Ok(None),
+    let fleet = keeper(shared, name)?;
+    let members = fleet.together(reference);
+    let found = fleet.find(&members).await;
+    let mut set = None;
+    for ((member, _), found) in members.into_iter().zip(found) {
+        let is_meant = member == *name;
+        match found {
+            Ok(Some(version)) => {
+                let taken = take(shared, by, (member, version)).await?;
+                set = if is_meant { taken } else { set };
+            }
+            Ok(None) => {}
+            Err(error) if is_meant => return Err(unread(&error)),
+            Err(_) => {}
+        }
     }
+    Ok(set)
 }
 
 fn keeper<'a>(shared: &'a Shared, name: &SecretName) -> Result<&'a Fleet, Status> {

@@ -69,31 +69,53 @@ pub(crate) enum Unread {
     Impossible(String),
 }
 
+impl Unread {
+    /// The same of another member of the same value.
+    fn of(self, name: &SecretName) -> Self {
+        match self {
+            Self::Cloud { error, next, .. } => Self::Cloud { what: name.clone(), error, next },
+            Self::Unfit(_, why) => Self::Unfit(name.clone(), why),
+            Self::Impossible(why) => Self::Impossible(why),
+        }
+    }
+}
+
 impl Fleet {
     /// How the last reading of a value went.
     pub(crate) fn reading(&self, name: &SecretName) -> Option<Reading> {
         self.readings.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// Reads a value, and seals it as the next version, if it is another than the newest is.
+    /// Reads a value, and seals of each of these members of it, or of all of it, what is new as the next version. All are of one reading, so that what
+    /// changes together is found together.
     ///
     /// # Errors
-    /// Says why it is not known, and what to do.
+    /// Says of each why it is not known, and what to do.
     pub(crate) async fn find(
         &self,
-        (name, reference): (&SecretName, &Reference),
-    ) -> Result<Option<SecretVersion>, Unread> {
-        let found = self.find_out(name, reference).await;
+        members: &[(SecretName, Reference)],
+    ) -> Vec<Result<Option<SecretVersion>, Unread>> {
+        let Some((first, reference)) = members.first() else { return Vec::new() };
+        let whole = self.read_whole(first, reference).await;
+        let found = members.iter().map(|(name, reference)| {
+            let whole = whole.clone().map_err(|error| error.of(name));
+            let found = whole.and_then(|whole| self.member(name, reference, &whole));
+            self.remember(name, found.as_ref().err());
+            found
+        });
+        found.collect()
+    }
+
+    /// Remembers how a reading went, and says what is new about that.
+    fn remember(&self, name: &SecretName, error: Option<&Unread>) {
         let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
         let known = readings.remove(name);
         let (before, complained) = known.map_or((None, None), |one| (one.read_at, one.trouble));
-        let (read_at, trouble) = match &found {
-            Ok(_) => (Some(trust::now()), None),
-            Err(error) => (before, Some(error.to_string())),
-        };
+        let trouble = error.map(ToString::to_string);
         match (&trouble, &complained) {
             (Some(why), before) if before.as_ref() != Some(why) => {
                 tracing::warn!(
+                    %name,
                     why,
                     "a value that AWS keeps can not be read; tasks go on with the newest that is known"
                 );
@@ -101,16 +123,16 @@ impl Fleet {
             (None, Some(_)) => tracing::info!(%name, "a value that AWS keeps can be read again"),
             (Some(_) | None, _) => {}
         }
+        let read_at = if trouble.is_some() { before } else { Some(trust::now()) };
         let wait = if trouble.is_some() { self.reread.min(TRY_AGAIN) } else { self.reread };
         readings.insert(name.clone(), Reading { due: Instant::now() + wait, read_at, trouble });
-        found
     }
 
-    async fn find_out(
+    async fn read_whole(
         &self,
         name: &SecretName,
         reference: &Reference,
-    ) -> Result<Option<SecretVersion>, Unread> {
+    ) -> Result<Referred, Unread> {
         let Some(keeper) = self.cloud.references() else {
             return Err(Unread::Impossible(format!("{} keeps no values", self.cloud.describe())));
         };
@@ -119,12 +141,32 @@ impl Fleet {
             let why = format!("it is in {other}, and this coordinator asks in {region}");
             return Err(Unread::Unfit(name.clone(), why));
         }
-        let referred = keeper.read(reference).await;
-        let referred = referred.map_err(|error| {
-            let next = next(reference, &error);
-            Unread::Cloud { what: name.clone(), error, next }
-        })?;
-        self.sealed(name, &referred)
+        let read = keeper.read(reference).await;
+        read.map_err(|error| unread((name, reference), error))
+    }
+
+    fn member(
+        &self,
+        name: &SecretName,
+        reference: &Reference,
+        whole: &Referred,
+    ) -> Result<Option<SecretVersion>, Unread> {
+        match reference.key() {
+            Some(key) => {
+                let member = whole.member(key);
+                self.sealed(name, &member.map_err(|error| unread((name, reference), error))?)
+            }
+            None => self.sealed(name, whole),
+        }
+    }
+
+    /// What the store has of the same value: other members, and all of it.
+    pub(crate) fn together(&self, reference: &Reference) -> Vec<(SecretName, Reference)> {
+        let whole = reference.whole();
+        let state = self.published.read();
+        let known = state.cluster.secrets().keys();
+        let known = known.filter_map(|name| Some((name.clone(), name.reference()?)));
+        known.filter(|(_, one)| one.whole() == whole).collect()
     }
 
     fn sealed(
@@ -162,8 +204,8 @@ impl Fleet {
         }
         loop {
             tokio::time::sleep(GLANCE).await;
-            for name in self.due() {
-                self.read_again(&name).await;
+            for members in self.due() {
+                self.read_again(&members).await;
                 tokio::time::sleep(PACE).await;
             }
             let idle = idle(&self.published.read().cluster, trust::now());
@@ -174,31 +216,39 @@ impl Fleet {
         }
     }
 
-    /// What is to be read now, what has waited longest first. Of anything else nothing is remembered.
-    fn due(&self) -> Vec<SecretName> {
+    /// What is to be read now, by the values of which there are members, what has waited longest first. Of anything else nothing is remembered.
+    fn due(&self) -> Vec<Vec<(SecretName, Reference)>> {
         let followed = followed(&self.published.read().cluster);
         let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
         readings.retain(|name, _| followed.contains(name));
+        let mut values: BTreeMap<Reference, (Option<Instant>, Vec<_>)> = BTreeMap::new();
+        for name in followed {
+            let Some(reference) = name.reference() else { continue };
+            let due = readings.get(&name).map(|reading| reading.due);
+            let (first, members) = values.entry(reference.whole()).or_insert((due, Vec::new()));
+            *first = due.min(*first);
+            members.push((name, reference));
+        }
         let now = Instant::now();
-        let of = |name: &SecretName| readings.get(name).map(|reading| reading.due);
-        let mut due: Vec<(Option<Instant>, SecretName)> =
-            followed.into_iter().map(|name| (of(&name), name)).collect();
+        let mut due: Vec<_> = values.into_values().collect();
         due.retain(|(due, _)| due.is_none_or(|due| due <= now));
         due.sort();
-        due.into_iter().map(|(_, name)| name).collect()
+        due.into_iter().map(|(_, members)| members).collect()
     }
 
-    async fn read_again(&self, name: &SecretName) {
-        let Some(reference) = name.reference() else { return };
-        // What went wrong is remembered with the reading.
-        let Ok(Some(version)) = self.find((name, &reference)).await else { return };
-        let event = SecretEvent::Set { name: name.clone(), version };
-        match self.door.ask(Event::Secret(event)).await {
-            Ok(Reply::Refused(Refusal::Secret(SecretRefusal::Overtaken(_)))) => {}
-            Ok(Reply::Refused(why)) => tracing::warn!(%name, %why, "a new value was not taken"),
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(%name, %error, "a new value was not written down; it is read again");
+    async fn read_again(&self, members: &[(SecretName, Reference)]) {
+        let found = self.find(members).await;
+        for ((name, _), found) in members.iter().zip(found) {
+            // What went wrong is remembered with the reading.
+            let Ok(Some(version)) = found else { continue };
+            let event = SecretEvent::Set { name: name.clone(), version };
+            match self.door.ask(Event::Secret(event)).await {
+                Ok(Reply::Refused(Refusal::Secret(SecretRefusal::Overtaken(_)))) => {}
+                Ok(Reply::Refused(why)) => tracing::warn!(%name, %why, "a new value was not taken"),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%name, %error, "a new value was not written down; it is read again");
+                }
             }
         }
     }
@@ -208,6 +258,11 @@ impl Fleet {
 fn origin(version: &str) -> Option<String> {
     let is_fine = version.chars().all(|c| c.is_ascii_graphic()) && version.len() <= ORIGIN_LIMIT;
     (is_fine && !version.is_empty()).then(|| format!("version {version}"))
+}
+
+fn unread((name, reference): (&SecretName, &Reference), error: CloudError) -> Unread {
+    let next = next(reference, &error);
+    Unread::Cloud { what: name.clone(), error, next }
 }
 
 /// What an operator can do next.

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::{Aws, failed};
 use crate::CloudError;
-use crate::references::{References, Referred, member};
+use crate::references::{References, Referred};
 
 fn empty(request: &'static str) -> CloudError {
     let (code, why) = ("an answer that says nothing".to_owned(), "no value".to_owned());
@@ -38,10 +38,6 @@ impl Aws {
             asked.secret_binary.map(aws_sdk_secretsmanager::primitives::Blob::into_inner)
         });
         let value = Zeroizing::new(value.ok_or_else(|| empty(REQUEST))?);
-        let value = match reference.key() {
-            Some(key) => member(REQUEST, &value, key)?,
-            None => value,
-        };
         Ok(Referred { value, version: asked.version_id.unwrap_or_default() })
     }
 }

@@ -154,6 +154,12 @@ impl Reference {
         self.key.as_deref()
     }
 
+    /// All of the value of which this is a member, or this itself.
+    #[must_use]
+    pub fn whole(&self) -> Self {
+        Self { key: None, ..self.clone() }
+    }
+
     /// Whether the version is one that never gets another value: a number, or the id of a version. Labels and stages move.
     #[must_use]
     pub fn is_fixed(&self) -> bool {
@@ -451,6 +457,11 @@ mod tests {
         ] {
             assert_eq!(read(text).unwrap().is_fixed(), is_fixed, "{text}");
         }
+        let (member, whole) = (read("secretsmanager:a:b#c").unwrap(), read("secretsmanager:a:b"));
+        assert_eq!(
+            (member.whole(), whole.clone().map(|whole| whole.whole())),
+            (whole.clone().unwrap(), whole)
+        );
         assert_eq!(read(ARN).unwrap().region(), Some("eu-west-1"));
         assert_eq!(read("ssm:/shop/db").unwrap().region(), None);
         assert_eq!(read("ssm:/shop/db").unwrap().resource(), "parameter/shop/db");

@@ -31,11 +31,12 @@ services:
     image: wharf-test:1
     command: [sh, -c, \"trap 'echo has $$(wc -c < /run/secrets/db)' HUP; while true; do sleep 0.2; done\"]
     stop_grace_period: 0s
-    secrets: [db]
+    secrets: [db, user]
     x-wharf: {secrets_rotation: signal HUP}
     deploy: {update_config: {monitor: 1s}}
 secrets:
   db: {x-wharf: {from: 'secretsmanager:lab/db#password'}}
+  user: {x-wharf: {from: 'secretsmanager:lab/db#user'}}
 ";
 
 /// A cluster of one node whose coordinator asks this region, and which writes down all that it can.
@@ -58,8 +59,8 @@ fn put_parameter(region: &Region, name: &str, value: &str) {
     region.call_json("AmazonSSM.PutParameter", &asked).unwrap();
 }
 
-fn db(password: &str) -> String {
-    json!({ "user": "ada", "password": password }).to_string()
+fn db(user: &str, password: &str) -> String {
+    json!({ "user": user, "password": password }).to_string()
 }
 
 fn of(cluster: &Cluster, service: &str) -> Vec<String> {
@@ -168,7 +169,7 @@ fn t13_a_member_of_a_secret_is_exchanged_under_its_program_and_a_version_that_is
     let region = Region::with(&Machines::None);
     let cluster = cluster(&region);
     let (first, second) = (canary(), format!("{}-longer", canary()));
-    let made = json!({ "Name": "lab/db", "SecretString": db(&first), "ClientRequestToken": "8b9d1c0e-0000-4000-8000-0123456789ab" });
+    let made = json!({ "Name": "lab/db", "SecretString": db("ada", &first), "ClientRequestToken": "8b9d1c0e-0000-4000-8000-0123456789ab" });
     region.call_json("secretsmanager.CreateSecret", &made).unwrap();
     let _done = cluster.deploy(TOLD).good();
     let told = of(&cluster, "told").remove(0);
@@ -177,7 +178,7 @@ fn t13_a_member_of_a_secret_is_exchanged_under_its_program_and_a_version_that_is
     let pinned = TOLD.replace("told", "fixed").replace(MEMBER, fixed);
     let _done = cluster.deploy(&pinned).good();
 
-    let other = json!({ "SecretId": "lab/db", "SecretString": db(&second) });
+    let other = json!({ "SecretId": "lab/db", "SecretString": db("bob", &second) });
     region.call_json("secretsmanager.PutSecretValue", &other).unwrap();
     let looked = cluster.wharf(&["secret", "look", MEMBER]).good();
     let is_told = looked.contains("lab/told gets it and is told by a signal");
@@ -188,6 +189,11 @@ fn t13_a_member_of_a_secret_is_exchanged_under_its_program_and_a_version_that_is
     });
     assert_eq!(of(&cluster, "told"), std::slice::from_ref(&told), "it runs on");
     assert_eq!(has(&cluster, &told, "/run/secrets/db"), second);
+    // What changes together is found by one reading.
+    until("it has all of the new value", SOON, || {
+        let user = has(&cluster, &told, "/run/secrets/user");
+        if user == "bob" { Ok(()) } else { Err(user) }
+    });
     let looked = cluster.wharf(&["secret", "look", fixed]).good();
     assert!(looked.contains("stays at version 1"), "{looked}");
     assert_eq!(has(&cluster, &of(&cluster, "fixed").remove(0), "/run/secrets/db"), first);
