@@ -15,6 +15,7 @@ pub(crate) mod fleet;
 mod images;
 mod job;
 mod pages;
+mod references;
 pub(crate) mod refresh;
 mod relay;
 mod resolve;
@@ -121,6 +122,10 @@ fn refused_secret(why: &SecretRefusal, message: String) -> Status {
         SecretRefusal::None(_) => {
             hinted(Status::not_found(message), "`wharf secret ls` shows those that there are")
         }
+        SecretRefusal::Missing { secret, .. } if secret.reference().is_some() => hinted(
+            Status::failed_precondition(message),
+            "AWS keeps it: deploy what names it again, and it is read",
+        ),
         SecretRefusal::Missing { .. } => hinted(
             Status::failed_precondition(message),
             "set it first: `wharf secret set NAME` reads its value from standard input or --file",

@@ -8,6 +8,7 @@
 
 mod bake;
 mod balancers;
+pub(crate) mod secrets;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,8 @@ use crate::Shared;
 use crate::clock::Clock;
 use crate::published::Published;
 use crate::run::{Door, RunError};
+
+use self::secrets::Readings;
 
 /// How often the cloud is looked at.
 const LOOK: Duration = Duration::from_secs(30);
@@ -57,6 +60,9 @@ pub(crate) struct Fleet {
     balancing: tokio::sync::Mutex<()>,
     /// Who we are to machines: known once everything is there.
     shared: OnceLock<Weak<Shared>>,
+    /// How often each value that the cloud keeps is read.
+    reread: Duration,
+    readings: Mutex<Readings>,
 }
 
 impl Fleet {
@@ -64,12 +70,24 @@ impl Fleet {
         cloud: Arc<dyn Cloud>,
         door: Door,
         published: Arc<Published>,
-        clock: Clock,
+        (clock, reread): (Clock, Duration),
     ) -> Self {
-        let (trouble, asking) = (Mutex::default(), Mutex::default());
+        let (trouble, asking, readings) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (look, shared, balancing) =
             (Notify::new(), OnceLock::new(), tokio::sync::Mutex::new(()));
-        Self { cloud, door, published, clock, look, trouble, asking, balancing, shared }
+        Self {
+            cloud,
+            door,
+            published,
+            clock,
+            look,
+            trouble,
+            asking,
+            balancing,
+            shared,
+            reread,
+            readings,
+        }
     }
 
     /// Says who we are to machines.
@@ -129,6 +147,7 @@ impl Fleet {
             self.listen(),
             self.sweep(),
             self.watch_balancers(),
+            self.watch_secrets(),
             Arc::clone(&self).perform(commands)
         );
     }

@@ -17,6 +17,7 @@ mod fleet;
 mod job_order;
 mod ledgers;
 mod published;
+mod rates;
 mod recorder;
 mod run;
 mod serve;
@@ -57,6 +58,7 @@ use crate::clock::Clock;
 use crate::fleet::Fleet;
 use crate::ledgers::Ledgers;
 use crate::published::Published;
+use crate::rates::Limits;
 use crate::recorder::Recorder;
 use crate::run::Door;
 use crate::sessions::Sessions;
@@ -70,6 +72,9 @@ pub const NODE_LIFE: Duration = Duration::from_secs(86_400);
 pub const SHORTEST_NODE_LIFE: Duration = Duration::from_secs(10);
 /// The longest: what was stolen is worth something for so long.
 pub const LONGEST_NODE_LIFE: Duration = Duration::from_secs(30 * 86_400);
+/// Values that AWS keeps are read again so often, unless it is said otherwise: Secrets Manager takes 5 cents for 10,000 readings, so that
+/// to follow a secret for a month costs 4 cents.
+pub const REREAD: Duration = Duration::from_secs(300);
 /// So often it is looked whether agents have left in numbers.
 const HEAP_LOOK: Duration = Duration::from_secs(5);
 /// So many sessions are worth walking the heap for: some MiB.
@@ -86,6 +91,8 @@ pub struct Config {
     pub security: Security,
     /// The cloud whose groups are pools, if there is one.
     pub cloud: Option<Arc<dyn Cloud>>,
+    /// How often values that the cloud keeps are read again.
+    pub reread: Duration,
     /// How the record of who did what is kept.
     pub audit: Audit,
 }
@@ -154,6 +161,8 @@ pub(crate) struct Shared {
     pub(crate) bake_logs: BakeLogs,
     /// The number of the newest record of who did what.
     pub(crate) recorded: watch::Receiver<u64>,
+    /// How often somebody asks for what costs us something.
+    pub(crate) rates: Limits,
 }
 
 impl Shared {
@@ -245,7 +254,7 @@ impl Coordinator {
         let fleet = config.cloud.as_ref().map(|cloud| {
             let (cloud, door, published) =
                 (Arc::clone(cloud), door.clone(), Arc::clone(&published));
-            Arc::new(Fleet::new(cloud, door, published, clock))
+            Arc::new(Fleet::new(cloud, door, published, (clock, config.reread)))
         });
         let watch = Watch { refusals, door: door.clone() };
         let shared = Shared {
@@ -261,9 +270,9 @@ impl Coordinator {
             watch,
             bake_logs: BakeLogs::new(&config.data),
             recorded,
+            rates: Limits::default(),
         };
-        let data = config.data;
-        let shared = shared.begun();
+        let (data, shared) = (config.data, shared.begun());
         Ok(Self { listener, data, export, shared, turning, ended, wanted })
     }
 

@@ -11,7 +11,8 @@ use clap::{Parser, Subcommand};
 use cloud::Cloud;
 use coordinator::seal::{CREDENTIAL, Credential, Passphrase, Sealer};
 use coordinator::{
-    Audit, Aws, Config, Coordinator, FEWEST_RECORDS, NODE_LIFE, RECORDS, SOCKET, Security, Tls,
+    Audit, Aws, Config, Coordinator, FEWEST_RECORDS, NODE_LIFE, RECORDS, REREAD, SOCKET, Security,
+    Tls,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -61,6 +62,9 @@ struct Arguments {
     /// looked at every half minute.
     #[arg(long, env = "WHARF_AWS_QUEUE", requires = "aws")]
     aws_queue: Option<String>,
+    /// Values of Parameter Store and Secrets Manager that services name are read again so often, in seconds.
+    #[arg(long, env = "WHARF_SECRETS_REREAD_SECONDS", default_value_t = REREAD.as_secs(), value_parser = clap::value_parser!(u64).range(5..=86_400))]
+    secrets_reread_seconds: u64,
 }
 
 impl Arguments {
@@ -144,8 +148,14 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let socket = arguments.data_dir.join(SOCKET);
     let cloud = arguments.cloud().await?;
     let audit = Audit { records: arguments.audit_records, file: arguments.audit_file };
-    let config =
-        Config { listen: arguments.listen, data: arguments.data_dir, security, audit, cloud };
+    let config = Config {
+        listen: arguments.listen,
+        data: arguments.data_dir,
+        security,
+        cloud,
+        reread: Duration::from_secs(arguments.secrets_reread_seconds),
+        audit,
+    };
     let coordinator = Coordinator::start(&config).await?;
     let (address, cluster) = (coordinator.address()?, coordinator.cluster());
     tracing::info!(%address, %cluster, administrators = %socket.display(), "ready");

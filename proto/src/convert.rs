@@ -57,8 +57,8 @@ pub use refresh::{
 };
 pub use rollout::{steering_from_wire, steering_to_wire};
 pub use secret::{
-    owners_from_wire, secret_from_wire, secret_to_wire, secret_version_from_wire,
-    secret_version_to_wire,
+    allowance_from_wire, allowance_to_wire, owners_from_wire, secret_from_wire, secret_to_wire,
+    secret_version_from_wire, secret_version_to_wire,
 };
 pub use spec::{image_from_wire, image_to_wire, resources_to_wire, spec_from_wire, spec_to_wire};
 pub use status::{

@@ -1,7 +1,7 @@
 //! Secrets, as operators of a script set them.
 
 use coordinator_core::event::{Event, SecretEvent};
-use coordinator_core::view::secret::secrets_for;
+use coordinator_core::view::secret::{followed, idle, secrets_for};
 use model::id::SecretName;
 use model::secret::{Sealed, SecretVersion};
 
@@ -21,6 +21,7 @@ impl Play {
                     // What is sealed is of no account to what is decided.
                     digest: format!("digest of {value}"),
                     sealed: Sealed::default(),
+                    origin: None,
                 };
                 self.hear(&[Event::Secret(SecretEvent::Set { name, version })]);
             }
@@ -33,6 +34,14 @@ impl Play {
                 self.hear(&[Event::Secret(SecretEvent::Own { name, owners })]);
             }
             ["ls"] => self.list_secrets(),
+            ["followed"] => {
+                let followed = followed(&self.cluster);
+                self.told.extend(followed.iter().map(|name| format!("{name} is read again")));
+            }
+            ["idle"] => {
+                let idle = idle(&self.cluster, self.now);
+                self.told.extend(idle.iter().map(|name| format!("{name} is for nobody")));
+            }
             ["ask", node, id, slot] => {
                 let task = self.newest(&id.parse().unwrap(), slot);
                 let given = secrets_for(&self.cluster, &node.parse().unwrap(), &task.id);
@@ -46,7 +55,7 @@ impl Play {
                 self.told.push(given.unwrap_or_else(|| "nothing that is for this node".to_owned()));
             }
             _ => panic!(
-                "secret set NAME VALUE, secret rm NAME, secret ls, secret ask NODE SERVICE SLOT"
+                "secret set NAME VALUE, secret rm NAME, secret ls, secret followed, secret idle, secret ask NODE SERVICE SLOT"
             ),
         }
     }

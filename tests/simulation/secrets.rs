@@ -63,6 +63,7 @@ impl World {
             set_by: "ada".to_owned(),
             digest: format!("of {number} at {}", self.now),
             sealed: Sealed::default(),
+            origin: None,
         };
         self.coordinator.inbox.push(Event::Secret(SecretEvent::Set { name, version }));
     }

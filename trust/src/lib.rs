@@ -16,6 +16,8 @@ mod connection;
 pub mod connections;
 pub mod digest;
 pub mod failure;
+#[cfg(test)]
+mod fuzz;
 pub mod http;
 pub mod incoming;
 pub mod join_token;

@@ -196,7 +196,9 @@ impl Cluster {
     ) -> anyhow::Result<Self> {
         let (data, security) = (directory.join("coordinator"), trust::security(directory)?);
         let (audit, cloud) = (Audit::default(), None);
-        let config = Config { listen: start.listen, data: data.clone(), security, audit, cloud };
+        let reread = coordinator::REREAD;
+        let config =
+            Config { listen: start.listen, data: data.clone(), security, audit, cloud, reread };
         let coordinator = Coordinator::start(&config).await.map_err(|error| {
             let hint = "another `wharf dev` may be running: stop it, or choose --listen 127.0.0.1:0 and --data-dir";
             Failure::error(Exit::Error, format!("{error:#}"), hint)

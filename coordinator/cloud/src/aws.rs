@@ -2,6 +2,7 @@
 
 mod bakery;
 mod balancers;
+mod references;
 mod refresh;
 mod survey;
 
@@ -55,6 +56,7 @@ pub struct Aws {
     groups: aws_sdk_autoscaling::Client,
     queue: Option<(aws_sdk_sqs::Client, String)>,
     parameters: aws_sdk_ssm::Client,
+    secrets: aws_sdk_secretsmanager::Client,
     balancers: aws_sdk_elasticloadbalancingv2::Client,
     target_groups: Groups,
     region: String,
@@ -111,10 +113,22 @@ impl Aws {
         let ec2 = aws_sdk_ec2::Client::new(&config);
         let groups = aws_sdk_autoscaling::Client::new(&config);
         let parameters = aws_sdk_ssm::Client::new(&config);
+        let secrets = aws_sdk_secretsmanager::Client::new(&config);
         let balancers = aws_sdk_elasticloadbalancingv2::Client::new(&config);
         let (slow, images) = (Mutex::default(), Mutex::default());
         let target_groups = Groups::default();
-        Ok(Self { ec2, groups, queue, parameters, balancers, target_groups, region, slow, images })
+        Ok(Self {
+            ec2,
+            groups,
+            queue,
+            parameters,
+            secrets,
+            balancers,
+            target_groups,
+            region,
+            slow,
+            images,
+        })
     }
 }
 
@@ -347,6 +361,10 @@ impl Cloud for Aws {
     }
 
     fn balancers(&self) -> Option<&dyn crate::Balancers> {
+        Some(self)
+    }
+
+    fn references(&self) -> Option<&dyn crate::References> {
         Some(self)
     }
 

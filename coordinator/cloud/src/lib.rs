@@ -12,6 +12,7 @@ mod aws;
 mod bakery;
 mod balancers;
 mod message;
+mod references;
 #[cfg(feature = "aws")]
 mod words;
 
@@ -20,6 +21,7 @@ pub use aws::{Aws, Settings};
 pub use bakery::{Bakery, BuilderPower, ImageProgress, LaunchOrder, Owned, Tags};
 pub use balancers::Balancers;
 pub use message::{Message, Unreadable};
+pub use references::{References, Referred};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -190,6 +192,11 @@ pub trait Cloud: Debug + Send + Sync {
 
     /// Where load balancers are told. None where that is not known.
     fn balancers(&self) -> Option<&dyn Balancers> {
+        None
+    }
+
+    /// Who keeps values that we may read. None where that is not known.
+    fn references(&self) -> Option<&dyn References> {
         None
     }
 

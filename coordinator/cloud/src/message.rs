@@ -176,6 +176,10 @@ fn seconds(time: &str) -> Result<i64, Unreadable> {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/fuzz/replay.rs"]
+mod replay;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -253,5 +257,23 @@ mod tests {
         for body in cases {
             assert!(Message::read(body).is_err(), "{:.80}", body);
         }
+    }
+
+    #[test]
+    fn t14_a_message_that_was_changed_is_unreadable_or_names_what_can_be_named() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/corpus/hook");
+        let read = |bytes: &[u8]| {
+            let Ok(text) = std::str::from_utf8(bytes) else { return };
+            match Message::read(text) {
+                Ok(Message::Hooked(call)) => {
+                    let token = call.token.unwrap_or_default();
+                    assert!(token.len() <= TOKEN_LIMIT && token.is_ascii(), "{token:?}");
+                }
+                Ok(_) => {}
+                Err(error) => assert!(!error.0.is_empty()),
+            }
+        };
+        let inputs = replay::corpus(std::path::Path::new(folder));
+        replay::replay("messages", &inputs, (20_000, &read));
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use model::id::{NodeId, OperatorName, Serial, TokenId};
 use model::policy::images::ImagePolicy;
 use model::policy::{Permit, Right, needs};
+use model::secret::reference::{ALLOWANCES_LIMIT, Allowance, Reference, ReferenceGlob};
 use model::spec::ServiceSpec;
 use model::time::Timestamp;
 use model::trust::{
@@ -83,6 +84,10 @@ pub enum Asked {
     RemovePermit(ServiceGlob),
     /// That images come from somewhere, and with nothing from everywhere.
     SetImages(Option<ImagePolicy>),
+    /// That services may name values that AWS keeps.
+    Allow(Allowance),
+    /// That they may not any more.
+    Disallow(ReferenceGlob),
 }
 
 /// A node shows a token.
@@ -136,6 +141,10 @@ pub enum Change {
     PutImages(ImagePolicy),
     /// They come from everywhere.
     RemoveImages,
+    /// Services may name references.
+    PutAllowance(Allowance),
+    /// There is no such allowance.
+    RemoveAllowance(ReferenceGlob),
 }
 
 /// Everybody who is let in, and what opens.
@@ -148,6 +157,8 @@ pub struct Ledger {
     permits: BTreeMap<String, Permit>,
     /// From where images may come; from everywhere when there is none.
     images: Option<ImagePolicy>,
+    /// By the pattern of references that each is of.
+    allowances: BTreeMap<String, Allowance>,
 }
 
 impl Ledger {
@@ -178,6 +189,12 @@ impl Ledger {
             Change::RemovePermit(services) => drop(self.permits.remove(&services.to_string())),
             Change::PutImages(policy) => self.images = Some(policy),
             Change::RemoveImages => self.images = None,
+            Change::PutAllowance(allowance) => {
+                self.allowances.insert(allowance.references.to_string(), allowance);
+            }
+            Change::RemoveAllowance(references) => {
+                drop(self.allowances.remove(&references.to_string()));
+            }
         }
     }
 
@@ -200,6 +217,18 @@ impl Ledger {
     #[must_use]
     pub fn images(&self) -> Option<&ImagePolicy> {
         self.images.as_ref()
+    }
+
+    /// Which references services may name, in their order.
+    pub fn allowances(&self) -> impl Iterator<Item = &Allowance> {
+        self.allowances.values()
+    }
+
+    /// The services that may name this reference, whoever deploys them.
+    pub fn owners(&self, reference: &Reference) -> impl Iterator<Item = &ServiceGlob> {
+        let allowances = self.allowances();
+        let meant = allowances.filter(|allowance| allowance.references.matches(reference));
+        meant.flat_map(|allowance| &allowance.services)
     }
 
     /// What a service asks of machines and nobody has allowed.
@@ -284,7 +313,20 @@ impl Ledger {
             },
             Asked::SetImages(Some(policy)) => Ok(vec![Change::PutImages(policy.clone())]),
             Asked::SetImages(None) => Ok(vec![Change::RemoveImages]),
+            Asked::Allow(allowance) => self.allow(allowance),
+            Asked::Disallow(references) => match self.allowances.get(&references.to_string()) {
+                Some(_) => Ok(vec![Change::RemoveAllowance(references.clone())]),
+                None => Err(Refusal::NoAllowance(references.clone())),
+            },
         }
+    }
+
+    fn allow(&self, allowance: &Allowance) -> Result<Vec<Change>, Refusal> {
+        let is_new = !self.allowances.contains_key(&allowance.references.to_string());
+        if is_new && self.allowances.len() >= ALLOWANCES_LIMIT {
+            return Err(Refusal::TooManyAllowances);
+        }
+        Ok(vec![Change::PutAllowance(allowance.clone())])
     }
 
     fn add_permit(&self, permit: &Permit) -> Result<Vec<Change>, Refusal> {

@@ -48,6 +48,7 @@ pub(crate) const TABLE: &[(&str, Needs)] = &[
     ("/wharf.v1.Secrets/SetSecret", Needs::Operate),
     ("/wharf.v1.Secrets/ListSecrets", Needs::Look),
     ("/wharf.v1.Secrets/RemoveSecret", Needs::Operate),
+    ("/wharf.v1.Secrets/AllowReferences", Needs::Operate),
     ("/wharf.v1.Control/Deploy", Needs::Change),
     ("/wharf.v1.Control/Scale", Needs::Change),
     ("/wharf.v1.Control/Restart", Needs::Change),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use coordinator_core::cluster::Cluster;
 use coordinator_core::event::{Event, Reply};
-use coordinator_core::view::secret::kept_from;
+use coordinator_core::view::secret::{Kept, kept_from};
 use coordinator_core::{step, view};
 use futures_util::future::{join_all, try_join_all};
 use model::constraint::{Constraint, ImageName};
@@ -22,7 +22,7 @@ use tonic::Status;
 use crate::Shared;
 use crate::api::access::{Caller, Needs};
 use crate::api::control::service_id;
-use crate::api::{accepted, differences, hinted, images, invalid, resolve};
+use crate::api::{accepted, differences, hinted, images, invalid, references, resolve};
 use crate::audit::By;
 
 /// The most services of one request.
@@ -51,12 +51,16 @@ pub(crate) async fn deploy(
     check_machines(shared, caller, &specs)?;
     check_secrets(shared, caller, &specs)?;
     check_target_groups(shared, &specs).await?;
+    let found = references::find(shared, &specs).await?;
     let unnamed = unnamed(shared, &specs, &request.project)?;
     let (remove, unnamed) =
         if request.prune { (unnamed, Vec::new()) } else { (Vec::new(), unnamed) };
     caller.may_change(&remove)?;
-    let mut services = plan(shared, &specs, &remove)?;
+    let mut services = plan(shared, &found, &specs, &remove)?;
     if !request.dry_run {
+        for value in found {
+            references::take(shared, by, value).await?;
+        }
         let expect = expectations(&request.project, &request.expect)?;
         let event = Event::Deploy { specs, remove, expect };
         let numbers = match accepted(shared.door.ask_by(by.clone(), event).await)? {
@@ -109,17 +113,25 @@ fn check_secrets(shared: &Shared, caller: &Caller, specs: &[ServiceSpec]) -> Res
     }
     let state = shared.published.read();
     for spec in specs {
-        let Some(secret) = kept_from(&state.cluster, spec).into_iter().next() else { continue };
-        let owners: Vec<String> = secret.owners.iter().map(ToString::to_string).collect();
+        let ledger = shared.ledgers.read();
+        let kept = kept_from(&state.cluster, &ledger, spec);
+        let Some(Kept { secret, owners }) = kept.into_iter().next() else { continue };
+        let owners: Vec<String> = owners.iter().map(ToString::to_string).collect();
         let whose = if owners.is_empty() {
             "which is for nobody who does not have it".to_owned()
         } else {
             format!("which is for {} only", owners.join(", "))
         };
         let all = owners.iter().map(|owner| format!(" --for '{owner}'")).collect::<String>();
+        let order = match secret.reference() {
+            Some(reference) => {
+                format!("allow '{}{}'", reference.keeper().prefix(), reference.name())
+            }
+            None => format!("set {secret} --keep-value"),
+        };
         let why = format!(
-            "{} names secret {}, {whose}: do without, or ask an operator for `wharf secret set {} --keep-value{all} --for '{}'`",
-            spec.id, secret.name, secret.name, spec.id
+            "{} names secret {secret}, {whose}: do without, or ask an operator for `wharf secret {order}{all} --for '{}'`",
+            spec.id, spec.id
         );
         let hint =
             "whose secrets are is in docs/secrets.md; an operator may give any to every service";
@@ -268,12 +280,14 @@ fn named_by_digest((name, image): (String, wire::Image)) -> Option<(String, Imag
 /// What would become of each service: the same step that a deployment takes, on a copy.
 fn plan(
     shared: &Shared,
+    found: &[references::Found],
     specs: &[ServiceSpec],
     remove: &[ServiceId],
 ) -> Result<Vec<wire::PlannedService>, Status> {
     let event =
         Event::Deploy { specs: specs.to_vec(), remove: remove.to_vec(), expect: Vec::new() };
-    let foreseen = foresee(shared, event)?;
+    let found = found.iter().cloned().map(references::event);
+    let foreseen = foresee(shared, &found.chain([event]).collect::<Vec<_>>())?;
     let planned = specs.iter().map(|spec| planned(&foreseen, &spec.id));
     let removed = remove.iter().map(|id| wire::PlannedService {
         project: id.project.to_string(),
@@ -290,7 +304,7 @@ pub(crate) fn plan_scale(
     service: &ServiceId,
     replicas: u32,
 ) -> Result<wire::PlannedService, Status> {
-    let foreseen = foresee(shared, Event::Scale { service: service.clone(), replicas })?;
+    let foreseen = foresee(shared, &[Event::Scale { service: service.clone(), replicas }])?;
     let mut planned = planned(&foreseen, service);
     let Foreseen { before, after, .. } = &foreseen;
     let stops = |task: &&Arc<Task>| {
@@ -327,13 +341,13 @@ impl Foreseen {
 }
 
 /// The step that a request would take, on a copy.
-fn foresee(shared: &Shared, event: Event) -> Result<Foreseen, Status> {
+fn foresee(shared: &Shared, events: &[Event]) -> Result<Foreseen, Status> {
     let now = shared.clock.now();
     let before = shared.published.read().cluster.clone();
     let mut after = before.clone();
     // All of it is to be seen, however many steps it will take.
     after.bound(usize::MAX);
-    let done = step(&mut after, &[event], now);
+    let done = step(&mut after, events, now);
     for reply in done.replies {
         accepted(Ok(reply))?;
     }

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coordinator_core::event::{EngineState, Event, Report};
 use coordinator_core::trust::Asked;
@@ -29,7 +29,7 @@ use crate::api::access::{Caller, by, caller};
 use crate::api::builder::Builder;
 use crate::api::enrolment::refused;
 use crate::api::secret::give;
-use crate::api::{accepted, invalid, status};
+use crate::api::{accepted, hinted, invalid, status};
 use crate::sessions::{Agent, OUTBOX};
 
 /// How often an agent gives a sign of life. Suspect, unreachable and the rest are multiples of it.
@@ -61,6 +61,7 @@ impl wire::dispatcher_server::Dispatcher for Dispatcher {
         let hello = introduced(&mut messages).await?;
         let node = check(&self.shared, &caller, &hello)?;
         self.shown(&caller).await?;
+        self.may_begin(&node.id)?;
         let (sender, receiver) = mpsc::channel(OUTBOX);
         let id = node.id.clone();
         if hello.builder && !Builder::is_one(&self.shared, &id) {
@@ -118,6 +119,19 @@ impl wire::dispatcher_server::Dispatcher for Dispatcher {
 }
 
 impl Dispatcher {
+    /// Counts the sessions of a node: each is told all that the node should run, and one that comes back without end would have us do nothing else.
+    fn may_begin(&self, node: &NodeId) -> Result<(), Status> {
+        self.shared.rates.sessions.count(node.clone(), Instant::now()).map_err(|wait| {
+            let seconds = wait.as_secs() + 1;
+            let why =
+                format!("node {node} has begun too many sessions lately: come again in {seconds} s");
+            hinted(
+                Status::resource_exhausted(why),
+                "a node may begin eight at once and then two in five seconds: is its state in use on two machines?",
+            )
+        })
+    }
+
     /// A certificate that a node shows for the first time takes the place of the one before.
     async fn shown(&self, caller: &Caller) -> Result<(), Status> {
         let Caller::Node(node, shown) = caller else { return Ok(()) };

@@ -1,13 +1,14 @@
 //! Certificates for nodes. What is decided is stored first, and signed then: no certificate exists that nobody knows of.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use coordinator_core::trust::{Asked, Join, Refusal};
 use model::id::NodeId;
 use model::time::Timestamp;
 use model::trust::{Fingerprint, Issued};
 use proto::wire;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 use trust::key::{fingerprint, requested};
 use trust::{JoinToken, Name, Peer};
 
@@ -16,6 +17,7 @@ use crate::api::access::{Caller, by, caller, denied};
 use crate::api::{hinted, status};
 use crate::attest::{Claim, Proof, Refused, VALID};
 use crate::authority::Authority;
+use crate::rates::{Origin, REFUSED};
 use crate::trusted::Trusted;
 
 /// The service by which nodes get certificates.
@@ -28,8 +30,9 @@ pub(crate) struct Enrolment {
 impl wire::enrolment_server::Enrolment for Enrolment {
     async fn challenge(
         &self,
-        _request: Request<wire::ChallengeRequest>,
+        request: Request<wire::ChallengeRequest>,
     ) -> Result<Response<wire::ChallengeResponse>, Status> {
+        self.may_ask(origin(&request))?;
         let attestation = self.shared.trusted()?.attestation.as_ref();
         let attestation = attestation.ok_or_else(|| unproven(&Refused::Unconfigured))?;
         Ok(Response::new(wire::ChallengeResponse {
@@ -40,6 +43,71 @@ impl wire::enrolment_server::Enrolment for Enrolment {
     }
 
     async fn join(
+        &self,
+        request: Request<wire::JoinRequest>,
+    ) -> Result<Response<wire::JoinResponse>, Status> {
+        let origin = origin(&request);
+        self.may_ask(origin)?;
+        let answer = self.let_in(request).await;
+        let is_refused = answer.as_ref().is_err_and(|status| !is_our_own(status.code()));
+        if let Some(origin) = origin.filter(|_| is_refused) {
+            self.shared.rates.joins.count_more(origin, REFUSED - 1, Instant::now());
+        }
+        answer
+    }
+
+    async fn renew(
+        &self,
+        request: Request<wire::RenewRequest>,
+    ) -> Result<Response<wire::JoinResponse>, Status> {
+        let Caller::Node(node, shown) = caller(&request)? else {
+            return Err(Status::permission_denied("only a node has a certificate to renew"));
+        };
+        let by = by(&request)?;
+        let trusted = self.shared.trusted()?;
+        let key = read(&request.into_inner().request)?;
+        let (issued, now) = issue(trusted);
+        let renew = Asked::Renew { node: node.clone(), shown, issued: issued.clone() };
+        let decided =
+            self.shared.door.trust(renew, Some(by)).await.map_err(|error| status(&error))?;
+        decided.map_err(|refusal| refused(&refusal))?;
+        tracing::info!(%node, serial = %issued.serial, "a node has another certificate");
+        self.sign(&node, &key, &issued, now)
+    }
+}
+
+/// From where somebody asks.
+fn origin<T>(request: &Request<T>) -> Option<Origin> {
+    let peer = request.extensions().get::<Peer>();
+    peer.and_then(|peer| Origin::of(&peer.address))
+}
+
+/// Whether nothing is said of who asks.
+const fn is_our_own(code: Code) -> bool {
+    matches!(
+        code,
+        Code::ResourceExhausted | Code::Unavailable | Code::Internal | Code::DeadlineExceeded
+    )
+}
+
+impl Enrolment {
+    /// Counts who asks to be let in, by where they come from.
+    fn may_ask(&self, origin: Option<Origin>) -> Result<(), Status> {
+        let Some(origin) = origin else { return Ok(()) };
+        let counted = self.shared.rates.joins.count(origin, Instant::now());
+        counted.map_err(|wait| {
+            let seconds = wait.as_secs() + 1;
+            let why = format!(
+                "too many have asked to join from this address lately: come again in {seconds} s"
+            );
+            hinted(
+                Status::resource_exhausted(why),
+                "an address may ask 600 times at once and then ten times a second, and what is refused counts for ten",
+            )
+        })
+    }
+
+    async fn let_in(
         &self,
         request: Request<wire::JoinRequest>,
     ) -> Result<Response<wire::JoinResponse>, Status> {
@@ -64,27 +132,6 @@ impl wire::enrolment_server::Enrolment for Enrolment {
         self.sign(&node, &key, &serial, now)
     }
 
-    async fn renew(
-        &self,
-        request: Request<wire::RenewRequest>,
-    ) -> Result<Response<wire::JoinResponse>, Status> {
-        let Caller::Node(node, shown) = caller(&request)? else {
-            return Err(Status::permission_denied("only a node has a certificate to renew"));
-        };
-        let by = by(&request)?;
-        let trusted = self.shared.trusted()?;
-        let key = read(&request.into_inner().request)?;
-        let (issued, now) = issue(trusted);
-        let renew = Asked::Renew { node: node.clone(), shown, issued: issued.clone() };
-        let decided =
-            self.shared.door.trust(renew, Some(by)).await.map_err(|error| status(&error))?;
-        decided.map_err(|refusal| refused(&refusal))?;
-        tracing::info!(%node, serial = %issued.serial, "a node has another certificate");
-        self.sign(&node, &key, &issued, now)
-    }
-}
-
-impl Enrolment {
     /// What the ledger is asked, by what is shown: a token, or a proof that is found to be genuine.
     async fn shown(
         &self,
@@ -218,6 +265,10 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
         Refusal::TooManyPermits | Refusal::NoPermit(_) => hinted(
             Status::failed_precondition(message),
             "`wharf grant ls` shows what services may ask of machines",
+        ),
+        Refusal::TooManyAllowances | Refusal::NoAllowance(_) => hinted(
+            Status::failed_precondition(message),
+            "`wharf secret allowed` shows which services may name values that AWS keeps",
         ),
         Refusal::TooManyOperators => hinted(
             Status::resource_exhausted(message),

@@ -56,19 +56,7 @@ impl Caller {
         signed: &wire::SignedCall,
         binding: Fingerprint,
     ) -> Result<Shown, Refused> {
-        let malformed = |what: &str| Refused::Malformed(what.to_owned());
-        let call = Call {
-            region: signed.region.clone(),
-            date: signed.date.clone(),
-            session_token: signed.session_token.clone(),
-            binding,
-        };
-        if !call.is_sound() {
-            return Err(malformed("its region, date or session token has a form of its own"));
-        }
-        if !is_access_key(&signed.access_key) || !is_signature(&signed.signature) {
-            return Err(malformed("its access key or signature has a form of its own"));
-        }
+        let call = sound(signed, binding)?;
         // Before anybody outside is asked.
         if !aws.regions.contains(&call.region) {
             let why = format!("region {:?} is not let in here", call.region);
@@ -118,6 +106,24 @@ impl Caller {
         *left = (if count >= 1.0 { count - 1.0 } else { count }, now);
         count >= 1.0
     }
+}
+
+/// The call that was signed, if all that the machine has said of it has its form.
+fn sound(signed: &wire::SignedCall, binding: Fingerprint) -> Result<Call, Refused> {
+    let malformed = |what: &str| Refused::Malformed(what.to_owned());
+    let call = Call {
+        region: signed.region.clone(),
+        date: signed.date.clone(),
+        session_token: signed.session_token.clone(),
+        binding,
+    };
+    if !call.is_sound() {
+        return Err(malformed("its region, date or session token has a form of its own"));
+    }
+    if !is_access_key(&signed.access_key) || !is_signature(&signed.signature) {
+        return Err(malformed("its access key or signature has a form of its own"));
+    }
+    Ok(call)
 }
 
 fn is_fresh(date: &str, now: Timestamp) -> Result<(), Refused> {

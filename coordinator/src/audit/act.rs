@@ -277,6 +277,16 @@ pub(crate) fn of_trust(by: &By, asked: &Asked, ledger: &Ledger) -> Act {
             let note = if patterns.is_empty() { "any".to_owned() } else { patterns.join(", ") };
             (vec![Object::named("policy of images".to_owned())], note)
         }
+        Asked::Allow(allowance) => {
+            let services: Vec<String> =
+                allowance.services.iter().map(ToString::to_string).collect();
+            let name = format!("references {}", allowance.references);
+            (vec![Object::named(name)], format!("for {}", services.join(", ")))
+        }
+        Asked::Disallow(references) => {
+            let name = format!("references {references}");
+            (vec![Object::named(name)], "for nobody any more".to_owned())
+        }
         Asked::RemoveOperator(name) => {
             (vec![Object::named(format!("operator {name}"))], String::new())
         }

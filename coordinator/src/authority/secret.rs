@@ -5,7 +5,8 @@ use aws_lc_rs::{hkdf, hmac};
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use model::id::{ClusterId, SecretName};
-use model::secret::Sealed;
+use model::secret::{Sealed, SecretVersion};
+use model::time::Timestamp;
 use trust::digest::random;
 use zeroize::Zeroizing;
 
@@ -61,6 +62,26 @@ impl SecretKeys {
         let ciphertext = self.cipher.encrypt(XNonce::from_slice(&nonce), payload);
         let ciphertext = ciphertext.map_err(|_| anyhow::anyhow!("the value can not be sealed"))?;
         Ok(Sealed { nonce, ciphertext })
+    }
+
+    /// Makes a value the next version of a secret.
+    ///
+    /// # Errors
+    /// When the cryptography fails.
+    pub(crate) fn version(
+        &self,
+        (name, number): (&SecretName, u64),
+        value: &[u8],
+        (set_by, set_at): (&str, Timestamp),
+    ) -> anyhow::Result<SecretVersion> {
+        Ok(SecretVersion {
+            number,
+            set_at,
+            set_by: set_by.to_owned(),
+            digest: self.digest(name, value),
+            sealed: self.seal((name, number), value)?,
+            origin: None,
+        })
     }
 
     /// Opens a seal.

@@ -122,7 +122,8 @@ async fn a_request_whose_outcome_was_not_written_down_is_made_again() {
     let cloud = Arc::new(Counting::default());
     let published = Arc::new(Published::new(Cluster::default()));
     let asked = Arc::clone(&cloud) as Arc<dyn Cloud>;
-    let fleet = Arc::new(Fleet::new(asked, Door::to_nobody(), published, Clock::start()));
+    let fleet =
+        Arc::new(Fleet::new(asked, Door::to_nobody(), published, (Clock::start(), crate::REREAD)));
     let (sender, commands) = watch::channel(Vec::new());
     let performing = tokio::spawn(fleet.perform(commands));
     let hook = HookId { instance: "i-1".parse().unwrap(), transition: Transition::Launching };

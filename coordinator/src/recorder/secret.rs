@@ -71,7 +71,7 @@ mod tests {
         let sealed = Sealed { nonce: vec![1; 24], ciphertext: vec![7; 40] };
         let (digest, set_by) = ("0123456789abcdef".to_owned(), "ada (admin)".to_owned());
         let set_at = Timestamp::from_millis(5);
-        let version = SecretVersion { number: 3, set_at, set_by, digest, sealed };
+        let version = SecretVersion { number: 3, set_at, set_by, digest, sealed, origin: None };
         let set = SecretEvent::Set { name: "db".parse().unwrap(), version: version.clone() };
         let remove = SecretEvent::Remove("db".parse().unwrap());
         let owners = vec!["shop/*".parse().unwrap()];

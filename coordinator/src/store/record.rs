@@ -6,11 +6,11 @@ use coordinator_core::cluster::Change;
 use coordinator_core::trust;
 use prost::Message;
 use proto::convert::{
-    admission_from_wire, admission_to_wire, ami_from_wire, ami_to_wire, bake_from_wire,
-    bake_to_wire, freeze_from_wire, freeze_to_wire, hook_from_wire, hook_to_wire,
-    image_policy_from_wire, image_policy_to_wire, node_from_wire, node_to_wire, operator_from_wire,
-    operator_to_wire, permit_from_wire, permit_to_wire, pool_from_wire, pool_to_wire,
-    refresh_from_wire, refresh_to_wire, registration_from_wire, registration_to_wire,
+    admission_from_wire, admission_to_wire, allowance_from_wire, allowance_to_wire, ami_from_wire,
+    ami_to_wire, bake_from_wire, bake_to_wire, freeze_from_wire, freeze_to_wire, hook_from_wire,
+    hook_to_wire, image_policy_from_wire, image_policy_to_wire, node_from_wire, node_to_wire,
+    operator_from_wire, operator_to_wire, permit_from_wire, permit_to_wire, pool_from_wire,
+    pool_to_wire, refresh_from_wire, refresh_to_wire, registration_from_wire, registration_to_wire,
     secret_from_wire, secret_to_wire, service_from_wire, service_to_wire, task_from_wire,
     task_to_wire, token_from_wire, token_to_wire, upkeep_from_wire, upkeep_to_wire,
 };
@@ -61,11 +61,13 @@ pub enum Kind {
     Permit = 26,
     /// From where images may come.
     Images = 31,
+    /// Which services may name values that AWS keeps.
+    Allowance = 40,
 }
 
 /// Whether what has such a number is about who is let in or who did what, and no part of the cluster.
 pub(crate) const fn is_trust(kind: i64) -> bool {
-    matches!(kind, 20..=29 | 31)
+    matches!(kind, 20..=29 | 31 | 40)
 }
 /// Who did what: a chain, which is read in pages.
 pub(crate) const AUDIT: std::ops::RangeInclusive<i64> = 24..=25;
@@ -179,6 +181,13 @@ pub fn trust_to_record(change: &trust::Change) -> Record {
             record(Kind::Images, IMAGES.to_owned(), Some(value))
         }
         Change::RemoveImages => record(Kind::Images, IMAGES.to_owned(), None),
+        Change::PutAllowance(allowance) => {
+            let value = allowance_to_wire(allowance).encode_to_vec();
+            record(Kind::Allowance, allowance.references.to_string(), Some(value))
+        }
+        Change::RemoveAllowance(references) => {
+            record(Kind::Allowance, references.to_string(), None)
+        }
     }
 }
 
@@ -208,6 +217,10 @@ pub fn trust_from_record(kind: i64, key: &str, value: &[u8]) -> Result<trust::Ch
         31 => {
             let from = wire::StoredImagePolicy::decode(value).map_err(|error| error.to_string())?;
             image_policy_from_wire(&from).map(Change::PutImages).map_err(|error| error.to_string())
+        }
+        40 => {
+            let from = wire::StoredAllowance::decode(value).map_err(|error| error.to_string())?;
+            allowance_from_wire(&from).map(Change::PutAllowance).map_err(|error| error.to_string())
         }
         _ => Err("a kind of record that this version does not know".to_owned()),
     };

@@ -7,4 +7,5 @@ mod calls;
 mod handshake;
 mod join;
 mod policy;
+mod rates;
 mod world;

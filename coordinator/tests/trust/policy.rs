@@ -204,6 +204,79 @@ async fn who_deploys_gets_no_secret_that_is_for_others() {
     assert_eq!(code(secrets.set_secret(set("new", None, &["shop"])).await), Code::InvalidArgument);
 }
 
+fn allow(references: &str, services: &[&str]) -> wire::AllowReferencesRequest {
+    let services = services.iter().map(ToString::to_string).collect();
+    wire::AllowReferencesRequest { references: references.to_owned(), services }
+}
+
+#[tokio::test]
+async fn who_deploys_names_of_what_aws_keeps_what_an_operator_has_allowed() {
+    let mut world = World::start().await;
+    let kim = world.operator("kim", wire::OperatorRole::Deployer, &["*/*"]).await;
+    let lee = world.operator("lee", wire::OperatorRole::Operator, &[]).await;
+    let mut control = ControlClient::new(world.channel(&kim));
+    for (reference, option) in [
+        ("ssm:/shop/db", "secret allow 'ssm:/shop/db' --for 'shop/web'"),
+        ("ssm:/shop/db:3", "secret allow 'ssm:/shop/db' --for 'shop/web'"),
+        ("secretsmanager:a/b#c", "secret allow 'secretsmanager:a/b' --for 'shop/web'"),
+    ] {
+        for dry_run in [true, false] {
+            let request = wire::DeployRequest { dry_run, ..names("web", reference) };
+            let refused = control.deploy(request).await.unwrap_err();
+            assert_eq!(refused.code(), Code::PermissionDenied, "{reference}");
+            assert!(refused.message().contains(option), "{refused:?}");
+        }
+    }
+    let mut theirs = SecretsClient::new(world.channel(&kim));
+    let refused = theirs.allow_references(allow("ssm:*", &["*/*"])).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let mut secrets = SecretsClient::new(world.channel(&lee));
+    secrets.allow_references(allow("ssm:/shop/*", &["shop/w*"])).await.unwrap();
+    world.end().await;
+    world.begin().await;
+    let mut control = ControlClient::new(world.channel(&kim));
+    let mut secrets = SecretsClient::new(world.channel(&lee));
+    // Who may goes on to where AWS is asked, and there is none here.
+    let mut may = async |service: &str, reference: &str| {
+        let refused = control.deploy(names(service, reference)).await.unwrap_err();
+        let asks = refused.message().contains("nobody here can ask AWS");
+        assert!(asks || refused.code() == Code::PermissionDenied, "{refused:?}");
+        asks
+    };
+    assert!(may("web", "ssm:/shop/db").await);
+    assert!(may("web", "ssm:/shop/db:live").await);
+    assert!(!may("web", "ssm:/shopping").await);
+    assert!(!may("web", "ssm:/mail/db").await);
+    assert!(!may("web", "secretsmanager:/shop/db").await);
+    assert!(!may("api", "ssm:/shop/db").await);
+    let listed = secrets.list_secrets(wire::ListSecretsRequest::default()).await.unwrap();
+    let [allowed] = &listed.into_inner().allowed[..] else { panic!("one is allowed") };
+    assert_eq!(
+        (&*allowed.references, &allowed.services[..]),
+        ("ssm:/shop/*", &["shop/w*".to_owned()][..])
+    );
+    // What is at AWS is not set here, and nothing is read that nobody has deployed.
+    let code = |refused: Result<_, Status>| refused.map(drop).unwrap_err().code();
+    for (request, meant) in [
+        (set("ssm:/shop/db", Some("1"), &[]), Code::InvalidArgument),
+        (set("ssm:/shop/db", None, &["a/*"]), Code::InvalidArgument),
+        (set("ssm:/shop/db", None, &[]), Code::NotFound),
+        (set("ssm:shop db", Some("1"), &[]), Code::InvalidArgument),
+    ] {
+        assert_eq!(code(secrets.set_secret(request).await), meant);
+    }
+    secrets.allow_references(allow("ssm:/shop/*", &[])).await.unwrap();
+    assert!(!may("web", "ssm:/shop/db").await);
+    for (references, services) in
+        [("ssm:/shop/*", &[][..]), ("*", &["a/*"]), ("ssm:/a:3", &["a/*"]), ("ssm:/a", &["a"])]
+    {
+        assert!(
+            secrets.allow_references(allow(references, services)).await.is_err(),
+            "{references}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn what_is_strict_and_could_never_start_is_refused_when_it_is_deployed() {
     let world = World::start().await;

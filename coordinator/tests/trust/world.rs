@@ -69,6 +69,7 @@ impl World {
             data: self.data(),
             security: Security::Tls(tls),
             cloud: None,
+            reread: coordinator::REREAD,
             audit: self.audit.clone(),
         };
         let coordinator = Coordinator::start(&config).await.unwrap();

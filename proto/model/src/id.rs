@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::secret::reference::Reference;
+
 /// Why a text is not a valid name.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum NameError {
@@ -134,8 +136,7 @@ macro_rules! name {
             type Err = NameError;
 
             fn from_str(text: &str) -> Result<Self, NameError> {
-                const RULE: Rule = $rule;
-                RULE.check(text)?;
+                $rule.check(text)?;
                 Ok(Self(text.into()))
             }
         }
@@ -244,16 +245,46 @@ name!(
     }
 );
 name!(
-    /// A secret of the cluster: letters, digits, and after the first character `-`, `_`, `.`. At most 128 characters.
+    /// A secret of the cluster: letters, digits, and after the first character `-`, `_`, `.`, at most 128 characters. Or, of a value that AWS
+    /// keeps, the [`Reference`] itself, in its one form.
     SecretName,
-    Rule {
-        kind: "secret's name",
-        limit: 128,
-        allowed: "letters, digits, and after the first character - _ .",
-        first: |c| c.is_ascii_alphanumeric(),
-        rest: is_node,
-    }
+    SecretRule
 );
+
+impl SecretName {
+    /// Where its value is, when AWS keeps it.
+    #[must_use]
+    pub fn reference(&self) -> Option<Reference> {
+        // No name of our own has a colon.
+        self.0.contains(':').then(|| self.0.parse().ok()).flatten()
+    }
+}
+
+impl From<&Reference> for SecretName {
+    fn from(reference: &Reference) -> Self {
+        Self(reference.to_string().into())
+    }
+}
+
+/// A name, or a reference in its one form.
+struct SecretRule;
+
+impl SecretRule {
+    fn check(&self, text: &str) -> Result<(), NameError> {
+        const NAME: Rule = Rule {
+            kind: "secret's name",
+            limit: 128,
+            allowed: "letters, digits, and after the first character - _ .",
+            first: |c| c.is_ascii_alphanumeric(),
+            rest: is_node,
+        };
+        let reference = text.contains(':').then(|| text.parse::<Reference>().ok()).flatten();
+        match reference.filter(|reference| reference.to_string() == text) {
+            Some(_) => Ok(()),
+            None => NAME.check(text),
+        }
+    }
+}
 name!(
     /// What machine images of one kind are made by: lower-case letters, digits, `-` and `_`, at most 30 characters, because it
     /// becomes a part of the names of bakes and images.

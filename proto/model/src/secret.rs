@@ -1,5 +1,7 @@
 //! Secrets: what a spec refers to by name, and what the store has of it, which is never the value.
 
+pub mod reference;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -64,6 +66,8 @@ pub struct SecretVersion {
     pub digest: String,
     /// The value, sealed.
     pub sealed: Sealed,
+    /// What AWS calls this version, where it has come from there.
+    pub origin: Option<String>,
 }
 
 /// A value that nobody can read who has not the key of the cluster.

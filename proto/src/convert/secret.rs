@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::id::SecretName;
+use model::secret::reference::Allowance;
 use model::secret::{
     OWNERS_LIMIT, Rotation, Sealed, Secret, SecretFile, SecretUses, SecretVersion,
     TASK_SECRETS_LIMIT, USES_LIMIT, is_variable,
@@ -206,6 +207,10 @@ pub fn secret_version_from_wire(from: &wire::StoredSecretVersion) -> Valid<Secre
         set_by: line("secret.set_by", &from.set_by)?,
         digest: line("secret.digest", &from.digest)?,
         sealed: Sealed { nonce: from.nonce.clone(), ciphertext: from.ciphertext.clone() },
+        origin: match from.origin.as_str() {
+            "" => None,
+            origin => Some(line("secret.origin", origin)?),
+        },
     })
 }
 
@@ -219,5 +224,37 @@ pub fn secret_version_to_wire(version: &SecretVersion) -> wire::StoredSecretVers
         digest: version.digest.clone(),
         nonce: version.sealed.nonce.clone(),
         ciphertext: version.sealed.ciphertext.clone(),
+        origin: version.origin.clone().unwrap_or_default(),
+    }
+}
+
+/// Reads which services may name references.
+///
+/// # Errors
+/// Names the first field that is not valid.
+pub fn allowance_from_wire(from: &wire::StoredAllowance) -> Valid<Allowance> {
+    let references = from.references.parse();
+    let references =
+        references.map_err(|error| Invalid::new("allowance.references", format!("{error}")))?;
+    let services = owners_from_wire(&from.services)?;
+    if services.is_empty() {
+        return Err(Invalid::new("allowance.services", "are none"));
+    }
+    let made_by = line("allowance.made_by", &from.made_by)?;
+    let why = match from.why.as_str() {
+        "" => String::new(),
+        why => line("allowance.why", why)?,
+    };
+    Ok(Allowance { references, services, made_by, why })
+}
+
+/// Writes which services may name references.
+#[must_use]
+pub fn allowance_to_wire(allowance: &Allowance) -> wire::StoredAllowance {
+    wire::StoredAllowance {
+        references: allowance.references.to_string(),
+        services: allowance.services.iter().map(ToString::to_string).collect(),
+        made_by: allowance.made_by.clone(),
+        why: allowance.why.clone(),
     }
 }

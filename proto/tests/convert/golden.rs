@@ -32,6 +32,14 @@ const NEVER_STORED: [&str; 6] = [
     "wharf.v1.PoolPolicy.profile PROFILE_DEFAULT",
 ];
 
+/// The bytes of all records of a message, of every release.
+pub(crate) fn records_of(message: &str) -> Vec<Vec<u8>> {
+    let all = RELEASES.iter().flat_map(|(_, records)| records());
+    all.filter(|(_, record)| record.message() == message)
+        .map(|(_, record)| record.write())
+        .collect()
+}
+
 fn newest() -> (&'static str, Records) {
     let (release, records) = RELEASES.last().unwrap();
     (release, records())

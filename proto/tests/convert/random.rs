@@ -2,7 +2,7 @@
 
 mod absurd;
 mod jobs;
-mod outcome;
+pub(crate) mod outcome;
 mod specs;
 mod states;
 mod values;
@@ -92,7 +92,7 @@ proptest! {
 }
 
 /// Judges, and says what is wrong with a refusal that a person could do nothing with.
-fn judged(kind: &str, bytes: &[u8]) -> Outcome {
+pub(crate) fn judged(kind: &str, bytes: &[u8]) -> Outcome {
     let outcome = judge(kind, bytes);
     if let Outcome::Refused(invalid) = &outcome {
         let said = invalid.to_string();

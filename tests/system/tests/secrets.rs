@@ -1,6 +1,9 @@
 //! Secrets: containers find them, through restarts of everything, and nobody else does.
 #![allow(clippy::unwrap_used, reason = "a test that can not set up its world has failed")]
 
+#[path = "secrets/references.rs"]
+mod references;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -157,7 +160,7 @@ fn t13_a_secret_is_where_its_program_finds_it_through_restarts_of_everything_and
     cluster.start_coordinator();
     runs_anew(&cluster, &killed, &value);
 
-    is_nowhere_else(&cluster, &value);
+    is_nowhere_else(&cluster, ("lab-key", "lab/app"), &value);
     let _gone = cluster.wharf(&["secret", "rm", "lab-key"]).bad(1);
     let _gone = cluster.wharf(&["rm", "-y", "lab/app"]).good();
     until("nothing is left in memory", SOON, || {
@@ -178,7 +181,7 @@ fn number(cluster: &Cluster, container: &str) -> String {
 }
 
 /// Looks through all that the programs have written, and all that they and the engine say.
-fn is_nowhere_else(cluster: &Cluster, value: &str) {
+fn is_nowhere_else(cluster: &Cluster, (secret, service): (&str, &str), value: &str) {
     let found = holders(&memory(cluster, "n1"), value);
     assert!(!found.is_empty(), "this test finds nothing, whatever there is");
     let found = holders(cluster.scratch.path(), value);
@@ -194,15 +197,15 @@ fn is_nowhere_else(cluster: &Cluster, value: &str) {
     for arguments in [
         &["events"][..],
         &["audit", "-o", "json"],
-        &["secret", "inspect", "lab-key"],
+        &["secret", "inspect", secret],
         &["secret", "ls", "-o", "json"],
-        &["service", "inspect", "lab/app", "-o", "json"],
+        &["service", "inspect", service, "-o", "json"],
         &["ps", "-a", "-o", "json"],
-        &["explain", "lab/app"],
+        &["explain", service],
     ] {
         said += &cluster.wharf(arguments).good();
     }
-    assert!(said.contains("lab-key"), "{said}");
+    assert!(said.contains(secret), "{said}");
     assert!(!said.contains(value), "it is shown to operators, or by the engine");
 }
 

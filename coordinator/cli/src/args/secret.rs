@@ -17,6 +17,29 @@ pub(crate) enum Secret {
     Inspect(Named),
     /// Forgets a secret that no service needs.
     Rm(Named),
+    /// Says which services may name values that AWS keeps, also when they are deployed by somebody who may do nothing to others.
+    #[command(
+        after_help = "Examples:\n  wharf secret allow 'ssm:/shop/*' --for 'shop/*'\n  wharf secret allow secretsmanager:mail/smtp --for mail/front --for mail/worker"
+    )]
+    Allow(Allow),
+    /// Takes back what `wharf secret allow` has said. What runs goes on.
+    Disallow {
+        /// As it was written.
+        references: String,
+    },
+    /// Lists which services may name which values that AWS keeps.
+    Allowed,
+    /// Reads a value that AWS keeps now, and has services get it if it is another.
+    Look(Named),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Allow {
+    /// `ssm:NAME` or `secretsmanager:NAME`, without version and key, with `*` at its end for all that begins so.
+    pub(crate) references: String,
+    /// Which services, as PROJECT/SERVICE with `*`; may be given several times, and replaces what was said before.
+    #[arg(long = "for", value_name = "SERVICES", required = true)]
+    pub(crate) services: Vec<String>,
 }
 
 #[derive(Debug, Args)]

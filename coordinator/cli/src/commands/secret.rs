@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::args::Global;
-use crate::args::secret::{Secret, Set};
+use crate::args::secret::{Allow, Secret, Set};
 use crate::client::{Client, unary};
 use crate::exit::{Exit, Failure, from_status};
 use crate::output::{self, Listing, Row};
@@ -23,13 +23,30 @@ pub(crate) async fn secret(
     match command {
         Secret::Set(arguments) => set(client, global, &arguments).await,
         Secret::Ls => {
-            let head = vec!["NAME", "VERSION", "SET", "BY", "SERVICES", "FOR", "DIGEST"];
-            let rows = list(client, String::new()).await?.iter().map(row).collect();
-            output::print(Listing { head, wide: 6, rows }, global.format(), &global.filters)?;
+            let head = vec![
+                "NAME", "VERSION", "SET", "BY", "STATE", "SERVICES", "FOR", "DIGEST", "AT AWS",
+            ];
+            let rows = list(client, String::new()).await?.secrets.iter().map(row).collect();
+            output::print(Listing { head, wide: 7, rows }, global.format(), &global.filters)?;
             Ok(Exit::Done)
         }
+        Secret::Allow(Allow { references, services }) => allow(client, references, services).await,
+        Secret::Disallow { references } => allow(client, references, Vec::new()).await,
+        Secret::Allowed => {
+            let head = vec!["REFERENCES", "FOR", "SET BY", "WHY"];
+            let allowed = list(client, String::new()).await?.allowed;
+            let rows = allowed.iter().map(allowed_row).collect();
+            output::print(Listing { head, wide: 4, rows }, global.format(), &global.filters)?;
+            Ok(Exit::Done)
+        }
+        Secret::Look(named) => {
+            let request = wire::SetSecretRequest { name: named.name.clone(), ..Default::default() };
+            let looked = client.secrets.clone().set_secret(unary(request)).await;
+            let looked = looked.map_err(|status| from_status(&status))?.into_inner();
+            show(global, (&named.name, &looked), || tell_value(&named.name, &looked))
+        }
         Secret::Inspect(named) => {
-            for secret in list(client, named.name).await? {
+            for secret in list(client, named.name).await?.secrets {
                 output::print_one(&json(&secret), global.format())?;
             }
             Ok(Exit::Done)
@@ -43,10 +60,27 @@ pub(crate) async fn secret(
     }
 }
 
-async fn list(client: &Client, name: String) -> anyhow::Result<Vec<wire::SecretView>> {
+async fn list(client: &Client, name: String) -> anyhow::Result<wire::ListSecretsResponse> {
     let listed =
         client.secrets.clone().list_secrets(unary(wire::ListSecretsRequest { name })).await;
-    Ok(listed.map_err(|status| from_status(&status))?.into_inner().secrets)
+    Ok(listed.map_err(|status| from_status(&status))?.into_inner())
+}
+
+/// Says whose references are; with nobody they are nobody's any more.
+async fn allow(client: &Client, references: String, services: Vec<String>) -> anyhow::Result<Exit> {
+    let request = unary(wire::AllowReferencesRequest { references, services });
+    let allowed = client.secrets.clone().allow_references(request).await;
+    allowed.map_err(|status| from_status(&status))?;
+    Ok(Exit::Done)
+}
+
+fn allowed_row(allowance: &wire::StoredAllowance) -> Row {
+    let wire::StoredAllowance { references, services, made_by, why } = allowance;
+    Row {
+        id: references.clone(),
+        cells: vec![references.clone(), services.join(", "), made_by.clone(), why.clone()],
+        json: json!({ "references": references, "for": services, "set_by": made_by, "why": why }),
+    }
 }
 
 async fn set(client: &Client, global: &Global, arguments: &Set) -> anyhow::Result<Exit> {
@@ -64,15 +98,24 @@ async fn set(client: &Client, global: &Global, arguments: &Set) -> anyhow::Resul
     let request = unary(wire::SetSecretRequest { name, value, owners });
     let set = client.secrets.clone().set_secret(request).await;
     let set = set.map_err(|status| from_status(&status))?.into_inner();
+    show(global, (&arguments.name, &set), || tell(arguments, &set))
+}
+
+/// What has become of a secret, for people or for programs.
+fn show(
+    global: &Global,
+    (name, set): (&str, &wire::SetSecretResponse),
+    tell: impl FnOnce(),
+) -> anyhow::Result<Exit> {
     let said = json!({
-        "name": arguments.name,
+        "name": name,
         "version": set.version,
         "changed": set.changed,
         "restarted": set.restarted,
         "signalled": set.signalled,
     });
     match global.format() {
-        output::Format::Table | output::Format::Wide => tell(arguments, &set),
+        output::Format::Table | output::Format::Wide => tell(),
         format => output::print_one(&said, format)?,
     }
     Ok(Exit::Done)
@@ -83,9 +126,12 @@ fn tell(arguments: &Set, set: &wire::SetSecretResponse) {
     if !arguments.owners.is_empty() {
         println!("{name} is for {}", arguments.owners.join(", "));
     }
-    if arguments.keep_value {
-        return;
+    if !arguments.keep_value {
+        tell_value(name, set);
     }
+}
+
+fn tell_value(name: &str, set: &wire::SetSecretResponse) {
     if !set.changed {
         println!("{name} has this value already: it stays at version {}", set.version);
         return;
@@ -140,11 +186,22 @@ fn row(secret: &wire::SecretView) -> Row {
             newest.number.to_string(),
             at(newest.set_at_ms),
             newest.set_by.clone(),
+            state(secret),
             secret.services.join(", "),
             secret.owners.join(", "),
             newest.digest,
+            newest.origin,
         ],
         json: json(secret),
+    }
+}
+
+/// Of what AWS keeps: whether it could be read the last time.
+fn state(secret: &wire::SecretView) -> String {
+    match (secret.read_at_ms, secret.trouble.as_str()) {
+        (_, trouble) if !trouble.is_empty() => trouble.to_owned(),
+        (Some(read_at), _) => format!("read {}", at(read_at)),
+        (None, _) => String::new(),
     }
 }
 
@@ -156,6 +213,7 @@ fn json(secret: &wire::SecretView) -> Value {
             "set_by": version.set_by,
             "digest": version.digest,
             "tasks": version.tasks,
+            "at_aws": version.origin,
         })
     };
     json!({
@@ -164,5 +222,7 @@ fn json(secret: &wire::SecretView) -> Value {
         "versions": secret.versions.iter().map(version).collect::<Vec<_>>(),
         "services": secret.services,
         "for": secret.owners,
+        "read_at": secret.read_at_ms.map(at),
+        "trouble": secret.trouble,
     })
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::id::SecretName;
+use model::secret::reference::Reference;
 use model::secret::{MOUNTED_AT, is_variable};
 use model::suggest::nearest;
 use proto::wire::rotation::Kind;
@@ -40,6 +41,17 @@ impl Secrets {
         let mut declared = BTreeMap::new();
         for entry in node.map(Node::entries).unwrap_or_default() {
             let section = Section::new(problems, &entry.value, SECRET);
+            let wharf = section.section(problems, "x-wharf");
+            if let Some(from) = wharf.node("from") {
+                if let Some(name) = section.node("name") {
+                    let message =
+                        format!("the secret `{}` has a name and a place at AWS", entry.key);
+                    problems.error(name.place, message).hint("leave one of both out");
+                }
+                // Also what is empty: a variable that is not set names no value.
+                declared.insert(entry.key.clone(), reference(problems, from));
+                continue;
+            }
             let is_external = section.flag(problems, "external");
             let name = section.text(problems, "name").unwrap_or_else(|| entry.key.clone());
             let has_source =
@@ -50,6 +62,12 @@ impl Secrets {
                 problems.error(entry.key_place, message).hint(hint);
             }
             let name: Result<SecretName, _> = name.parse();
+            if name.as_ref().is_ok_and(|name| name.reference().is_some()) {
+                let place = section.node("name").map_or(entry.key_place, |node| node.place);
+                problems
+                    .error(place, "AWS keeps such a value, and the cluster has no name for it")
+                    .hint("write it as `x-wharf: { from: … }`");
+            }
             if let Err(error) = &name {
                 let place = section.node("name").map_or(entry.key_place, |node| node.place);
                 problems
@@ -71,6 +89,21 @@ impl Secrets {
         };
         problems.error(place, format!("the secret `{name}` is not declared")).hint(hint);
         None
+    }
+}
+
+/// Reads where AWS keeps a value. It is the name by which the cluster has it.
+fn reference(problems: &mut Problems, node: &Node) -> Option<SecretName> {
+    let text = values::text(problems, node)?;
+    match text.parse::<Reference>() {
+        Ok(reference) => Some(SecretName::from(&reference)),
+        Err(error) => {
+            let message = format!("`{text}` names no value of AWS: {error}");
+            problems.error(node.place, message).hint(
+                "write `ssm:/path/name`, `secretsmanager:name` or `secretsmanager:name#key`, with `:version` after the name if it is to be that one",
+            );
+            None
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the whole reader: files in, services or errors out.
 
 pub(super) mod asked;
+mod fuzz;
 mod jobs;
 mod joined;
 mod leases;

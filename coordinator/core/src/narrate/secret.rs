@@ -12,7 +12,10 @@ pub(super) fn news(before: Option<&Secret>, secret: &Secret) -> Option<String> {
     }
     let newest = secret.versions.last()?;
     let is_news = before.is_none_or(|before| before.newest() != newest.number);
-    is_news.then(|| format!("has version {}, set by {}", newest.number, newest.set_by))
+    is_news.then(|| match &newest.origin {
+        Some(origin) => format!("has version {}, which is {origin} at AWS", newest.number),
+        None => format!("has version {}, set by {}", newest.number, newest.set_by),
+    })
 }
 
 /// That a task is given other values of its secrets while it runs.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use model::id::{NodeId, OperatorName, TokenId};
+use model::secret::reference::{ALLOWANCES_LIMIT, ReferenceGlob};
 use model::time::Timestamp;
 use model::trust::ServiceGlob;
 
@@ -78,6 +79,10 @@ pub enum Refusal {
     TooManyPermits,
     /// Nothing is allowed to exactly these services.
     NoPermit(ServiceGlob),
+    /// There are too many.
+    TooManyAllowances,
+    /// Nobody has said anything of exactly these references.
+    NoAllowance(ReferenceGlob),
 }
 
 fn days(duration: Duration) -> u64 {
@@ -128,6 +133,12 @@ impl fmt::Display for Refusal {
                 write!(f, "there are {PERMITS_LIMIT} grants: no more are made")
             }
             Self::NoPermit(services) => write!(f, "there is no grant for {services}"),
+            Self::TooManyAllowances => {
+                write!(f, "{ALLOWANCES_LIMIT} patterns of references are allowed: no more are")
+            }
+            Self::NoAllowance(references) => {
+                write!(f, "nobody has allowed {references}, written just so")
+            }
         }
     }
 }

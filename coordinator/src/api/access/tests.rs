@@ -47,6 +47,7 @@ const MEANT: &str = "
 /wharf.v1.Secrets/SetSecret              OAR
 /wharf.v1.Secrets/ListSecrets            VDOAR
 /wharf.v1.Secrets/RemoveSecret           OAR
+/wharf.v1.Secrets/AllowReferences        OAR
 /wharf.v1.Control/Deploy                 DOAR
 /wharf.v1.Control/Scale                  DOAR
 /wharf.v1.Control/Restart                DOAR

@@ -1,8 +1,14 @@
 //! What AWS answers, and what only looks like it.
 
+#[path = "../../../../tests/fuzz/replay.rs"]
+mod replay;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use prost::Message as _;
+
+use self::replay::{corpus, replay};
 use super::*;
 use crate::attest::InstancesFile;
 
@@ -102,4 +108,54 @@ fn calls_are_limited() {
     let caller = Caller::new(&aws()).unwrap();
     let made = (0..100).filter(|_| caller.may()).count();
     assert!((20..30).contains(&made), "{made}");
+}
+
+fn inputs(name: &str) -> Vec<Vec<u8>> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus");
+    corpus(&folder.join(name))
+}
+
+#[test]
+fn t14_of_an_answer_that_was_changed_nobody_is_let_in_who_is_none_of_ours() {
+    let aws = aws();
+    let read = |bytes: &[u8]| {
+        let Some(said) = std::str::from_utf8(bytes).ok().and_then(read) else { return };
+        let Ok(shown) = instance(&aws, &said, "eu-central-1") else { return };
+        assert!(trust::attest::is_instance(&shown.instance) && said.arn.contains(&shown.account));
+        if check(&aws, &shown.account, &shown.region).is_ok() {
+            assert_eq!(shown.account, "123456789012");
+        }
+    };
+    replay("answers of the token service", &inputs("caller"), (20_000, &read));
+}
+
+#[test]
+fn t14_a_proof_that_was_changed_is_refused_or_makes_the_same_kind_of_request() {
+    let signed = |session_token: &str| wire::SignedCall {
+        region: "eu-central-1".to_owned(),
+        date: "20261127T150000Z".to_owned(),
+        access_key: "ASIAIOSFODNN7EXAMPLE".to_owned(),
+        session_token: session_token.to_owned(),
+        signature: "0123456789abcdef".repeat(4),
+    };
+    let inputs = ["IQoJb3JpZ2luX2VjEJr//token==", "a b", "a\r\nhost: evil", ""];
+    let inputs = inputs.map(|token| signed(token).encode_to_vec());
+    let read = |bytes: &[u8]| {
+        let Ok(signed) = wire::SignedCall::decode(bytes) else { return };
+        let binding = trust::digest::sha256(b"a binding");
+        let Ok(call) = sound(&signed, binding) else { return };
+        let headers = call.headers(&signed.access_key, &signed.signature);
+        assert_eq!(headers.len(), 6);
+        for (name, value) in headers {
+            let is_line =
+                !value.is_empty() && value.chars().all(|c| c == ' ' || c.is_ascii_graphic());
+            assert!(is_line, "{name}: {value:?}");
+        }
+        let domain = host(&call.region);
+        assert!(
+            domain.starts_with("sts.") && !domain.contains(['/', '@', ':', '?', '#']),
+            "{domain}"
+        );
+    };
+    replay("proofs", &inputs, (20_000, &read));
 }

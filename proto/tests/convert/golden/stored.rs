@@ -11,6 +11,7 @@ use model::policy::Permit;
 use model::policy::images::ImagePolicy;
 use model::refresh::{Freeze, Refresh};
 use model::secret::Secret;
+use model::secret::reference::Allowance;
 use model::service::Service;
 use model::spec::TaskSpec;
 use model::task::{Task, TaskState};
@@ -20,14 +21,14 @@ use model::trust::{Admission, Operator, Token};
 use prost::Message;
 use proto::convert::{
     WireAssignment, act_from_wire, act_to_wire, admission_from_wire, admission_to_wire,
-    ami_from_wire, ami_to_wire, assignment_from_wire, assignment_to_journal, bake_from_wire,
-    bake_to_wire, freeze_from_wire, freeze_to_wire, hook_from_wire, hook_to_wire,
-    image_policy_from_wire, image_policy_to_wire, node_from_wire, node_to_wire, operator_from_wire,
-    operator_to_wire, permit_from_wire, permit_to_wire, pool_from_wire, pool_to_wire,
-    refresh_from_wire, refresh_to_wire, registration_from_wire, registration_to_wire,
-    secret_from_wire, secret_to_wire, service_from_wire, service_to_wire, state_from_wire,
-    state_to_wire, task_from_wire, task_spec_from_wire, task_spec_to_wire, task_to_wire,
-    token_from_wire, token_to_wire, upkeep_from_wire, upkeep_to_wire,
+    allowance_from_wire, allowance_to_wire, ami_from_wire, ami_to_wire, assignment_from_wire,
+    assignment_to_journal, bake_from_wire, bake_to_wire, freeze_from_wire, freeze_to_wire,
+    hook_from_wire, hook_to_wire, image_policy_from_wire, image_policy_to_wire, node_from_wire,
+    node_to_wire, operator_from_wire, operator_to_wire, permit_from_wire, permit_to_wire,
+    pool_from_wire, pool_to_wire, refresh_from_wire, refresh_to_wire, registration_from_wire,
+    registration_to_wire, secret_from_wire, secret_to_wire, service_from_wire, service_to_wire,
+    state_from_wire, state_to_wire, task_from_wire, task_spec_from_wire, task_spec_to_wire,
+    task_to_wire, token_from_wire, token_to_wire, upkeep_from_wire, upkeep_to_wire,
 };
 use proto::wire;
 
@@ -54,6 +55,7 @@ pub(crate) enum Stored {
     AuditMark(wire::AuditMark),
     Permit(Permit),
     ImagePolicy(ImagePolicy),
+    Allowance(Allowance),
     Bake(Bake),
     Ami(Ami),
     Upkeep(Upkeep),
@@ -105,6 +107,7 @@ impl Stored {
             Self::AuditMark(_) => "AuditMark",
             Self::Permit(_) => "StoredPermit",
             Self::ImagePolicy(_) => "StoredImagePolicy",
+            Self::Allowance(_) => "StoredAllowance",
             Self::Bake(_) => "Bake",
             Self::Ami(_) => "Ami",
             Self::Upkeep(_) => "Upkeep",
@@ -136,6 +139,7 @@ impl Stored {
             Self::AuditMark(mark) => mark.encode_to_vec(),
             Self::Permit(permit) => permit_to_wire(permit).encode_to_vec(),
             Self::ImagePolicy(policy) => image_policy_to_wire(policy).encode_to_vec(),
+            Self::Allowance(allowance) => allowance_to_wire(allowance).encode_to_vec(),
             Self::Bake(bake) => bake_to_wire(bake).encode_to_vec(),
             Self::Ami(ami) => ami_to_wire(ami).encode_to_vec(),
             Self::Upkeep(upkeep) => upkeep_to_wire(upkeep).encode_to_vec(),
@@ -194,6 +198,10 @@ impl Stored {
             "StoredImagePolicy" => {
                 let policy = wire::StoredImagePolicy::decode(bytes).unwrap();
                 Self::ImagePolicy(image_policy_from_wire(&policy).unwrap())
+            }
+            "StoredAllowance" => {
+                let allowance = wire::StoredAllowance::decode(bytes).unwrap();
+                Self::Allowance(allowance_from_wire(&allowance).unwrap())
             }
             "Bake" => Self::Bake(bake_from_wire(&wire::Bake::decode(bytes).unwrap()).unwrap()),
             "Ami" => Self::Ami(ami_from_wire(&wire::Ami::decode(bytes).unwrap()).unwrap()),

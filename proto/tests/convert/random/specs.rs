@@ -331,7 +331,11 @@ fn uses() -> BoxedStrategy<SecretUses> {
     ];
     let file = ("[A-Za-z][A-Za-z0-9._-]{0,9}", 0..=0o777_u32, any::<(u32, u32)>());
     let files = btree_map(target, file, 0..3);
-    let variables = btree_map("SECRET_[A-Z]{1,9}", "[A-Za-z][A-Za-z0-9._-]{0,9}", 0..3);
+    let variables = btree_map(
+        "SECRET_[A-Z]{1,9}",
+        "([A-Za-z][A-Za-z0-9._-]{0,9})|(ssm:/[a-z]{1,9}(:[0-9]{1,3})?)",
+        0..3,
+    );
     (files, variables)
         .prop_map(|(files, variables)| SecretUses {
             files: files

@@ -99,6 +99,7 @@ impl Region {
             Some("AmazonSQS") => "sqs",
             Some("AWSEvents") => "events",
             Some("AmazonSSM") => "ssm",
+            Some("secretsmanager") => "secretsmanager",
             other => panic!("nobody has said which service {other:?} is"),
         };
         let kind = ("content-type", "application/x-amz-json-1.1");

@@ -1,6 +1,7 @@
 //! Documents that OpenSSL has signed, and everything that can be done to them.
 
 use super::*;
+use crate::fuzz::replay::replay;
 
 const DOCUMENT: &[u8] = include_bytes!("fixtures/document.json");
 const ATTRIBUTES: &[u8] = include_bytes!("fixtures/attributes.der");
@@ -92,4 +93,17 @@ fn a_signer_has_a_key_of_rsa_and_is_a_certificate() {
     let refused = Signer::from_pem(certificate.as_bytes()).unwrap_err();
     assert!(refused.to_string().contains("RSA"), "{refused}");
     assert!(Signer::from_pem(b"").is_err() && Signer::from_pem(b"-----BEGIN").is_err());
+}
+
+#[test]
+fn t14_a_document_that_was_changed_in_any_way_is_refused_or_says_the_same() {
+    let (signer, other) = (signer(), other());
+    let inputs = [ATTRIBUTES, PLAIN, STREAMED, SHA_1, TWO].map(<[u8]>::to_vec);
+    let read = |bytes: &[u8]| {
+        if let Ok(document) = signer.verify(bytes) {
+            assert_eq!(document, DOCUMENT);
+        }
+        assert!(other.verify(bytes).is_err(), "it is signed by somebody else");
+    };
+    replay("documents", &inputs, (10_000, &read));
 }

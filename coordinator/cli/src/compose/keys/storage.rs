@@ -60,7 +60,7 @@ pub(in super::super) static SECRET_USE: &[Key] = &[
 
 /// `secrets.*`
 pub(in super::super) static SECRET: &[Key] = &[
-    partly("external", "always `true`: the value is set with `wharf secret set`"),
+    partly("external", "always `true`: the value is set with `wharf secret set`, or is at AWS"),
     partly("name", "how the cluster calls it, when that is not how the file does"),
     no(
         "file",
@@ -71,7 +71,14 @@ pub(in super::super) static SECRET: &[Key] = &[
     no("driver_opts", "leave it out"),
     no("labels", "leave it out"),
     no("template_driver", "leave it out"),
+    partly("x-wharf", "see its keys").keys(SECRET_WHARF),
 ];
+
+/// `secrets.*.x-wharf`
+static SECRET_WHARF: &[Key] = &[partly(
+    "from",
+    "where AWS keeps the value: `ssm:NAME`, `secretsmanager:NAME#KEY`, or an ARN as in `valueFrom` of ECS: see secrets.md",
+)];
 
 /// `configs.*`
 pub(in super::super) static CONFIG: &[Key] = &[

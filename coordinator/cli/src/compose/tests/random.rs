@@ -37,7 +37,7 @@ volumes: {data: }
 configs: {c: {content: \"$$x\"}}
 ";
 
-fn run(bytes: &[u8]) {
+pub(super) fn run(bytes: &[u8]) {
     let mut files = memory(&[("x.env", "A=1"), ("lib.yaml", VALID)]);
     files.0.insert("/srv/shop/compose.yaml".into(), bytes.to_vec());
     files.0.insert("/srv/shop/.env".into(), bytes.to_vec());

@@ -102,6 +102,44 @@ fn a_secret_that_is_not_declared_or_has_its_value_in_a_file_is_refused_with_what
 }
 
 #[test]
+fn a_secret_that_aws_keeps_is_named_by_where_it_is() {
+    let read = |from: &str| {
+        let text =
+            format!("services:\n  web:\n    image: a\n    secrets: [s]\nsecrets:\n  s: {from}\n");
+        try_read(&text).map(|read| {
+            let task = read.services[0].task.clone().unwrap();
+            task.containers[0].secret_files.clone()
+        })
+    };
+    let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:shop/db-AbCdEf";
+    for (from, name) in [
+        ("ssm:/shop/db:3", "ssm:/shop/db:3"),
+        ("secretsmanager:shop/db#password", "secretsmanager:shop/db#password"),
+        (&format!("{arn}:password::"), &format!("secretsmanager:{arn}#password")),
+    ] {
+        let files = read(&format!("{{x-wharf: {{from: '{from}'}}}}")).unwrap();
+        assert_eq!(files, [file(name, "/run/secrets/s", (0o400, 0, 0))]);
+        let files = read(&format!("{{external: true, x-wharf: {{from: '{from}'}}}}")).unwrap();
+        assert_eq!(files.len(), 1, "engines want it to be external");
+    }
+    for (wrong, why) in [
+        ("{x-wharf: {from: /shop/db}}", "begins with neither"),
+        ("{x-wharf: {from: ''}}", "the value is empty"),
+        ("{x-wharf: {from: '${NOT_SET-}'}}", "the value is empty"),
+        ("{x-wharf: {from: 'ssm:/aws/reference/secretsmanager/a'}}", "write `secretsmanager:NAME`"),
+        ("{name: a, x-wharf: {from: 'ssm:/a'}}", "leave one of both out"),
+        ("{external: true, name: 'ssm:/a'}", "x-wharf: { from:"),
+        ("{x-wharf: {}}", "is not `external: true`"),
+        ("{x-wharf: {form: 'ssm:/a'}}", "from"),
+    ] {
+        let text =
+            format!("services:\n  web:\n    image: a\n    secrets: [s]\nsecrets:\n  s: {wrong}\n");
+        let said = errors(&text);
+        assert!(said.contains("error: ") && said.contains(why), "{wrong}: {said}");
+    }
+}
+
+#[test]
 fn a_value_that_looks_secret_is_refused_where_it_stands_unless_it_is_allowed() {
     let said = wrong("    environment:\n      A: b\n      DB_PASSWORD: hunter2\n");
     assert!(said.contains("compose.yaml:6:"), "{said}");

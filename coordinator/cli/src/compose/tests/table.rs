@@ -32,7 +32,7 @@ services:
 networks: {n: {}}
 volumes: {data: {}}
 configs: {c: {content: x}}
-secrets: {s: {external: true}}
+secrets: {s: {external: true}, r: {x-wharf: {from: 'ssm:/a'}}}
 ";
 
 #[test]

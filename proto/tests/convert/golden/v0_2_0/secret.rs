@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::id::SecretName;
 use model::policy::Profile;
+use model::secret::reference::Allowance;
 use model::secret::{Rotation, Sealed, Secret, SecretFile, SecretUses, SecretVersion};
 use model::service::Generation;
 use model::task::Task;
@@ -22,13 +23,31 @@ pub(super) fn records() -> super::super::Records {
         set_by: "ada (admin)".to_owned(),
         digest: "0123456789abcdef".to_owned(),
         sealed: Sealed { nonce: vec![byte; 24], ciphertext: vec![byte + 1; 25] },
+        origin: None,
     };
     let secret = |owners: &[&str]| {
         let (name, versions) = (name("db-password"), vec![version(2, 3), version(5, 7)]);
         let owners = owners.iter().map(|owner| owner.parse().unwrap()).collect();
         Stored::Secret(Secret { name, versions, owners })
     };
-    vec![("secret", secret(&[])), ("secret-owned", secret(&["shop/*", "mail/front"]))]
+    let origin = Some("version 7".to_owned());
+    let referred = Stored::Secret(Secret {
+        name: name("secretsmanager:shop/db:AWSPREVIOUS#password"),
+        versions: vec![SecretVersion { origin, ..version(1, 9) }],
+        owners: Vec::new(),
+    });
+    let allowance = Stored::Allowance(Allowance {
+        references: "ssm:/shop/*".parse().unwrap(),
+        services: vec!["shop/*".parse().unwrap(), "mail/front".parse().unwrap()],
+        made_by: "kim (operator)".to_owned(),
+        why: "ticket 9".to_owned(),
+    });
+    vec![
+        ("secret", secret(&[])),
+        ("secret-owned", secret(&["shop/*", "mail/front"])),
+        ("secret-referred", referred),
+        ("secret-allowance", allowance),
+    ]
 }
 
 /// Which versions a task is to have.
