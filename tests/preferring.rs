@@ -11,6 +11,7 @@ mod story;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use coordinator_core::cluster::Age;
 use coordinator_core::command;
 use coordinator_core::event::{Event, FleetEvent, Report};
 use coordinator_core::explain;
@@ -314,6 +315,6 @@ fn of_equal_nodes_one_is_taken_that_its_group_would_still_launch() {
     let task = tasks(&story).remove(0);
     let asked = view::ask_nodes(&story.cluster, &task, story.now);
     let old: BTreeSet<_> =
-        asked.iter().filter(|one| one.score.is_old).map(|one| one.node.as_str()).collect();
+        asked.iter().filter(|one| one.score.age == Age::Old).map(|one| one.node.as_str()).collect();
     assert_eq!(old, BTreeSet::from(["a", "c"]));
 }

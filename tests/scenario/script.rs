@@ -204,22 +204,11 @@ pub(crate) fn spec(id: &ServiceId, settings: &BTreeMap<&str, &str>) -> ServiceSp
                 let millis = value.parse::<u64>().unwrap() * 1_000;
                 spec.task.containers[0].reservation.cpu_millis = millis;
             }
-            "wish" => spec.preferences.push(Preference {
-                of: Preferred::Nodes(format!("node.labels.rack == {value}").parse().unwrap()),
-                weight: WEIGHT,
-            }),
-            "racks" => spec.preferences.push(racks(value)),
-            "volume" => spec.task.containers[0]
-                .mounts
-                .push(mount(MountSource::Volume { name: value.parse().unwrap() })),
-            "host-volume" => spec.task.containers[0]
-                .mounts
-                .push(mount(MountSource::HostVolume { name: (*value).to_owned() })),
             "per-node" => spec.task.max_per_node = Some(value.parse().unwrap()),
             "on" => {
                 spec.task.constraints.push(format!("node.id == {value}").parse().unwrap());
             }
-            _ => panic!("{key}={value} is nothing that a service can be"),
+            _ => prefer(&mut spec, (key, value)),
         }
     }
     if let Some(within) = settings.get("leave-within") {
@@ -230,6 +219,21 @@ pub(crate) fn spec(id: &ServiceId, settings: &BTreeMap<&str, &str>) -> ServiceSp
     let both = keep.map(|keep| Trial::BlueGreen(BlueGreen { hold, promotion, keep }));
     spec.update.trial = both.or(canary);
     spec
+}
+
+/// What it would rather have of nodes, and what it needs to be there.
+fn prefer(spec: &mut ServiceSpec, (key, value): (&str, &str)) {
+    let mut mounts = |source| spec.task.containers[0].mounts.push(mount(source));
+    match key {
+        "wish" => spec.preferences.push(Preference {
+            of: Preferred::Nodes(format!("node.labels.rack == {value}").parse().unwrap()),
+            weight: WEIGHT,
+        }),
+        "racks" => spec.preferences.push(racks(value)),
+        "volume" => mounts(MountSource::Volume { name: value.parse().unwrap() }),
+        "host-volume" => mounts(MountSource::HostVolume { name: value.to_owned() }),
+        _ => panic!("{key}={value} is nothing that a service can be"),
+    }
 }
 
 fn mount(source: MountSource) -> Mount {

@@ -49,6 +49,7 @@ pub use self::fleet::{Shortage, Spare};
 use self::images::Held;
 use self::leases::Leases;
 use self::leaving::Round;
+pub use self::ledger::Age;
 pub(crate) use self::ledger::{Door, Ledger};
 pub use self::load::Load;
 use self::mix::Demand;
@@ -349,9 +350,9 @@ impl Cluster {
                 |other: &usize| self.numbered(*other).is_some_and(|other| other.id < node.id);
             self.joined.insert(self.joined.partition_point(is_before), number);
         }
-        let (profile, is_old) = (self.fleet.profile(node), self.fleet.is_old(&node.id));
+        let (profile, age) = (self.fleet.profile(node), self.fleet.age(&node.id));
         let Some(ledger) = self.ledgers.at_mut(number) else { return };
-        (ledger.profile, ledger.is_old) = (profile, is_old);
+        (ledger.profile, ledger.age) = (profile, age);
         if (ledger.zone, ledger.is_emptied) == (Some(zone), node.is_draining()) {
             return ledger.join(node, zone);
         }

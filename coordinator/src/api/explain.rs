@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use coordinator_core::cluster::Cluster;
+use coordinator_core::cluster::{Age, Cluster};
 use coordinator_core::explain::{self, Account, Headroom};
 use coordinator_core::view::{self, NodeVerdict, Packing};
 use model::id::NodeId;
@@ -268,7 +268,7 @@ fn verdict_to_wire(task: &Task, verdict: NodeVerdict) -> wire::NodeVerdict {
         }
         terms.push(format!("{} of the service stay on it", score.on_node));
         let old = "its group launches other machines by now";
-        terms.extend(score.is_old.then(|| old.to_owned()));
+        terms.extend((score.age == Age::Old).then(|| old.to_owned()));
         terms.extend([
             match score.fetch_mib {
                 0 => "nothing to fetch".to_owned(),
@@ -291,7 +291,11 @@ fn verdict_to_wire(task: &Task, verdict: NodeVerdict) -> wire::NodeVerdict {
             on_node: count(score.on_node),
             is_without_data: score.is_without_data,
             preference: score.preference,
-            is_old: score.is_old,
+            age: match score.age {
+                Age::Current => wire::MachineAge::Unspecified,
+                Age::Old => wire::MachineAge::Old,
+            }
+            .into(),
             fetch_bytes: (score.fetch_mib as u64) << 20,
             memory_bytes: score.load.memory_mib() << 20,
             cpu_millis: score.load.cpu_millis(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use coordinator_core::cluster::{Change, Cluster, Sighting};
 use coordinator_core::event::{EngineState, Event, Report};
 use model::id::{NodeId, ServiceId};
+use model::image::Stock;
 use model::node::Availability;
 use model::time::Timestamp;
 use proto::convert::{
@@ -175,6 +176,15 @@ fn report_to_wire(report: &Report) -> wire::TaskReport {
     }
 }
 
+/// What an engine has. Releases before there was more to say wrote nothing but digests.
+fn stock(from: &wire::FlightImages) -> anyhow::Result<Stock> {
+    if let Some(stock) = &from.stock {
+        return Ok(stock_from_wire(stock)?);
+    }
+    let digests = from.digests.iter().map(|one| one.parse());
+    Ok(digests.collect::<Result<BTreeSet<_>, _>>()?.into())
+}
+
 /// Reads an event.
 pub(super) fn from_wire(from: &wire::FlightEvent) -> anyhow::Result<Event> {
     use anyhow::Context as _;
@@ -232,16 +242,7 @@ pub(super) fn from_wire(from: &wire::FlightEvent) -> anyhow::Result<Event> {
             tasks: report.tasks.iter().map(report_from_wire).collect::<anyhow::Result<_>>()?,
             is_complete: report.complete,
         },
-        Wire::Images(images) => Event::Images {
-            node: images.node.parse()?,
-            stock: match &images.stock {
-                Some(stock) => stock_from_wire(stock)?,
-                None => {
-                    let digests = images.digests.iter().map(|one| one.parse());
-                    digests.collect::<Result<BTreeSet<_>, _>>()?.into()
-                }
-            },
-        },
+        Wire::Images(images) => Event::Images { node: images.node.parse()?, stock: stock(images)? },
         Wire::Died(node) => Event::Died(node.parse()?),
         Wire::Fleet(event) => Event::Fleet(fleet_from_wire(event)?),
         Wire::Bake(event) => Event::Bake(bake_from_wire(event)?),

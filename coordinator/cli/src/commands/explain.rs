@@ -91,7 +91,7 @@ fn node_document(verdict: &wire::NodeVerdict) -> Value {
             "in_zone": score.in_zone,
             "packing": packing,
             "on_node": score.on_node,
-            "is_old": score.is_old,
+            "is_old": score.age() == wire::MachineAge::Old,
             "fetch_bytes": score.fetch_bytes,
             "memory_bytes": score.memory_bytes,
             "cpu_millis": score.cpu_millis,

@@ -13,10 +13,10 @@ use model::policy::Profile;
 use model::resources::Resources;
 use model::spec::{ServiceSpec, Strategy};
 
-use super::Ledger;
 use super::by_name::ByNode;
 use super::load::Load;
 use super::mix::{Mix, Packing};
+use super::{Age, Ledger};
 
 /// So many nodes stand in classes, each once in every class: some 130 bytes for each.
 const STANDING: usize = 400_000;
@@ -31,8 +31,7 @@ const CHANGES: (usize, usize) = (4, 1 << 16);
 pub(crate) struct Rank {
     /// Nothing where tasks are spread.
     pub(crate) packing: Packing,
-    /// See [`Ledger::is_old`].
-    pub(crate) is_old: bool,
+    pub(crate) age: Age,
     pub(crate) load: Load,
     pub(crate) node: NodeId,
     /// See [`super::Cluster::numbered`].
@@ -219,8 +218,8 @@ impl Class {
                 reservation.fits(&free).then(|| mix.packing(&free, reservation))?
             }
         };
-        let (load, node, is_old) = (Load::of(&ledger.held), node.id.clone(), ledger.is_old);
-        Some((ledger.zone?, Rank { packing, is_old, load, node, number }))
+        let (load, node, age) = (Load::of(&ledger.held), node.id.clone(), ledger.age);
+        Some((ledger.zone?, Rank { packing, age, load, node, number }))
     }
 
     fn stand(&mut self, number: usize, ledger: Option<&Ledger>) {

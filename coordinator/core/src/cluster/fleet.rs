@@ -11,7 +11,7 @@ use model::policy::Profile;
 use model::refresh::{Freeze, Refresh, RefreshId, Version};
 use model::time::Timestamp;
 
-use super::{Change, Cluster};
+use super::{Age, Change, Cluster};
 use crate::command::{Command, Key};
 
 /// A sign of life for a group that waits is given three times as often as it asks for: two may be lost.
@@ -170,13 +170,13 @@ impl Fleet {
 
     /// No refresh is under way: nothing is known of any.
     /// Says whether the machine is of what its group does not launch any more, as far as the cloud has said.
-    pub(super) fn is_old(&self, machine: &NodeId) -> bool {
-        let machine = self.instances.get(machine);
-        machine.is_some_and(|machine| {
+    pub(super) fn age(&self, machine: &NodeId) -> Age {
+        let is_old = self.instances.get(machine).is_some_and(|machine| {
             let group = machine.pool.as_ref().and_then(|pool| self.groups.get(pool));
             let blueprint = group.and_then(|group| group.blueprint.as_ref());
             blueprint.is_some_and(|blueprint| !blueprint.made(machine))
-        })
+        });
+        if is_old { Age::Old } else { Age::Current }
     }
 
     pub(crate) fn forget_refreshing(&mut self) {
@@ -290,16 +290,16 @@ impl Cluster {
 
     /// Writes down anew which nodes are of what their groups do not launch any more.
     pub(crate) fn find_old(&mut self) {
-        let changed: Vec<(usize, bool)> = self
+        let changed: Vec<(usize, Age)> = self
             .ledgers()
             .filter_map(|(number, ledger)| {
-                let is_old = self.fleet.is_old(ledger.id.as_ref()?);
-                (is_old != ledger.is_old).then_some((number, is_old))
+                let age = self.fleet.age(ledger.id.as_ref()?);
+                (age != ledger.age).then_some((number, age))
             })
             .collect();
-        for (number, is_old) in changed {
+        for (number, age) in changed {
             let Some(ledger) = self.ledgers.at_mut(number) else { continue };
-            ledger.is_old = is_old;
+            ledger.age = age;
             self.classes.mark(number);
         }
     }

@@ -27,6 +27,16 @@ pub(crate) enum Door {
     Open,
 }
 
+/// Whether the group of a machine would launch it as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Age {
+    /// It would, or nobody knows.
+    #[default]
+    Current = 0,
+    /// It launches others by now: sooner or later this one is replaced.
+    Old = 1,
+}
+
 /// What tasks take up on a node, and what was heard of it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ledger {
@@ -69,8 +79,8 @@ pub(crate) struct Ledger {
     pub(crate) layers: Arc<[u64]>,
     /// The volumes on its engine: see [`model::image::Stock`].
     pub(crate) volumes: Arc<BTreeSet<String>>,
-    /// Whether its group launches other machines by now.
-    pub(crate) is_old: bool,
+    /// Whether its group would launch it as it is.
+    pub(crate) age: Age,
 }
 
 impl Ledger {

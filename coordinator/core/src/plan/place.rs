@@ -20,7 +20,7 @@ pub(crate) use self::count::Counts;
 use self::field::Field;
 use self::filter::{Refusal, Seat, refusal};
 pub(crate) use self::leaning::Leaning;
-use crate::cluster::{Change, Cluster, Ledger, Load, Packing};
+use crate::cluster::{Age, Change, Cluster, Ledger, Load, Packing};
 use crate::draft::Draft;
 use crate::plan::Scope;
 use crate::plan::budget::{Purpose, ask};
@@ -353,8 +353,8 @@ pub struct Score {
     pub packing: Packing,
     /// Tasks of the service that stay on the node, of the same template.
     pub on_node: usize,
-    /// Whether the group of the node launches other machines by now: sooner or later this one is replaced.
-    pub is_old: bool,
+    /// Whether the machine will be replaced sooner or later.
+    pub age: Age,
     /// What the node would have to fetch first of the images, in MiB; layers that it has are there already.
     pub fetch_mib: usize,
     /// What tasks hold there.
@@ -385,7 +385,7 @@ pub(crate) fn score(
         in_zone: ledger.zone.map_or(0, |zone| counts.in_zone(zone)),
         packing,
         on_node: counts.on_node(ledger.number),
-        is_old: ledger.is_old,
+        age: ledger.age,
         fetch_mib: cluster.fetch_mib(ledger, spec),
         load: Load::of(&held),
     }

@@ -106,7 +106,7 @@ fn what_makes_no_sense_is_refused() {
         let said = errors(&format!("services: {{web: {{image: a, x-wharf: {{{wharf}}}}}}}"));
         assert!(said.contains(expected), "{wharf}: {said}");
     }
-    let many = vec!["{spread: node.zone}"; 9].join(", ");
+    let many = ["{spread: node.zone}"; 9].join(", ");
     let said = errors(&format!("services: {{web: {{image: a, x-wharf: {{prefer: [{many}]}}}}}}"));
     assert!(said.contains("9 preferences are more than the 8 allowed"), "{said}");
     let global = "services: {web: {image: a, x-wharf: {prefer: [{spread: node.zone}]}, deploy: {mode: global}}}";

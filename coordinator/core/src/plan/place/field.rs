@@ -20,7 +20,7 @@ use model::time::Timestamp;
 use super::count::Counts;
 use super::leaning::Leaning;
 use super::{filter, is_without_data};
-use crate::cluster::{Cluster, Door, Ledger, Load, Mix, Packing};
+use crate::cluster::{Age, Cluster, Door, Ledger, Load, Mix, Packing};
 
 /// See the module.
 #[derive(Debug)]
@@ -204,7 +204,7 @@ impl Field {
         let candidate = Candidate {
             behind: behind(flags, lacks),
             packing: asked.packing(&free),
-            on_node_and_fetch: after_packing(few(on_node), ledger.is_old, fetch_mib),
+            on_node_and_fetch: after_packing(few(on_node), ledger.age, fetch_mib),
             load: Load::of(&ledger.held),
             index: few(index),
             number: few(number),
@@ -337,10 +337,10 @@ const fn behind([has_failed, is_fenced, is_without_data]: [bool; 3], lacks: u64)
 
 /// The terms after that of packing: as many are on the node, whether it is old, and so much would be fetched. Two pebibytes
 /// are the most.
-const fn after_packing(on_node: u32, is_old: bool, fetch_mib: u32) -> u64 {
+const fn after_packing(on_node: u32, age: Age, fetch_mib: u32) -> u64 {
     let most = u32::MAX >> 1;
     let fetch = if fetch_mib < most { fetch_mib } else { most };
-    pair(on_node, (is_old as u32) << 31 | fetch)
+    pair(on_node, (age as u32) << 31 | fetch)
 }
 
 /// Two terms in one number, the first of which decides: to compare candidates is most of the work.

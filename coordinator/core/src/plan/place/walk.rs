@@ -68,8 +68,8 @@ fn first_of(
     };
     for rank in ranks.iter().filter(is_in) {
         // No node from here on can be better than this, and of equal ones the first is taken.
-        let Rank { packing, is_old, load, .. } = *rank;
-        let bound = Score { packing, is_old, fetch_mib, load, ..Score::default() };
+        let Rank { packing, age, load, .. } = *rank;
+        let bound = Score { packing, age, fetch_mib, load, ..Score::default() };
         if best.as_ref().is_some_and(|(score, _)| *score <= bound) {
             break;
         }
