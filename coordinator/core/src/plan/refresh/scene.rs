@@ -352,7 +352,10 @@ impl<'a> Scene<'a> {
                 && (is_early || member.instance.lifecycle == Lifecycle::InService)
                 && !member.instance.is_protected
         };
-        let mut in_scope = self.replaceable().filter(|one| self.is_in_scope(one));
+        let scope = self.scope();
+        let is_in_scope =
+            move |one: &Member<'_>| scope.is_none_or(|zone| zone == one.instance.zone);
+        let mut in_scope = self.replaceable().filter(|one| is_in_scope(one));
         let has_untried = in_scope.any(|one| is_free(&one) && untried(&one));
         let heard = |member: &&Member<'_>| {
             member.node.is_some_and(|node| self.cluster.is_heard(node, self.now))
@@ -362,7 +365,7 @@ impl<'a> Scene<'a> {
                 return heard(member);
             }
             let is_due = untried(member) || !has_untried;
-            !member.is_new && is_due && self.why_left(member).is_none() && self.is_in_scope(member)
+            !member.is_new && is_due && self.why_left(member).is_none() && is_in_scope(member)
         })
     }
 
@@ -481,6 +484,7 @@ impl<'a> Scene<'a> {
         }
         let is_restoring = matches!(self.refresh.phase, RefreshPhase::Restoring { .. });
         let is_back = matches!(self.refresh.phase, RefreshPhase::RollingBack { .. });
+        let scope = self.scope();
         let may = |one: &&Member<'_>| match (one.node, one.instance.lifecycle) {
             // Tasks are put on a node as soon as it has joined.
             (Some(_), _) => one.is_leaving && one.is_drained(),
@@ -488,7 +492,7 @@ impl<'a> Scene<'a> {
                 !one.is_new
                     && !one.instance.is_protected
                     && self.held.is_none()
-                    && self.is_in_scope(one)
+                    && scope.is_none_or(|zone| zone == one.instance.zone)
             }
             // What is bad need not come up first, and what is too much need not either.
             (None, _) => is_back && !one.is_new || is_restoring,

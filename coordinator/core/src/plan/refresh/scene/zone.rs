@@ -20,14 +20,11 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// The zone that is made new: the first by name in which there is an old machine that can be replaced.
-    fn zone(&self) -> Option<&'a str> {
-        self.replaceable().map(|member| member.instance.zone.as_str()).min()
-    }
-
-    /// Says whether a machine may be taken in this stage.
-    pub(super) fn is_in_scope(&self, member: &Member<'_>) -> bool {
-        !self.is_zone_stage() || self.zone() == Some(member.instance.zone.as_str())
+    /// The one zone of which machines may be taken in this stage: the first by name in which there is an old one that can be
+    /// replaced. None where they may be taken of all.
+    pub(super) fn scope(&self) -> Option<&'a str> {
+        let zones = self.replaceable().map(|member| member.instance.zone.as_str());
+        self.is_zone_stage().then(|| zones.min()).flatten()
     }
 
     /// Where a machine stands in the order of zones: all alike where that does not matter. On the way back it does not.
