@@ -2,6 +2,8 @@
 
 #[path = "mutants/capacity.rs"]
 mod capacity;
+#[path = "mutants/field.rs"]
+mod field;
 #[path = "mutants/policy.rs"]
 mod policy;
 #[path = "mutants/refreshes.rs"]
@@ -49,7 +51,6 @@ const PLAN: &str = "coordinator/core/src/plan.rs";
 const PLACE: &str = "coordinator/core/src/plan/place.rs";
 const COUNT: &str = "coordinator/core/src/plan/place/count.rs";
 const FILTER: &str = "coordinator/core/src/plan/place/filter.rs";
-const FIELD: &str = "coordinator/core/src/plan/place/field.rs";
 const WALK: &str = "coordinator/core/src/plan/place/walk.rs";
 const CLASS: &str = "coordinator/core/src/cluster/class.rs";
 const MIX: &str = "coordinator/core/src/cluster/mix.rs";
@@ -77,8 +78,8 @@ const PROGRESS: &str = "coordinator/core/src/plan/job/progress.rs";
 
 /// All of them; they are numbered from 1.
 pub(crate) fn all() -> impl Iterator<Item = &'static Mutant> {
-    let more = [capacity::MUTANTS, policy::MUTANTS, refreshes::MUTANTS, secrets::MUTANTS];
-    let last = [shapes::MUTANTS, switches::MUTANTS, traffic::MUTANTS];
+    let more = [capacity::MUTANTS, field::MUTANTS, policy::MUTANTS, refreshes::MUTANTS];
+    let last = [secrets::MUTANTS, shapes::MUTANTS, switches::MUTANTS, traffic::MUTANTS];
     [MUTANTS].into_iter().chain(more).chain(last).flatten()
 }
 
@@ -218,76 +219,16 @@ const MUTANTS: &[Mutant] = &[
         "|task: &&Arc<Task>| (PLANTED || task.state == TaskState::Pending) &&",
     ),
     bug(
-        "a full node takes more",
-        FIELD,
-        "if !asked.reservation.fits(&free)",
-        "if !PLANTED && !asked.reservation.fits(&free)",
-    ),
-    bug(
-        "a port is given twice",
-        FIELD,
-        "is_some_and(|node| is_taken(node))",
-        "is_some_and(|node| !PLANTED && is_taken(node))",
-    ),
-    bug(
-        "one node takes all tasks of a generation, however many",
-        FIELD,
-        "let may = self.reservation.fits(&free) &&",
-        "let may = (PLANTED || self.reservation.fits(&free)) &&",
-    ),
-    bug(
         "the emptiest node is not found",
         WALK,
         "is_some_and(|(score, _)| *score <= bound)",
         "is_some_and(|(score, _)| PLANTED || *score <= bound)",
     ),
     bug(
-        "a node that was packed is not judged again",
-        FIELD,
-        "packing: self.packing(&free),",
-        "packing: if PLANTED { candidate.packing } else { self.packing(&free) },",
-    ),
-    bug(
-        "a node that was taken is not taken again",
-        FIELD,
-        "group.again.extend(again.",
-        "group.again.extend(again.filter(|_| !PLANTED).",
-    ),
-    bug(
-        "tasks of the same value are not counted among those that are placed at once",
-        FIELD,
-        "leaning.iter_mut().for_each(|leaning| leaning.took(kind))",
-        "leaning.iter_mut().filter(|_| !PLANTED).for_each(|leaning| leaning.took(kind))",
-    ),
-    bug(
-        "a group is as good as when it was looked at first",
-        FIELD,
-        "if self.leaning.is_some() && self.best_of(index)",
-        "if !PLANTED && self.leaning.is_some() && self.best_of(index)",
-    ),
-    bug(
-        "a single task goes where its service would rather not be",
-        PLACE,
-        "!spec.preferences.is_empty() ||",
-        "!PLANTED && !spec.preferences.is_empty() ||",
-    ),
-    bug(
-        "whoever was there before is as good as new",
-        FIELD,
-        "fresh.sort_by_key(Candidate::terms);",
-        "if !PLANTED { fresh.sort_by_key(Candidate::terms); }",
-    ),
-    bug(
         "a step that is full forgets who was due",
         PLAN,
         "// It is due still.\n            Self::All => {}",
         "Self::All => if PLANTED { draft.cluster.due.remove(service); }",
-    ),
-    bug(
-        "packed and spread are the same",
-        FIELD,
-        "Strategy::Binpack => Some(Arc::clone(cluster.mix())),",
-        "Strategy::Binpack => (!PLANTED).then(|| Arc::clone(cluster.mix())),",
     ),
     bug(
         "a node that changed stays where it stood",
