@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use coordinator_core::cluster::Cluster;
 use coordinator_core::event::{EngineState, Event, Report};
-use coordinator_core::explain;
-use coordinator_core::{Step, step};
+use coordinator_core::{Step, explain, foresee, step, view};
 use model::constraint::{Attribute, Constraint, Test};
 use model::id::NodeId;
 use model::image::Pin;
 use model::node::{Availability, Node};
+use model::preference::{Preference, Preferred, Spread};
 use model::resources::Resources;
 use model::spec::ServiceSpec;
 use model::task::{Health, Task, TaskState};
@@ -68,6 +68,12 @@ pub(crate) fn run(largest: bool) -> anyhow::Result<()> {
             let goal = Goal::AtMost(1_024.0);
             lines.push(Line { name: "memory of a task", shown, value, goal });
             lines.extend(world.steady()?);
+            lines.push(preferring(nodes, tasks, services));
+        }
+        // The largest size that is asked for.
+        if tasks > 100_000 || tasks == 100_000 && !largest {
+            world.run_all();
+            lines.extend(world.previews()?);
         }
     }
     print("placing", &lines);
@@ -155,14 +161,6 @@ impl World {
         }
         let beats: Vec<Duration> =
             ids.iter().take(TIMES).map(|id| self.hear(&[beat(id)])).collect();
-        let full = self.waiting();
-        let accounts = (0..TIMES / 10).map(|_| {
-            let began = Instant::now();
-            let account = explain::account(&self.cluster, &full, self.now);
-            anyhow::ensure!(account.takers == 0, "a task that is too large would be taken");
-            Ok(began.elapsed())
-        });
-        let accounts = accounts.collect::<anyhow::Result<Vec<_>>>()?;
         for node in ids.into_iter().step_by(23).take(2 * TIMES) {
             deaths.push(self.hear(&[Event::Died(node)]));
         }
@@ -171,9 +169,81 @@ impl World {
             at_most("one task reports, p99", reports, 50.0),
             at_most("one sign of life, p99", beats, 50.0),
             at_most("nothing happens, p99", idle, 10.0),
-            at_most("why a task waits, of 10,000 nodes, p99", accounts, 200_000.0),
         ])
     }
+
+    /// What an operator waits for who asks before something is done: the copies of the cluster that this takes are part of it.
+    fn previews(&mut self) -> anyhow::Result<Vec<Line>> {
+        self.now = self.now + Duration::from_secs(10);
+        self.hear(&[]);
+        let full = self.waiting();
+        let accounts = few(|| {
+            let account = explain::account(&self.cluster, &full, self.now);
+            anyhow::ensure!(account.takers == 0, "a task that is too large would be taken");
+            Ok(())
+        })?;
+        let placed = self.cluster.tasks().values().next().cloned().context("there are no tasks")?;
+        let verdicts = few(|| {
+            let verdicts = view::ask_nodes(&self.cluster, &placed, self.now);
+            anyhow::ensure!(verdicts.len() == self.cluster.nodes().len(), "a node was not asked");
+            Ok(())
+        })?;
+        let scales = few(|| {
+            let before = self.cluster.clone();
+            let mut after = before.clone();
+            after.bound(usize::MAX);
+            let replicas = u32::try_from(before.tasks_of(&placed.service).count())? + 10;
+            let service = placed.service.clone();
+            step(&mut after, &[Event::Scale { service, replicas }], self.now);
+            let more = after.tasks().len() - before.tasks().len();
+            anyhow::ensure!(more == 10, "{more} tasks more are foreseen, and not 10");
+            Ok(())
+        })?;
+        let node = placed.node.clone().context("it is on no node")?;
+        let on_it = self.cluster.tasks_on(&node).count();
+        let drains = few(|| {
+            let within = Duration::from_secs(900);
+            let left = foresee::drain(&self.cluster, &[node.clone()], within, self.now);
+            let left = left.map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?.len();
+            anyhow::ensure!(left == on_it, "{left} of {on_it} tasks would leave");
+            Ok(())
+        })?;
+        Ok(vec![
+            at_most("why a task waits, p99", accounts, 200_000.0),
+            at_most("why a task is where it is, p99", verdicts, 200_000.0),
+            at_most("what ten replicas more would do, p99", scales, 200_000.0),
+            at_most("what a drain would do, p99", drains, 200_000.0),
+        ])
+    }
+}
+
+/// How long each of a few takes.
+fn few(mut one: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Vec<Duration>> {
+    let timed = (0..TIMES / 10).map(|_| {
+        let began = Instant::now();
+        one()?;
+        Ok(began.elapsed())
+    });
+    timed.collect()
+}
+
+/// The same tasks, of services that would rather have fast disks and be spread over hundred racks.
+fn preferring(nodes: u32, tasks: u32, services: u32) -> Line {
+    let mut world = World::new(nodes, tasks / nodes);
+    let specs = (0..services).map(|number| {
+        let mut spec = spec(number, tasks / services);
+        let fast = Preferred::Nodes("node.labels.disk == ssd".parse().unwrap());
+        let over = Attribute::Label("rack".to_owned());
+        let racks = Preferred::Spread(Spread { over, shares: BTreeMap::new() });
+        spec.preferences =
+            [(fast, 30), (racks, 10)].map(|(of, weight)| Preference { of, weight }).into();
+        spec
+    });
+    let specs = specs.collect();
+    let placed = world.hear(&[Event::Deploy { specs, remove: Vec::new(), expect: Vec::new() }]);
+    let rate = f64::from(tasks) / placed.as_secs_f64();
+    let name = "placed a second with preferences, 10,000 × 100,000";
+    Line { name, shown: format!("{rate:.0}"), value: rate, goal: Goal::AtLeast(500_000.0) }
 }
 
 fn at_most(name: &'static str, mut times: Vec<Duration>, goal_us: f64) -> Line {
@@ -200,13 +270,14 @@ fn report(task: &Task, since: Timestamp, health: Health) -> Report {
 fn node(number: u32, room: u64) -> Node {
     let id: NodeId = format!("i-{number:08}").parse().unwrap();
     let disk = if number.is_multiple_of(2) { "ssd" } else { "hdd" };
+    let rack = format!("r{:02}", number / 7 % 100);
     Node {
         hostname: id.to_string(),
         engine: id.to_string(),
         id,
         zone: format!("zone-{}", number % ZONES),
         arch: "amd64".to_owned(),
-        labels: [("disk".to_owned(), disk.to_owned())].into(),
+        labels: [("disk".to_owned(), disk.to_owned()), ("rack".to_owned(), rack)].into(),
         capacity: Resources {
             cpu_millis: room * 250,
             memory_bytes: room * (512 << 20),
