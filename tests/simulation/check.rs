@@ -63,6 +63,8 @@ impl World {
         if done.wake_at.is_some_and(|at| at <= now) {
             return;
         }
+        self.check_what_serves();
+        let cluster = &self.coordinator.cluster;
         let again = step(&mut cluster.clone(), &[], now).changes;
         let adds = || again.iter().map(brief).collect::<Vec<_>>();
         self.truth.expect(again.is_empty(), || format!("a second step writes {:?}", adds()));

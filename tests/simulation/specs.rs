@@ -161,9 +161,13 @@ pub(crate) fn balanced_spec_of(id: &ServiceId, image: u32, replicas: u32) -> Ser
     };
     spec.update.trial = match (id.name.as_str(), image % 4) {
         ("web", 0) => Some(both(0, Promotion::Manual, 30)),
-        ("web", 3) => Some(both(10, Promotion::Automatic, 60)),
+        ("web", 3) => Some(both(90, Promotion::Automatic, 60)),
         _ => spec.update.trial,
     };
+    if image % 4 == 3 {
+        // Less than tasks are old by the time they are switched to.
+        spec.update.progress_deadline = Duration::from_secs(60);
+    }
     spec
 }
 

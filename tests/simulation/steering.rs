@@ -6,12 +6,13 @@ use std::sync::Arc;
 use model::budget::Amount;
 use model::id::Slot;
 use model::rollout::{Canary, Rollout, Stage, Trial};
-use model::service::{Service, ServicePhase};
+use model::service::{Service, ServicePhase, Verdict};
 use model::spec::Mode;
-use model::task::{DesiredState, StopCause, Task};
+use model::task::{DesiredState, Health, StopCause, Task, TaskState};
 use model::time::Timestamp;
 
 use crate::coordinator_core::cluster::Cluster;
+use crate::coordinator_core::view;
 
 use super::World;
 
@@ -23,6 +24,7 @@ impl World {
         for service in cluster.services().values() {
             let Some(was) = before.services().get(&service.id) else { continue };
             wrong.extend(too_early(cluster, was, service));
+            wrong.extend(in_vain(cluster, was, (service, self.now)));
             wrong.extend(too_soon(cluster, before, (service, self.now)));
             if let Some(rollout) = held(was, service) {
                 let made = cluster.tasks_of(&service.id);
@@ -34,6 +36,69 @@ impl World {
         }
         wrong.into_iter().for_each(|wrong| self.truth.accuse(wrong));
     }
+
+    /// Once there is nothing to do at once: what serves has all of its slots while another generation is tried beside it.
+    pub(crate) fn check_what_serves(&mut self) {
+        let cluster = &self.coordinator.cluster;
+        let waits = |service: &&Arc<Service>| {
+            view::service_progress(cluster, service, self.now).waits_for.is_some()
+        };
+        let services = cluster.services().values().filter(|service| !waits(service));
+        let lost = services.flat_map(|service| gone_old(cluster, service));
+        let lost: Vec<String> = lost.collect();
+        lost.into_iter().for_each(|wrong| self.truth.accuse(wrong));
+    }
+}
+
+/// Slots whose task of what serves was lost, and that have no other one. They may have run different generations, if one came before
+/// another was everywhere.
+fn gone_old(cluster: &Cluster, service: &Service) -> Vec<String> {
+    let target = service.target.template;
+    let ServicePhase::Rolling(rollout) = &service.phase else { return Vec::new() };
+    let has_way_back = service.stable.as_ref().is_some_and(|stable| stable.template != target);
+    if rollout.is_paused() || !has_way_back || !service.keeps_dark(target) {
+        return Vec::new();
+    }
+    let is_lost = |slot: &Slot| {
+        let here = cluster.tasks_of(&service.id).filter(|task| task.slot == *slot);
+        let old: Vec<_> = here.filter(|task| task.generation.template != target).collect();
+        let newest = old.iter().max_by_key(|task| (task.created_at, task.id.clone()));
+        // What has failed is tried again a while later.
+        newest.is_some_and(|newest| !matches!(newest.state, TaskState::Failed { .. }))
+            && old.iter().all(|task| task.state.is_final())
+    };
+    let slots = (1..=replicas(service).unwrap_or(0)).map(Slot::Replica).filter(is_lost);
+    let told = |slot: Slot| {
+        let here = cluster.tasks_of(&service.id).filter(|task| task.slot == slot);
+        let line = |task: &Arc<Task>| {
+            let (id, template) = (&task.id, task.generation.template);
+            format!("{id} {template} {:?} {:?}", task.desired, task.state)
+        };
+        let lines: Vec<String> = here.map(line).collect();
+        format!("{} {slot} is not made anew while another is tried: {lines:#?}", service.id)
+    };
+    slots.map(told).collect()
+}
+
+/// What has just been switched to has all the time that tasks have to get requests, however old they are, unless one of them fails.
+fn in_vain(
+    cluster: &Cluster,
+    was: &Service,
+    (service, now): (&Service, Timestamp),
+) -> Option<String> {
+    let ServicePhase::Rolling(rollout) = &was.phase else { return None };
+    let Stage::Switching { since } = rollout.stage else { return None };
+    let past = service.history.last().filter(|past| past.generation.number == was.target.number);
+    let is_given_up = past.is_some_and(|past| past.verdict == Verdict::Failed);
+    let patience = was.target.spec.update.progress_deadline;
+    let mut tried =
+        cluster.tasks_of(&was.id).filter(|task| task.generation.template == was.target.template);
+    let has_failed = tried.any(|task| {
+        let is_sick = matches!(task.state, TaskState::Running { health: Health::Unhealthy, .. });
+        matches!(task.state, TaskState::Failed { .. }) || task.restarts > 0 || is_sick
+    });
+    let is_early = is_given_up && !has_failed && now < since + patience;
+    is_early.then(|| format!("{} is given up after {:?} of {patience:?}", was.id, now.since(since)))
 }
 
 /// The rollout of the service, if it may not go everywhere before this step nor after it, and goes to the same template.

@@ -100,7 +100,7 @@ services:
     let node = cluster.wharf(&["node", "inspect", "n1", "-o", "json"]).json();
     let held = &node["reserved"];
     assert_eq!((held["pids"].as_u64(), held["disk_bytes"].as_u64()), (Some(100), Some(5 << 20)));
-    let _said = cluster.deploy_with(&file(100, "9000t"), &["--detach"]).good();
+    let _said = cluster.deploy_with(&file(100, "900000g"), &["--detach"]).good();
     until("it is said what is missing", SOON, || {
         let told = cluster.wharf(&["explain", "lab/app"]).good();
         if told.contains("without enough free disk") { Ok(()) } else { Err(told) }
