@@ -203,7 +203,7 @@ impl World {
         let on_it = self.cluster.tasks_on(&node).count();
         let drains = few(|| {
             let within = Duration::from_secs(900);
-            let left = foresee::drain(&self.cluster, &[node.clone()], within, self.now);
+            let left = foresee::drain(&self.cluster, std::slice::from_ref(&node), within, self.now);
             let left = left.map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?.len();
             anyhow::ensure!(left == on_it, "{left} of {on_it} tasks would leave");
             Ok(())
