@@ -188,6 +188,8 @@ pub struct Cluster {
     pub(crate) unspared: BTreeSet<ServiceId>,
     /// Nodes that are being emptied.
     draining: BTreeSet<NodeId>,
+    /// Nodes that are being emptied, or are empty, because nothing needs their machines.
+    shrinking: BTreeSet<NodeId>,
     /// Nodes that wait for the services of every node.
     preparing: BTreeSet<NodeId>,
     /// Tasks that are to move to where their service is spread better.
@@ -320,6 +322,11 @@ impl Cluster {
         let number = self.number_of(&node.id);
         self.join(number, node);
         self.suiting.forget();
+        if node.is_shrinking() {
+            self.shrinking.insert(node.id.clone());
+        } else {
+            self.shrinking.remove(&node.id);
+        }
         if node.is_draining() {
             self.draining.insert(node.id.clone());
         } else {

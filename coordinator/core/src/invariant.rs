@@ -188,6 +188,10 @@ fn room_is_made_for_who_waits(cluster: &Cluster, broken: &mut Vec<String>) {
 
 /// Who is to be empty gets nothing new, and who is empty has nothing.
 fn drains_close_their_nodes(cluster: &Cluster, broken: &mut Vec<String>) {
+    let shrinking = cluster.nodes().values().filter(|node| node.is_shrinking());
+    if !cluster.shrinking().eq(shrinking) {
+        broken.push("the book of nodes that nothing needs is not as they are".to_owned());
+    }
     for node in cluster.nodes().values() {
         let Some(drain) = node.drain else { continue };
         if node.availability != Availability::Cordoned {

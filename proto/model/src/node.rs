@@ -111,6 +111,13 @@ pub const DRAIN_USUALLY: Duration = Duration::from_secs(900);
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(7 * 86_400);
 
 impl Node {
+    /// Says whether it is being emptied, or is empty, because nothing needs its machine.
+    #[must_use]
+    pub fn is_shrinking(&self) -> bool {
+        self.availability != Availability::Dead
+            && self.drain.is_some_and(|drain| drain.cause == DrainCause::ScaleIn)
+    }
+
     /// Says whether tasks are to leave the node, or would be.
     #[must_use]
     pub fn is_draining(&self) -> bool {

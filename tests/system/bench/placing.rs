@@ -195,7 +195,8 @@ impl World {
             let replicas = u32::try_from(before.tasks_of(&placed.service).count())? + 10;
             let service = placed.service.clone();
             step(&mut after, &[Event::Scale { service, replicas }], self.now);
-            let more = after.tasks().len() - before.tasks().len();
+            let count = |cluster: &Cluster| cluster.tasks_of(&placed.service).count();
+            let more = count(&after) - count(&before);
             anyhow::ensure!(more == 10, "{more} tasks more are foreseen, and not 10");
             Ok(())
         })?;

@@ -28,6 +28,7 @@ impl Cluster {
         self.ledgers.remove(id);
         self.suiting.forget();
         self.draining.remove(id);
+        self.shrinking.remove(id);
         self.preparing.remove(id);
         self.fleet.forget_node(id);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::id::{NodeId, ServiceId};
-use model::node::DrainPhase;
+use model::node::{DrainPhase, Node};
 use model::task::Task;
 use model::time::Timestamp;
 
@@ -41,6 +41,11 @@ impl Cluster {
     /// The nodes that are being emptied.
     pub fn draining(&self) -> impl Iterator<Item = &NodeId> {
         self.draining.iter()
+    }
+
+    /// Nodes that are being emptied, or are empty, because nothing needs their machines. Asked in every step.
+    pub(crate) fn shrinking(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.shrinking.iter().filter_map(|id| self.nodes.get(id))
     }
 
     /// The nodes that wait for the services of every node.

@@ -55,9 +55,7 @@ pub(crate) fn pass(draft: &mut Draft<'_>) {
 
 /// Nodes that are being emptied, or are empty, because nothing needs their machines.
 pub(crate) fn leaving(cluster: &Cluster) -> impl Iterator<Item = (&Arc<Node>, Drain)> {
-    let nodes = cluster.nodes().values();
-    let nodes = nodes.filter(|node| node.availability != Availability::Dead);
-    nodes.filter_map(|node| Some((node, node.drain?))).filter(|(_, drain)| is_ours(drain))
+    cluster.shrinking().filter_map(|node| Some((node, node.drain?)))
 }
 
 const fn is_ours(drain: &Drain) -> bool {
