@@ -4,6 +4,7 @@
 
 #[path = "baking/bakery.rs"]
 mod bakery;
+mod launch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use coordinator_core::event::{
 use coordinator_core::view::bake::{collect, work_of};
 use coordinator_core::{invariant, step};
 use model::bake::{
-    AmiState, Architecture, Bake, BakePhase, BaseSource, End, Facts, ImageSet, Launch, Publish,
-    Recipe, Step, StepKind, Trial, Triggers,
+    AmiState, Architecture, Bake, BakePhase, BaseSource, End, Facts, ImageSet, Publish, Recipe,
+    Step, StepKind, Trial, Triggers,
 };
 use model::fleet::{Group, PoolPolicy, Survey};
 use model::id::BakeId;
@@ -39,14 +40,7 @@ fn recipe() -> Recipe {
         name: "web".parse().unwrap(),
         base: BaseSource::Parameter("/base".to_owned()),
         architecture: Architecture::X86_64,
-        launch: Launch {
-            instance_type: "m7i.large".to_owned(),
-            subnet: None,
-            security_groups: Vec::new(),
-            profile: None,
-            coordinator: "10.0.0.1:7421".to_owned(),
-            agent: None,
-        },
+        launch: launch::launch(),
         steps: vec![script("one"), script("two")],
         images: ImageSet { what_runs: true, extra: Vec::new(), budget_bytes: 0 },
         trial: Trial { scripts: Vec::new(), within: Duration::from_secs(60) },

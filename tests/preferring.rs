@@ -17,7 +17,7 @@ use coordinator_core::event::{Event, FleetEvent, Report};
 use coordinator_core::explain;
 use coordinator_core::view;
 use model::constraint::Attribute;
-use model::fleet::{Group, Instance, Lifecycle, PoolPolicy, Power, Survey};
+use model::fleet::{Group, PoolPolicy, Survey};
 use model::image::{Digest, Layer, Stock};
 use model::node::Node;
 use model::preference::{Preference, Preferred, Spread};
@@ -26,7 +26,7 @@ use model::resources::Resources;
 use model::spec::{Mode, Mount, MountSource, ServiceSpec};
 use model::task::{FailureKind, Task, TaskState};
 
-use story::{Story, id, node, specs};
+use story::{Story, id, machine, node, specs};
 
 const GIB: u64 = 1 << 30;
 
@@ -271,22 +271,6 @@ fn disk_and_processes_are_booked_like_memory() {
     );
 }
 
-fn machine(name: &str, version: u64) -> Instance {
-    Instance {
-        id: id(name),
-        pool: Some("web".to_owned()),
-        lifecycle: Lifecycle::InService,
-        power: Power::Running,
-        zone: "z".to_owned(),
-        instance_type: None,
-        ami: None,
-        template_id: Some("lt-1".to_owned()),
-        template_version: Some(version.to_string()),
-        is_spot: false,
-        is_protected: false,
-    }
-}
-
 #[test]
 fn of_equal_nodes_one_is_taken_that_its_group_would_still_launch() {
     let names = ["a", "b", "c"];
@@ -301,7 +285,7 @@ fn of_equal_nodes_one_is_taken_that_its_group_would_still_launch() {
         blueprint: Some(Blueprint(BTreeMap::from([("lt-1".to_owned(), 2)]))),
         ..Group::default()
     };
-    let instances = vec![machine("a", 1), machine("b", 2), machine("c", 1)];
+    let instances = vec![machine("web", "a", 1), machine("web", "b", 2), machine("web", "c", 1)];
     let survey = Survey { groups: vec![group], instances, ..Survey::default() };
     story.hear(&[Event::Fleet(FleetEvent::Surveyed(Box::new(survey)))]);
     for name in names {

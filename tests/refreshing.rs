@@ -17,9 +17,7 @@ use coordinator_core::event::{
 use coordinator_core::view::{drift, refresh_progress};
 use coordinator_core::{command, foresee, step};
 use model::budget::Amount;
-use model::fleet::{
-    Group, HookCall, HookId, Instance, Lifecycle, PoolPolicy, Power, Survey, Transition,
-};
+use model::fleet::{Group, HookCall, HookId, Instance, PoolPolicy, Survey, Transition};
 use model::id::NodeId;
 use model::node::{Availability, DrainCause};
 use model::refresh::{Blueprint, RefreshPhase, RefreshPolicy};
@@ -46,19 +44,7 @@ fn group(desired: u32) -> Group {
 }
 
 fn machine(name: &str, version: u64) -> Instance {
-    Instance {
-        id: id(name),
-        pool: Some(POOL.to_owned()),
-        lifecycle: Lifecycle::InService,
-        power: Power::Running,
-        zone: "z".to_owned(),
-        instance_type: None,
-        ami: None,
-        template_id: Some("lt-1".to_owned()),
-        template_version: Some(version.to_string()),
-        is_spot: false,
-        is_protected: false,
-    }
+    story::machine(POOL, name, version)
 }
 
 fn shown(group: Group, machines: &[Instance]) -> Event {

@@ -10,6 +10,7 @@ extern crate coordinator_core;
 mod baking;
 #[path = "scenario/balancers.rs"]
 mod balancers;
+mod launch;
 #[path = "scenario/leases.rs"]
 mod leases;
 #[path = "scenario/play.rs"]

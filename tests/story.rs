@@ -11,6 +11,7 @@ use std::time::Duration;
 use coordinator_core::cluster::Cluster;
 use coordinator_core::event::{EngineState, Event, Report};
 use coordinator_core::{invariant, step};
+use model::fleet::{Instance, Lifecycle, Power};
 use model::id::NodeId;
 use model::node::{Availability, Node};
 use model::resources::Resources;
@@ -158,5 +159,22 @@ pub(crate) fn node(name: &str, zone: &str) -> Node {
         kernel_version: None,
         preparing_until: None,
         drain: None,
+    }
+}
+
+/// A machine of a pool that was launched from a version of its template.
+pub(crate) fn machine(pool: &str, name: &str, version: u64) -> Instance {
+    Instance {
+        id: id(name),
+        pool: Some(pool.to_owned()),
+        lifecycle: Lifecycle::InService,
+        power: Power::Running,
+        zone: "z".to_owned(),
+        instance_type: None,
+        ami: None,
+        template_id: Some("lt-1".to_owned()),
+        template_version: Some(version.to_string()),
+        is_spot: false,
+        is_protected: false,
     }
 }

@@ -2,6 +2,8 @@
 //! another one reads what is stored.
 #![allow(clippy::unwrap_used, reason = "a test that can not set up its world has failed")]
 
+mod launch;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +16,8 @@ use coordinator_core::event::{
 use coordinator_core::view::upkeep::outlook;
 use coordinator_core::{Step, invariant, step};
 use model::bake::{
-    Ami, AmiState, Architecture, Base, BaseSource, Cause, Facts, ImageSet, Launch, Outcome,
-    Publish, Recipe, Trial, Triggers, UPKEEPS_LIMIT, Upkeep,
+    Ami, AmiState, Architecture, Base, BaseSource, Cause, Facts, ImageSet, Outcome, Publish,
+    Recipe, Trial, Triggers, UPKEEPS_LIMIT, Upkeep,
 };
 use model::fleet::{Group, PoolPolicy, Survey};
 use model::id::{AmiId, RecipeName};
@@ -31,14 +33,7 @@ fn recipe(name: &str, triggers: Triggers) -> Recipe {
         name: name.parse().unwrap(),
         base: BaseSource::Parameter("/base".to_owned()),
         architecture: Architecture::X86_64,
-        launch: Launch {
-            instance_type: "m7i.large".to_owned(),
-            subnet: None,
-            security_groups: Vec::new(),
-            profile: None,
-            coordinator: "10.0.0.1:7421".to_owned(),
-            agent: None,
-        },
+        launch: launch::launch(),
         steps: Vec::new(),
         images: ImageSet { what_runs: true, extra: Vec::new(), budget_bytes: 0 },
         trial: Trial { scripts: Vec::new(), within: Duration::from_secs(60) },

@@ -10,8 +10,8 @@ use coordinator_core::event::{BakeAnswer, BakeEvent, Event, ImageState, MachineP
 use coordinator_core::view::bake::work_of;
 use coordinator_core::view::upkeep::outlook;
 use model::bake::{
-    Architecture, BakePhase, Base, BaseSource, Facts, ImageSet, Launch, Publish, Recipe, Step,
-    StepKind, Trial, Triggers,
+    Architecture, BakePhase, Base, BaseSource, Facts, ImageSet, Publish, Recipe, Step, StepKind,
+    Trial, Triggers,
 };
 use model::id::{AmiId, BakeId, NodeId};
 use model::schedule::{CatchUp, Overlap, Schedule, Zone};
@@ -242,14 +242,7 @@ fn recipe(name: &str, settings: &BTreeMap<&str, &str>) -> Recipe {
         name: name.parse().unwrap(),
         base: BaseSource::Parameter("/base".to_owned()),
         architecture: Architecture::X86_64,
-        launch: Launch {
-            instance_type: "m7i.large".to_owned(),
-            subnet: None,
-            security_groups: Vec::new(),
-            profile: None,
-            coordinator: "10.0.0.1:7421".to_owned(),
-            agent: None,
-        },
+        launch: super::launch::launch(),
         steps: vec![Step {
             name: "one".to_owned(),
             kind: StepKind::Script("true".to_owned()),
