@@ -16,6 +16,7 @@ from typing import Any
 os.environ["MOTO_AMIS_PATH"] = str(Path(__file__).with_name("images.json"))
 
 from . import machines, nodes
+from .ending import Ending
 from .engine import Engine
 from .hypervisor import Hypervisor
 
@@ -72,14 +73,13 @@ def run(asked: argparse.Namespace, engine: Engine) -> int:
     if asked.agent or asked.machine_image:
         control.hypervisor = hypervisor(asked, region, engine)
         control.hypervisor.begin()
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: ended.set())
+    ending = Ending()
+    ending.heed(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     if asked.until_stdin_ends:
-        threading.Thread(target=lambda: (sys.stdin.buffer.read(), ended.set()), daemon=True).start()
+        threading.Thread(target=lambda: (sys.stdin.buffer.read(), ending.tell()), daemon=True).start()
     region.begin()
     _announce(asked.folder, region.endpoints)
-    ended.wait()
+    ending.wait()
     region.stop()
     if control.hypervisor:
         control.hypervisor.stop()
