@@ -49,7 +49,7 @@ pub(crate) enum Happening {
 pub(crate) enum Up {
     Hello(Box<Node>),
     Beat { engine_ready: bool },
-    Images(BTreeSet<u32>),
+    Stock { images: BTreeSet<u32>, volumes: BTreeSet<String> },
     Report { tasks: Vec<Report>, extent: Extent, orphans: Vec<OrphanReport>, engine_ready: bool },
 }
 

@@ -99,7 +99,7 @@ impl World {
         match message {
             Down::Welcome => {
                 self.say_everything(node);
-                self.say_images(node);
+                self.say_stock(node);
             }
             Down::Fetch(images) => self.fetch(node, images),
             Down::Assignments(assigned) => {
@@ -112,10 +112,11 @@ impl World {
         }
     }
 
-    pub(crate) fn say_images(&mut self, node: &NodeId) {
+    pub(crate) fn say_stock(&mut self, node: &NodeId) {
         let machine = self.machines.get(node).filter(|machine| machine.engine.is_up);
-        let Some(images) = machine.map(|machine| machine.engine.images.clone()) else { return };
-        self.say(node, Up::Images(images));
+        let Some(engine) = machine.map(|machine| &machine.engine) else { return };
+        let (images, volumes) = (engine.images.clone(), engine.volumes.clone());
+        self.say(node, Up::Stock { images, volumes });
     }
 
     fn fetch(&mut self, node: &NodeId, images: BTreeSet<u32>) {
@@ -134,7 +135,7 @@ impl World {
         }
         machine.engine.images.extend(images);
         if machine.life == life {
-            self.say_images(node);
+            self.say_stock(node);
         }
     }
 

@@ -101,6 +101,12 @@ impl World {
             let is_fine = all.iter().all(|constraint| constraint.is_met(node, images));
             self.truth
                 .expect(is_fine, || format!("{} is on {}, against {all:?}", task.id, node.id));
+            let stock = cluster.stock(&node.id).unwrap_or_default();
+            let mut needed = task.generation.spec.task.host_volumes();
+            let lacking = needed.find(|name| !stock.volumes.contains(*name));
+            self.truth.expect(lacking.is_none(), || {
+                format!("{} is on {}, which has no {lacking:?}", task.id, node.id)
+            });
             let pool = node.pool.as_ref().and_then(|pool| cluster.pools().get(pool));
             let profile = task.generation.spec.task.profile;
             let is_taken = pool.is_none_or(|pool| profile >= pool.policy.profile);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::id::NodeId;
+use model::image::Stock;
 use model::task::Task;
 use model::time::Timestamp;
 
@@ -83,10 +84,12 @@ impl World {
         let node = node.clone();
         match message {
             Up::Hello(_) => {}
-            Up::Images(images) => {
-                let digests =
-                    images.into_iter().map(|number| specs::image(number).digest().clone());
-                let stock = digests.collect::<BTreeSet<_>>().into();
+            Up::Stock { images, volumes } => {
+                let digest = |number| specs::image(number).digest().clone();
+                let known = |number| Some((digest(number), specs::layers(number)?.into()));
+                let layers = images.iter().filter_map(|number| known(*number)).collect();
+                let digests = images.into_iter().map(digest).collect();
+                let stock = Stock { digests, layers, volumes };
                 self.coordinator.inbox.push(Event::Images { node, stock });
             }
             Up::Beat { engine_ready } => {

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use model::spec::{ContainerSpec, HealthCheck, Probe};
+use model::image::own_volume;
+use model::spec::{ContainerSpec, HealthCheck, MountSource, Probe};
 use model::task::{Exit, Health, PublishedPort};
 use model::time::Timestamp;
 
@@ -54,11 +55,14 @@ pub(crate) struct Docker {
     pub(crate) is_up: bool,
     pub(crate) held: BTreeMap<String, Held>,
     pub(crate) images: BTreeSet<u32>,
+    /// As [`model::image::Stock`] names them.
+    pub(crate) volumes: BTreeSet<String>,
 }
 
 impl Docker {
     pub(crate) const fn new() -> Self {
-        Self { is_up: true, held: BTreeMap::new(), images: BTreeSet::new() }
+        let held = BTreeMap::new();
+        Self { is_up: true, held, images: BTreeSet::new(), volumes: BTreeSet::new() }
     }
 
     /// What a list by our labels shows.
@@ -152,6 +156,19 @@ impl Docker {
         let image = specs::number_of(&spec.image);
         if !self.images.contains(&image) {
             return failed(FaultKind::ImageMissing, "no such image");
+        }
+        for mount in &spec.mounts {
+            match &mount.source {
+                MountSource::HostVolume { name } if !self.volumes.contains(name) => {
+                    return failed(FaultKind::Engine, "no such volume");
+                }
+                MountSource::Volume { name } => {
+                    self.volumes.insert(own_volume(&launch.project, name));
+                }
+                MountSource::HostVolume { .. }
+                | MountSource::Bind { .. }
+                | MountSource::Tmpfs { .. } => {}
+            }
         }
         let name = format!("{}.{}.{}", launch.task, launch.container, launch.attempt);
         let known = self.held.values().find(|held| held.shown.name == name);

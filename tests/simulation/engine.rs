@@ -12,6 +12,7 @@ use super::agenda::{ForEngine, Happening};
 use super::agent::unknown;
 use super::docker::{exit, failed};
 use super::flaw::Flaw;
+use super::machine::Machine;
 use super::specs;
 
 impl World {
@@ -30,7 +31,7 @@ impl World {
                     machine.engine.is_up = true;
                     let what = ForEngine::List { life: machine.life, asked_at: self.now };
                     self.engine_hears(node, what);
-                    self.say_images(node);
+                    self.say_stock(node);
                 }
             }
         }
@@ -51,7 +52,10 @@ impl World {
         if is_lost && self.chance.percent(40) {
             return self.refuse(node, life, order);
         }
+        let volumes = machine.engine.volumes.len();
         let outcome = self.carry_out(node, &order, is_lost);
+        let has_more = |machine: &Machine| machine.engine.volumes.len() != volumes;
+        let is_news = self.machines.get(node).is_some_and(has_more);
         if let Outcome::Failed(fault) = &outcome
             && fault.kind != FaultKind::Unknown
             && let Some(machine) = self.machines.get_mut(node)
@@ -60,8 +64,8 @@ impl World {
         }
         let is_pull = matches!(order.action, Action::Pull { .. });
         self.answer(node, life, order, if is_lost { unknown() } else { outcome });
-        if is_pull {
-            self.say_images(node);
+        if is_pull || is_news {
+            self.say_stock(node);
         }
     }
 

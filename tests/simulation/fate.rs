@@ -15,7 +15,7 @@ use super::agenda::{ForEngine, Happening};
 use super::chance::Chance;
 use super::docker::exit;
 use super::secrets::with_secret;
-use super::specs::{SERVICES, balanced_spec_of};
+use super::specs::{HOST_VOLUME, SERVICES, balanced_spec_of};
 
 /// How often things go wrong.
 #[derive(Debug, Clone, Copy, Default)]
@@ -174,6 +174,9 @@ impl World {
 
     /// Somebody with a shell on the machine.
     fn meddle(&mut self, node: &NodeId) {
+        if self.volume_chance.percent(10) {
+            return self.make_or_remove_volume(node);
+        }
         let Some(id) = self.some_container(node) else { return };
         let (choice, now) = (self.chance.below(6), self.now);
         self.containers += 1;
@@ -199,6 +202,16 @@ impl World {
             _ => {}
         }
         self.notice(node, &id);
+    }
+
+    /// Somebody makes the volume of the machine, or removes it with all that is in it: who runs already goes on to have it.
+    fn make_or_remove_volume(&mut self, node: &NodeId) {
+        let Some(machine) = self.machines.get_mut(node) else { return };
+        let volumes = &mut machine.engine.volumes;
+        if !volumes.remove(HOST_VOLUME) {
+            volumes.insert(HOST_VOLUME.to_owned());
+        }
+        self.say_stock(node);
     }
 
     /// After new tasks have taken the place of all that had suffered, a last blow: these have to recover by themselves.

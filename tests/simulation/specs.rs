@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::budget::{Amount, Budget};
 use model::constraint::{Attribute, Constraint};
 use model::id::{ServiceId, ServiceName};
-use model::image::{Image, Pin};
+use model::image::{Image, Layer, Pin};
 use model::job::{Completions, Job, Keep};
 use model::lease::LeasePolicy;
 use model::policy::Profile;
@@ -17,9 +17,9 @@ use model::rollout::{BlueGreen, Canary, Promotion, Tolerance, Trial};
 use model::schedule::{CatchUp, Overlap, Schedule, Zone};
 use model::secret::{Rotation, SecretUses};
 use model::spec::{
-    ContainerSpec, Dependency, DependencyCondition, FailureAction, HealthCheck, Mode, Network,
-    PortSpec, Probe, ProcessSpec, Protocol, RestartCondition, RestartPolicy, SecuritySpec,
-    ServiceSpec, Strategy, TaskSpec, UpdateOrder, UpdatePolicy,
+    ContainerSpec, Dependency, DependencyCondition, FailureAction, HealthCheck, Mode, Mount,
+    MountSource, Network, PortSpec, Probe, ProcessSpec, Protocol, RestartCondition, RestartPolicy,
+    SecuritySpec, ServiceSpec, Strategy, TaskSpec, UpdateOrder, UpdatePolicy,
 };
 use model::traffic::Route;
 
@@ -233,6 +233,30 @@ fn preferences(id: &ServiceId, image: u32) -> Vec<Preference> {
     }
 }
 
+/// Somebody has made it on most machines.
+pub(crate) const HOST_VOLUME: &str = "media";
+
+/// Some generations keep data where they are, and some read what only most machines have.
+fn mounts(name: &str, image: u32) -> Vec<Mount> {
+    let (source, is_read_only) = match (name, image % 6) {
+        ("db", 1 | 4) | ("import", 5) => {
+            (MountSource::Volume { name: "data".parse().expect("a word is a name") }, false)
+        }
+        ("web", 2 | 3) | ("import", 3) => {
+            (MountSource::HostVolume { name: HOST_VOLUME.to_owned() }, true)
+        }
+        _ => return Vec::new(),
+    };
+    vec![Mount { source, target: "/data".to_owned(), is_read_only }]
+}
+
+/// What an image is made of: three bases, which many have in common, and something of its own. Of some nobody knows it.
+pub(crate) fn layers(image: u32) -> Option<[Layer; 2]> {
+    let base = Layer { id: u64::from(image % 3), bytes: 200 << 20 };
+    let own = Layer { id: u64::from(image) + 3, bytes: u64::from(image % 7) * (50 << 20) };
+    (image % 4 != 3).then_some([base, own])
+}
+
 /// Each machine has two: sometimes they run out before anything else does.
 fn gpus(name: &str, image: u32) -> u64 {
     match (name, image % 6) {
@@ -351,7 +375,7 @@ fn container(name: &str, number: u32) -> ContainerSpec {
         },
         limit: Resources::default(),
         ports: Vec::new(),
-        mounts: Vec::new(),
+        mounts: mounts(name, number),
         files: Vec::new(),
         health: None,
         after: Vec::new(),

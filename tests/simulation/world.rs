@@ -44,7 +44,7 @@ use self::fate::Odds;
 use self::flaw::Flaw;
 use self::machine::Machine;
 use self::secrets::with_secret;
-use self::specs::{SERVICES, balanced_spec_of};
+use self::specs::{HOST_VOLUME, SERVICES, balanced_spec_of};
 use self::truth::Truth;
 
 /// Machines at the start, and at the end.
@@ -66,6 +66,7 @@ pub(crate) struct World {
     pub(crate) lease_chance: Chance,
     /// And so is what becomes of secrets.
     pub(crate) secret_chance: Chance,
+    pub(crate) volume_chance: Chance,
     pub(crate) odds: Odds,
     pub(crate) flaw: Option<Flaw>,
     pub(crate) now: Timestamp,
@@ -139,6 +140,7 @@ impl World {
             chance,
             lease_chance,
             secret_chance: Chance(seed.wrapping_mul(37)),
+            volume_chance: Chance(seed.wrapping_mul(41)),
             odds,
             flaw,
             now: BEGINNING,
@@ -299,7 +301,11 @@ impl World {
         let node = machine(self.born);
         let id = node.id.clone();
         self.launched(&node);
-        self.machines.insert(id.clone(), Machine::new(node));
+        let mut machine = Machine::new(node);
+        if self.born % 4 != 1 {
+            machine.engine.volumes.insert(HOST_VOLUME.to_owned());
+        }
+        self.machines.insert(id.clone(), machine);
         self.boot(&id);
     }
 

@@ -6,6 +6,7 @@ mod change;
 mod class;
 mod fleet;
 mod gone;
+mod ground;
 mod heard;
 mod images;
 mod leases;
@@ -46,6 +47,8 @@ use self::class::Classes;
 pub(crate) use self::class::{Class, Rank};
 pub(crate) use self::fleet::{Fleet, Try, name as hook_name};
 pub use self::fleet::{Shortage, Spare};
+pub(crate) use self::ground::Ground;
+use self::ground::Grounds;
 use self::images::Held;
 use self::leases::Leases;
 use self::leaving::Round;
@@ -152,17 +155,20 @@ pub struct Cluster {
     tasks: Tasks,
     nodes: BTreeMap<NodeId, Arc<Node>>,
     next_task: u64,
-    /// Of services that have tasks.
-    rosters: ByName<ServiceId, Roster>,
+    /// Of services that have tasks; shared with copies of the cluster until one of them changes.
+    rosters: ByName<ServiceId, Arc<Roster>>,
     /// Services that have a place on each node.
     globals: BTreeSet<ServiceId>,
     /// Which services wait for each.
     dependents: BTreeMap<ServiceId, BTreeSet<ServiceId>>,
     ledgers: ByNode<Ledger>,
+    /// Where the next task will be booked, most likely: see [`Cluster::expect_task_at`].
+    next_at: usize,
     /// The numbers of all nodes that have joined, in the order of their ids.
     joined: Vec<usize>,
     classes: Classes,
     suiting: Suiting,
+    grounds: Grounds,
     demand: Demand,
     priorities: Priorities,
     /// Their numbers are their places here.
@@ -310,7 +316,7 @@ impl Cluster {
     fn put_node(&mut self, node: &Arc<Node>) {
         let before = self.nodes.insert(node.id.clone(), Arc::clone(node));
         self.demand.put_node(before.as_deref(), node);
-        if let Some(before) = before.filter(|before| before.engine != node.engine)
+        if let Some(before) = before.as_ref().filter(|before| before.engine != node.engine)
             && let Some(others) = self.neighbours.get_mut(&before.engine)
         {
             others.remove(&node.id);
@@ -321,7 +327,10 @@ impl Cluster {
         self.neighbours.entry(node.engine.clone()).or_default().insert(node.id.clone());
         let number = self.number_of(&node.id);
         self.join(number, node);
-        self.suiting.forget();
+        if !before.is_some_and(|before| suiting::is_described_alike(&before, node)) {
+            self.suiting.forget();
+            self.grounds.forget();
+        }
         if node.is_shrinking() {
             self.shrinking.insert(node.id.clone());
         } else {
@@ -369,7 +378,8 @@ impl Cluster {
         ledger.join(node, zone);
         for (task, then) in counted {
             if let Some((then, now)) = then.zip(ledger.spot(task)) {
-                let spread = &mut self.rosters.entry(task.service.clone()).spread;
+                let roster = self.rosters.entry(task.service.clone());
+                let spread = &mut Arc::make_mut(roster).spread;
                 spread.take(then);
                 spread.add(now);
             }
@@ -378,9 +388,18 @@ impl Cluster {
 
     /// Where the ledger of a node is, made when there is none.
     fn number_of(&mut self, node: &NodeId) -> usize {
+        let expected = self.ledgers.at(self.next_at);
+        if expected.is_some_and(|ledger| ledger.id.as_ref() == Some(node)) {
+            return self.next_at;
+        }
         let number = self.ledgers.number(node);
         self.ledgers.at_mut(number).into_iter().for_each(|ledger| ledger.number = number);
         number
+    }
+
+    /// The next task will be put on the node of this number, most likely: it is found without its name there.
+    pub(crate) const fn expect_task_at(&mut self, number: usize) {
+        self.next_at = number;
     }
 
     fn put_task(&mut self, task: &Arc<Task>) {
@@ -390,7 +409,7 @@ impl Cluster {
             before.iter().for_each(|before| self.take_back(before));
             self.book(task);
         } else {
-            self.rosters.entry(task.service.clone()).put(task);
+            Arc::make_mut(self.rosters.entry(task.service.clone())).put(task);
         }
         self.leases.put(task);
         self.traffic.see(task);
@@ -409,6 +428,7 @@ impl Cluster {
         self.leases.remove(id);
         self.traffic.forget_task(id);
         let Some(roster) = self.rosters.get_mut(&task.service) else { return };
+        let roster = Arc::make_mut(roster);
         roster.remove(&task);
         if roster.is_empty() {
             self.rosters.remove(&task.service);
@@ -419,7 +439,7 @@ impl Cluster {
     fn book(&mut self, task: &Arc<Task>) {
         // When the store is read the node joins after its tasks.
         let number = task.booked_on().map(|node| self.number_of(node));
-        let roster = self.rosters.entry(task.service.clone());
+        let roster = Arc::make_mut(self.rosters.entry(task.service.clone()));
         roster.put(task);
         let Some(number) = number else { return };
         let Some(ledger) = self.ledgers.at_mut(number) else { return };
@@ -439,7 +459,7 @@ impl Cluster {
         if let Some(spot) = ledger.spot(task)
             && let Some(roster) = self.rosters.get_mut(&task.service)
         {
-            roster.spread.take(spot);
+            Arc::make_mut(roster).spread.take(spot);
         }
     }
 
@@ -458,9 +478,17 @@ impl Cluster {
         if let Some(known) = self.suiting.known(asked) {
             return known;
         }
-        let seats = self.nodes_with_ledgers();
-        let suits = seats.map(|(node, ledger)| ledger.meets(node, asked)).collect();
+        let suits = self.suits(asked);
         self.suiting.keep(asked, suits)
+    }
+
+    fn suits(&self, asked: (&[Constraint], Profile)) -> Vec<bool> {
+        self.nodes_with_ledgers().map(|(node, ledger)| ledger.meets(node, asked)).collect()
+    }
+
+    /// Says whether the answers that are kept come out the same when nodes are asked anew.
+    pub(crate) fn knows_what_suits(&self) -> bool {
+        self.suiting.answers().all(|(asked, suits)| **suits == self.suits(asked))
     }
 
     /// Has the nodes that can take such tasks in order: see [`Cluster::class`].
@@ -557,7 +585,7 @@ impl Cluster {
 
     /// The tasks that were placed on a node, by id.
     pub fn tasks_on(&self, node: &NodeId) -> impl Iterator<Item = &Arc<Task>> {
-        let tasks = self.ledger(node).map(|ledger| &ledger.tasks);
+        let tasks = self.ledger(node).map(|ledger| &*ledger.tasks);
         tasks.into_iter().flatten().filter_map(|id| self.tasks.get(id))
     }
 

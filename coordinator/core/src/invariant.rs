@@ -210,10 +210,16 @@ fn drains_close_their_nodes(cluster: &Cluster, broken: &mut Vec<String>) {
     }
 }
 
-/// What is counted as services and nodes come and go is what they ask for and have.
+/// What is kept as services and nodes come and go is what they ask for and have.
 fn demand_adds_up(cluster: &Cluster, broken: &mut Vec<String>) {
     if !cluster.knows_its_mix() {
         broken.push("what services ask for is not what is known of it".to_owned());
+    }
+    if !cluster.knows_what_suits() {
+        broken.push("which nodes meet constraints is not what is known of it".to_owned());
+    }
+    if !cluster.knows_its_ground() {
+        broken.push("what nodes have that is preferred is not what is known of it".to_owned());
     }
 }
 

@@ -42,10 +42,40 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "leaning.iter_mut().filter(|_| !PLANTED).for_each(|leaning| leaning.took(kind))",
     ),
     bug(
-        "a group is as good as when it was looked at first",
+        "a zone is as good as when it was looked at first",
         FIELD,
-        "if self.leaning.is_some() && self.best_of(index)",
-        "if !PLANTED && self.leaning.is_some() && self.best_of(index)",
+        "if self.leaning.is_some() {",
+        "if !PLANTED && self.leaning.is_some() {",
+    ),
+    bug(
+        "nodes of the same values are as good as before one of them was taken",
+        FIELD,
+        "if now == Some(known) {",
+        "if now == Some(known) || PLANTED && now.is_some_and(|now| now.candidate == known.candidate) {",
+    ),
+    bug(
+        "a volume that somebody has to make is looked for nowhere",
+        FIELD,
+        "|| asked.needs_volumes &&",
+        "|| !PLANTED && asked.needs_volumes &&",
+    ),
+    bug(
+        "data that were left behind are forgotten",
+        FIELD,
+        "asked.keeps_data && is_without_data(",
+        "!PLANTED && asked.keeps_data && is_without_data(",
+    ),
+    bug(
+        "what a node has is known as it was when it was asked first",
+        "coordinator/core/src/cluster.rs",
+        "            self.suiting.forget();\n            self.grounds",
+        "            if !PLANTED {\n                self.suiting.forget();\n            }\n            self.grounds",
+    ),
+    bug(
+        "what is preferred is known of those nodes only that were there when it was asked first",
+        "coordinator/core/src/cluster.rs",
+        "            self.grounds.forget();\n",
+        "            if !PLANTED {\n                self.grounds.forget();\n            }\n",
     ),
     bug(
         "whoever was there before is as good as new",

@@ -1,6 +1,7 @@
 //! How fast the coordinator decides where tasks go: its core as it is, with everything that it writes down, on one core.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -182,7 +183,13 @@ impl World {
             anyhow::ensure!(account.takers == 0, "a task that is too large would be taken");
             Ok(())
         })?;
-        let placed = self.cluster.tasks().values().next().cloned().context("there are no tasks")?;
+        let is_alive = |id: &NodeId| {
+            let node = self.cluster.nodes().get(id);
+            node.is_some_and(|node| node.availability == Availability::Active)
+        };
+        let is_placed = |task: &&Arc<Task>| task.node.as_ref().is_some_and(is_alive);
+        let placed = self.cluster.tasks().values().find(is_placed).cloned();
+        let placed = placed.context("no task is on a node")?;
         let verdicts = few(|| {
             let verdicts = view::ask_nodes(&self.cluster, &placed, self.now);
             anyhow::ensure!(verdicts.len() == self.cluster.nodes().len(), "a node was not asked");
@@ -192,7 +199,8 @@ impl World {
             let before = self.cluster.clone();
             let mut after = before.clone();
             after.bound(usize::MAX);
-            let replicas = u32::try_from(before.tasks_of(&placed.service).count())? + 10;
+            let wanted = before.tasks_of(&placed.service).filter(|task| task.is_wanted());
+            let replicas = u32::try_from(wanted.count())? + 10;
             let service = placed.service.clone();
             step(&mut after, &[Event::Scale { service, replicas }], self.now);
             let count = |cluster: &Cluster| cluster.tasks_of(&placed.service).count();

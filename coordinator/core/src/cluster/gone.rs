@@ -27,6 +27,7 @@ impl Cluster {
         }
         self.ledgers.remove(id);
         self.suiting.forget();
+        self.grounds.forget();
         self.draining.remove(id);
         self.shrinking.remove(id);
         self.preparing.remove(id);

@@ -139,7 +139,7 @@ impl Cluster {
         &self,
         service: &ServiceId,
     ) -> impl Iterator<Item = (&Slot, &[Arc<Task>])> {
-        self.rosters.get(service).into_iter().flat_map(Roster::slots)
+        self.roster(service).into_iter().flat_map(Roster::slots)
     }
 
     /// The same of all runs of a job.
@@ -147,7 +147,7 @@ impl Cluster {
         &self,
         service: &ServiceId,
     ) -> impl Iterator<Item = (&Slot, &[Arc<Task>])> {
-        self.rosters.get(service).into_iter().flat_map(Roster::slots_of_runs)
+        self.roster(service).into_iter().flat_map(Roster::slots_of_runs)
     }
 
     /// The same of one run of a job.
@@ -161,7 +161,7 @@ impl Cluster {
 
     /// The tasks of a service, if it has any: for whoever asks about many of its slots.
     pub(crate) fn roster(&self, service: &ServiceId) -> Option<&Roster> {
-        self.rosters.get(service)
+        self.rosters.get(service).map(|roster| &**roster)
     }
 
     /// The tasks of one slot, oldest first.

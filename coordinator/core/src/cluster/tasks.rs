@@ -2,6 +2,7 @@
 //!
 //! They are made by the million, each with a higher number than those before it, and are found by that number. Tasks of
 //! neighbouring numbers share a bundle: a map of single tasks would be twice as large as this, and several times as slow.
+//! Copies share the bundles that neither has changed since, so that a copy of a full cluster costs little.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -17,7 +18,7 @@ const BUNDLE: u64 = 64;
 #[derive(Debug, Clone, Default)]
 pub struct Tasks {
     /// By the number of the bundle; each in the order of ids, and none is empty.
-    bundles: BTreeMap<u64, Vec<Arc<Task>>>,
+    bundles: BTreeMap<u64, Arc<Vec<Arc<Task>>>>,
     count: usize,
 }
 
@@ -37,7 +38,7 @@ impl Tasks {
 
     /// All of them in the order of their ids.
     pub fn values(&self) -> impl Iterator<Item = &Arc<Task>> {
-        self.bundles.values().flatten()
+        self.bundles.values().flat_map(|bundle| bundle.iter())
     }
 
     /// Those that begin there, in the order of their ids.
@@ -51,7 +52,7 @@ impl Tasks {
             Bound::Excluded(id) => task.id <= *id,
             Bound::Unbounded => false,
         };
-        self.bundles.range(first..).flat_map(|(_, bundle)| bundle).skip_while(is_before)
+        self.bundles.range(first..).flat_map(|(_, bundle)| bundle.iter()).skip_while(is_before)
     }
 
     /// The same as the values, each with its id.
@@ -74,6 +75,7 @@ impl Tasks {
     /// Adds a task or replaces it, and gives it as it was.
     pub(super) fn put(&mut self, task: &Arc<Task>) -> Option<Arc<Task>> {
         let bundle = self.bundles.entry(task.id.number() / BUNDLE).or_default();
+        let bundle = Arc::make_mut(bundle);
         let at = match bundle.last() {
             Some(last) if last.id >= task.id => place(bundle, &task.id),
             Some(_) | None => Err(bundle.len()),
@@ -92,7 +94,9 @@ impl Tasks {
     pub(super) fn remove(&mut self, id: &TaskId) -> Option<Arc<Task>> {
         let number = id.number() / BUNDLE;
         let bundle = self.bundles.get_mut(&number)?;
-        let task = bundle.remove(place(bundle, id).ok()?);
+        let at = place(bundle, id).ok()?;
+        let bundle = Arc::make_mut(bundle);
+        let task = bundle.remove(at);
         if bundle.is_empty() {
             self.bundles.remove(&number);
         }

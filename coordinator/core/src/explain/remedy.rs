@@ -144,7 +144,7 @@ fn one(
 fn holder(cluster: &Cluster, task: &Task, (node, number): (&Node, u16)) -> Option<TaskId> {
     let asked: Vec<HostPort> =
         task.generation.spec.task.fixed_ports().filter(|port| port.number == number).collect();
-    let tasks = cluster.neighbours(node).flat_map(|ledger| &ledger.tasks);
+    let tasks = cluster.neighbours(node).flat_map(|ledger| ledger.tasks.iter());
     let live = tasks.filter_map(|id| cluster.tasks().get(id)).filter(|one| !one.state.is_final());
     let mut others = live.filter(|one| one.id != task.id);
     let holds = |one: &&Arc<Task>| {

@@ -52,7 +52,8 @@ impl World {
         let heard = cluster.nodes().values().filter(|node| cluster.takes_work(node, now));
         let heard = heard.filter_map(|node| Some((node.id.clone(), cluster.sighting(&node.id)?)));
         let (heard, fetches) = (heard.collect(), BTreeMap::new());
-        let open = cluster.tasks().values().map(|task| task.id.clone()).collect();
+        let open = cluster.tasks().values().filter(|task| outcome(task, now).is_some());
+        let open = open.map(|task| task.id.clone()).collect();
         let (pending, ended) = (BTreeMap::new(), BTreeMap::new());
         let (commands, drained, wake_at) = (Vec::new(), Vec::new(), None);
         Self { heard, now, pending, open, ended, wake_at, fetches, commands, drained, cluster }

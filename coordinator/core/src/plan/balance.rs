@@ -120,7 +120,7 @@ fn most_crowded(cluster: &Cluster, service: &Service, now: Timestamp) -> Option<
     };
     let tasks = cluster.tasks_of(&service.id).filter(|task| is_settled(task) && is_alone(task));
     let spec = &service.target.spec;
-    let leaning = place::Leaning::of(cluster, spec, |number| line.on_node(number));
+    let leaning = place::Leaning::of(cluster, spec, Some(&|number| line.on_node(number)));
     let crowd =
         |task: &&Arc<Task>| (crowd(cluster, (line, leaning.as_ref()), task), task.id.clone());
     tasks.max_by_key(crowd).cloned()

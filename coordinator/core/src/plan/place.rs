@@ -206,13 +206,22 @@ impl Search {
             return found.ok_or_else(|| self.note.insert(explain(cluster, task, now)).clone());
         }
         let found = self.field.as_mut().and_then(|field| field.take(cluster, task));
+        if let Some((_, number)) = found {
+            cluster.expect_task_at(number);
+        }
+        let found = found.map(|(node, _)| node);
         found.ok_or_else(|| self.note.get_or_insert_with(|| explain(cluster, task, now)).clone())
     }
 }
 
 /// Every node, judged for tasks like this one.
 fn survey(cluster: &mut Cluster, task: &Task, now: Timestamp) -> Field {
-    let suits = cluster.suiting(task.generation.spec.task.of_node());
+    let spec = &task.generation.spec;
+    let suits = cluster.suiting(spec.task.of_node());
+    if !spec.preferences.is_empty() {
+        // Kept for those that come after it.
+        let _ground = cluster.ground_kept(&spec.preferences);
+    }
     Field::survey(cluster, (task, &suits), now)
 }
 
@@ -236,7 +245,8 @@ fn is_first_of_all(
         let seats = cluster.nodes_with_ledgers();
         let suits: Vec<bool> =
             seats.map(|(node, ledger)| ledger.meets(node, spec.of_node())).collect();
-        Field::survey(cluster, (task, &suits), now).take(cluster, task)
+        let found = Field::survey(cluster, (task, &suits), now).take(cluster, task);
+        found.map(|(node, _)| node)
     };
     cluster.nodes().len() > 16 || survey().as_ref() == found
 }
@@ -298,7 +308,7 @@ pub(crate) fn elsewhere(cluster: &Cluster, task: &Task, now: Timestamp) -> Resul
 /// better on its own node any more.
 pub(crate) fn is_better_elsewhere(cluster: &mut Cluster, task: &Task, now: Timestamp) -> bool {
     let best = if needs_survey(task) {
-        survey(cluster, task, now).take(cluster, task)
+        survey(cluster, task, now).take(cluster, task).map(|(node, _)| node)
     } else {
         cluster.refresh_class(&task.generation.spec);
         walk::first(cluster, task, now)

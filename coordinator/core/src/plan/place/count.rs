@@ -50,6 +50,11 @@ impl<'a> Counts<'a> {
         self.spread.is_some()
     }
 
+    /// Says whether there is any that the task is spread among.
+    pub(crate) fn has_others(&self) -> bool {
+        self.line.is_some_and(|line| line.total() > 0)
+    }
+
     /// Those that the task is spread among, on the node of this number.
     pub(crate) fn on_node(&self, node: usize) -> usize {
         let own = self.own_in_line().is_some_and(|own| own.node == node);

@@ -30,9 +30,18 @@ pub(super) struct Field {
     in_zone: Vec<usize>,
     /// What the service would rather have, if it has said anything.
     leaning: Option<Leaning>,
+    /// By their numbers.
+    zones: Vec<Zone>,
+    /// The best candidate of each zone that has one, as good as it was when it was last looked at: it can only have become worse.
+    best: BinaryHeap<Reverse<Best>>,
+}
+
+/// The nodes of one zone. What is put in a zone makes all of its groups worse alike, so that their order there stays as it is.
+#[derive(Debug, Default)]
+struct Zone {
     groups: Vec<Group>,
     /// The best candidate of each group that has one, as good as it was when it was last looked at: it can only have become worse.
-    best: BinaryHeap<Reverse<Best>>,
+    best: BinaryHeap<Reverse<Leader>>,
 }
 
 /// What the tasks have in common.
@@ -56,7 +65,6 @@ struct Asked {
 /// Nodes of one zone that have the same values of all that tasks are spread over.
 #[derive(Debug)]
 struct Group {
-    zone: usize,
     /// See [`Leaning::node`].
     kind: usize,
     /// Nodes that have not been taken yet, the best one first.
@@ -106,14 +114,25 @@ impl PartialOrd for Candidate {
     }
 }
 
-/// The candidate of a group, and how good the group is: the first of all is the node to take.
+/// The candidate of a group, and how good the group is: the first of a zone is the node to take there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Leader {
+    /// Without what it lacks.
+    behind: u64,
+    preference: u64,
+    candidate: Candidate,
+    /// Where in its zone the group is.
+    group: usize,
+}
+
+/// The candidate of a zone, and how good the zone is: the first of all is the node to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Best {
-    /// Without what it lacks.
     behind: u64,
     preference: u64,
     in_zone: usize,
     candidate: Candidate,
+    zone: usize,
     group: usize,
 }
 
@@ -129,11 +148,12 @@ impl Field {
             asked: Asked::by(cluster, task),
             in_zone: Vec::new(),
             leaning: Leaning::beside(cluster, task, counts),
-            groups: Vec::new(),
+            zones: Vec::new(),
             best: BinaryHeap::new(),
         };
-        // Zones are alike as a rule.
+        // Zones are alike as a rule, and kinds.
         let share = suits.len() / cluster.zone_count().max(1);
+        let alike = field.leaning.as_ref().map_or(1, Leaning::kinds).max(1);
         // By the number of the zone, and of the kind.
         let mut zones: Vec<Vec<Vec<Candidate>>> = Vec::new();
         for (index, ((number, ledger), suits)) in cluster.ledgers().zip(suits).enumerate() {
@@ -149,23 +169,17 @@ impl Field {
             }
             let Some(kinds) = zones.get_mut(zone) else { continue };
             if kinds.len() <= kind {
-                kinds.resize_with(kind + 1, || Vec::with_capacity(share));
+                kinds.resize_with(kind + 1, || Vec::with_capacity(share / alike));
             }
             kinds.get_mut(kind).into_iter().for_each(|fresh| fresh.push(candidate));
         }
         field.in_zone = (0..zones.len()).map(|zone| counts.in_zone(zone)).collect();
-        let zones = zones.into_iter().enumerate();
-        let groups = zones.flat_map(|(zone, kinds)| {
-            let kinds = kinds.into_iter().enumerate().filter(|(_, fresh)| !fresh.is_empty());
-            kinds.map(move |(kind, mut fresh)| {
-                // They are in the order of ids already. Many are equal apart from that, which makes it short.
-                fresh.sort_by_key(Candidate::terms);
-                Group { zone, kind, fresh: fresh.into_iter(), again: BinaryHeap::new() }
-            })
-        });
-        field.groups = groups.collect();
-        let best = (0..field.groups.len()).filter_map(|group| field.best_of(group));
-        field.best = best.map(Reverse).collect();
+        field.zones = zones.into_iter().map(Zone::of).collect();
+        for zone in 0..field.zones.len() {
+            field.line_up(zone);
+            let first = field.first_of(zone);
+            field.best.extend(first.map(Reverse));
+        }
         field
     }
 
@@ -212,30 +226,55 @@ impl Field {
         Some((kind, candidate))
     }
 
+    /// Finds the best candidate of each group of a zone.
+    fn line_up(&mut self, zone: usize) {
+        let groups = self.zones.get(zone).map_or(0, |zone| zone.groups.len());
+        let best = (0..groups).filter_map(|group| self.leader(zone, group)).map(Reverse).collect();
+        if let Some(zone) = self.zones.get_mut(zone) {
+            zone.best = best;
+        }
+    }
+
     /// The best candidate of a group, as good as it is now.
-    fn best_of(&self, group: usize) -> Option<Best> {
-        let Group { zone, kind, fresh, again } = self.groups.get(group)?;
+    fn leader(&self, zone: usize, group: usize) -> Option<Leader> {
+        let Group { kind, fresh, again } = self.zones.get(zone)?.groups.get(group)?;
         let again = again.peek().map(|Reverse(candidate)| candidate);
         let candidate = *fresh.as_slice().first().into_iter().chain(again).min()?;
         let dealt = self.leaning.as_ref().map_or(0, |leaning| leaning.dealt(*kind));
-        Some(Best {
+        Some(Leader {
             behind: candidate.behind & !LACKS,
             preference: (candidate.behind & LACKS).saturating_add(dealt),
-            in_zone: self.in_zone.get(*zone).copied().unwrap_or_default(),
             candidate,
             group,
         })
     }
 
-    /// The best node for one more task, if there is one. The task has to be written before the next is asked for.
-    pub(super) fn take(&mut self, cluster: &Cluster, task: &Task) -> Option<NodeId> {
+    /// The best candidate of a zone, as good as it is now.
+    fn first_of(&mut self, zone: usize) -> Option<Best> {
+        loop {
+            let Reverse(known) = *self.zones.get(zone)?.best.peek()?;
+            // Others with the same values may have been taken since it was looked at.
+            let now = self.leader(zone, known.group);
+            if now == Some(known) {
+                let Leader { behind, preference, candidate, group } = known;
+                let in_zone = self.in_zone.get(zone).copied().unwrap_or_default();
+                return Some(Best { behind, preference, in_zone, candidate, zone, group });
+            }
+            put_first(&mut self.zones.get_mut(zone)?.best, now);
+        }
+    }
+
+    /// The best node for one more task, if there is one, and its number. The task has to be written before the next is asked for.
+    pub(super) fn take(&mut self, cluster: &Cluster, task: &Task) -> Option<(NodeId, usize)> {
         loop {
             let Reverse(known) = *self.best.peek()?;
-            let (candidate, index) = (known.candidate, known.group);
-            // Others of its zone, or with the same values, have been taken since it was looked at.
-            if self.leaning.is_some() && self.best_of(index) != Some(known) {
-                self.look_again(index);
-                continue;
+            let Best { candidate, zone, group, .. } = known;
+            if self.leaning.is_some() {
+                let now = self.first_of(zone);
+                if now != Some(known) {
+                    put_first(&mut self.best, now);
+                    continue;
+                }
             }
             let number = candidate.number as usize;
             let ledger = cluster.numbered_ledger(number)?;
@@ -243,31 +282,44 @@ impl Field {
             let is_taken =
                 self.asked.has_ports && is_taken(cluster, number, &task.generation.spec.task);
             let again = self.asked.again(cluster, task, (candidate, ledger));
-            let group = self.groups.get_mut(index)?;
+            let group = self.zones.get_mut(zone)?.groups.get_mut(group)?;
             group.take(candidate);
             group.again.extend(again.filter(|_| !is_taken).map(Reverse));
-            let (zone, kind) = (group.zone, group.kind);
+            let kind = group.kind;
             if !is_taken {
                 self.in_zone.get_mut(zone).into_iter().for_each(|count| *count += 1);
                 self.leaning.iter_mut().for_each(|leaning| leaning.took(kind));
             }
-            self.look_again(index);
+            let now = self.first_of(zone);
+            put_first(&mut self.best, now);
             if !is_taken {
-                return ledger.id.clone();
+                return Some((ledger.id.clone()?, number));
             }
         }
     }
+}
 
-    /// Puts the group that was the best where it belongs now.
-    fn look_again(&mut self, group: usize) {
-        let now = self.best_of(group);
-        let Some(mut best) = self.best.peek_mut() else { return };
-        match now {
-            Some(now) => *best = Reverse(now),
-            None => {
-                PeekMut::pop(best);
-            }
+/// Puts what was the first where it belongs now.
+fn put_first<T: Ord>(best: &mut BinaryHeap<Reverse<T>>, now: Option<T>) {
+    let Some(mut first) = best.peek_mut() else { return };
+    match now {
+        Some(now) => *first = Reverse(now),
+        None => {
+            PeekMut::pop(first);
         }
+    }
+}
+
+impl Zone {
+    /// The candidates of each kind, by its number.
+    fn of(kinds: Vec<Vec<Candidate>>) -> Self {
+        let kinds = kinds.into_iter().enumerate().filter(|(_, fresh)| !fresh.is_empty());
+        let groups = kinds.map(|(kind, mut fresh)| {
+            // They are in the order of ids already. Many are equal apart from that, which makes it short.
+            fresh.sort_by_key(Candidate::terms);
+            Group { kind, fresh: fresh.into_iter(), again: BinaryHeap::new() }
+        });
+        Self { groups: groups.collect(), best: BinaryHeap::new() }
     }
 }
 
