@@ -18,6 +18,7 @@ pub(crate) mod flaw;
 mod jobs;
 mod leases;
 mod machine;
+mod outlook;
 mod refresh;
 mod secrets;
 mod specs;
@@ -273,7 +274,7 @@ impl World {
             Happening::LookAtBalancers => self.look_at_balancers(),
             Happening::Letter(letter) => self.read(letter),
             Happening::Ask(command) => self.ask(command),
-            Happening::TakenBack(node) => self.lose(&node),
+            Happening::TakenBack(node) => self.take_back(&node),
             Happening::Boot(node) => {
                 if self.machines.get(&node).is_some_and(|machine| machine.agent.is_none()) {
                     self.boot(&node);
@@ -317,6 +318,7 @@ impl World {
             if let Some(machine) = self.machines.get_mut(&node) {
                 machine.cut_until = self.now;
                 machine.engine.is_up = true;
+                machine.hindered_at = self.now;
                 // What was lost on the way is not said again in the same session.
                 machine.agent.iter_mut().for_each(|agent| agent.session = None);
                 if machine.agent.is_none() {
