@@ -89,12 +89,12 @@ impl Watch {
             let read = interruption(text.as_deref());
             outlook.interrupted_at = self.understood(read, outlook.interrupted_at);
         }
-        if round % SELDOM == 0 {
+        if round.is_multiple_of(SELDOM) {
             let target = imds.get(TARGET).await?;
             outlook.is_leaving = target.is_some_and(|target| target.trim() == "Terminated");
             outlook.is_at_risk = is_spot && imds.get(RECOMMENDATION).await?.is_some();
         }
-        if round % RARELY == 0 {
+        if round.is_multiple_of(RARELY) {
             let text = imds.get(MAINTENANCE).await?;
             outlook.maintained_at =
                 self.understood(maintenance(text.as_deref()), outlook.maintained_at);

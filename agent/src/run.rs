@@ -155,12 +155,7 @@ pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<
     if config.builder {
         return bake::run(config, stop).await;
     }
-    check_address(&config.coordinator)?;
-    if let Security::Plaintext = config.security {
-        drop(Dial::Plaintext { address: config.coordinator.clone() }.channel()?);
-    }
-    std::fs::create_dir_all(&config.state)
-        .with_context(|| format!("can not make the state directory {}", config.state.display()))?;
+    prepare(&config)?;
     let node = name(&config).await?;
     let journal = Journal::new(&config.state);
     let kept = journal.load(&node)?;
@@ -215,11 +210,8 @@ pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<
     let hello = Arc::clone(&agent.hello);
     let hello = move || hello.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let linking = tokio::spawn(session::keep(credentials, hello, session_heard));
-    let outside = Outside {
-        session: &mut session_incoming,
-        leases: &mut lease_incoming,
-        foreseen: &mut foreseen_incoming,
-    };
+    let (session, foreseen) = (&mut session_incoming, &mut foreseen_incoming);
+    let outside = Outside { session, leases: &mut lease_incoming, foreseen };
     let looping = agent.turn(&mut incoming, &mut engine_incoming, outside);
     tokio::select! {
         linked = linking => linked.context("the link was interrupted"),
@@ -228,6 +220,16 @@ pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<
         () = watching => Ok(()),
         _ = stop => Ok(()),
     }
+}
+
+/// Whatever is wrong with what the agent is told is said before it does anything.
+fn prepare(config: &Config) -> anyhow::Result<()> {
+    check_address(&config.coordinator)?;
+    if let Security::Plaintext = config.security {
+        drop(Dial::Plaintext { address: config.coordinator.clone() }.channel()?);
+    }
+    std::fs::create_dir_all(&config.state)
+        .with_context(|| format!("can not make the state directory {}", config.state.display()))
 }
 
 /// Who this node is. An instance is named by its id, whatever its disk says: it may be a copy of another's.

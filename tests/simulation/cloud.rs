@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::fleet::{
-    Answer, Group, GroupHook, Headroom, HookCall, HookId, HookPhase, Instance, Lifecycle, PoolPolicy, Power, Precaution, Survey, Transition,
+    Answer, Group, GroupHook, Headroom, HookCall, HookId, HookPhase, Instance, Lifecycle,
+    PoolPolicy, Power, Precaution, Survey, Transition,
 };
 use model::id::NodeId;
 use model::node::{Availability, DrainPhase, Node};

@@ -39,9 +39,18 @@ impl World {
         let (node, life) = (id.clone(), machine.life);
         let notice = Notice::Interrupted { at };
         self.send(Happening::Letter(FleetEvent::Noticed { node: id.clone(), notice }));
-        let wait = self.chance.millis(0, POLL);
+        let wait = self.end_chance.millis(0, POLL);
         self.after(wait, Happening::Agent { node, life, what: ForAgent::Foresee });
         self.after(NOTICE, Happening::TakenBack(id.clone()));
+    }
+
+    /// The cloud takes a machine back that has just lost its link, or is about to. Now and then it finds it again.
+    pub(crate) fn interrupt_alone(&mut self, id: &NodeId) {
+        self.interrupt(id);
+        let alone_for = self.end_chance.millis(20_000, 200_000);
+        if let Some(machine) = self.machines.get_mut(id).filter(|one| one.ends_at.is_some()) {
+            machine.cut_until = machine.cut_until.max(self.now + alone_for);
+        }
     }
 
     /// The metadata service has answered.

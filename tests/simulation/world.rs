@@ -67,6 +67,8 @@ pub(crate) struct World {
     pub(crate) lease_chance: Chance,
     /// And so is what becomes of secrets.
     pub(crate) secret_chance: Chance,
+    /// And which machines are taken back while nobody reaches them.
+    pub(crate) end_chance: Chance,
     pub(crate) odds: Odds,
     pub(crate) flaw: Option<Flaw>,
     pub(crate) now: Timestamp,
@@ -140,6 +142,7 @@ impl World {
             chance,
             lease_chance,
             secret_chance: Chance(seed.wrapping_mul(37)),
+            end_chance: Chance(seed.wrapping_mul(41)),
             odds,
             flaw,
             now: BEGINNING,

@@ -60,12 +60,11 @@ fn a_machine_at_risk_is_closed_where_its_pool_wants_that_and_no_letter_comes() {
     until("the machine is closed, and not emptied", SOON, || {
         let nodes = world.cluster.wharf(&["node", "ls", "-o", "json"]).json();
         let node = nodes.as_array().unwrap().iter().find(|node| node["id"] == **warned);
-        let is_so = node.is_some_and(|node| node["state"] == "cordoned");
-        if is_so { Ok(()) } else { Err(format!("{nodes:#}")) }
+        let is_closed = node.is_some_and(|node| node["availability"] == "cordoned");
+        if is_closed { Ok(()) } else { Err(format!("{nodes:#}")) }
     });
-    // Who opens it again is not asked a second time, whoever leads.
-    let _open = world.cluster.wharf(&["uncordon", warned]).good();
-    assert_eq!(world.nodes("ready").len(), 2);
+    let events = world.events();
+    assert!(!events.contains("is being emptied"), "{events}");
 }
 
 /// How the containers of a machine have ended: when, and with which code. None for those that run.
