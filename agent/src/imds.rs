@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 /// Where it is.
 pub const DEFAULT: &str = "http://169.254.169.254";
-/// A token of the service holds for so long; one is drawn for each use.
+/// A token of the service holds for so long where it is for one use.
 const TOKEN_SECONDS: u64 = 60;
 /// Tries, and the wait between them: it limits what an instance asks.
 const TRIES: u32 = 3;
@@ -38,8 +38,16 @@ impl Imds {
     /// # Errors
     /// When nobody answers: this is no instance, or its metadata service is turned off.
     pub(crate) async fn begin(url: &str) -> anyhow::Result<Self> {
+        Self::begin_for(url, TOKEN_SECONDS).await
+    }
+
+    /// Begins one that goes on for so long, six hours at the most.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub(crate) async fn begin_for(url: &str, seconds: u64) -> anyhow::Result<Self> {
         let place = Place::nearby(url)?;
-        let headers = vec![(TOKEN_LIFE, TOKEN_SECONDS.to_string())];
+        let headers = vec![(TOKEN_LIFE, seconds.to_string())];
         let method = "PUT".parse().context("PUT is a method")?;
         let ask = Ask { method, path: TOKEN_PATH.to_owned(), headers, body: String::new() };
         let answer = patiently(&place, ask).await;
@@ -49,7 +57,10 @@ impl Imds {
     }
 
     /// None when there is nothing at that path.
-    async fn get(&self, path: &str) -> anyhow::Result<Option<String>> {
+    ///
+    /// # Errors
+    /// When nobody answers, or the token does not hold any more.
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Option<String>> {
         let headers = vec![(TOKEN, self.token.to_string())];
         let ask = Ask { path: path.to_owned(), headers, ..Ask::default() };
         patiently(&self.place, ask).await

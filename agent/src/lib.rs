@@ -19,6 +19,7 @@ mod imds;
 mod journal;
 mod leases;
 mod leaving;
+mod notices;
 mod relay;
 mod report;
 pub mod run;

@@ -93,6 +93,10 @@ struct Arguments {
     /// on machines that join by that service, and elsewhere nothing is looked at.
     #[arg(long, env = "WHARF_METADATA_FIREWALL", value_enum, value_name = "WHAT")]
     metadata_firewall: Option<MetadataFirewall>,
+    /// Whether the metadata service of this instance is asked what it has to expect: that it is taken back, is at risk of that, is
+    /// to be maintained, or is ended by its Auto Scaling group. Where there is no such service it is looked for now and then.
+    #[arg(long, env = "WHARF_NOTICES", value_enum, value_name = "WHAT", default_value = "on")]
+    notices: Notices,
     /// Is a machine that becomes an image, or tries one out: does what the coordinator says as root, and is no node. Only who
     /// launches a machine for a bake says so.
     #[arg(long, env = "WHARF_BUILDER", hide = true)]
@@ -107,6 +111,14 @@ enum Join {
     AwsSts,
     /// By its identity document, within five minutes of its launch and once.
     AwsIid,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Notices {
+    /// It is asked every five seconds.
+    On,
+    /// It is never asked.
+    Off,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -182,6 +194,10 @@ fn main() -> ExitCode {
 fn start(arguments: Arguments) -> anyhow::Result<()> {
     let security = security(&arguments)?;
     let metadata_rules = metadata_rules(&arguments);
+    let notices = match arguments.notices {
+        Notices::On => Some(arguments.imds.clone()),
+        Notices::Off => None,
+    };
     let labels: BTreeMap<String, String> = arguments.labels.into_iter().collect();
     let config = Config {
         coordinator: arguments.coordinator,
@@ -202,6 +218,7 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
         prefer_local: arguments.prefer_local_images,
         builder: arguments.builder,
         metadata_rules,
+        notices,
         secrets: Memory { directory: arguments.secrets_dir, owners: Owners::AsAsked },
         garbage: Limits {
             disk_percent: arguments.image_gc_percent,

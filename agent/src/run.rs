@@ -3,7 +3,9 @@
 mod clocks;
 mod config;
 mod errands;
+mod hearing;
 mod leasing;
+mod outlook;
 mod secrets;
 
 use std::collections::BTreeSet;
@@ -13,31 +15,30 @@ use std::time::Duration;
 
 use agent_core::action::Outcome;
 use agent_core::ahead::Ahead;
-use agent_core::assignment::{Assignments, Fence};
 use agent_core::event::{Event, OrderKind};
 use agent_core::observed::Container;
+use agent_core::outlook::Reach;
 use agent_core::workload::{Engine as EngineState, Workload};
 use agent_core::{Step, step};
 use anyhow::Context;
+use model::fleet::Outlook;
 use model::id::{ClusterId, ContainerName, NodeId, ProjectName, TaskId};
 use model::image::Image;
 use model::time::Timestamp;
-use proto::convert::assignments_from_wire;
 use proto::wire;
 use proto::wire::agent_message::Message as Up;
-use proto::wire::coordinator_message::Message as Down;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use trust::transport::{Dial, check_address};
 
-use self::clocks::compare_clocks;
 pub use self::config::{Config, Origin, Security};
+use self::outlook::Telling;
 use self::secrets::Asking;
 use crate::clock::Clock;
 use crate::credentials::{Credentials, Joining};
 use crate::firewall::{self, Firewall};
 use crate::housekeeping::Housekeeping;
 use crate::imds::Imds;
-use crate::journal::{self, Journal};
+use crate::journal::Journal;
 use crate::leases::{Asked, Sockets};
 use crate::leaving::Leaving;
 use crate::report::Extent;
@@ -45,7 +46,7 @@ use crate::runtime::usage::{ContainerMeter, HostMeter};
 use crate::runtime::{Docker, Engine, Settings, Shelf};
 use crate::secrets::Values;
 use crate::session::{self, Link};
-use crate::{bake, engine, identity, report};
+use crate::{bake, engine, identity, notices, report};
 
 /// Everything is listed at least so often, whatever events say.
 const RELIST: Duration = Duration::from_secs(15);
@@ -135,6 +136,8 @@ struct Agent {
     is_watching: bool,
     wake_at: Option<Timestamp>,
     heartbeat: Duration,
+    /// What the core was told last about the session.
+    reach: Option<Reach>,
 }
 
 /// Tells systemd, where it listens, that the agent is ready or still turns: every 15 s at least, by [`RELIST`].
@@ -152,12 +155,7 @@ pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<
     if config.builder {
         return bake::run(config, stop).await;
     }
-    check_address(&config.coordinator)?;
-    if let Security::Plaintext = config.security {
-        drop(Dial::Plaintext { address: config.coordinator.clone() }.channel()?);
-    }
-    std::fs::create_dir_all(&config.state)
-        .with_context(|| format!("can not make the state directory {}", config.state.display()))?;
+    prepare(&config)?;
     let node = name(&config).await?;
     let journal = Journal::new(&config.state);
     let kept = journal.load(&node)?;
@@ -167,6 +165,8 @@ pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<
     let (engine_heard, mut engine_incoming) = mpsc::channel(QUEUE);
     let (session_heard, mut session_incoming) = mpsc::channel(QUEUE);
     let (lease_asked, mut lease_incoming) = mpsc::channel(QUEUE);
+    let (foreseen, mut foreseen_incoming) = mpsc::channel(QUEUE);
+    let watching = notices::watch(config.notices.clone(), foreseen);
     let leases = std::path::absolute(config.state.join("leases"))?;
     let reaching = (config.coordinator.as_str(), &config.security);
     let credentials = Credentials::load(&config.state, &node, cluster.as_ref(), reaching);
@@ -204,19 +204,32 @@ pub async fn run(config: Config, stop: oneshot::Receiver<()>) -> anyhow::Result<
         is_watching: false,
         wake_at: None,
         heartbeat: HEARTBEAT,
+        reach: None,
     };
     agent.begin();
     let hello = Arc::clone(&agent.hello);
     let hello = move || hello.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let linking = tokio::spawn(session::keep(credentials, hello, session_heard));
-    let outside = (&mut session_incoming, &mut lease_incoming);
+    let (session, foreseen) = (&mut session_incoming, &mut foreseen_incoming);
+    let outside = Outside { session, leases: &mut lease_incoming, foreseen };
     let looping = agent.turn(&mut incoming, &mut engine_incoming, outside);
     tokio::select! {
         linked = linking => linked.context("the link was interrupted"),
         () = looping => Ok(()),
         () = keeper.keep() => Ok(()),
+        () = watching => Ok(()),
         _ = stop => Ok(()),
     }
+}
+
+/// Whatever is wrong with what the agent is told is said before it does anything.
+fn prepare(config: &Config) -> anyhow::Result<()> {
+    check_address(&config.coordinator)?;
+    if let Security::Plaintext = config.security {
+        drop(Dial::Plaintext { address: config.coordinator.clone() }.channel()?);
+    }
+    std::fs::create_dir_all(&config.state)
+        .with_context(|| format!("can not make the state directory {}", config.state.display()))
 }
 
 /// Who this node is. An instance is named by its id, whatever its disk says: it may be a copy of another's.
@@ -245,10 +258,12 @@ impl Agent {
         &mut self,
         inputs: &mut mpsc::Receiver<Input>,
         engine: &mut mpsc::Receiver<engine::Heard>,
-        (session, leases): (&mut mpsc::Receiver<session::Heard>, &mut mpsc::Receiver<Asked>),
+        outside: Outside<'_>,
     ) {
+        let Outside { session, leases, foreseen } = outside;
         let mut relist = tokio::time::interval(RELIST);
         let mut sweep = tokio::time::interval(SWEEP);
+        let mut again = tokio::time::interval(outlook::AGAIN);
         let mut beat = Box::pin(tokio::time::sleep(self.heartbeat));
         notify(sd_notify::NotifyState::Ready);
         loop {
@@ -258,6 +273,10 @@ impl Agent {
                 Some(heard) = engine.recv() => self.hear_engine(heard),
                 Some(heard) = session.recv() => self.hear_session(heard),
                 Some(asked) = leases.recv() => self.take_wish(asked).into_iter().collect(),
+                Some(outlook) = foreseen.recv() => {
+                    self.foresee(outlook);
+                    continue;
+                }
                 _ = relist.tick() => {
                     self.list();
                     let left = self.leaving.pending();
@@ -266,6 +285,10 @@ impl Agent {
                 }
                 _ = sweep.tick() => {
                     self.list_images();
+                    continue;
+                }
+                _ = again.tick() => {
+                    self.tell_outlook(Telling::Again);
                     continue;
                 }
                 () = sleep_until(self.wake_at, self.clock) => Vec::new(),
@@ -383,99 +406,10 @@ impl Agent {
         }
     }
 
-    fn hear_session(&mut self, heard: session::Heard) -> Vec<Event> {
-        match heard {
-            session::Heard::Connected(link, said) => {
-                self.link = Some(link);
-                self.said = *said;
-                Vec::new()
-            }
-            session::Heard::Lost => {
-                self.link = None;
-                Vec::new()
-            }
-            session::Heard::Message(message) => self.hear_coordinator(message),
-        }
-    }
-
-    fn hear_coordinator(&mut self, message: Down) -> Vec<Event> {
-        match message {
-            Down::Welcome(welcome) => {
-                self.welcome(&welcome);
-                Vec::new()
-            }
-            Down::Assignments(assignments) => self.assigned(&assignments).into_iter().collect(),
-            Down::Fetch(fetch) => {
-                self.fetch(&fetch);
-                Vec::new()
-            }
-            Down::Resolve(ask) => {
-                self.resolve(ask);
-                Vec::new()
-            }
-            Down::OpenRelay(ask) => {
-                self.open_relay(ask);
-                Vec::new()
-            }
-            // Only machines of a bake work as root for the coordinator.
-            Down::BakeWork(_) => Vec::new(),
-            Down::RemoveOrphans(orphans) => {
-                vec![Event::OrphansConfirmed { containers: orphans.container_ids }]
-            }
-        }
-    }
-
-    /// Takes up the cluster's name at the first contact, and says everything that is known.
-    fn welcome(&mut self, welcome: &wire::Welcome) {
-        match (welcome.cluster.parse::<ClusterId>(), &self.cluster) {
-            (Ok(cluster), None) => self.cluster = Some(cluster),
-            (Ok(cluster), Some(ours)) if cluster == *ours => {}
-            (Ok(_) | Err(_), _) => {
-                tracing::error!(
-                    cluster = welcome.cluster,
-                    "the coordinator speaks for another cluster: it is not heard"
-                );
-                return self.hang_up();
-            }
-        }
-        self.heartbeat = Duration::from_millis(welcome.heartbeat_ms.clamp(100, 60_000));
-        compare_clocks(welcome.now_ms);
-        self.introduce();
-        self.introduce_again();
-        self.watch_engine();
-        self.report_everything();
-        self.told_images = None;
-        self.list_images();
-        self.beat();
-    }
-
-    /// Says which images and volumes there are, when that is not what was said last.
-    fn tell_images(&mut self, shelf: &Shelf) {
-        let images = report::stock(shelf);
-        if self.link.is_some() && self.told_images.as_ref() != Some(&images) {
-            self.told_images = Some(images.clone());
-            self.say(Up::Images(images));
-        }
-    }
-
-    fn assigned(&self, assignments: &wire::Assignments) -> Option<Event> {
-        self.cluster.as_ref()?;
-        let fence = assignments.fence.unwrap_or_default();
-        let fence =
-            Fence { incarnation: fence.incarnation, epoch: fence.epoch, revision: fence.revision };
-        match assignments_from_wire(assignments) {
-            Ok(tasks) => {
-                let tasks = tasks.into_iter().map(journal::from_wire).collect();
-                Some(Event::Assigned(Assignments { fence, tasks }))
-            }
-            Err(error) => {
-                tracing::error!(%error, "assignments that this agent does not understand are not followed: update it");
-                None
-            }
-        }
-    }
-
     fn step(&mut self, events: &[Event]) {
+        if let Some(reach) = self.reach() {
+            return self.step(&[&[reach], events].concat());
+        }
         let Step { must_persist, orders, reports, wake_at } =
             step(&mut self.workload, events, self.clock.now());
         self.wake_at = wake_at;
@@ -557,6 +491,13 @@ impl Agent {
         let firewall = self.firewall.clone();
         tokio::spawn(engine::watch(settings, firewall, self.engine_heard.clone()));
     }
+}
+
+/// Who speaks to the loop from outside of it.
+struct Outside<'a> {
+    session: &'a mut mpsc::Receiver<session::Heard>,
+    leases: &'a mut mpsc::Receiver<Asked>,
+    foreseen: &'a mut mpsc::Receiver<Outlook>,
 }
 
 async fn sleep_until(at: Option<Timestamp>, clock: Clock) {

@@ -10,6 +10,7 @@ mod fleet;
 mod history;
 mod images;
 mod job;
+mod outlook;
 mod policy;
 mod preference;
 mod refresh;
@@ -49,6 +50,10 @@ pub use fleet::{
 pub use history::{generation_from_wire, generation_to_wire, service_from_wire, service_to_wire};
 pub use history::{task_from_wire, task_to_wire};
 pub use images::{image_policy_from_wire, image_policy_to_wire};
+pub use outlook::{
+    outlook_from_agent, outlook_from_wire, outlook_to_agent, outlook_to_wire, precaution_from_wire,
+    precaution_to_wire,
+};
 pub use policy::{permit_from_wire, permit_to_wire, profile_from_wire, profile_to_wire};
 pub use refresh::{
     blueprint_from_wire, blueprint_to_wire, freeze_from_wire, freeze_to_wire, reason_from_wire,

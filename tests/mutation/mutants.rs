@@ -4,6 +4,8 @@
 mod capacity;
 #[path = "mutants/field.rs"]
 mod field;
+#[path = "mutants/outlook.rs"]
+mod outlook;
 #[path = "mutants/policy.rs"]
 mod policy;
 #[path = "mutants/refreshes.rs"]
@@ -79,6 +81,7 @@ const PROGRESS: &str = "coordinator/core/src/plan/job/progress.rs";
 /// All of them; they are numbered from 1.
 pub(crate) fn all() -> impl Iterator<Item = &'static Mutant> {
     let more = [capacity::MUTANTS, field::MUTANTS, policy::MUTANTS, refreshes::MUTANTS];
+    let more = more.into_iter().chain([outlook::MUTANTS]);
     let last = [secrets::MUTANTS, shapes::MUTANTS, switches::MUTANTS, traffic::MUTANTS];
     [MUTANTS].into_iter().chain(more).chain(last).flatten()
 }

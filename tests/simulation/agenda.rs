@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::fleet::Outlook;
 use model::id::NodeId;
 use model::node::Node;
 use model::task::Exit;
@@ -50,6 +51,7 @@ pub(crate) enum Up {
     Hello(Box<Node>),
     Beat { engine_ready: bool },
     Stock { images: BTreeSet<u32>, volumes: BTreeSet<String> },
+    Foreseen(Outlook),
     Report { tasks: Vec<Report>, extent: Extent, orphans: Vec<OrphanReport>, engine_ready: bool },
 }
 
@@ -78,6 +80,8 @@ pub(crate) enum ForAgent {
     Beat,
     /// Tries to reach the coordinator.
     Dial,
+    /// The metadata service has answered.
+    Foresee,
     /// The engine has answered.
     Heard(Box<Event>),
     /// The engine listed everything, or could not.

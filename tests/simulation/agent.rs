@@ -33,11 +33,16 @@ enum Reach {
 impl World {
     pub(crate) fn boot(&mut self, node: &NodeId) {
         let Some(machine) = self.machines.get_mut(node) else { return };
-        machine.boot();
+        machine.boot(self.now);
         let life = machine.life;
         self.find_secrets(node);
-        for (after, what) in [(0, ForAgent::Relist), (100, ForAgent::Dial), (3_000, ForAgent::Beat)]
-        {
+        let what = [
+            (0, ForAgent::Relist),
+            (100, ForAgent::Dial),
+            (200, ForAgent::Foresee),
+            (3_000, ForAgent::Beat),
+        ];
+        for (after, what) in what {
             self.for_agent(node, life, Duration::from_millis(after), what);
         }
     }
@@ -77,6 +82,7 @@ impl World {
                 self.tend_secrets(node);
             }
             ForAgent::Dial => self.dial(node, life),
+            ForAgent::Foresee => self.foresee(node),
             ForAgent::Heard(event) => self.agent_steps(node, &[*event]),
             ForAgent::Listed(event) => {
                 agent.is_listing = false;
@@ -100,6 +106,7 @@ impl World {
             Down::Welcome => {
                 self.say_everything(node);
                 self.say_stock(node);
+                self.say_outlook(node);
             }
             Down::Fetch(images) => self.fetch(node, images),
             Down::Assignments(assigned) => {
@@ -163,9 +170,10 @@ impl World {
             // A session that was opened has its Hello: both are one request.
             self.coordinator_hears(node, self.sessions, hello);
         }
+        self.agent_steps(node, &[]);
     }
 
-    fn say(&mut self, node: &NodeId, message: Up) {
+    pub(crate) fn say(&mut self, node: &NodeId, message: Up) {
         let Some(machine) = self.machines.get(node) else { return };
         let session = machine.agent.as_ref().and_then(|agent| agent.session);
         if let Some(session) = session.filter(|_| machine.cut_until <= self.now) {
@@ -188,10 +196,12 @@ impl World {
     }
 
     pub(crate) fn agent_steps(&mut self, node: &NodeId, events: &[Event]) {
-        let (now, reach) = (self.now, self.reach());
+        let (now, comes) = (self.now, self.reach());
         let Some(machine) = self.machines.get_mut(node) else { return };
         let Some(agent) = machine.agent.as_mut() else { return };
-        let done = step(&mut agent.workload, events, now);
+        let reach = agent.reach();
+        let events = [reach.map(Event::Reach).as_slice(), events].concat();
+        let done = step(&mut agent.workload, &events, now);
         agent.wake_at = done.wake_at;
         if self.chance.percent(10) {
             let again = step(&mut agent.workload.clone(), &[], now).orders;
@@ -200,21 +210,22 @@ impl World {
             });
         }
         let fence = agent.workload.fence();
-        if reach == Reach::Nothing {
+        if comes == Reach::Nothing {
             return self.crash(node);
         }
         if done.must_persist && self.flaw != Some(Flaw::JournalNotWritten) {
             machine.save();
         }
         self.truth.judge_fence(machine, fence);
-        if reach == Reach::Journal {
+        if comes == Reach::Journal {
             return self.crash(node);
         }
+        machine.ledger.is_ending |= machine.is_about_to_end(now);
         for order in &done.orders {
             self.truth.judge_order(machine, order, now);
         }
         self.truth.judge_reports(machine, &done.reports);
-        self.agent_acts(node, done, reach);
+        self.agent_acts(node, done, comes);
     }
 
     fn agent_acts(&mut self, node: &NodeId, done: Step, reach: Reach) {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::fleet::{
-    Answer, Group, GroupHook, Headroom, HookCall, HookId, HookPhase, Instance, Lifecycle, Notice,
-    PoolPolicy, Power, Survey, Transition,
+    Answer, Group, GroupHook, Headroom, HookCall, HookId, HookPhase, Instance, Lifecycle,
+    PoolPolicy, Power, Precaution, Survey, Transition,
 };
 use model::id::NodeId;
 use model::node::{Availability, DrainPhase, Node};
@@ -25,8 +25,6 @@ use super::refresh::Images;
 pub(crate) const POOL: &str = "web";
 pub(crate) const TEMPLATE: &str = "lt-1";
 const LOOK: Duration = Duration::from_secs(30);
-/// The notice before a machine is taken back.
-const NOTICE: Duration = Duration::from_secs(120);
 /// What was stopped by force is given so long at least.
 const LAST_WAIT: Duration = Duration::from_secs(30);
 /// EC2 forgets a machine that has ended, here sooner than in the world.
@@ -63,6 +61,7 @@ fn policy(scales: bool, profile: Profile) -> PoolPolicy {
         shrink_after: Duration::from_secs(60),
         headroom: Headroom::default(),
         profile,
+        precaution: Precaution::default(),
     }
 }
 
@@ -208,15 +207,6 @@ impl World {
                 self.call(id, Transition::Terminating);
             }
             None => self.lose(id),
-        }
-    }
-
-    /// The cloud takes a machine back.
-    pub(crate) fn interrupt(&mut self, id: &NodeId) {
-        if self.machines.len() > 2 && self.cloud.staying() > 2 {
-            let notice = Notice::Interrupted { at: self.now + NOTICE };
-            self.send(Happening::Letter(FleetEvent::Noticed { node: id.clone(), notice }));
-            self.after(NOTICE, Happening::TakenBack(id.clone()));
         }
     }
 

@@ -12,7 +12,7 @@ use model::time::Timestamp;
 use crate::agent_core::assignment::{Assignment, Assignments, Fence};
 use crate::agent_core::event::{OrphanReport, Report as Said};
 use crate::coordinator_core::cluster::{Change, Cluster};
-use crate::coordinator_core::event::{EngineState, Event, Report};
+use crate::coordinator_core::event::{EngineState, Event, FleetEvent, Report};
 use crate::coordinator_core::{step, view};
 
 use super::World;
@@ -91,6 +91,10 @@ impl World {
                 let digests = images.into_iter().map(digest).collect();
                 let stock = Stock { digests, layers, volumes };
                 self.coordinator.inbox.push(Event::Images { node, stock });
+            }
+            Up::Foreseen(outlook) => {
+                let foreseen = FleetEvent::Foreseen { node, outlook };
+                self.coordinator.inbox.push(Event::Fleet(foreseen));
             }
             Up::Beat { engine_ready } => {
                 let engine = state(engine_ready);

@@ -29,6 +29,7 @@ impl World {
             ForEngine::Up => {
                 if let Some(machine) = self.machines.get_mut(node) {
                     machine.engine.is_up = true;
+                    machine.hindered_at = self.now;
                     let what = ForEngine::List { life: machine.life, asked_at: self.now };
                     self.engine_hears(node, what);
                     self.say_stock(node);

@@ -8,6 +8,7 @@ use model::task::{DesiredState, TaskState};
 use model::time::Timestamp;
 
 use crate::agent_core::assignment::Fence;
+use crate::agent_core::outlook::Reach;
 use crate::agent_core::secret::Versions;
 use crate::agent_core::workload::{Saved, Workload};
 
@@ -27,6 +28,10 @@ pub(crate) struct Machine {
     pub(crate) life: u64,
     /// Nothing gets through until then.
     pub(crate) cut_until: Timestamp,
+    /// When the cloud takes it back.
+    pub(crate) ends_at: Option<Timestamp>,
+    /// When its agent was started last, or its engine.
+    pub(crate) hindered_at: Timestamp,
     pub(crate) ledger: Ledger,
 }
 
@@ -35,6 +40,8 @@ pub(crate) struct Machine {
 pub(crate) struct Agent {
     pub(crate) workload: Workload,
     pub(crate) session: Option<u64>,
+    /// What its core was told last about that.
+    pub(crate) reach: Option<Reach>,
     pub(crate) is_listing: bool,
     pub(crate) list_again: bool,
     pub(crate) wake_at: Option<Timestamp>,
@@ -58,8 +65,18 @@ pub(crate) struct Ledger {
     pub(crate) told_at_once: BTreeSet<TaskId>,
     /// Leases that tasks were given, and when each ends.
     pub(crate) leases: BTreeMap<TaskId, Timestamp>,
+    /// Its agent has begun to stop everything by itself, and goes on with that.
+    pub(crate) is_ending: bool,
     /// Every start of a container that an agent ordered.
     pub(crate) starts: BTreeSet<(String, Timestamp)>,
+}
+
+impl Agent {
+    /// Whether it has a session, when its core does not know that yet.
+    pub(crate) fn reach(&mut self) -> Option<Reach> {
+        let reach = if self.session.is_some() { Reach::Connected } else { Reach::CutOff };
+        (self.reach.replace(reach) != Some(reach)).then_some(reach)
+    }
 }
 
 impl Machine {
@@ -72,13 +89,16 @@ impl Machine {
             agent: None,
             life: 0,
             cut_until: Timestamp::default(),
+            ends_at: None,
+            hindered_at: Timestamp::default(),
             ledger: Ledger::default(),
         }
     }
 
     /// Starts the agent on what is on the disk.
-    pub(crate) fn boot(&mut self) {
+    pub(crate) fn boot(&mut self, now: Timestamp) {
         self.life += 1;
+        self.hindered_at = now;
         let workload = match self.journal.clone() {
             Some((fence, saved)) => Workload::restore(fence, saved),
             None => Workload::default(),

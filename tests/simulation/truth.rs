@@ -115,7 +115,7 @@ impl Truth {
         }
     }
 
-    /// Only a tombstone, and not before a lease is over that it has patience with, its own checks, a sibling that ended, or a coordinator that disowned it stop a container. What
+    /// Only the end of the machine, a tombstone, and not before a lease is over that it has patience with, its own checks, a sibling that ended, or a coordinator that disowned it stop a container. What
     /// the coordinator decided counts from when the agent has heard it.
     fn may_stop(&self, machine: &Machine, held: &Held, now: Timestamp) -> bool {
         let task = &held.shown.task;
@@ -128,6 +128,7 @@ impl Truth {
         let holds_lease = ledger.leases.get(task).is_some_and(|until| now < *until);
         let may_now = !holds_lease || ledger.told_at_once.contains(task);
         self.tombstones.contains(task) && ledger.told_to_stop.contains(task) && may_now
+            || ledger.is_ending
             || held.is_sick
             || held.was_frozen
             || siblings.any(|(_, name)| *name != held.shown.container)

@@ -18,6 +18,7 @@ pub(crate) mod flaw;
 mod jobs;
 mod leases;
 mod machine;
+mod outlook;
 mod refresh;
 mod secrets;
 mod specs;
@@ -66,7 +67,10 @@ pub(crate) struct World {
     pub(crate) lease_chance: Chance,
     /// And so is what becomes of secrets.
     pub(crate) secret_chance: Chance,
+    /// And who makes or removes volumes.
     pub(crate) volume_chance: Chance,
+    /// And which machines are taken back while nobody reaches them.
+    pub(crate) end_chance: Chance,
     pub(crate) odds: Odds,
     pub(crate) flaw: Option<Flaw>,
     pub(crate) now: Timestamp,
@@ -140,7 +144,8 @@ impl World {
             chance,
             lease_chance,
             secret_chance: Chance(seed.wrapping_mul(37)),
-            volume_chance: Chance(seed.wrapping_mul(41)),
+            volume_chance: Chance(seed.wrapping_mul(43)),
+            end_chance: Chance(seed.wrapping_mul(41)),
             odds,
             flaw,
             now: BEGINNING,
@@ -275,7 +280,7 @@ impl World {
             Happening::LookAtBalancers => self.look_at_balancers(),
             Happening::Letter(letter) => self.read(letter),
             Happening::Ask(command) => self.ask(command),
-            Happening::TakenBack(node) => self.lose(&node),
+            Happening::TakenBack(node) => self.take_back(&node),
             Happening::Boot(node) => {
                 if self.machines.get(&node).is_some_and(|machine| machine.agent.is_none()) {
                     self.boot(&node);
@@ -323,6 +328,7 @@ impl World {
             if let Some(machine) = self.machines.get_mut(&node) {
                 machine.cut_until = self.now;
                 machine.engine.is_up = true;
+                machine.hindered_at = self.now;
                 // What was lost on the way is not said again in the same session.
                 machine.agent.iter_mut().for_each(|agent| agent.session = None);
                 if machine.agent.is_none() {

@@ -10,6 +10,7 @@ use model::time::Timestamp;
 use crate::Order;
 use crate::action::{Action, Launch};
 use crate::observed::{Container, Status};
+use crate::outlook::{self, End};
 use crate::restart::{self, Verdict};
 use crate::unit::{Doubt, Knows, Part, Unit};
 use crate::workload::{Engine, Workload};
@@ -21,16 +22,17 @@ pub(crate) fn decide(workload: &mut Workload, now: Timestamp) -> Vec<Order> {
         return Vec::new();
     }
     brake::hold(workload, now);
+    let end = outlook::end(workload, now);
     let mut orders = orphan::orders(workload, now);
     for unit in workload.units.values_mut() {
         orphan::release(unit, now);
         if unit.doing.is_none() {
-            orders.extend(next(unit, now));
+            orders.extend(next(unit, end, now));
         }
-        observe(unit, now);
+        observe(unit, end, now);
         // What has just turned out to be over is cleared away at once, not at the next event.
         if unit.doing.is_none() && unit.state.is_final() {
-            orders.extend(next(unit, now));
+            orders.extend(next(unit, end, now));
         }
         orders.extend(health::orders(unit, now));
     }
@@ -54,21 +56,29 @@ pub(crate) fn wake_at(workload: &Workload, now: Timestamp) -> Option<Timestamp> 
         waits.chain(doubt).chain(unit.braked_until).chain(unit.lease).chain(health::wake_at(unit))
     });
     let all = units.chain(orphan::wake_at(workload)).chain(report::wake_at(workload));
+    let all = all.chain(workload.stops_at());
     all.filter(|at| *at > now).min()
 }
 
-fn next(unit: &mut Unit, now: Timestamp) -> Option<Order> {
-    if lease::waits(unit, now) {
+fn next(unit: &mut Unit, end: Option<End>, now: Timestamp) -> Option<Order> {
+    let is_ending = end.is_some_and(|end| end.is_due);
+    if !is_ending && lease::waits(unit, now) {
         return None;
     }
     let is_braked = unit.braked_until.is_some_and(|until| now < until);
-    let stops = !unit.wants_to_run() && !is_braked;
+    let stops = is_ending || !unit.wants_to_run() && !is_braked;
     let chosen = if stops || unit.state.is_final() || unit.is_leaving {
         wind_down(unit, now)
-    } else {
+    } else if unit.is_begun() || !end.is_some_and(|end| end.is_closed) {
         keep_up(unit, now)
+    } else {
+        "not begun: its machine ends".clone_into(&mut unit.note);
+        None
     };
-    let (index, action) = chosen?;
+    let (index, mut action) = chosen?;
+    if let (Action::Stop { grace, .. }, Some(end)) = (&mut action, end) {
+        *grace = end.cap(*grace, now);
+    }
     unit.doing = Some(action.clone());
     let container = unit.parts.get(index)?.name.clone();
     Some(Order { task: unit.assignment.task.clone(), container, action })
@@ -263,13 +273,15 @@ fn when(seconds: u64) -> String {
 }
 
 /// Works out the state of the task from its parts.
-fn observe(unit: &mut Unit, now: Timestamp) {
+fn observe(unit: &mut Unit, end: Option<End>, now: Timestamp) {
     if unit.state.is_final() {
         return;
     }
-    if !unit.wants_to_run() && !unit.is_alive() && unit.doing.is_none() {
+    let is_ending = end.is_some_and(|end| end.is_due);
+    if (is_ending || !unit.wants_to_run()) && !unit.is_alive() && unit.doing.is_none() {
         if !unit.is_in_doubt(now) {
-            unit.state = TaskState::Completed;
+            let is_wanted = unit.wants_to_run();
+            unit.state = if is_wanted { outlook::over() } else { TaskState::Completed };
         }
         return;
     }
@@ -286,8 +298,7 @@ fn not_up(unit: &Unit) -> TaskState {
     if unit.parts.iter().any(|part| part.needs_image) {
         return TaskState::Fetching;
     }
-    let is_begun = unit.parts.iter().any(|part| part.attempt > 0);
-    if is_begun { TaskState::Preparing } else { unit.state.clone() }
+    if unit.is_begun() { TaskState::Preparing } else { unit.state.clone() }
 }
 
 fn running(unit: &Unit, now: Timestamp) -> TaskState {

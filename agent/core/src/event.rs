@@ -1,5 +1,6 @@
 //! What the agent hears, and what it says.
 
+use model::fleet::Outlook;
 use model::id::{ContainerName, TaskId};
 use model::task::{ContainerStatus, TaskState};
 use model::time::Timestamp;
@@ -8,6 +9,7 @@ use crate::action::Outcome;
 use crate::assignment::Assignments;
 use crate::lease::Ask;
 use crate::observed::Container;
+use crate::outlook::Reach;
 use crate::secret::Versions;
 
 /// Something heard.
@@ -54,6 +56,10 @@ pub enum Event {
         /// The version of each.
         there: Result<Versions, String>,
     },
+    /// The metadata service says what this machine has to expect.
+    Foreseen(Outlook),
+    /// A session has begun, or is gone.
+    Reach(Reach),
     /// The coordinator knows nothing of these containers either.
     OrphansConfirmed {
         /// The engine's ids.

@@ -14,7 +14,7 @@ use crate::observed::Container;
 use crate::orphan::{self, Orphan};
 use crate::unit::{Doubt, Knows, Part, Stray, Unit};
 use crate::workload::{Engine, Workload};
-use crate::{lease, restart, secret};
+use crate::{lease, outlook, restart, secret};
 
 /// So many tries of a thing that the engine refused for its own reasons, before the coordinator is told to look elsewhere.
 const TRIES: u32 = 5;
@@ -34,6 +34,8 @@ pub(crate) fn hear(workload: &mut Workload, event: &Event, now: Timestamp) {
         }
         Event::Lease { task, ask } => lease::ask(workload, task, *ask, now),
         Event::Secrets { task, there } => secret::hear(workload, task, there),
+        Event::Foreseen(expected) => outlook::foresee(workload, *expected, now),
+        Event::Reach(reach) => outlook::reach(workload, *reach, now),
         Event::OrphansConfirmed { containers } => orphan::confirm(workload, containers),
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A task has one lease. It takes it for a while, again before that is over, and gives it back. Once the task was told to stop
 //! it gets no new one, and the stop waits for the one it holds, for as long as the coordinator has patience. A tombstone
-//! without patience waits for nothing. What is not alive any more has nothing in flight.
+//! without patience waits for nothing. What is not alive any more has nothing in flight. A machine that is about to end takes
+//! the place of a tombstone where nobody can send one: see [`crate::outlook`].
 
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ pub struct Lease {
 
 /// Writes down what a task wants, if it may have it.
 pub(crate) fn ask(workload: &mut Workload, task: &TaskId, ask: Ask, now: Timestamp) {
+    let is_closed = workload.future.is_closed();
     let Some(unit) = workload.units.get_mut(task).filter(|unit| !unit.state.is_final()) else {
         return;
     };
@@ -46,7 +48,8 @@ pub(crate) fn ask(workload: &mut Workload, task: &TaskId, ask: Ask, now: Timesta
     match ask {
         Ask::Release => unit.lease = None,
         Ask::Take { until } => {
-            let may = unit.wants_to_run() || waits(unit, now);
+            let is_held = unit.lease.is_some_and(|until| now < until);
+            let may = unit.wants_to_run() && (is_held || !is_closed) || waits(unit, now);
             if may && now < until && until <= now + policy.cap {
                 unit.lease = Some(until);
             }
@@ -73,10 +76,11 @@ impl Workload {
     #[must_use]
     pub fn lease(&self, task: &TaskId) -> Option<Lease> {
         let unit = self.units.get(task).filter(|unit| !unit.state.is_final())?;
+        let patience = unit.assignment.desired.patience();
         Some(Lease {
             until: unit.lease,
-            is_stopping: !unit.wants_to_run(),
-            stops_at: unit.assignment.desired.patience(),
+            is_stopping: !unit.wants_to_run() || self.future.is_closed(),
+            stops_at: patience.into_iter().chain(self.stops_at()).min(),
             longest: unit.assignment.spec.lease?.cap,
         })
     }

@@ -21,6 +21,7 @@ mod hear;
 pub mod lease;
 pub mod observed;
 mod orphan;
+pub mod outlook;
 mod report;
 mod restart;
 pub mod secret;

@@ -289,6 +289,11 @@ impl Unit {
         self.assignment.desired == DesiredState::Run
     }
 
+    /// Says whether any container of it was made, or was about to be.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.parts.iter().any(|part| part.attempt > 0)
+    }
+
     pub(crate) fn is_alive(&self) -> bool {
         self.parts.iter().any(|part| part.is_alive() || part.older.iter().any(Container::is_alive))
     }

@@ -11,6 +11,7 @@ use crate::assignment::{Assignment, Fence};
 use crate::event::{OrphanReport, Report};
 use crate::observed::{Container, Sign};
 use crate::orphan::{self, Orphan};
+use crate::outlook::Future;
 use crate::report;
 use crate::unit::{Doubt, Part, Unit};
 
@@ -22,6 +23,8 @@ pub struct Workload {
     /// Containers of ours without a task, by the engine's id.
     pub(crate) orphans: BTreeMap<String, Orphan>,
     pub(crate) engine: Engine,
+    /// What is known of the end of this machine.
+    pub(crate) future: Future,
     /// When everything was said last.
     pub(crate) said_at: Timestamp,
     /// The journal knows another fence, or a task that is gone.

@@ -19,6 +19,8 @@ mod engine;
 mod leases;
 #[path = "rules/leftovers.rs"]
 mod leftovers;
+#[path = "rules/outlook.rs"]
+mod outlook;
 #[path = "rules/secrets.rs"]
 mod secrets;
 #[path = "rules/world.rs"]

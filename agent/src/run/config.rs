@@ -67,4 +67,6 @@ pub struct Config {
     /// What is to be of the rules that keep containers from the instance metadata service; they are left as they are when
     /// there is none.
     pub metadata_rules: Option<Wish>,
+    /// Where the metadata service is that says what this machine has to expect; nobody is asked when there is none.
+    pub notices: Option<String>,
 }

@@ -261,6 +261,7 @@ impl Cluster {
             builder: false,
             // The machine is somebody's, and no instance.
             metadata_rules: None,
+            notices: None,
             garbage: agent::Limits::default(),
             secrets: agent::Memory {
                 directory: memory(&directory.join(&name)),

@@ -2,12 +2,13 @@
 
 pub(crate) mod bake;
 mod fleet;
+mod outlook;
 pub(crate) mod refresh;
 mod secret;
 mod steering;
 mod traffic;
 
-pub(crate) use self::fleet::BEFORE_INTERRUPTION;
+pub(crate) use self::outlook::BEFORE_INTERRUPTION;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -536,6 +537,7 @@ fn bury(draft: &mut Draft<'_>, id: &NodeId) -> Reply {
         };
         observe(draft, Task { desired, state: TaskState::Lost, ..(*task).clone() });
     }
+    draft.cluster.fleet.warned.remove(id);
     if node.availability != Availability::Dead {
         let (availability, drain) = (Availability::Dead, None);
         let node = Node { availability, drain, preparing_until: None, ..(*node).clone() };

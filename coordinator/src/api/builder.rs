@@ -85,7 +85,12 @@ impl Builder {
             Some(Up::BakeLog(log)) => self.keep(log).await,
             // A builder is no node, whatever else its agent says.
             Some(
-                Up::Hello(_) | Up::Report(_) | Up::Heartbeat(_) | Up::Resolved(_) | Up::Images(_),
+                Up::Hello(_)
+                | Up::Report(_)
+                | Up::Heartbeat(_)
+                | Up::Resolved(_)
+                | Up::Images(_)
+                | Up::Foreseen(_),
             ) => Ok(()),
             None => Err(Status::invalid_argument("a message that this version does not know")),
         }

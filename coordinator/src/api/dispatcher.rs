@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coordinator_core::event::{EngineState, Event, Report};
+use coordinator_core::event::{EngineState, Event, FleetEvent, Report};
 use coordinator_core::trust::Asked;
 use coordinator_core::view;
 use futures_util::Stream;
@@ -14,7 +14,8 @@ use model::node::Node;
 use model::time::Timestamp;
 use model::trust::Machine;
 use proto::convert::{
-    assignments_to_wire, containers_from_wire, node_from_wire, state_from_wire, stock_from_wire,
+    assignments_to_wire, containers_from_wire, node_from_wire, outlook_from_agent, state_from_wire,
+    stock_from_wire,
 };
 use proto::wire;
 use proto::wire::agent_message::Message as Up;
@@ -162,6 +163,7 @@ async fn introduced(messages: &mut Streaming<wire::AgentMessage>) -> Result<wire
             | Up::Heartbeat(_)
             | Up::Resolved(_)
             | Up::Images(_)
+            | Up::Foreseen(_)
             | Up::BakeReport(_)
             | Up::BakeLog(_),
         )
@@ -270,6 +272,11 @@ impl Session {
                     .map_err(|error| Status::invalid_argument(error.to_string()))?;
                 self.shared.sessions.keep_sizes(&images);
                 self.tell(Event::Images { node: self.node.clone(), stock })
+            }
+            Some(Up::Foreseen(foreseen)) => {
+                let outlook = outlook_from_agent(&foreseen, trust::now());
+                let foreseen = FleetEvent::Foreseen { node: self.node.clone(), outlook };
+                self.tell(Event::Fleet(foreseen))
             }
             Some(Up::BakeReport(_) | Up::BakeLog(_)) => {
                 Err(Status::failed_precondition("this machine is a node, and of no bake"))

@@ -15,7 +15,7 @@ use model::fleet::{
 use model::id::{NodeId, TaskId};
 use proto::convert::{
     group_to_wire, headroom_from_wire, hook_to_wire, instance_to_wire, pool_name_from_wire,
-    pool_to_wire, profile_from_wire, resources_to_wire, windows_from_wire,
+    pool_to_wire, precaution_from_wire, profile_from_wire, resources_to_wire, windows_from_wire,
 };
 use proto::wire;
 use tonic::{Request, Response, Status};
@@ -260,6 +260,10 @@ fn policy(request: &wire::PutPoolRequest, before: PoolPolicy) -> Result<PoolPoli
         profile: match request.profile {
             None => before.profile,
             asked => profile_from_wire("profile", asked).map_err(|error| invalid(&error))?,
+        },
+        precaution: match request.precaution {
+            None => before.precaution,
+            asked => precaution_from_wire("precaution", asked).map_err(|error| invalid(&error))?,
         },
     })
 }

@@ -6,7 +6,7 @@ use coordinator_core::event::{
 };
 use coordinator_core::trust::{Asked, Ledger};
 use model::audit::{Act, Object, Verdict};
-use model::fleet::{Headroom, PoolPolicy};
+use model::fleet::{Headroom, PoolPolicy, Precaution};
 use model::id::{NodeId, ServiceId};
 use model::node::Availability;
 use model::rollout::Steering;
@@ -105,6 +105,7 @@ fn fleet(event: &FleetEvent) -> String {
         FleetEvent::Surveyed(_)
         | FleetEvent::Hooked(_)
         | FleetEvent::Noticed { .. }
+        | FleetEvent::Foreseen { .. }
         | FleetEvent::Performed { .. } => String::new(),
         FleetEvent::Refresh(event) => refresh(event),
     }
@@ -119,8 +120,13 @@ fn pool(name: &str, policy: &PoolPolicy) -> String {
         (true, true) => "is scaled out and in",
     };
     let most = policy.most.map_or_else(|| "its greatest size".to_owned(), |most| most.to_string());
+    let warned = match policy.precaution {
+        Precaution::Drain => "",
+        Precaution::Close => ", machines at risk are closed",
+        Precaution::Ignore => ", machines at risk are used on",
+    };
     format!(
-        "pool {name}: drains within {} s, joins within {} s, {scaled} from {} to {most} machines, after {} s, with room for {count} tasks of {} thousandths of a core and {} bytes",
+        "pool {name}: drains within {} s, joins within {} s, {scaled} from {} to {most} machines, after {} s, with room for {count} tasks of {} thousandths of a core and {} bytes{warned}",
         policy.drain_within.as_secs(),
         policy.join_within.as_secs(),
         policy.least,

@@ -7,10 +7,11 @@ use model::fleet::HookId;
 use model::time::Timestamp;
 use proto::convert::{
     blueprint_from_wire, blueprint_to_wire, hook_call_from_wire, hook_call_to_wire,
-    hook_id_from_wire, notice_from_wire, notice_to_wire, pool_policy_from_wire,
-    pool_policy_to_wire, reason_from_wire, refresh_id_from_wire, refresh_policy_from_wire,
-    refresh_policy_to_wire, steering_from_wire, steering_to_wire, survey_from_wire, survey_to_wire,
-    transition_from_wire, transition_to_wire, windows_from_wire, windows_to_wire,
+    hook_id_from_wire, notice_from_wire, notice_to_wire, outlook_from_wire, outlook_to_wire,
+    pool_policy_from_wire, pool_policy_to_wire, reason_from_wire, refresh_id_from_wire,
+    refresh_policy_from_wire, refresh_policy_to_wire, steering_from_wire, steering_to_wire,
+    survey_from_wire, survey_to_wire, transition_from_wire, transition_to_wire, windows_from_wire,
+    windows_to_wire,
 };
 use proto::wire;
 use proto::wire::flight_fleet::Event as Wire;
@@ -32,6 +33,10 @@ pub(super) fn fleet_to_wire(event: &FleetEvent) -> wire::FlightFleet {
         FleetEvent::Noticed { node, notice } => Wire::Noticed(wire::FlightNotice {
             node: node.to_string(),
             notice: Some(notice_to_wire(*notice)),
+        }),
+        FleetEvent::Foreseen { node, outlook } => Wire::Foreseen(wire::FlightOutlook {
+            node: node.to_string(),
+            outlook: Some(outlook_to_wire(outlook)),
         }),
         FleetEvent::Performed { key, outcome } => Wire::Performed(performed_to_wire(key, outcome)),
         FleetEvent::Refresh(event) => Wire::Refresh(refresh_event_to_wire(event)),
@@ -55,6 +60,10 @@ pub(super) fn fleet_from_wire(from: &wire::FlightFleet) -> anyhow::Result<FleetE
         Wire::Noticed(noticed) => FleetEvent::Noticed {
             node: noticed.node.parse()?,
             notice: notice_from_wire(noticed.notice.as_ref())?,
+        },
+        Wire::Foreseen(foreseen) => FleetEvent::Foreseen {
+            node: foreseen.node.parse()?,
+            outlook: outlook_from_wire(&foreseen.outlook.unwrap_or_default()),
         },
         Wire::Performed(performed) => {
             let (key, outcome) = performed_from_wire(performed)?;

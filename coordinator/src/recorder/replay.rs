@@ -229,6 +229,9 @@ fn brief_of_fleet(event: &FleetEvent) -> String {
         ),
         FleetEvent::Hooked(call) => format!("{} waits for an answer about {}", call.pool, call.id),
         FleetEvent::Noticed { node, notice } => format!("{node} has to expect {notice:?}"),
+        FleetEvent::Foreseen { node, outlook } => {
+            format!("the agent of {node} says what it has to expect: {outlook:?}")
+        }
         FleetEvent::Performed { key, outcome } => format!("the cloud on {key:?}: {outcome:?}"),
         FleetEvent::Refresh(RefreshEvent::Start { pool, .. }) => format!("{pool} is refreshed"),
         FleetEvent::Refresh(RefreshEvent::Steer { pool, steering }) => {

@@ -97,6 +97,20 @@ pub struct PoolPolicy {
     pub shrink_after: Duration,
     /// No service of a lesser profile gets a new task on its machines.
     pub profile: Profile,
+    /// What is done with a machine of which EC2 warns.
+    pub precaution: Precaution,
+}
+
+/// What is done with a machine that EC2 recommends to leave, or will stop or restart for maintenance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precaution {
+    /// It is emptied, as far as its services allow that.
+    #[default]
+    Drain,
+    /// It gets no new tasks.
+    Close,
+    /// Nothing.
+    Ignore,
 }
 
 impl Default for PoolPolicy {
@@ -111,6 +125,7 @@ impl Default for PoolPolicy {
             headroom: Headroom::default(),
             shrink_after: SHRINK_USUALLY,
             profile: Profile::Default,
+            precaution: Precaution::default(),
         }
     }
 }
@@ -362,4 +377,20 @@ pub enum Notice {
     },
     /// It is more likely than others to be taken back.
     AtRisk,
+}
+
+/// EC2 says so long before it that it takes a machine back.
+pub const SPOT_NOTICE: Duration = Duration::from_secs(120);
+
+/// All that a machine has to expect, as its metadata service says to its agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Outlook {
+    /// When it is taken back, if it is.
+    pub interrupted_at: Option<Timestamp>,
+    /// When it will be stopped or restarted for maintenance, if it will.
+    pub maintained_at: Option<Timestamp>,
+    /// Whether it is more likely than others to be taken back.
+    pub is_at_risk: bool,
+    /// Whether its Auto Scaling group ends it.
+    pub is_leaving: bool,
 }

@@ -12,6 +12,7 @@ use model::schedule::{WINDOWS_LIMIT, Window, WindowError};
 use model::time::Timestamp;
 
 use super::checks::{line, word};
+use super::outlook::{precaution_from_wire, precaution_to_wire};
 use super::policy::{profile_from_wire, profile_to_wire};
 use super::refresh::{blueprint_from_wire, blueprint_to_wire};
 use super::spec::{resources_from_wire, resources_to_wire};
@@ -146,6 +147,7 @@ pub fn pool_policy_from_wire(from: Option<&wire::PoolPolicy>) -> Valid<PoolPolic
         headroom: headroom_from_wire(from.headroom.as_ref())?,
         shrink_after: from.shrink_after_ms.map_or(SHRINK_USUALLY, Duration::from_millis),
         profile: profile_from_wire("pool.profile", from.profile)?,
+        precaution: precaution_from_wire("pool.precaution", from.precaution)?,
     })
 }
 
@@ -162,6 +164,7 @@ pub fn pool_policy_to_wire(policy: PoolPolicy) -> wire::PoolPolicy {
         headroom: Some(headroom_to_wire(&policy.headroom)),
         shrink_after_ms: Some(millis(policy.shrink_after)),
         profile: profile_to_wire(policy.profile),
+        precaution: precaution_to_wire(policy.precaution),
     }
 }
 

@@ -8,8 +8,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     bug(
         "a lease is nothing to wait for",
         DECIDE,
-        "if lease::waits(unit, now) {",
-        "if !PLANTED && lease::waits(unit, now) {",
+        "if !is_ending && lease::waits(unit, now) {",
+        "if !PLANTED && !is_ending && lease::waits(unit, now) {",
     ),
     bug(
         "a lease is forgotten when the agent starts anew",

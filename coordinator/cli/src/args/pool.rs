@@ -65,6 +65,24 @@ impl From<Profile> for proto::wire::Profile {
     }
 }
 
+/// What is done with a machine of which EC2 warns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Precaution {
+    Drain,
+    Close,
+    Ignore,
+}
+
+impl From<Precaution> for proto::wire::Precaution {
+    fn from(precaution: Precaution) -> Self {
+        match precaution {
+            Precaution::Drain => Self::Drain,
+            Precaution::Close => Self::Close,
+            Precaution::Ignore => Self::Ignore,
+        }
+    }
+}
+
 /// `2x0.5,512m` is room for two tasks of half a core and 512 MiB each.
 fn headroom(text: &str) -> Result<proto::wire::Headroom, String> {
     if text == "0" {
@@ -122,6 +140,10 @@ pub(crate) struct Put {
     /// What its machines take: `strict` gives new tasks there to no service that is not, and stops none. Default when it is never said.
     #[arg(long, value_enum)]
     pub(crate) profile: Option<Profile>,
+    /// What is done with a machine that EC2 recommends to leave, or will stop or restart for maintenance: `drain` empties it as
+    /// far as its services allow, `close` gives it no new tasks, `ignore` does nothing. Drain when it is never said.
+    #[arg(long, value_enum)]
+    pub(crate) at_risk: Option<Precaution>,
     /// Its machines are replaced only then: "mon-fri 02:00-05:00 Europe/Berlin", "22:00-04:00 UTC". Can be said several times;
     /// `none` for at all times, which is so when it is never said.
     #[arg(long, value_parser = window)]

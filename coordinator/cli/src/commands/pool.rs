@@ -68,6 +68,7 @@ async fn put(
         headroom: arguments.headroom,
         shrink_after_ms: arguments.scale_in_after.map(millis),
         profile: arguments.profile.map(|profile| wire::Profile::from(profile).into()),
+        precaution: arguments.at_risk.map(|asked| wire::Precaution::from(asked).into()),
         windows: (!arguments.window.is_empty()).then_some(wire::Windows { windows }),
         dry_run: arguments.plan,
         presence: presence.into(),
@@ -140,6 +141,7 @@ fn shown(view: &wire::PoolView) -> Value {
         }),
         "scale_in_after_ms": policy.shrink_after_ms,
         "profile": profile(&policy),
+        "at_risk": precaution(&policy),
         "asked": pool.asked.as_ref().map(|asked| json!({
             "at": output::instant(asked.at_ms),
             "from": asked.from,
@@ -194,6 +196,14 @@ fn profile(policy: &wire::PoolPolicy) -> &'static str {
     }
 }
 
+fn precaution(policy: &wire::PoolPolicy) -> &'static str {
+    match policy.precaution() {
+        wire::Precaution::Close => "close",
+        wire::Precaution::Ignore => "ignore",
+        wire::Precaution::Drain | wire::Precaution::Unspecified => "drain",
+    }
+}
+
 const fn transition(transition: wire::Transition) -> &'static str {
     match transition {
         wire::Transition::Launching => "launching",
@@ -238,6 +248,7 @@ async fn inspect(client: &Client, global: &Global, pool: String) -> anyhow::Resu
     println!("drains      within {}", output::lasting(policy.drain_within_ms));
     println!("joins       within {}", output::lasting(policy.join_within_ms));
     println!("profile     {}", profile(&policy));
+    println!("at risk     {}", precaution(&policy));
     for window in view.pool.iter().flat_map(|pool| &pool.windows) {
         println!("replaced    only {}", output::clean(window));
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::fleet::{
-    Hook, HookCall, HookId, HookPhase, Instance, Lifecycle, Notice, Pool, PoolPolicy, Power,
-    SHRINK_LIMITS, Survey, Transition, WAIT_LIMITS,
+    Hook, HookCall, HookId, HookPhase, Instance, Lifecycle, Pool, PoolPolicy, Power, SHRINK_LIMITS,
+    Survey, Transition, WAIT_LIMITS,
 };
 use model::id::NodeId;
 use model::node::{Availability, DrainCause, Node};
@@ -14,14 +14,13 @@ use model::policy::Profile;
 use model::schedule::{WINDOWS_LIMIT, Window};
 use model::time::Timestamp;
 
+use super::outlook;
 use crate::cluster::{Change, Try, UNREACHABLE_AFTER, hook_name};
 use crate::command::{self, Key, Outcome};
 use crate::draft::Draft;
 use crate::event::{FleetEvent, PoolRefusal, Refusal, Reply};
 use crate::plan::{leaving, shrink};
 
-/// So long before a machine is taken back what runs there is stopped: a grace of seconds, and a margin.
-pub(crate) const BEFORE_INTERRUPTION: Duration = Duration::from_secs(30);
 /// The cloud must have known nothing of a machine for so long, and its agent silent besides, until that counts.
 const UNKNOWN_FOR: Duration = Duration::from_secs(60);
 
@@ -38,7 +37,8 @@ pub(crate) fn absorb(draft: &mut Draft<'_>, event: &FleetEvent) -> Result<Reply,
         FleetEvent::RemovePool(name) => remove_pool(draft, name),
         FleetEvent::Surveyed(seen) => Ok(survey(draft, seen)),
         FleetEvent::Hooked(call) => Ok(hear(draft, call)),
-        FleetEvent::Noticed { node, notice: expected } => Ok(notice(draft, node, *expected)),
+        FleetEvent::Noticed { node, notice } => Ok(outlook::notice(draft, node, *notice)),
+        FleetEvent::Foreseen { node, outlook } => Ok(outlook::foresee(draft, node, outlook)),
         FleetEvent::Performed { key, outcome: came } => Ok(outcome(draft, key, came)),
         FleetEvent::Refresh(event) => super::refresh::absorb(draft, event),
     }
@@ -442,40 +442,11 @@ fn end(draft: &mut Draft<'_>, hook: &Hook) {
 }
 
 /// Has what runs on a machine leave it.
-fn leave(draft: &mut Draft<'_>, id: &NodeId, (within, cause): (Duration, DrainCause)) {
+pub(super) fn leave(draft: &mut Draft<'_>, id: &NodeId, (within, cause): (Duration, DrainCause)) {
     let Some(node) = draft.cluster.nodes().get(id).cloned() else { return };
     if node.availability != Availability::Dead {
         super::empty(draft, &node, (within, cause));
     }
-}
-
-/// Anybody who can write to a queue can say that of any machine: it is believed of Spot machines in pools.
-fn may_expect(draft: &Draft<'_>, id: &NodeId) -> bool {
-    let node = draft.cluster.nodes().get(id);
-    let pool = node.and_then(|node| draft.cluster.pools().get(node.pool.as_ref()?));
-    pool.is_some() && draft.cluster.instance(id).is_none_or(|instance| instance.is_spot)
-}
-
-/// Hears what the cloud says that a machine has to expect.
-fn notice(draft: &mut Draft<'_>, id: &NodeId, notice: Notice) -> Reply {
-    if !may_expect(draft, id) {
-        return Reply::Noted;
-    }
-    match notice {
-        Notice::Interrupted { at } => {
-            let within = at.since(draft.now).saturating_sub(BEFORE_INTERRUPTION);
-            leave(draft, id, (within, DrainCause::Interrupted));
-        }
-        Notice::AtRisk => {
-            let node = draft.cluster.nodes().get(id);
-            let pool = node.and_then(|node| draft.cluster.pools().get(node.pool.as_ref()?));
-            let within = pool.map(|pool| pool.policy.drain_within);
-            if let Some(within) = within {
-                leave(draft, id, (within, DrainCause::AtRisk));
-            }
-        }
-    }
-    Reply::Noted
 }
 
 /// Hears what became of a request to the cloud.

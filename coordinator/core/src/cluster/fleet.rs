@@ -55,6 +55,8 @@ pub(crate) struct Fleet {
     pub(crate) orders: Vec<Command>,
     /// Machines that new tasks should not go to while there are newer ones.
     pub(crate) fenced: BTreeSet<NodeId>,
+    /// Machines of which their agents say that EC2 warns, and for which has been done what is done then.
+    pub(crate) warned: BTreeSet<NodeId>,
     /// When refreshes are looked at again, while any is under way.
     pub(crate) refresh_at: Option<Timestamp>,
 }

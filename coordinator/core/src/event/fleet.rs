@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use model::fleet::{HookCall, HookId, Notice, PoolPolicy, Survey, WAIT_LIMITS};
+use model::fleet::{HookCall, HookId, Notice, Outlook, PoolPolicy, Survey, WAIT_LIMITS};
 use model::id::NodeId;
 use model::refresh::{Blueprint, RefreshId, RefreshPolicy};
 use model::rollout::Steering;
@@ -35,12 +35,19 @@ pub enum FleetEvent {
     Surveyed(Box<Survey>),
     /// A group waits for an answer.
     Hooked(HookCall),
-    /// The cloud, or an agent that has heard it there, says what a machine has to expect.
+    /// The cloud says what a machine has to expect.
     Noticed {
         /// Which.
         node: NodeId,
         /// What.
         notice: Notice,
+    },
+    /// An agent says all that its machine has to expect.
+    Foreseen {
+        /// Which.
+        node: NodeId,
+        /// What.
+        outlook: Outlook,
     },
     /// The cloud has done what it was asked, or not.
     Performed {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use model::fleet::{
-    Answer, Asked, Headroom, Hook, HookId, HookPhase, Pool, PoolPolicy, Transition,
+    Answer, Asked, Headroom, Hook, HookId, HookPhase, Pool, PoolPolicy, Precaution, Transition,
 };
 use model::node::{Availability, Drain, DrainCause, DrainPhase, Node};
 use model::policy::Profile;
@@ -33,6 +33,7 @@ pub(crate) fn records() -> Records {
         },
         shrink_after: Duration::from_secs(900),
         profile: Profile::Default,
+        precaution: Precaution::Drain,
     };
     let ending = BTreeSet::from(["i-0123456789abcdef0".parse().expect("an id")]);
     let why = "nothing needs i-0123456789abcdef0".to_owned();
@@ -43,7 +44,13 @@ pub(crate) fn records() -> Records {
         |answer, why: &str| HookPhase::Answered { answer, why: why.to_owned(), at: at(60) };
     let launching = hook(Transition::Launching, HookPhase::Waiting);
     let strict = PoolPolicy { profile: Profile::Strict, ..policy };
+    let warned = |precaution| {
+        let policy = PoolPolicy { precaution, ..policy };
+        Stored::Pool(Pool { policy, ..pool.clone() })
+    };
     let mut records = vec![
+        ("pool-at-risk-closed", warned(Precaution::Close)),
+        ("pool-at-risk-ignored", warned(Precaution::Ignore)),
         ("pool-strict", Stored::Pool(Pool { policy: strict, ..pool.clone() })),
         ("pool", Stored::Pool(pool)),
         ("hook-launching", Stored::Hook(Hook { token: None, ..launching.clone() })),
