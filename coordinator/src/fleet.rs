@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use cloud::{Cloud, CloudError, Letter, Message, Told};
+use cloud::{Cloud, CloudError, Letter, Message, Rooted, Told};
 use coordinator_core::command::{self, Command, Key, Outcome};
 use coordinator_core::event::{Event, FleetEvent, Reply};
 use coordinator_core::view;
@@ -396,11 +396,27 @@ impl Fleet {
             Command::Terminate { pool, instance, keep } => {
                 self.cloud.terminate(&pool, &instance, keep).await.map(done)
             }
+            Command::ReplaceRoot { instance, token, ami } => {
+                let asked = self.cloud.replace_root(&instance, &token, &ami).await;
+                asked.map(|now| root(&instance, now))
+            }
             // Asked elsewhere.
             Command::Bake { .. }
             | Command::Look { .. }
             | Command::Remove { .. }
             | Command::Balance { .. } => Ok(Outcome::NothingWaits),
+        }
+    }
+}
+
+/// What a machine's root volume is by now.
+fn root(instance: &NodeId, now: Rooted) -> Outcome {
+    match now {
+        Rooted::Replaced => Outcome::Done,
+        Rooted::UnderWay => Outcome::UnderWay,
+        Rooted::InVain { why } => {
+            tracing::warn!(%instance, why, "its root volume can not be replaced; its group puts another machine in its place");
+            Outcome::InVain { why }
         }
     }
 }

@@ -225,6 +225,7 @@ impl Region {
             | Command::SetTemplate { .. }
             | Command::SetMax { .. }
             | Command::SetProcess { .. }
+            | Command::ReplaceRoot { .. }
             | Command::Terminate { .. } => self.refresh(command),
         }
     }
@@ -264,6 +265,10 @@ impl Region {
                 let desired = group.desired;
                 self.terminate(instance);
                 format!("{pool} is to end {instance} and to have {desired} machines")
+            }
+            Command::ReplaceRoot { instance, ami, .. } => {
+                self.machines.get_mut(instance).unwrap().ami = Some(ami.clone());
+                format!("{instance} is to boot from {ami}")
             }
             Command::AnswerHook { .. }
             | Command::Beat { .. }

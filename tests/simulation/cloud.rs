@@ -20,7 +20,7 @@ use crate::coordinator_core::event::{Event, FleetEvent};
 
 use super::World;
 use super::agenda::Happening;
-use super::refresh::Images;
+use super::refresh::{Images, image};
 
 pub(crate) const POOL: &str = "web";
 pub(crate) const TEMPLATE: &str = "lt-1";
@@ -96,6 +96,13 @@ impl Cloud {
         self.machines.values()
     }
 
+    /// The machine has booted from this image.
+    pub(crate) fn show_image(&mut self, id: &NodeId, ami: &str) {
+        if let Some(machine) = self.machines.get_mut(id) {
+            machine.ami = Some(ami.to_owned());
+        }
+    }
+
     fn end(&mut self, id: &NodeId, now: Timestamp) {
         if let Some(machine) = self.machines.get_mut(id) {
             (machine.lifecycle, machine.power) = (Lifecycle::Terminated, Power::Terminated);
@@ -113,7 +120,7 @@ fn instance(node: &Node, lifecycle: Lifecycle, version: u64) -> Instance {
         power: Power::Running,
         zone: node.zone.clone(),
         instance_type: None,
-        ami: None,
+        ami: Some(image(version)),
         template_id: Some(TEMPLATE.to_owned()),
         template_version: Some(version.to_string()),
         is_spot: true,
@@ -295,7 +302,7 @@ impl World {
             missing: BTreeSet::new(),
             instances,
             unknown,
-            ..Survey::default()
+            images: self.cloud.images.named(),
         }
     }
 
@@ -352,6 +359,7 @@ impl World {
             | Command::SetTemplate { .. }
             | Command::SetMax { .. }
             | Command::SetProcess { .. }
+            | Command::ReplaceRoot { .. }
             | Command::Terminate { .. } => return self.grant_refresh(command),
             // Asked elsewhere.
             Command::Balance { .. } => {}

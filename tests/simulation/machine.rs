@@ -124,6 +124,13 @@ impl Machine {
         self.ledger = Ledger { troubled, starts, lost_at: now, ..Ledger::default() };
     }
 
+    /// All of the disk is new: what ran there does not run any more, and was never heard of.
+    pub(crate) fn lose_disk(&mut self, now: Timestamp) {
+        self.agent = None;
+        self.engine = Docker::new();
+        self.lose_journal(now);
+    }
+
     /// Writes down what gives the agent the right to stop something.
     pub(crate) fn note_told(&mut self, message: &Down) {
         match message {

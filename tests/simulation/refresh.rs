@@ -9,7 +9,9 @@ use model::budget::Amount;
 use model::fleet::{Group, Lifecycle};
 use model::id::NodeId;
 use model::node::{Drain, DrainCause};
-use model::refresh::{AtDeadline, Blueprint, Refresh, RefreshPhase, RefreshPolicy, Stage};
+use model::refresh::{
+    AtDeadline, Blueprint, Mode, Refresh, RefreshPhase, RefreshPolicy, Stage, Version,
+};
 use model::rollout::Steering;
 use model::schedule::Window;
 use model::task::Task;
@@ -20,6 +22,7 @@ use crate::coordinator_core::command::{Command, Outcome};
 use crate::coordinator_core::event::{Event, FleetEvent, RefreshEvent, Target};
 
 use super::World;
+use super::agenda::Happening;
 use super::cloud::{LEAST, POOL, TEMPLATE};
 
 /// The greatest size that the group has, unless it is told otherwise: there is no room for a surge.
@@ -37,6 +40,8 @@ pub(crate) struct Images {
     pub(crate) desired: usize,
     max: u32,
     suspended: BTreeSet<String>,
+    /// Root volumes that were to be replaced, by token, and whether that has failed.
+    replaced: BTreeMap<String, bool>,
     /// Whether the coordinator says how many machines are wanted.
     pub(crate) scales: bool,
     /// The store was lost since: nobody knows how the group was before.
@@ -52,6 +57,7 @@ impl Default for Images {
             desired: super::MACHINES,
             max: MAX,
             suspended: BTreeSet::new(),
+            replaced: BTreeMap::new(),
             scales: false,
             is_forgotten: false,
         }
@@ -59,6 +65,12 @@ impl Default for Images {
 }
 
 impl Images {
+    /// The machine image of each version.
+    pub(crate) fn named(&self) -> BTreeMap<Version, Option<String>> {
+        let named = |version| ((TEMPLATE.to_owned(), version), Some(image(version)));
+        (1..=self.versions).map(named).collect()
+    }
+
     /// The group as far as its machines' number and origin are concerned.
     pub(crate) fn group(&self) -> Group {
         Group {
@@ -69,6 +81,11 @@ impl Images {
             ..Group::default()
         }
     }
+}
+
+/// The machine image of a version.
+pub(crate) fn image(version: u64) -> String {
+    format!("ami-{version}")
 }
 
 fn blueprint(version: u64) -> Blueprint {
@@ -148,6 +165,7 @@ impl World {
             drain_within: Duration::from_secs(30 + u64::from(self.chance.below(200))),
             at_deadline: if is_forced { AtDeadline::Force } else { AtDeadline::Skip },
             urgent: self.chance.percent(20).then(|| "it is urgent".to_owned()),
+            mode: if self.chance.percent(40) { Mode::InPlace } else { Mode::Replace },
         };
         let target = Target::Ami(format!("ami-{}", self.cloud.images.versions + 1));
         let pool = POOL.to_owned();
@@ -213,6 +231,9 @@ impl World {
                 self.truth.expect(is_sound, || format!("{desired} machines are wanted"));
             }
             Command::Terminate { instance, keep, .. } => self.grant_end(&instance, keep as usize),
+            Command::ReplaceRoot { instance, token, ami } => {
+                return self.grant_root(&instance, token, ami);
+            }
             Command::AnswerHook { .. }
             | Command::Beat { .. }
             | Command::SetHook { .. }
@@ -222,6 +243,62 @@ impl World {
             | Command::Balance { .. } => {}
         }
         Outcome::Done
+    }
+
+    /// A machine gets another root volume: nothing of ours may run there, and all that was on its disk is gone. It boots when whoever
+    /// asks is told that it is done, or before.
+    fn grant_root(&mut self, id: &NodeId, token: String, ami: String) -> Outcome {
+        let is_known = self.cloud.images.replaced.contains_key(&token);
+        if !is_known {
+            let is_member = self
+                .cloud
+                .machines()
+                .any(|one| one.id == *id && !one.lifecycle.is_leaving() && !one.power.is_off());
+            if !is_member {
+                return Outcome::Failed { why: "there is no such machine".to_owned() };
+            }
+            let is_calm = self.cloud.images.suspended.contains("ReplaceUnhealthy");
+            self.truth.expect(is_calm || self.cloud.images.is_forgotten, || {
+                format!("{id} boots anew, and its group takes it for a sick one")
+            });
+            self.nothing_of_ours(id, "boots from another root volume");
+            let is_in_vain = self.chance.percent(10);
+            self.cloud.images.replaced.insert(token.clone(), is_in_vain);
+            if !is_in_vain {
+                self.boot_from(id, ami);
+            }
+            if self.chance.percent(50) {
+                return Outcome::UnderWay;
+            }
+        }
+        match self.cloud.images.replaced.get(&token) {
+            Some(true) => Outcome::InVain { why: "the task is failed".to_owned() },
+            Some(false) | None => Outcome::Done,
+        }
+    }
+
+    fn boot_from(&mut self, id: &NodeId, ami: String) {
+        self.cloud.show_image(id, &ami);
+        self.forget_targets(id);
+        self.foreign.retain(|_, at| at != id);
+        let now = self.now;
+        let Some(machine) = self.machines.get_mut(id) else { return };
+        machine.lose_disk(now);
+        machine.node.ami = Some(ami);
+        let after = self.chance.millis(500, 60_000);
+        self.after(after, Happening::Boot(id.clone()));
+    }
+
+    fn nothing_of_ours(&mut self, id: &NodeId, what: &str) {
+        let cluster = &self.coordinator.cluster;
+        let is_there = |task: &Arc<Task>| task.node.as_ref() == Some(id) && !task.state.is_final();
+        let machine = self.machines.get(id);
+        let ours = machine.and_then(|machine| {
+            let mut living = machine.engine.living();
+            living.find(|held| cluster.tasks().get(&held.shown.task).is_some_and(is_there))
+        });
+        let ours = ours.map(|held| held.shown.name.clone());
+        self.truth.expect(ours.is_none(), || format!("{id} {what}, and {ours:?} runs there"));
     }
 
     /// A machine is ended by us: nothing of ours may run there, and the group never wants fewer than it did.
@@ -244,14 +321,7 @@ impl World {
         self.truth.expect(is_sound, || {
             format!("nothing needs {id}, and its group has {desired} machines, the least")
         });
-        let is_there = |task: &Arc<Task>| task.node.as_ref() == Some(id) && !task.state.is_final();
-        let machine = self.machines.get(id);
-        let ours = machine.and_then(|machine| {
-            let mut living = machine.engine.living();
-            living.find(|held| cluster.tasks().get(&held.shown.task).is_some_and(is_there))
-        });
-        let ours = ours.map(|held| held.shown.name.clone());
-        self.truth.expect(ours.is_none(), || format!("{id} is ended, and {ours:?} runs there"));
+        self.nothing_of_ours(id, "is ended");
         self.terminate_now(id);
     }
 

@@ -26,7 +26,7 @@ use self::balancers::Groups;
 use self::survey::Slow;
 use crate::message::Message;
 use crate::words::{answer_word, hook_word, transition_word};
-use crate::{Cloud, CloudError, Letter, Told};
+use crate::{Cloud, CloudError, Letter, Rooted, Told};
 
 /// A connection is there by then, or the request has failed.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -350,6 +350,15 @@ impl Cloud for Aws {
 
     async fn terminate(&self, pool: &str, instance: &NodeId, keep: u32) -> Result<(), CloudError> {
         self.end(pool, instance, keep).await
+    }
+
+    async fn replace_root(
+        &self,
+        instance: &NodeId,
+        token: &str,
+        ami: &str,
+    ) -> Result<Rooted, CloudError> {
+        self.root_volume(instance, token, ami).await
     }
 
     async fn has_ami(&self, ami: &str) -> Result<bool, CloudError> {

@@ -98,6 +98,20 @@ pub enum Told {
     NothingWaits,
 }
 
+/// What has become of a machine that is to get another root volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rooted {
+    /// It has it.
+    Replaced,
+    /// It will, as far as is known.
+    UnderWay,
+    /// It will not: it has its own still, or none.
+    InVain {
+        /// In the cloud's words.
+        why: String,
+    },
+}
+
 /// Something that the cloud has told us, until we say that we have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Letter {
@@ -181,6 +195,15 @@ pub trait Cloud: Debug + Send + Sync {
     /// Ends a machine through its group. If the group wants more than `keep` machines it wants one less from then on; otherwise
     /// another takes its place. Safe to repeat: a machine that is on its way out already is left alone.
     async fn terminate(&self, pool: &str, instance: &NodeId, keep: u32) -> Result<(), CloudError>;
+
+    /// Has a machine boot from a root volume that is made of a machine image, in place of its own, which is deleted; says how far that
+    /// is. Safe to repeat with the same token: it is done once.
+    async fn replace_root(
+        &self,
+        instance: &NodeId,
+        token: &str,
+        ami: &str,
+    ) -> Result<Rooted, CloudError>;
 
     /// Says whether there is such a machine image, and it can be launched.
     async fn has_ami(&self, ami: &str) -> Result<bool, CloudError>;

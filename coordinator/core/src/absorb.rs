@@ -4,6 +4,7 @@ pub(crate) mod bake;
 mod fleet;
 mod outlook;
 pub(crate) mod refresh;
+mod root;
 mod secret;
 mod steering;
 mod traffic;
@@ -425,6 +426,7 @@ pub(crate) fn staying(draft: &Draft<'_>, id: &ServiceId) -> Result<Arc<Service>,
 }
 
 fn join(draft: &mut Draft<'_>, node: &Node) -> Reply {
+    let said = node.ami.as_deref();
     let known = draft.cluster.nodes().get(&node.id);
     let availability = known.map_or(node.availability, |known| known.availability);
     let drain = known.and_then(|known| known.drain);
@@ -445,7 +447,7 @@ fn join(draft: &mut Draft<'_>, node: &Node) -> Reply {
         draft.write(Change::PutNode(Arc::new(node.clone())));
     }
     touch_nodes(draft);
-    fleet::joined(draft, &node.id);
+    fleet::joined(draft, &node.id, said);
     hear(draft, &node.id, EngineState::Ready)
 }
 

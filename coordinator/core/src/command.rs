@@ -111,6 +111,15 @@ pub enum Command {
         /// If the group wants more machines than this, it wants one less from then on; otherwise another takes its place.
         keep: u32,
     },
+    /// Gives a machine another root volume, from which it boots.
+    ReplaceRoot {
+        /// The machine.
+        instance: NodeId,
+        /// What is asked for twice with the same is done once.
+        token: String,
+        /// What is to be on it.
+        ami: String,
+    },
     /// Asks something about a bake.
     Bake {
         /// Which.
@@ -164,6 +173,8 @@ pub enum Key {
     Process(String),
     /// Of [`Command::Terminate`].
     Terminate(NodeId),
+    /// Of [`Command::ReplaceRoot`].
+    Root(NodeId),
     /// Of [`Command::Bake`]: a bake asks one thing at a time.
     Bake(BakeId),
     /// Of [`Command::Look`].
@@ -183,6 +194,13 @@ pub enum Outcome {
     Made(Blueprint),
     /// The group does not wait any more.
     NothingWaits,
+    /// It is being done, and takes a while: asked again it says how far.
+    UnderWay,
+    /// It is not done, and will not be however often it is asked.
+    InVain {
+        /// Why.
+        why: String,
+    },
     /// It is not done, or nobody knows.
     Failed {
         /// Why.
@@ -204,6 +222,7 @@ impl Command {
             Self::SetMax { pool, .. } => Key::Max(pool.clone()),
             Self::SetProcess { pool, .. } => Key::Process(pool.clone()),
             Self::Terminate { instance, .. } => Key::Terminate(instance.clone()),
+            Self::ReplaceRoot { instance, .. } => Key::Root(instance.clone()),
             Self::Bake { bake, .. } => Key::Bake(bake.clone()),
             Self::Look { recipe, .. } => Key::Look(recipe.clone()),
             Self::Remove { id, .. } => Key::Remove(id.clone()),
@@ -220,7 +239,8 @@ impl Command {
             | Self::SetTemplate { .. }
             | Self::SetMax { .. }
             | Self::SetProcess { .. }
-            | Self::Terminate { .. } => true,
+            | Self::Terminate { .. }
+            | Self::ReplaceRoot { .. } => true,
             Self::Beat { .. }
             | Self::SetHook { .. }
             | Self::MakeTemplate { .. }
@@ -240,6 +260,7 @@ impl Command {
             | Self::SetDesired { .. }
             | Self::SetTemplate { .. }
             | Self::Terminate { .. }
+            | Self::ReplaceRoot { .. }
             | Self::Remove { .. } => true,
             Self::Beat { .. }
             | Self::SetHook { .. }
@@ -296,6 +317,7 @@ fn the_greatest_size(commands: &mut Vec<Command>) {
         | Command::SetMax { .. }
         | Command::SetProcess { .. }
         | Command::Terminate { .. }
+        | Command::ReplaceRoot { .. }
         | Command::Bake { .. }
         | Command::Look { .. }
         | Command::Remove { .. }

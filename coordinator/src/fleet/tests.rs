@@ -104,6 +104,15 @@ impl Cloud for Counting {
         Ok(())
     }
 
+    async fn replace_root(
+        &self,
+        _instance: &NodeId,
+        _token: &str,
+        _ami: &str,
+    ) -> Result<Rooted, CloudError> {
+        Ok(Rooted::Replaced)
+    }
+
     async fn has_ami(&self, _ami: &str) -> Result<bool, CloudError> {
         Ok(false)
     }

@@ -94,6 +94,7 @@ fn performed_to_wire(key: &Key, outcome: &Outcome) -> wire::Performed {
         Key::Max(pool) => WireKey::Max(pool.clone()),
         Key::Process(pool) => WireKey::Process(pool.clone()),
         Key::Terminate(instance) => WireKey::Terminate(instance.to_string()),
+        Key::Root(instance) => WireKey::Root(instance.to_string()),
         Key::Bake(id) => WireKey::Bake(id.to_string()),
         Key::Look(name) => WireKey::Look(name.to_string()),
         Key::Remove(id) => WireKey::Remove(id.clone()),
@@ -103,6 +104,8 @@ fn performed_to_wire(key: &Key, outcome: &Outcome) -> wire::Performed {
         Outcome::Done => WireOutcome::Done(wire::Done {}),
         Outcome::Made(blueprint) => WireOutcome::Made(blueprint_to_wire(blueprint)),
         Outcome::NothingWaits => WireOutcome::NothingWaits(wire::Done {}),
+        Outcome::UnderWay => WireOutcome::UnderWay(wire::Done {}),
+        Outcome::InVain { why } => WireOutcome::InVain(why.clone()),
         Outcome::Failed { why } => WireOutcome::Failed(why.clone()),
     };
     wire::Performed { key: Some(key), outcome: Some(outcome) }
@@ -122,6 +125,7 @@ fn performed_from_wire(from: &wire::Performed) -> anyhow::Result<(Key, Outcome)>
         WireKey::Max(pool) => Key::Max(pool.clone()),
         WireKey::Process(pool) => Key::Process(pool.clone()),
         WireKey::Terminate(instance) => Key::Terminate(instance.parse()?),
+        WireKey::Root(instance) => Key::Root(instance.parse()?),
         WireKey::Bake(id) => Key::Bake(id.parse()?),
         WireKey::Look(name) => Key::Look(name.parse()?),
         WireKey::Remove(id) => Key::Remove(id.clone()),
@@ -131,6 +135,8 @@ fn performed_from_wire(from: &wire::Performed) -> anyhow::Result<(Key, Outcome)>
         WireOutcome::Done(_) => Outcome::Done,
         WireOutcome::Made(blueprint) => Outcome::Made(blueprint_from_wire(blueprint)?),
         WireOutcome::NothingWaits(_) => Outcome::NothingWaits,
+        WireOutcome::UnderWay(_) => Outcome::UnderWay,
+        WireOutcome::InVain(why) => Outcome::InVain { why: why.clone() },
         WireOutcome::Failed(why) => Outcome::Failed { why: why.clone() },
     };
     Ok((key, outcome))

@@ -49,6 +49,8 @@ pub struct Pool {
     pub asked: Option<Asked>,
     /// Its machines are replaced only while one of these is open; at all times when there are none.
     pub windows: Vec<Window>,
+    /// Machines whose root volume was replaced, and which version of their template they are as if launched from since.
+    pub roots: BTreeMap<NodeId, Version>,
 }
 
 /// What was asked of the size of a group. It is written down before it is asked.

@@ -85,6 +85,20 @@ pub struct RefreshPolicy {
     pub at_deadline: AtDeadline,
     /// Why it waits for no window, no end of a freeze and no other refresh, if it does not: in the words of whoever wanted that.
     pub urgent: Option<String>,
+    /// What becomes of an old machine once it is empty.
+    pub mode: Mode,
+}
+
+/// What becomes of an old machine once it is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// It is ended, and another is launched.
+    #[default]
+    Replace,
+    /// It stays, and boots from another root volume: it needs no capacity that is not there, and keeps its addresses and its
+    /// other volumes. One of which that can not be done is ended all the same. There is no surge: its amount says how many
+    /// machines are away at a time.
+    InPlace,
 }
 
 /// Which machines are to be new at the end of a stage.
@@ -123,6 +137,7 @@ impl Default for RefreshPolicy {
             drain_within: crate::fleet::DRAIN_USUALLY,
             at_deadline: AtDeadline::Skip,
             urgent: None,
+            mode: Mode::Replace,
         }
     }
 }
@@ -147,6 +162,22 @@ impl RefreshPolicy {
     /// How many machines more than `size` there may be.
     #[must_use]
     pub fn surge_of(&self, size: usize) -> usize {
+        match self.mode {
+            Mode::Replace => self.amount_of(size),
+            Mode::InPlace => 0,
+        }
+    }
+
+    /// How many machines may be away at a time without others in their place: one at least, where there is no surge.
+    #[must_use]
+    pub fn away_of(&self, size: usize) -> usize {
+        match self.mode {
+            Mode::Replace => usize::from(self.amount_of(size) == 0),
+            Mode::InPlace => self.amount_of(size).max(1),
+        }
+    }
+
+    fn amount_of(&self, size: usize) -> usize {
         match self.surge {
             Amount::Count(count) => count as usize,
             Amount::Percent(0) => 0,
@@ -231,6 +262,43 @@ pub struct Refresh {
     pub failed: BTreeSet<NodeId>,
     /// Machines that their group is asked to end. There is no way back: whoever asks can not take it back.
     pub ending: BTreeSet<NodeId>,
+    /// Machines that get another root volume, until they take tasks again.
+    pub roots: BTreeMap<NodeId, Root>,
+}
+
+/// A machine gets another root volume. It is written down before the cloud is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    /// It is as if launched from this version then.
+    pub version: Version,
+    /// The machine image of that version.
+    pub ami: String,
+    /// Since when that is wanted.
+    pub since: Timestamp,
+    /// How far it is.
+    pub phase: RootPhase,
+}
+
+/// How far a machine is that gets another root volume. Only moves forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RootPhase {
+    /// The cloud is asked for it.
+    Asked,
+    /// It has the volume, and boots.
+    Booting {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Its agent is there, of the new image.
+    Joined,
+}
+
+impl Root {
+    /// By which the cloud knows the request: what is asked for twice with the same is done once.
+    #[must_use]
+    pub fn token(&self, instance: &NodeId) -> String {
+        format!("wharf-{}-{instance}", self.since.as_millis())
+    }
 }
 
 /// A time in which no machine is replaced in any pool: over a sale, or while something else is being repaired. What has a reason
@@ -267,6 +335,8 @@ pub struct Skip {
 pub struct Before {
     /// Whether it moved machines between zones by itself, and was told not to.
     pub rebalanced: bool,
+    /// Whether it replaces machines that it finds sick: it is told not to while one of them boots anew.
+    pub heals: bool,
     /// The greatest size that it had, if it was given another.
     pub max: Option<u32>,
 }

@@ -59,12 +59,23 @@ pub fn pool_from_wire(from: &wire::Pool) -> Valid<Pool> {
             .collect::<Valid<_>>()?,
         asked: from.asked.as_ref().map(asked_from_wire),
         windows: windows_from_wire(&from.windows)?,
+        roots: from.roots.iter().map(root_from_wire).collect::<Valid<_>>()?,
     })
+}
+
+fn root_from_wire(from: &wire::PoolRoot) -> Valid<(NodeId, (String, u64))> {
+    let version = (word("pool.root.template", &from.template)?, from.version);
+    Ok((from.instance.parse::<NodeId>().ok().at("pool.root.instance")?, version))
 }
 
 /// Writes a pool.
 #[must_use]
 pub fn pool_to_wire(pool: &Pool) -> wire::Pool {
+    let roots = pool.roots.iter().map(|(id, (template, version))| wire::PoolRoot {
+        instance: id.to_string(),
+        template: template.clone(),
+        version: *version,
+    });
     wire::Pool {
         name: pool.name.clone(),
         since_ms: pool.since.as_millis(),
@@ -72,6 +83,7 @@ pub fn pool_to_wire(pool: &Pool) -> wire::Pool {
         ending: pool.ending.iter().map(ToString::to_string).collect(),
         asked: pool.asked.as_ref().map(asked_to_wire),
         windows: windows_to_wire(&pool.windows),
+        roots: roots.collect(),
     }
 }
 

@@ -1,13 +1,16 @@
 //! Refreshes of pools, and how they are done.
 
+mod root;
+
 use std::time::Duration;
 
 use model::refresh::{
-    AtDeadline, Before, Blueprint, Freeze, Refresh, RefreshEnd, RefreshId, RefreshPhase,
+    AtDeadline, Before, Blueprint, Freeze, Mode, Refresh, RefreshEnd, RefreshId, RefreshPhase,
     RefreshPolicy, STAGES_LIMIT, Skip, Stage,
 };
 use model::time::Timestamp;
 
+use self::root::{root_from_wire, root_to_wire};
 use super::checks::{line, millis, word};
 use super::fleet::pool_name_from_wire;
 use super::spec::{amount_from_wire, amount_to_wire};
@@ -65,6 +68,10 @@ pub fn refresh_policy_from_wire(from: Option<&wire::RefreshPolicy>) -> Valid<Ref
             wire::AtDeadline::Unspecified => return None.at("refresh.policy.at_deadline"),
         },
         urgent: from.urgent.as_deref().map(reason_from_wire).transpose()?,
+        mode: match from.mode() {
+            wire::RefreshMode::Unspecified | wire::RefreshMode::Replace => Mode::Replace,
+            wire::RefreshMode::InPlace => Mode::InPlace,
+        },
     })
 }
 
@@ -86,6 +93,10 @@ pub fn refresh_policy_to_wire(policy: &RefreshPolicy) -> wire::RefreshPolicy {
         AtDeadline::Skip => wire::AtDeadline::Skip,
         AtDeadline::Force => wire::AtDeadline::Force,
     };
+    let mode = match policy.mode {
+        Mode::Replace => wire::RefreshMode::Replace,
+        Mode::InPlace => wire::RefreshMode::InPlace,
+    };
     let zone = policy.stages.iter().position(|stage| *stage == Stage::Zone);
     let amounts = policy.stages.iter().filter_map(|stage| match stage {
         Stage::Machines(amount) => Some(amount_to_wire(*amount)),
@@ -99,6 +110,7 @@ pub fn refresh_policy_to_wire(policy: &RefreshPolicy) -> wire::RefreshPolicy {
         drain_within_ms: millis(policy.drain_within),
         at_deadline: at_deadline.into(),
         urgent: policy.urgent.clone(),
+        mode: mode.into(),
     }
 }
 
@@ -138,7 +150,7 @@ pub fn refresh_from_wire(from: &wire::Refresh) -> Valid<Refresh> {
         to: blueprint_from_wire(from.to.as_ref().at("refresh.to")?)?,
         policy: refresh_policy_from_wire(from.policy.as_ref())?,
         size: from.size,
-        before: Before { rebalanced: from.rebalanced, max: from.max },
+        before: Before { rebalanced: from.rebalanced, heals: from.heals, max: from.max },
         after: from
             .after
             .iter()
@@ -149,6 +161,7 @@ pub fn refresh_from_wire(from: &wire::Refresh) -> Valid<Refresh> {
         skipped: from.skipped.iter().map(skip).collect::<Valid<_>>()?,
         failed: from.failed.iter().map(|id| id.named("refresh.failed")).collect::<Valid<_>>()?,
         ending: from.ending.iter().map(|id| id.named("refresh.ending")).collect::<Valid<_>>()?,
+        roots: from.roots.iter().map(root_from_wire).collect::<Valid<_>>()?,
     })
 }
 
@@ -169,11 +182,13 @@ pub fn refresh_to_wire(refresh: &Refresh) -> wire::Refresh {
         policy: Some(refresh_policy_to_wire(&refresh.policy)),
         size: refresh.size,
         rebalanced: refresh.before.rebalanced,
+        heals: refresh.before.heals,
         max: refresh.before.max,
         paused_at_ms: refresh.paused_at.map(Timestamp::as_millis),
         skipped: skipped.collect(),
         failed: refresh.failed.iter().map(ToString::to_string).collect(),
         ending: refresh.ending.iter().map(ToString::to_string).collect(),
+        roots: refresh.roots.iter().map(|(id, root)| root_to_wire(id, root)).collect(),
         after: refresh
             .after
             .iter()

@@ -65,7 +65,7 @@ def run(asked: argparse.Namespace, engine: Engine) -> int:
     from .world import SETTINGS
 
     SETTINGS.region = asked.region
-    from . import control, server
+    from . import control, server, traffic
 
     server.install()
     hosts = [asked.host, engine.gateway()] if asked.machine_image else [asked.host]
@@ -73,6 +73,8 @@ def run(asked: argparse.Namespace, engine: Engine) -> int:
     if asked.agent or asked.machine_image:
         control.hypervisor = hypervisor(asked, region, engine)
         control.hypervisor.begin()
+    if asked.machine_image:
+        traffic.address_of = control.hypervisor.address_of
     ending = Ending()
     ending.heed(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     if asked.until_stdin_ends:

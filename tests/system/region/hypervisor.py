@@ -133,6 +133,13 @@ class Hypervisor:
         node = self.nodes[instance_id]
         node.soon(lambda: self._guarded(getattr(node, what)))
 
+    def address_of(self, instance_id: str) -> str:
+        """Where what a machine has published is reached."""
+        node = self.nodes.get(instance_id)
+        if not isinstance(node, Machine) or node.address is None:
+            raise ConnectionError(f"{instance_id} has no address")
+        return node.address
+
     def stop(self) -> None:
         """Ends every node, and waits for that."""
         self.orders.put(None)

@@ -102,6 +102,8 @@ class Machine:
         self.worker = ThreadPoolExecutor(1, thread_name_prefix=self.name)
         self.is_made = self.is_wanted = self.is_hung = False
         self.pid: int | None = None
+        # On the network that machines share with whoever runs the region; none while the power is off.
+        self.address: str | None = None
         self.script: str | None = None
         self.looked_at = 0.0
 
@@ -113,9 +115,9 @@ class Machine:
             self._make()
         self.machines.docker("start", self.name)
         shown = self.machines.docker("inspect", "--format", "{{.State.Pid}} {{.NetworkSettings.IPAddress}}", self.name)
-        pid, address = shown.split()
+        pid, self.address = shown.split()
         self.pid, self.is_wanted, self.is_hung = int(pid), True, False
-        metadata.belongs(address, self.id)
+        metadata.belongs(self.address, self.id)
         self._lead_to_metadata()
         if self.script:
             # Beside what else is ordered: it may take long, and the machine may end before.
@@ -173,7 +175,7 @@ class Machine:
             return
         self.looked_at = time.monotonic()
         if self.machines.docker("inspect", "--format", "{{.State.Running}}", self.name, check=False) == "false":
-            self.is_wanted, self.pid = False, None
+            self.is_wanted, self.pid, self.address = False, None, None
             self.ended(self.instance)
 
     def crash(self) -> None:
@@ -190,13 +192,13 @@ class Machine:
 
     def kill(self) -> None:
         """The power is off."""
-        self.is_wanted, self.pid = False, None
+        self.is_wanted, self.pid, self.address = False, None, None
         self.wake()
         self.machines.docker("kill", self.name, check=False)
 
     def stop(self) -> None:
         """An orderly end, for what is patient."""
-        self.is_wanted, self.pid = False, None
+        self.is_wanted, self.pid, self.address = False, None, None
         self.wake()
         self.machines.docker("stop", "--time", str(_SHUTDOWN_S), self.name, check=False)
 

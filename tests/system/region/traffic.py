@@ -25,7 +25,7 @@ _PIECE = 64 << 10
 # So many checks in a row say that a target is healthy, or is not any more.
 _CHECKS = 2
 
-# Where an instance is reached; said by whoever runs the nodes.
+# Where an instance is reached; said by whoever runs the nodes. What is not reached at all has no address, which is an OSError.
 address_of: Callable[[str], str] = lambda _: "127.0.0.1"
 
 
@@ -81,7 +81,7 @@ class Listener:
                 known = balancers.targets_of(self.group)
                 path = self.group.health_check_path if self.group.protocol == "HTTP" else None
             for target in known:
-                good = _answers(address_of(target.id), target.port, path)
+                good = _answers(target, path)
                 with LOCK:
                     target.checked(good, _CHECKS)
             time.sleep(SETTINGS.target_check_s)
@@ -104,12 +104,13 @@ def _pump(one: socket.socket, other: socket.socket) -> None:
                     key.data.shutdown(socket.SHUT_WR)
 
 
-def _answers(address: str, port: int, path: str | None) -> bool:
+def _answers(target: balancers.Target, path: str | None) -> bool:
     try:
+        address = address_of(target.id)
         if path is None:
-            socket.create_connection((address, port), _CONNECT_S).close()
+            socket.create_connection((address, target.port), _CONNECT_S).close()
             return True
-        asked = http.client.HTTPConnection(address, port, timeout=_CONNECT_S)
+        asked = http.client.HTTPConnection(address, target.port, timeout=_CONNECT_S)
         with contextlib.closing(asked):
             asked.request("GET", path)
             return 200 <= asked.getresponse().status < 400

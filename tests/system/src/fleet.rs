@@ -1,6 +1,7 @@
 //! A pool of machines in a region, with a coordinator that manages it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -15,8 +16,13 @@ pub struct World {
     pub cluster: Cluster,
     /// The region.
     pub region: Region,
+    /// Its machines take so long at most, whatever they do.
+    pub patience: Duration,
     _scratch: Scratch,
 }
+
+/// Machines boot and their disks are copied, while much else is done on this one.
+const MACHINES: Duration = Duration::from_secs(420);
 
 impl World {
     /// A region with a coordinator that listens to it, without machines.
@@ -25,7 +31,16 @@ impl World {
     /// When it is not so in time.
     #[must_use]
     pub fn start() -> Self {
-        let region = Region::with(&Machines::Processes);
+        Self::with(&Machines::Processes)
+    }
+
+    /// The same with these behind its instances.
+    ///
+    /// # Panics
+    /// When it is not so in time.
+    #[must_use]
+    pub fn with(machines: &Machines) -> Self {
+        let region = Region::with(machines);
         let queue = region.create_queue("wharf");
         region.create_rule("wharf", &json!({ "source": ["aws.autoscaling", "aws.ec2"] }), &queue);
         let environment = region.environment().map(|(name, value)| (name.to_owned(), value));
@@ -39,8 +54,13 @@ impl World {
         );
         let joining = scratch.write("aws.toml", &joining).display().to_string();
         environment.push(("WHARF_AWS_JOIN_FILE".to_owned(), joining));
-        let cluster = Cluster::with(Options { nodes: 0, environment, ..Options::default() });
-        Self { cluster, region, _scratch: scratch }
+        let host = region.host().to_owned();
+        let cluster = Cluster::with(Options { nodes: 0, host, environment, ..Options::default() });
+        let patience = match machines {
+            Machines::Debian => MACHINES,
+            Machines::None | Machines::Processes | Machines::ProcessesOn(_) => SOON * 2,
+        };
+        Self { cluster, region, patience, _scratch: scratch }
     }
 
     /// A pool of so many machines that are ready nodes.
@@ -104,7 +124,7 @@ impl World {
     /// # Panics
     /// When it is not so in time.
     pub fn are_ready(&self, wanted: usize) -> BTreeSet<String> {
-        until("the machines in service are ready nodes", SOON * 2, || {
+        until("the machines in service are ready nodes", self.patience, || {
             let members = self.region.members("web");
             let serving = members.iter().filter(|one| one.lifecycle_state == "InService");
             let serving: BTreeSet<String> = serving.map(|one| one.id.clone()).collect();
@@ -120,10 +140,19 @@ impl World {
     /// When it is not so in time.
     #[must_use]
     pub fn other_image(&self, machine: &str) -> String {
-        let asked = [("InstanceId", machine), ("Name", "web-2"), ("NoReboot", "true")];
+        self.image_of(machine, "web-2")
+    }
+
+    /// A machine image of this name, made of what is on the disk of a machine.
+    ///
+    /// # Panics
+    /// When it is not so in time.
+    #[must_use]
+    pub fn image_of(&self, machine: &str, name: &str) -> String {
+        let asked = [("InstanceId", machine), ("Name", name), ("NoReboot", "true")];
         let made = self.region.call(Service::Ec2, "CreateImage", &asked).unwrap();
         let ami = values(&made, "imageId").remove(0);
-        until("the image is available", SOON, || {
+        until("the image is available", self.patience, || {
             let asked = [("ImageId.1", ami.as_str())];
             let shown = self.region.call(Service::Ec2, "DescribeImages", &asked);
             let state = shown.map(|shown| values(&shown, "imageState"));

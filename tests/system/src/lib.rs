@@ -25,6 +25,7 @@ pub mod region;
 pub mod registry;
 pub mod release;
 pub mod scratch;
+pub mod site;
 pub mod templates;
 pub mod terminal;
 pub mod wait;

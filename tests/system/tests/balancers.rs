@@ -7,84 +7,17 @@
 )]
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use serde_json::Value;
 use system_tests::docker::IMAGE;
 use system_tests::fleet::World;
-use system_tests::region::{BODY, Load};
-use system_tests::{SOON, Said, until};
-
-/// How long the target group waits for what leaves it.
-const DELAY: Duration = Duration::from_secs(3);
-
-/// A service behind a target group, and a port in front of that.
-struct Site {
-    world: World,
-    arn: String,
-    port: u16,
-}
-
-impl Site {
-    /// Three machines, and a task on each.
-    fn open() -> Self {
-        let world = World::with_pool(3);
-        let arn = world.region.create_target_group("site", "/health", DELAY);
-        let site = Self { port: world.region.listener("site"), world, arn };
-        let _deployed = site.deploy(1, "/www", "").good();
-        site.serves(3);
-        site
-    }
-
-    /// Deploys three web servers of this version, whose health is found in this directory, with these settings besides.
-    fn deploy(&self, version: u32, health: &str, more: &str) -> Said {
-        let script = format!(
-            "echo {BODY} > /tmp/index.html; [ {health} = /www ] && echo {BODY} > /tmp/health; \
-             exec httpd -f -p 8080 -h /tmp"
-        );
-        let command = serde_json::to_string(&["sh", "-c", &script]).unwrap();
-        self.world.cluster.deploy(&format!(
-            "name: site\nservices:\n  web:\n    image: {IMAGE}\n    command: {command}\n    ports: [\"8080\"]\n    \
-             tmpfs: [/tmp]\n    environment: {{VERSION: \"{version}\"}}\n    deploy: {{replicas: 3, update_config: {{monitor: 1s}}}}\n    \
-             x-wharf: {{target_groups: [{{group: site, port: 8080}}]{more}}}\n"
-        ))
-    }
-
-    /// Waits until so many tasks run, and the target group has these and no others.
-    fn serves(&self, wanted: usize) {
-        until("the targets are the tasks", SOON * 2, || {
-            let targets = self.world.region.targets(&self.arn);
-            let live = self.world.cluster.live();
-            let mut tasks: Vec<String> = live.iter().filter_map(target_of).collect();
-            tasks.sort();
-            let is_so = tasks.len() == wanted && targets == tasks;
-            if is_so { Ok(()) } else { Err(format!("{targets:?} {live:#?}")) }
-        });
-    }
-
-    fn placements(&self) -> usize {
-        self.world.events().lines().filter(|line| line.contains("is placed on")).count()
-    }
-}
-
-/// Where a task should be found, once it runs.
-fn target_of(task: &Value) -> Option<String> {
-    let node = task["node"].as_str()?;
-    let port = task["containers"][0]["ports"][0]["host"].as_u64()?;
-    (task["state"] == "running").then(|| format!("{node}:{port} healthy"))
-}
-
-/// Ends the load: nothing has failed.
-fn unharmed(load: Load, what: &str, began: Instant) {
-    let outcome = load.end();
-    eprintln!("{what}: {} requests in {:.1?}", outcome.answered, began.elapsed());
-    assert!(outcome.failed.is_empty(), "{what}: {:?}", outcome.failed);
-    assert!(outcome.answered > 100, "{what}: only {} requests", outcome.answered);
-}
+use system_tests::region::Load;
+use system_tests::site::{Site, target_of, unharmed};
+use system_tests::{SOON, until};
 
 #[test]
 fn no_request_fails_while_tasks_are_exchanged_machines_leave_and_the_coordinator_dies() {
-    let mut site = Site::open();
+    let mut site = Site::open(World::with_pool(3), 3);
     let (load, began) = (Load::begin(site.port), Instant::now());
     let before: BTreeSet<String> = site.world.region.targets(&site.arn).into_iter().collect();
     let _restarted = site.world.cluster.wharf(&["restart", "site/web"]).good();
@@ -120,7 +53,7 @@ fn no_request_fails_while_tasks_are_exchanged_machines_leave_and_the_coordinator
 
 #[test]
 fn a_pool_is_refreshed_under_load_and_each_task_moves_once() {
-    let site = Site::open();
+    let site = Site::open(World::with_pool(3), 3);
     let before = site.world.are_ready(3);
     let ami = site.world.other_image(before.first().unwrap());
     let placed = site.placements();
@@ -137,7 +70,7 @@ fn a_pool_is_refreshed_under_load_and_each_task_moves_once() {
 
 #[test]
 fn what_its_target_group_finds_sick_is_rolled_back_and_what_there_is_not_is_refused() {
-    let site = Site::open();
+    let site = Site::open(World::with_pool(3), 3);
     let (load, began) = (Load::begin(site.port), Instant::now());
     let told = site.deploy(2, "/nowhere", ", progress_deadline: 10s");
     assert_eq!(told.code, 3, "{}{}{}", told.out, told.err, site.world.events());
@@ -154,7 +87,7 @@ fn what_its_target_group_finds_sick_is_rolled_back_and_what_there_is_not_is_refu
 
 #[test]
 fn a_generation_is_switched_to_as_a_whole_and_what_was_before_it_is_kept() {
-    let site = Site::open();
+    let site = Site::open(World::with_pool(3), 3);
     let targets =
         || -> BTreeSet<String> { site.world.region.targets(&site.arn).into_iter().collect() };
     let (load, began, blue) = (Load::begin(site.port), Instant::now(), targets());

@@ -254,3 +254,38 @@ fn pools_are_refreshed_one_after_the_other_and_none_while_they_are_frozen() {
     ];
     assert!(order.is_sorted(), "{order:?}: {events}");
 }
+
+#[test]
+fn machines_stay_and_boot_from_another_root_volume_and_back() {
+    let world = World::with_pool(2);
+    world.deploy(2);
+    let before = world.are_ready(2);
+    world.serve_elsewhere(2, &BTreeSet::new());
+    let ami = world.other_image(before.first().unwrap());
+    let first = world.region.members("web").remove(0).image;
+    let how = ["web", "--ami", &ami, "--mode", "in-place", "--hold", "1s"];
+    let planned = world.cluster.wharf(&[&["refresh", "plan"], &how[..], &["-o", "json"]].concat());
+    assert_eq!(planned.code, 2, "{}{}", planned.out, planned.err);
+    let plan: Value = serde_json::from_str(&planned.out).unwrap();
+    assert_eq!((&plan["peak"], &plan["size"]), (&json!(2), &json!(2)), "{plan:#}");
+    let told = world.cluster.wharf(&[&["refresh", "start", "-y"], &how[..]].concat());
+    assert_eq!(told.code, 0, "{}{}{}", told.out, told.err, world.events());
+    // The same instances, of another image, and what is known of each comes from an agent that has joined anew.
+    assert_eq!(world.are_ready(2), before);
+    assert_eq!(images(&world), BTreeSet::from([ami.clone()]));
+    let shown = generations(&world, "web");
+    assert_eq!(shown, [(ami.clone(), 2, "current".to_owned())]);
+    let calls = world.region.calls();
+    assert_eq!(calls.get("autoscaling.TerminateInstanceInAutoScalingGroup"), None, "{calls:?}");
+    let events = world.events();
+    assert_eq!(events.matches(&format!("has booted from {ami}")).count(), 2, "{events}");
+    world.serve_elsewhere(2, &BTreeSet::new());
+    let restored = group(&world);
+    assert_eq!((&restored["desired"], &restored["suspended"]), (&json!(2), &json!([])));
+    let back = world.cluster.wharf(&["refresh", "rollback", "web"]);
+    assert_eq!(back.code, 0, "{}{}{}", back.out, back.err, world.events());
+    assert_eq!(world.are_ready(2), before);
+    assert_eq!(images(&world), BTreeSet::from([first]));
+    let restored = group(&world);
+    assert_eq!((&restored["desired"], &restored["suspended"]), (&json!(2), &json!([])));
+}

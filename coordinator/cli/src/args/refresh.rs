@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use model::budget::Amount;
-use model::refresh::Stage;
+use model::refresh::{Mode, Stage};
 
 use super::{duration, some_duration};
 
@@ -17,7 +17,7 @@ pub(crate) enum Refresh {
     Plan(Start),
     /// Replaces the machines of a pool, each one once what runs there has moved.
     #[command(
-        after_help = "Examples:\n  wharf refresh start web --ami ami-0123456789abcdef0\n  wharf refresh start web --ami ami-0123456789abcdef0 --stage 1 --stage 25% --hold 10m\n  wharf refresh start staging web batch --ami ami-0123456789abcdef0"
+        after_help = "Examples:\n  wharf refresh start web --ami ami-0123456789abcdef0\n  wharf refresh start web --ami ami-0123456789abcdef0 --stage 1 --stage 25% --hold 10m\n  wharf refresh start pets --ami ami-0123456789abcdef0 --mode in-place\n  wharf refresh start staging web batch --ami ami-0123456789abcdef0"
     )]
     Start(Begin),
     /// Shows how far the refresh of a pool is, and follows it until it is over.
@@ -116,7 +116,11 @@ pub(crate) struct Start {
     /// The version of a launch template that they are launched from; of each template of the group one.
     #[arg(long, value_name = "TEMPLATE=VERSION", value_parser = version)]
     pub(crate) template: Vec<(String, u64)>,
-    /// So many machines more than usual are there meanwhile: 2, 10%. 10% when it is not said, and one at least.
+    /// What becomes of a machine once it is empty: another is launched in its place, or it stays and boots from another root volume.
+    #[arg(long, value_enum, default_value_t = Way::Replace)]
+    pub(crate) mode: Way,
+    /// So many machines more than usual are there meanwhile, or in place so many are away at a time: 2, 10%. 10% when it is not said,
+    /// and one at least.
     #[arg(long, value_parser = amount)]
     pub(crate) surge: Option<Amount>,
     /// So many machines are new before the others follow: 1, 25%; or all of one zone: zone. Can be said for each of several stages;
@@ -138,6 +142,23 @@ pub(crate) struct Start {
     /// Waits for no window of the pool, no end of a freeze and no other refresh, for this reason, which is told with it and kept on the record.
     #[arg(long = "override", value_name = "REASON")]
     pub(crate) urgent: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Way {
+    /// Another machine is launched, and it is ended.
+    Replace,
+    /// It stays, and boots from another root volume.
+    InPlace,
+}
+
+impl From<Way> for Mode {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::Replace => Self::Replace,
+            Way::InPlace => Self::InPlace,
+        }
+    }
 }
 
 fn version(text: &str) -> Result<(String, u64), String> {

@@ -112,6 +112,7 @@ fn request(start: &Start, pool: &str, expect: Option<u64>) -> wire::StartRefresh
         drain_within: start.drain_within.unwrap_or(usual.drain_within),
         at_deadline: if start.force { AtDeadline::Force } else { AtDeadline::Skip },
         urgent: start.urgent.clone(),
+        mode: start.mode.into(),
     };
     let target = match &start.ami {
         Some(ami) => Target::Ami(ami.clone()),
@@ -464,6 +465,11 @@ fn shown(view: &wire::RefreshView) -> Value {
         "paused": refresh.paused_at_ms.is_some(),
         "after": refresh.after.iter().map(|one| format!("{}:{}", one.pool, one.number)).collect::<Vec<_>>(),
         "override": refresh.policy.as_ref().and_then(|policy| policy.urgent.clone()),
+        "mode": match refresh.policy.as_ref().map(wire::RefreshPolicy::mode) {
+            Some(wire::RefreshMode::InPlace) => "in-place",
+            _ => "replace",
+        },
+        "other_roots": refresh.roots.iter().map(|one| one.instance.clone()).collect::<Vec<_>>(),
         "skipped": refresh.skipped.iter().map(|one| json!({
             "id": one.instance,
             "why": one.why,

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_autoscaling::types as asg;
-use aws_sdk_ec2::types::{ImageState, RequestLaunchTemplateData};
+use aws_sdk_ec2::types::{
+    ImageState, ReplaceRootVolumeTaskState as TaskState, RequestLaunchTemplateData,
+};
 use model::id::NodeId;
 use model::refresh::Blueprint;
 
 use super::{Aws, failed};
-use crate::CloudError;
+use crate::{CloudError, Rooted};
 
 /// A version of a template is described by so many bytes at most.
 const DESCRIPTION: &str = "made by Wharf for a refresh";
@@ -44,6 +46,39 @@ impl Aws {
             made.0.insert(id.clone(), number);
         }
         Ok(made)
+    }
+
+    /// Whoever asks again with the same token is told of the same task, and then asks how far that is.
+    pub(super) async fn root_volume(
+        &self,
+        instance: &NodeId,
+        token: &str,
+        ami: &str,
+    ) -> Result<Rooted, CloudError> {
+        const BEGIN: &str = "CreateReplaceRootVolumeTask";
+        const LOOK: &str = "DescribeReplaceRootVolumeTasks";
+        let request = self.ec2.create_replace_root_volume_task().instance_id(instance.as_str());
+        let request = request.image_id(ami).client_token(token).delete_replaced_root_volume(true);
+        let begun = request.send().await.map_err(|error| failed(BEGIN, &error))?;
+        let task = begun
+            .replace_root_volume_task()
+            .and_then(|task| task.replace_root_volume_task_id().map(str::to_owned));
+        let task = task.ok_or_else(|| CloudError::Unanswered {
+            request: BEGIN,
+            why: "the answer names no task".to_owned(),
+        })?;
+        let request = self.ec2.describe_replace_root_volume_tasks();
+        let request = request.replace_root_volume_task_ids(&task);
+        let shown = request.send().await.map_err(|error| failed(LOOK, &error))?;
+        let state = shown.replace_root_volume_tasks().first().and_then(|task| task.task_state());
+        Ok(match state {
+            Some(TaskState::Succeeded) => Rooted::Replaced,
+            Some(state @ (TaskState::Failed | TaskState::FailedDetached)) => {
+                Rooted::InVain { why: format!("{task} of {instance} is {}", state.as_str()) }
+            }
+            // What is not shown yet was begun a moment ago.
+            Some(_) | None => Rooted::UnderWay,
+        })
     }
 
     async fn group(&self, pool: &str) -> Result<asg::AutoScalingGroup, CloudError> {

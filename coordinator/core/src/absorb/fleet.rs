@@ -14,7 +14,7 @@ use model::policy::Profile;
 use model::schedule::{WINDOWS_LIMIT, Window};
 use model::time::Timestamp;
 
-use super::outlook;
+use super::{outlook, root};
 use crate::cluster::{Change, Try, UNREACHABLE_AFTER, hook_name};
 use crate::command::{self, Key, Outcome};
 use crate::draft::Draft;
@@ -28,6 +28,8 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(60);
 const STRANGE_FOR: Duration = Duration::from_secs(900);
 /// The label that the cloud's description gives a node.
 const LIFECYCLE: &str = "lifecycle";
+/// What takes the cloud a while is looked at again after so long.
+const UNDER_WAY: Duration = Duration::from_secs(5);
 
 /// Writes down what was heard of machines.
 pub(crate) fn absorb(draft: &mut Draft<'_>, event: &FleetEvent) -> Result<Reply, Refusal> {
@@ -55,11 +57,13 @@ fn put_pool(draft: &mut Draft<'_>, name: &str, policy: PoolPolicy) -> Result<Rep
     let known = draft.cluster.pools().get(name).cloned();
     let since = known.as_ref().map_or(draft.now, |known| known.since);
     check_sizes(&policy)?;
-    let (ending, asked, windows) = known.as_deref().map_or_else(Default::default, |known| {
-        (known.ending.clone(), known.asked.clone(), known.windows.clone())
-    });
-    let pool = Pool { name: name.to_owned(), since, policy, ending, asked, windows };
-    if known.as_deref() != Some(&pool) {
+    let known = known.as_deref();
+    let ending = known.map_or_else(Default::default, |known| known.ending.clone());
+    let asked = known.and_then(|known| known.asked.clone());
+    let windows = known.map_or_else(Default::default, |known| known.windows.clone());
+    let roots = known.map_or_else(Default::default, |known| known.roots.clone());
+    let pool = Pool { name: name.to_owned(), since, policy, ending, asked, windows, roots };
+    if known != Some(&pool) {
         let before = known.map(|known| known.policy.profile).unwrap_or_default();
         draft.write(Change::PutPool(Arc::new(pool)));
         draft.touch_waiting();
@@ -178,6 +182,7 @@ fn forget_ended(draft: &mut Draft<'_>) {
         | Key::Template(_)
         | Key::Max(_)
         | Key::Process(_)
+        | Key::Root(_)
         | Key::Bake(_)
         | Key::Look(_)
         | Key::Remove(_)
@@ -188,7 +193,9 @@ fn forget_ended(draft: &mut Draft<'_>) {
 /// Keeps what was shown, and what is known of groups that were not. A machine that is neither in a group nor a node is
 /// forgotten.
 fn see_instances(draft: &mut Draft<'_>, survey: &Survey) {
-    let shown = survey.instances.iter().map(|one| (one.id.clone(), one.clone())).collect();
+    let shown = survey.instances.iter().map(|one| (one.id.clone(), root::seen(draft, one)));
+    let shown = shown.collect();
+    root::forget_gone(draft, survey);
     let before = std::mem::replace(&mut draft.cluster.fleet.instances, shown);
     // One that was not asked for because it joined meanwhile is as it was.
     let nodes = draft.cluster.nodes();
@@ -254,7 +261,8 @@ fn stays(node: Node, instance: &Instance, now: Timestamp) -> Node {
 }
 
 /// A machine that is on its way out is no place for anything, also when its agent comes only now.
-pub(crate) fn joined(draft: &mut Draft<'_>, id: &NodeId) {
+pub(crate) fn joined(draft: &mut Draft<'_>, id: &NodeId, ami: Option<&str>) {
+    root::joined(draft, id, ami);
     if draft.cluster.is_ending(id) {
         leave(draft, id, (Duration::ZERO, DrainCause::Refresh));
     }
@@ -462,7 +470,12 @@ fn outcome(draft: &mut Draft<'_>, key: &Key, outcome: &Outcome) -> Reply {
             super::refresh::fail(draft, key);
             return Reply::Noted;
         }
-        Outcome::Done | Outcome::Made(_) | Outcome::NothingWaits => {
+        Outcome::UnderWay => {
+            let tried = Try { count: 0, not_before: now + UNDER_WAY, why: None };
+            tries.insert(key.clone(), tried);
+            return Reply::Noted;
+        }
+        Outcome::Done | Outcome::Made(_) | Outcome::NothingWaits | Outcome::InVain { .. } => {
             tries.remove(key);
         }
     }
@@ -480,6 +493,7 @@ fn outcome(draft: &mut Draft<'_>, key: &Key, outcome: &Outcome) -> Reply {
                 super::refresh::made(draft, id, to);
             }
         }
+        Key::Root(id) => root::replaced(draft, id, outcome),
         // It shows with the next look.
         Key::Hook(..)
         | Key::Desired(_)

@@ -14,7 +14,7 @@ use crate::cluster::{Change, Cluster};
 use crate::command::{Key, SETTLES};
 use crate::draft::Draft;
 use crate::event::{NoOrder, PoolRefusal, RefreshEvent, Refusal, Reply, Target};
-use crate::plan::refresh::{self, REBALANCING};
+use crate::plan::refresh::{self, HEALING, REBALANCING};
 
 /// Why a refresh is ended that an operator ends.
 const OPERATOR: &str = "an operator wanted it";
@@ -120,6 +120,7 @@ pub(crate) fn begun(
         skipped: BTreeMap::new(),
         failed: BTreeSet::new(),
         ending: BTreeSet::new(),
+        roots: BTreeMap::new(),
     })
 }
 
@@ -152,7 +153,8 @@ fn freeze(
 
 /// What of a group is changed, as it is now.
 fn before(group: &Group) -> Before {
-    Before { rebalanced: !group.suspended.contains(REBALANCING), max: None }
+    let does = |process: &str| !group.suspended.contains(process);
+    Before { rebalanced: does(REBALANCING), heals: does(HEALING), max: None }
 }
 
 fn steer(draft: &mut Draft<'_>, pool: &str, steering: Steering) -> Result<Reply, PoolRefusal> {

@@ -357,10 +357,13 @@ impl Cluster {
         self.nodes.values().filter(is_leaving).map(|node| &node.id)
     }
 
-    /// Says whether its group is asked to end the machine of the node.
+    /// Says whether its group is asked to end the machine of the node, or the machine gets another root volume.
     #[must_use]
     pub fn is_ending(&self, node: &NodeId) -> bool {
-        self.open_refreshes().any(|refresh| refresh.ending.contains(node))
+        let is_of = |refresh: &Arc<Refresh>| {
+            refresh.ending.contains(node) || refresh.roots.contains_key(node)
+        };
+        self.open_refreshes().any(is_of)
             || self.pools().values().any(|pool| pool.ending.contains(node))
     }
 

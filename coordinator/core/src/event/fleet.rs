@@ -224,7 +224,7 @@ impl fmt::Display for PoolRefusal {
             }
             Self::Leaving(node) => write!(
                 f,
-                "the machine of {node} is on its way out and can not be kept: its tasks go elsewhere"
+                "the machine of {node} is on its way out, or gets another root volume, and can not be kept: its tasks go elsewhere"
             ),
         }
     }

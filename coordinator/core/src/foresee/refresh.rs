@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::fleet::{Answer, Group, HookPhase, Instance, Lifecycle, Power, Survey, Transition};
 use model::id::{NodeId, ServiceId, Slot, TaskId};
 use model::node::{Availability, DrainPhase, Node};
-use model::refresh::{Blueprint, Refresh, RefreshEnd, RefreshPhase, RefreshPolicy};
+use model::refresh::{Blueprint, Refresh, RefreshEnd, RefreshPhase, RefreshPolicy, Version};
 use model::time::Timestamp;
 
 use super::world::World;
@@ -14,7 +14,7 @@ use super::{Move, TURNS};
 use crate::cluster::Cluster;
 use crate::command::{Command, Outcome};
 use crate::event::{Event, FleetEvent, PoolRefusal, RefreshEvent, Refusal, Target};
-use crate::plan::refresh::{REBALANCING, fingerprint, held_until, progress};
+use crate::plan::refresh::{fingerprint, held_until, progress};
 
 /// How long a machine takes to become a node where none of the pool has done so lately.
 const BOOT: Duration = Duration::from_secs(90);
@@ -158,6 +158,8 @@ struct Region {
     /// What its machines are like as nodes, by zone.
     likeness: BTreeMap<String, Node>,
     launched: usize,
+    /// The machine images that versions of launch templates name.
+    images: BTreeMap<Version, Option<String>>,
     now: Timestamp,
 }
 
@@ -183,7 +185,8 @@ impl Region {
         };
         let booting = machines.values().filter(boots).map(|one| (one.id.clone(), now + boot));
         let booting = booting.collect();
-        Self { group, machines, booting, boot, likeness, launched: 0, now }
+        let images = cluster.fleet.images.clone();
+        Self { group, machines, booting, boot, likeness, launched: 0, images, now }
     }
 
     fn next(&self) -> Option<Timestamp> {
@@ -218,6 +221,7 @@ impl Region {
         let survey = Survey {
             groups: vec![self.group.clone()],
             instances: self.machines.values().cloned().collect(),
+            images: self.images.clone(),
             ..Survey::default()
         };
         events.push(Event::Fleet(FleetEvent::Surveyed(Box::new(survey))));
@@ -226,14 +230,23 @@ impl Region {
 
     fn perform(&mut self, command: Command) -> Outcome {
         match command {
-            Command::MakeTemplate { from, .. } => {
+            Command::MakeTemplate { from, ami, .. } => {
                 let made = from.0.iter().map(|(id, version)| (id.clone(), version + 1));
-                return Outcome::Made(Blueprint(made.collect()));
+                let made = Blueprint(made.collect());
+                let images = made.versions().map(|version| (version, Some(ami.clone())));
+                self.images.extend(images);
+                return Outcome::Made(made);
+            }
+            Command::ReplaceRoot { instance, ami, .. } => {
+                if let Some(machine) = self.machines.get_mut(&instance) {
+                    machine.ami = Some(ami);
+                }
+                self.booting.insert(instance, self.now + self.boot);
             }
             Command::SetTemplate { to, .. } => self.group.blueprint = Some(to),
             Command::SetMax { to, .. } => self.group.max = to,
-            Command::SetProcess { suspended: true, .. } => {
-                self.group.suspended.insert(REBALANCING.to_owned());
+            Command::SetProcess { suspended: true, process, .. } => {
+                self.group.suspended.insert(process.to_owned());
             }
             Command::SetProcess { suspended: false, process, .. } => {
                 self.group.suspended.remove(process);
@@ -295,7 +308,8 @@ impl Region {
         let stock = world.cluster.stock(&like.id);
         let (engine, hostname) = (id.to_string(), id.to_string());
         let zone = machine.zone.clone();
-        let node = Node { id: id.clone(), engine, hostname, zone, drain: None, ..like };
+        let ami = machine.ami.clone();
+        let node = Node { id: id.clone(), engine, hostname, zone, ami, drain: None, ..like };
         world.hear_of(id);
         let (node, id) = (Box::new(node), id.clone());
         let reported = Event::Reported { node: id.clone(), tasks: Vec::new(), is_complete: true };

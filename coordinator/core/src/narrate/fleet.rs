@@ -2,7 +2,7 @@
 
 use model::fleet::{Answer, Asked, Hook, HookPhase, Pool, Transition};
 use model::id::NodeId;
-use model::refresh::{Freeze, Refresh, RefreshEnd, RefreshPhase, Skip};
+use model::refresh::{Freeze, Refresh, RefreshEnd, RefreshPhase, RootPhase, Skip};
 
 use super::{Occurrence, Subject};
 use crate::cluster::{Change, Cluster};
@@ -136,6 +136,9 @@ fn refresh_news(before: Option<&Refresh>, refresh: &Refresh) -> Option<String> {
     if let Some((id, skip)) = refresh.skipped.iter().find(is_new) {
         return Some(format!("refresh {number} leaves {id} as it is: {}", skip.why));
     }
+    if let Some(news) = root_news(before, refresh) {
+        return Some(format!("refresh {number}: {news}"));
+    }
     if before.failed != refresh.failed {
         return Some(format!(
             "refresh {number}: {} of its machines never became nodes",
@@ -144,6 +147,25 @@ fn refresh_news(before: Option<&Refresh>, refresh: &Refresh) -> Option<String> {
     }
     (before.size != refresh.size)
         .then(|| format!("refresh {number} is of {} machines by now", refresh.size))
+}
+
+/// What is new of machines that get another root volume.
+fn root_news(before: &Refresh, refresh: &Refresh) -> Option<String> {
+    for (id, root) in &refresh.roots {
+        let known = before.roots.get(id).filter(|known| known.since == root.since);
+        match (known.map(|known| known.phase), root.phase) {
+            (None, _) => return Some(format!("{id} is to boot from {}", root.ami)),
+            (Some(before), RootPhase::Joined) if before != RootPhase::Joined => {
+                return Some(format!("{id} has booted from {}", root.ami));
+            }
+            (Some(_), RootPhase::Asked | RootPhase::Booting { .. } | RootPhase::Joined) => {}
+        }
+    }
+    let given_up = |id: &&NodeId| before.roots.contains_key(*id) && !before.ending.contains(*id);
+    let id = refresh.ending.iter().find(given_up)?;
+    Some(format!(
+        "{id} did not boot from another root volume: its group is to put another machine in its place"
+    ))
 }
 
 fn phase_news(before: &RefreshPhase, refresh: &Refresh) -> Option<String> {

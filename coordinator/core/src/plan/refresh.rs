@@ -6,6 +6,7 @@
 //! from what the cloud shows and from the drains of nodes. So whoever takes over goes on where it was.
 
 pub(crate) mod hold;
+mod root;
 mod scene;
 mod verdict;
 
@@ -33,6 +34,8 @@ use crate::plan::leaving;
 const EVERY: Duration = Duration::from_secs(1);
 /// The process by which a group moves machines between zones. It would choose machines without asking anybody.
 pub(crate) const REBALANCING: &str = "AZRebalance";
+/// The process by which a group replaces machines that it finds sick, as one looks that boots.
+pub(crate) const HEALING: &str = "ReplaceUnhealthy";
 
 pub(crate) fn pass(draft: &mut Draft<'_>) {
     if draft.cluster.freeze().is_some_and(|freeze| !freeze.holds(draft.now)) {
@@ -89,6 +92,9 @@ fn advance(draft: &mut Draft<'_>, refresh: &Refresh) -> Refresh {
         let refresh = put(draft, Refresh { after, ..refresh.clone() });
         return advance(draft, &refresh);
     }
+    if let Some(refresh) = root::advance(draft, refresh) {
+        return refresh;
+    }
     let Some(scene) = Scene::of(draft.cluster, refresh, draft.now) else { return refresh.clone() };
     let failed = scene.failed_to_join();
     if failed.iter().any(|id| !refresh.failed.contains(id)) {
@@ -96,14 +102,8 @@ fn advance(draft: &mut Draft<'_>, refresh: &Refresh) -> Refresh {
         let refresh = put(draft, Refresh { failed, ..refresh.clone() });
         return advance(draft, &refresh);
     }
-    if let Some(max) = scene.outgrown() {
-        let before = model::refresh::Before { max: Some(max), ..refresh.before };
-        return put(draft, Refresh { before, ..refresh.clone() });
-    }
-    let known = &refresh.ending;
-    let ending = &(known - &scene.ended()) | &scene.to_end();
-    if ending != *known {
-        return put(draft, Refresh { ending, ..refresh.clone() });
+    if let Some(noted) = noted(&scene) {
+        return put(draft, noted);
     }
     match &refresh.phase {
         RefreshPhase::Making { .. } | RefreshPhase::Done { .. } => refresh.clone(),
@@ -151,6 +151,18 @@ fn advance(draft: &mut Draft<'_>, refresh: &Refresh) -> Refresh {
             replace(draft, refresh)
         }
     }
+}
+
+/// What has to be written down before more is asked of the group, if anything has.
+fn noted(scene: &Scene<'_>) -> Option<Refresh> {
+    let refresh = scene.refresh;
+    if let Some(max) = scene.outgrown() {
+        let before = model::refresh::Before { max: Some(max), ..refresh.before };
+        return Some(Refresh { before, ..refresh.clone() });
+    }
+    let known = &refresh.ending;
+    let ending = &(known - &scene.ended()) | &scene.to_end();
+    (ending != *known).then(|| Refresh { ending, ..refresh.clone() })
 }
 
 /// The next stage in which more machines are new, or the end.

@@ -1,5 +1,6 @@
 //! How a pool looks to its refresh: which machines are new, which can go, and what is to be asked of the cloud.
 
+mod root;
 mod zone;
 
 use std::cmp::Reverse;
@@ -111,7 +112,8 @@ impl<'a> Scene<'a> {
             let drain = node.and_then(|node| node.drain);
             // Whoever else wants it empty, and may not be told to keep it, does the same work.
             let is_leaving = drain.is_some_and(|drain| drain.cause >= DrainCause::Refresh)
-                || refresh.ending.contains(&instance.id);
+                || refresh.ending.contains(&instance.id)
+                || refresh.roots.contains_key(&instance.id);
             Member {
                 instance,
                 node,
@@ -267,6 +269,7 @@ impl<'a> Scene<'a> {
     pub(crate) fn is_restored(&self) -> bool {
         let before = &self.refresh.before;
         self.is_told()
+            && self.has_healed()
             && self.has_settled()
             && self.surplus() == 0
             && self.members.iter().all(|member| !member.is_leaving)
@@ -307,7 +310,10 @@ impl<'a> Scene<'a> {
         if !matches!(self.refresh.phase, RefreshPhase::Restoring { .. }) {
             return Vec::new();
         }
-        let is_ending = |one: &&Member<'_>| self.refresh.ending.contains(&one.instance.id);
+        let is_ending = |one: &&Member<'_>| {
+            let id = &one.instance.id;
+            self.refresh.ending.contains(id) || self.refresh.roots.contains_key(id)
+        };
         let ending = self.members.iter().filter(is_ending).count();
         let is_ours = |one: &&Member<'_>| {
             let drain = one.node.and_then(|node| node.drain);
@@ -321,7 +327,7 @@ impl<'a> Scene<'a> {
 
     /// The next machine to be emptied, if one more may be missed.
     pub(crate) fn next_to_leave(&self) -> Option<&Member<'a>> {
-        if !self.is_told() {
+        if !self.is_told() || self.is_healing_again() {
             return None;
         }
         let leaving = self.members.iter().filter(|member| member.is_leaving).count();
@@ -394,7 +400,7 @@ impl<'a> Scene<'a> {
         };
         let idle = self.members.iter().filter(is_idle).count();
         let is_restoring = matches!(self.refresh.phase, RefreshPhase::Restoring { .. });
-        let first = usize::from(self.surge() == 0 && !is_restoring);
+        let first = if is_restoring { 0 } else { self.away() };
         ready > self.size().saturating_sub(idle + first)
     }
 
@@ -448,6 +454,7 @@ impl<'a> Scene<'a> {
             let (process, suspended) = (REBALANCING, !is_restoring);
             orders.push(Command::SetProcess { pool: pool.clone(), process, suspended });
         }
+        orders.extend(self.roots());
         orders.extend(self.sizes());
         orders.extend(self.endings());
         orders
@@ -477,8 +484,15 @@ impl<'a> Scene<'a> {
         Some(Command::SetDesired { pool, from: group.desired, to: wanted })
     }
 
-    /// The machines that can be ended now: they are empty, or never became nodes.
+    /// The machines that can be ended now.
     pub(crate) fn to_end(&self) -> BTreeSet<NodeId> {
+        let going = self.going();
+        let staying = self.staying(&going);
+        &going - &staying
+    }
+
+    /// The machines that can go as they are: they are empty, or never became nodes.
+    fn going(&self) -> BTreeSet<NodeId> {
         if self.refresh.paused_at.is_some() || !self.is_told() {
             return BTreeSet::new();
         }
@@ -498,7 +512,7 @@ impl<'a> Scene<'a> {
             (None, _) => is_back && !one.is_new || is_restoring,
         };
         let most = if is_restoring { self.excess() } else { self.may_replace() };
-        let most = most.min(self.surge().max(1));
+        let most = most.min(self.surge().max(self.away()).max(1));
         let ending =
             self.members.iter().filter(|one| !is_restoring || one.is_leaving || !one.is_ready);
         ending.filter(may).take(most).map(|one| one.instance.id.clone()).collect()

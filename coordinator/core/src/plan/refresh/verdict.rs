@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::id::{NodeId, ServiceId};
+use model::refresh::RootPhase;
 use model::task::{DesiredState, FailureKind, Health, Task, TaskState};
 use model::time::Timestamp;
 
@@ -37,7 +38,15 @@ pub(crate) fn suspicion(cluster: &Cluster, scene: &Scene<'_>, now: Timestamp) ->
 }
 
 fn of_machines(cluster: &Cluster, scene: &Scene<'_>, now: Timestamp) -> Option<String> {
-    let new = || scene.members.iter().filter(|member| member.is_new);
+    // One that boots from another root volume is silent for a while.
+    let boots = |id: &NodeId| {
+        let root = scene.refresh.roots.get(id);
+        root.is_some_and(|root| root.phase != RootPhase::Joined)
+    };
+    let new = || {
+        let new = scene.members.iter().filter(|member| member.is_new);
+        new.filter(|member| !boots(&member.instance.id))
+    };
     let ready = new().filter(|member| member.is_ready).count();
     let borne = if ready == 0 { 0 } else { (ready / JOIN_FAILURES).max(1) };
     let failed = scene.refresh.failed.len();

@@ -1,6 +1,6 @@
 //! Pools, and what their groups wait for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::fleet::{
@@ -39,7 +39,9 @@ pub(crate) fn records() -> Records {
     let why = "nothing needs i-0123456789abcdef0".to_owned();
     let asked = Some(Asked { at: at(30), from: 4, to: 3, why });
     let windows = vec!["mon-fri 22:00-05:00 Europe/Berlin".parse().expect("a window")];
-    let pool = Pool { name: "web".to_owned(), since: at(0), policy, ending, asked, windows };
+    let root = ("i-0fedcba9876543210".parse().expect("an id"), ("lt-0abc".to_owned(), 8));
+    let (name, roots) = ("web".to_owned(), BTreeMap::from([root]));
+    let pool = Pool { name, since: at(0), policy, ending, asked, windows, roots };
     let answered =
         |answer, why: &str| HookPhase::Answered { answer, why: why.to_owned(), at: at(60) };
     let launching = hook(Transition::Launching, HookPhase::Waiting);

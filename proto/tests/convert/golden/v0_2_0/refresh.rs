@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use model::budget::Amount;
 use model::refresh::{
-    AtDeadline, Before, Blueprint, Freeze, Refresh, RefreshEnd, RefreshId, RefreshPhase,
-    RefreshPolicy, Skip, Stage,
+    AtDeadline, Before, Blueprint, Freeze, Mode, Refresh, RefreshEnd, RefreshId, RefreshPhase,
+    RefreshPolicy, Root, RootPhase, Skip, Stage,
 };
 
 use super::super::Records;
@@ -39,14 +39,32 @@ pub(crate) fn records() -> Records {
     let stages =
         vec![Stage::Machines(Amount::Count(1)), Stage::Zone, Stage::Machines(Amount::Percent(25))];
     let policy = RefreshPolicy { stages, ..rolling.policy.clone() };
+    let in_place = ("refresh-in-place", Stored::Refresh(in_place(&rolling)));
     let by_zone = ("refresh-by-zone", Stored::Refresh(Refresh { policy, ..rolling }));
     let freezes = [("freeze", freeze(None)), ("freeze-for-a-time", freeze(Some(at(3_600))))];
     phases
         .map(|(name, phase)| (name, Stored::Refresh(refresh(phase))))
         .into_iter()
-        .chain([by_zone])
+        .chain([by_zone, in_place])
         .chain(freezes)
         .collect()
+}
+
+fn in_place(rolling: &Refresh) -> Refresh {
+    let root = |phase| Root {
+        version: ("lt-0abc".to_owned(), 8),
+        ami: "ami-0123456789abcdef0".to_owned(),
+        since: at(120),
+        phase,
+    };
+    let roots = BTreeMap::from([
+        ("i-4".parse().unwrap(), root(RootPhase::Asked)),
+        ("i-5".parse().unwrap(), root(RootPhase::Booting { since: at(180) })),
+        ("i-6".parse().unwrap(), root(RootPhase::Joined)),
+    ]);
+    let policy = RefreshPolicy { mode: Mode::InPlace, ..rolling.policy.clone() };
+    let before = Before { rebalanced: false, heals: true, max: None };
+    Refresh { policy, before, roots, ..rolling.clone() }
 }
 
 fn refresh(phase: RefreshPhase) -> Refresh {
@@ -66,14 +84,16 @@ fn refresh(phase: RefreshPhase) -> Refresh {
             drain_within: Duration::from_secs(1_800),
             at_deadline,
             urgent: is_made.then(|| "a hole in the kernel".to_owned()),
+            mode: Mode::Replace,
         },
         size: 6,
-        before: Before { rebalanced: true, max: Some(6) },
+        before: Before { rebalanced: true, heals: false, max: Some(6) },
         after: BTreeSet::from([RefreshId { pool: "canary".to_owned(), number: 2 }]),
         phase,
         paused_at: is_made.then(|| at(60)),
         skipped: BTreeMap::from([("i-1".parse().unwrap(), skip)]),
         failed: BTreeSet::from(["i-2".parse().unwrap()]),
         ending: BTreeSet::from(["i-3".parse().unwrap()]),
+        roots: BTreeMap::new(),
     }
 }
