@@ -499,3 +499,69 @@ fn a_machine_at_risk_is_emptied_in_good_order_and_may_be_kept() {
     story.hear(&[open]);
     assert_eq!(story.cluster.draining().count(), 0);
 }
+
+/// F25 of the fault plan: a drain that its budget never allows, whose replacement never serves, on a machine whose agent is dead.
+#[test]
+fn f25_a_drain_that_can_not_be_done_is_forced_at_its_deadline_and_its_hook_answered_once() {
+    let mut story = fleet();
+    let within = PoolPolicy::default().drain_within.as_secs();
+    story.hear(&[called("a", Transition::Terminating)]);
+    // Nothing is ever started again.
+    story.pass(within - 10, &["a", "b"]);
+    assert_eq!(story.wanted_on("a"), 1, "what serves is not stopped for the sake of a drain");
+    assert!(answers(&story).is_empty());
+    // And nothing more is heard of the machine.
+    story.pass(20, &["b"]);
+    assert_eq!(story.wanted_on("a"), 0, "the deadline has passed");
+    assert!(answers(&story).is_empty(), "what was stopped by force has its grace");
+    story.pass(60, &["b"]);
+    assert_eq!(answers(&story), [("a".to_owned(), Answer::Continue)]);
+    let key = Key::Answer(hook("a", Transition::Terminating));
+    story.hear(&[performed(key, Outcome::Done)]);
+    story.hear(&[called("a", Transition::Terminating)]);
+    story.pass(600, &["b"]);
+    assert!(answers(&story).is_empty(), "it was answered");
+}
+
+/// F26 of the fault plan: fifty times, in another order, hours late, before the node joins, of a stranger, and of what is gone.
+#[test]
+fn f26_however_often_and_when_a_hook_is_told_it_is_one_drain_and_one_answer() {
+    let mut story = fleet();
+    let leaves = called("a", Transition::Terminating);
+    let mut since = None;
+    for round in 0..50 {
+        // That it was launched is told after that it ends.
+        story.hear(&[leaves.clone(), called("a", Transition::Launching), leaves.clone()]);
+        let drain = story.cluster.nodes()[&id("a")].drain.expect("it is being emptied");
+        let began = (drain.since, drain.deadline);
+        assert_eq!(*since.get_or_insert(began), began, "one drain, in round {round}");
+        story.now = story.now + Duration::from_secs(1);
+    }
+    settle(&mut story, &["a", "b"]);
+    let of_drain = |story: &Story| {
+        let told = answers(story).into_iter();
+        told.filter(|(_, answer)| *answer == Answer::Continue).count()
+    };
+    assert!(of_drain(&story) >= 1);
+    for transition in [Transition::Terminating, Transition::Launching] {
+        story.hear(&[performed(Key::Answer(hook("a", transition)), Outcome::Done)]);
+    }
+    assert_eq!(of_drain(&story), 0);
+    // Two hours less a minute late: it is remembered for so long.
+    story.hear(&[survey(vec![machine("b", Lifecycle::InService)])]);
+    for _ in 0..3 {
+        story.pass(2_300, &["b"]);
+        story.hear(std::slice::from_ref(&leaves));
+        assert_eq!(of_drain(&story), 0, "it was answered");
+    }
+    // Of a machine that was never a node, and of one that is gone.
+    story.hear(&[called("stranger", Transition::Terminating)]);
+    assert_eq!(answers(&story), [("stranger".to_owned(), Answer::Continue)]);
+    story.hear(&[Event::Died(id("b")), called("b", Transition::Terminating)]);
+    let told: Vec<String> = answers(&story).into_iter().map(|(instance, _)| instance).collect();
+    assert!(told.contains(&"b".to_owned()), "{told:?}: nothing runs there any more");
+    // One that is told of before it joins is given nothing.
+    story.hear(&[called("early", Transition::Terminating)]);
+    story.hear(&[Event::Joined(Box::new(node("early", "z")))]);
+    assert_eq!(story.cluster.nodes()[&id("early")].availability, Availability::Cordoned);
+}

@@ -10,11 +10,12 @@ mod story;
 use std::collections::BTreeMap;
 
 use coordinator_core::cluster::Cluster;
-use coordinator_core::event::Event;
+use coordinator_core::event::{Event, FleetEvent};
 use coordinator_core::view::{self, NodeState};
+use model::fleet::{Group, Instance, PoolPolicy, Power, Survey};
 use model::task::{DesiredState, StopCause};
 
-use story::{Story, id};
+use story::{Story, id, machine};
 
 fn counts<const N: usize>(pairs: [(&str, usize); N]) -> BTreeMap<String, usize> {
     pairs.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
@@ -197,4 +198,40 @@ fn whoever_takes_over_gives_everybody_a_full_grace() {
     assert_eq!(story.running(), before, "the same after a standstill");
     story.pass(30, &["b", "c"]);
     assert_ne!(story.running(), before);
+}
+
+/// F17 of the fault plan: four of five in a zone are silent, and EC2 says that they run; then that they are gone; then nobody is heard.
+#[test]
+fn f17_a_zone_that_is_silent_is_frozen_until_ec2_says_that_it_is_gone() {
+    let names = ["a", "b", "c", "d", "e"];
+    let mut nodes: Vec<(&str, &str)> = names.iter().map(|name| (*name, "z")).collect();
+    nodes.extend([("f", "y"), ("g", "y")]);
+    let mut story = Story::new(&nodes);
+    story.run("mail/front", 14);
+    let before = story.running();
+    let policy = PoolPolicy::default();
+    story.hear(&[Event::Fleet(FleetEvent::PutPool { name: "web".to_owned(), policy })]);
+    let shown = |powers: Power| {
+        let instances = nodes.iter().map(|(name, zone)| {
+            let is_silent = *zone == "z" && *name != "e";
+            let power = if is_silent { powers } else { Power::Running };
+            Instance { power, zone: (*zone).to_owned(), ..machine("web", name, 1) }
+        });
+        let groups = vec![Group { name: "web".to_owned(), ..Group::default() }];
+        let instances = instances.collect();
+        let survey = Survey { groups, instances, ..Survey::default() };
+        Event::Fleet(FleetEvent::Surveyed(Box::new(survey)))
+    };
+    story.hear(&[shown(Power::Running)]);
+    for _ in 0..6 {
+        story.pass(300, &["e", "f", "g"]);
+        story.hear(&[shown(Power::Running)]);
+    }
+    assert_eq!(story.running(), before, "a machine that runs is not gone because it is silent");
+    story.hear(&[shown(Power::Terminated)]);
+    let after = story.running();
+    assert_eq!(after.values().sum::<usize>(), 14, "{after:?}: proof, and all of it runs elsewhere");
+    assert!(names.iter().take(4).all(|name| !after.contains_key(*name)), "{after:?}");
+    story.pass(3_600, &[]);
+    assert_eq!(story.running(), after, "when nobody is heard it is we who are cut off");
 }

@@ -118,8 +118,9 @@ fn a_group_that_becomes_smaller_waits_until_its_machine_is_empty() {
     assert_eq!(world.region.calls()["autoscaling.CompleteLifecycleAction"], 1);
 }
 
+/// F27 of the fault plan.
 #[test]
-fn a_lost_message_is_made_up_for_by_a_look() {
+fn f27_a_lost_message_is_made_up_for_by_a_look() {
     let world = World::with_pool(2);
     world.deploy(2);
     let before = world.are_ready(2);
@@ -135,6 +136,42 @@ fn a_lost_message_is_made_up_for_by_a_look() {
     assert!(found < Duration::from_secs(60));
     let gone = world.have_left(&before, 1);
     world.serve_elsewhere(2, &gone);
+}
+
+/// F43 of the fault plan: throttled, broken, late, and answers that are lost though all was done.
+#[test]
+fn f43_a_cloud_that_can_hardly_be_asked_is_asked_a_bounded_number_of_times_and_nothing_is_done_twice()
+ {
+    let world = World::with_pool(3);
+    world.deploy(3);
+    let before = world.are_ready(3);
+    world.region.forget_calls();
+    let fault = |fault: Value| world.region.fault(&fault);
+    fault(json!({ "kind": "call", "action": "DescribeAutoScalingGroups", "times": 3 }));
+    fault(json!({ "kind": "call", "service": "ec2", "action": "DescribeInstances",
+        "code": "Unavailable", "status": 503, "times": 3 }));
+    fault(json!({ "kind": "call", "action": "CompleteLifecycleAction", "times": 2 }));
+    fault(json!({ "kind": "call", "action": "CompleteLifecycleAction",
+        "code": "InternalFailure", "status": 500, "after": true, "times": 1 }));
+    let lag = fault(json!({ "kind": "lag", "seconds": 20 }));
+    fault(json!({ "kind": "message", "effect": "double" }));
+    world.region.set_desired("web", 2);
+    let gone = world.have_left(&before, 1);
+    world.region.clear_fault(lag);
+    world.serve_elsewhere(3, &gone);
+    until("its node is dead", SOON, || {
+        let dead = world.nodes("dead");
+        if dead == gone { Ok(()) } else { Err(format!("{dead:?}")) }
+    });
+    let calls = world.region.calls();
+    let count = |name: &str| calls.get(name).copied().unwrap_or_default();
+    // Two that were throttled, one whose answer was lost, and one or two that find nothing to answer any more.
+    let answered = count("autoscaling.CompleteLifecycleAction");
+    assert!((3..=6).contains(&answered), "{calls:?}");
+    assert_eq!(count("autoscaling.TerminateInstanceInAutoScalingGroup"), 0, "{calls:?}");
+    assert_eq!(count("autoscaling.SetDesiredCapacity"), 1, "{calls:?}: the test's own");
+    assert!(calls.values().sum::<u64>() < 400, "{calls:?}");
+    assert_eq!(world.nodes("ready").len(), 2, "nobody else was taken for gone");
 }
 
 #[test]
