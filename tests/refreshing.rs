@@ -102,10 +102,10 @@ fn what_makes_no_sense_is_refused() {
         let refused = refusal(&mut story, steer(steering));
         assert!(matches!(refused, Some(PoolRefusal::NotRefreshing(_))), "{refused:?}");
     }
-    let foreign = Group { is_refreshed: true, ..group(2) };
+    let foreign = Group { foreign: Some("instance refresh 1".to_owned()), ..group(2) };
     story.hear(&[shown(foreign, &[machine("a", 1), machine("b", 1)])]);
     let refused = refusal(&mut story, start(to(2), None));
-    assert!(matches!(refused, Some(PoolRefusal::Foreign(_))), "{refused:?}");
+    assert!(matches!(refused, Some(PoolRefusal::Foreign(..))), "{refused:?}");
     story.hear(&[shown(group(2), &[machine("a", 1), machine("b", 1)])]);
     assert_eq!(refusal(&mut story, start(to(2), None)), None);
     let refused = refusal(&mut story, start(to(3), None));
@@ -483,4 +483,40 @@ fn what_was_waited_for_and_is_through_is_nothing_to_a_refresh_any_more() {
     assert!(story.cluster.refreshes_of("canary").last().unwrap().is_through());
     assert_eq!(waits(&story), 0, "it may be forgotten, and this one goes on");
     assert!(!story.cluster.refreshes_of(POOL).last().unwrap().is_done());
+}
+
+#[test]
+fn what_others_have_begun_is_cancelled_before_anything_else_is_done() {
+    let mut story = fleet();
+    let machines = [machine("a", 1), machine("b", 1)];
+    let foreign = || Group { foreign: Some("instance refresh 1".to_owned()), ..group(2) };
+    story.hear(&[shown(foreign(), &machines)]);
+    let policy = RefreshPolicy { takes_over: true, ..RefreshPolicy::default() };
+    let start = RefreshEvent::Start {
+        pool: POOL.to_owned(),
+        target: Target::Blueprint(blueprint(2)),
+        policy,
+        expect: None,
+        after: Vec::new(),
+    };
+    story.hear(&[Event::Fleet(FleetEvent::Refresh(start))]);
+    story.hear(&[shown(foreign(), &machines)]);
+    let cancel = command::Command::CancelRefresh { pool: POOL.to_owned() };
+    assert_eq!(command::commands(&story.cluster, story.now), [cancel]);
+    let refresh = story.cluster.refreshes_of(POOL).last().unwrap();
+    let note = refresh_progress(&story.cluster, refresh, story.now).unwrap().note;
+    assert!(note.contains("the end of instance refresh 1, which is not ours"), "{note}");
+    story.hear(&[shown(group(2), &machines)]);
+    let asked = command::commands(&story.cluster, story.now);
+    let begins = |one: &command::Command| matches!(one, command::Command::SetTemplate { .. });
+    assert!(asked.iter().any(begins), "{asked:?}");
+    // Another one later is cancelled too, and no machine is begun with meanwhile.
+    let told = Group { blueprint: Some(blueprint(2)), ..foreign() };
+    story.hear(&[shown(told, &machines)]);
+    story.pass(20, &["a", "b"]);
+    let asked = command::commands(&story.cluster, story.now);
+    let cancels = |one: &command::Command| matches!(one, command::Command::CancelRefresh { .. });
+    assert!(asked.iter().any(cancels), "{asked:?}");
+    let grows = |one: &command::Command| matches!(one, command::Command::SetDesired { .. });
+    assert!(!asked.iter().any(grows), "{asked:?}");
 }

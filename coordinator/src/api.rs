@@ -101,7 +101,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
             | PoolRefusal::Refreshing(_)
             | PoolRefusal::NotRefreshing(_)
             | PoolRefusal::NoBlueprint(_)
-            | PoolRefusal::Foreign(_)
+            | PoolRefusal::Foreign(..)
             | PoolRefusal::Fresh(_)
             | PoolRefusal::After(_, _, NoOrder::None | NoOrder::Failed(_))
             | PoolRefusal::NothingBefore(_)

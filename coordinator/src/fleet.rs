@@ -105,6 +105,11 @@ impl Fleet {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Has nothing be remembered of a group when it is looked at next.
+    pub(crate) fn forget(&self, pool: &str) {
+        self.cloud.forget(pool);
+    }
+
     /// Looks at one group now, whether it is a pool or not.
     pub(crate) async fn survey(&self, pool: &str) -> Result<Survey, CloudError> {
         self.cloud.survey(&BTreeSet::from([pool.to_owned()]), &BTreeSet::new()).await
@@ -395,6 +400,10 @@ impl Fleet {
             }
             Command::Terminate { pool, instance, keep } => {
                 self.cloud.terminate(&pool, &instance, keep).await.map(done)
+            }
+            Command::CancelRefresh { pool } => {
+                let is_over = self.cloud.cancel_refresh(&pool).await?;
+                Ok(if is_over { Outcome::Done } else { Outcome::UnderWay })
             }
             Command::ReplaceRoot { instance, token, ami } => {
                 let asked = self.cloud.replace_root(&instance, &token, &ami).await;

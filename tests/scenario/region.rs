@@ -226,6 +226,7 @@ impl Region {
             | Command::SetMax { .. }
             | Command::SetProcess { .. }
             | Command::ReplaceRoot { .. }
+            | Command::CancelRefresh { .. }
             | Command::Terminate { .. } => self.refresh(command),
         }
     }
@@ -269,6 +270,10 @@ impl Region {
             Command::ReplaceRoot { instance, ami, .. } => {
                 self.machines.get_mut(instance).unwrap().ami = Some(ami.clone());
                 format!("{instance} is to boot from {ami}")
+            }
+            Command::CancelRefresh { pool } => {
+                self.groups.get_mut(pool).unwrap().foreign = None;
+                format!("{pool} has its instance refresh cancelled")
             }
             Command::AnswerHook { .. }
             | Command::Beat { .. }

@@ -363,9 +363,11 @@ impl World {
             | Command::Terminate { .. } => return self.grant_refresh(command),
             // Asked elsewhere.
             Command::Balance { .. } => {}
-            Command::Bake { .. } | Command::Look { .. } | Command::Remove { .. } => {
-                self.truth
-                    .accuse("an image is made or removed, and nobody asked for it".to_owned());
+            Command::Bake { .. }
+            | Command::Look { .. }
+            | Command::Remove { .. }
+            | Command::CancelRefresh { .. } => {
+                self.truth.accuse("something is done that nobody asked for".to_owned());
             }
             Command::Beat { hook, .. } | Command::AnswerHook { hook, .. }
                 if !self.cloud.waits(&hook) =>

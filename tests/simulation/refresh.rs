@@ -166,6 +166,7 @@ impl World {
             at_deadline: if is_forced { AtDeadline::Force } else { AtDeadline::Skip },
             urgent: self.chance.percent(20).then(|| "it is urgent".to_owned()),
             mode: if self.chance.percent(40) { Mode::InPlace } else { Mode::Replace },
+            takes_over: false,
         };
         let target = Target::Ami(format!("ami-{}", self.cloud.images.versions + 1));
         let pool = POOL.to_owned();
@@ -237,6 +238,7 @@ impl World {
             Command::AnswerHook { .. }
             | Command::Beat { .. }
             | Command::SetHook { .. }
+            | Command::CancelRefresh { .. }
             | Command::Bake { .. }
             | Command::Look { .. }
             | Command::Remove { .. }

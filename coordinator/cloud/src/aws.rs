@@ -361,6 +361,14 @@ impl Cloud for Aws {
         self.root_volume(instance, token, ami).await
     }
 
+    async fn cancel_refresh(&self, pool: &str) -> Result<bool, CloudError> {
+        self.cancel_foreign(pool).await
+    }
+
+    fn forget(&self, pool: &str) {
+        self.forget_slow(pool);
+    }
+
     async fn has_ami(&self, ami: &str) -> Result<bool, CloudError> {
         self.knows_ami(ami).await
     }

@@ -205,6 +205,12 @@ pub trait Cloud: Debug + Send + Sync {
         ami: &str,
     ) -> Result<Rooted, CloudError>;
 
+    /// Cancels an instance refresh of a group, if there is one, and says whether it is over. Safe to repeat.
+    async fn cancel_refresh(&self, pool: &str) -> Result<bool, CloudError>;
+
+    /// Has a group be looked at closely the next time, whatever is remembered of it.
+    fn forget(&self, pool: &str);
+
     /// Says whether there is such a machine image, and it can be launched.
     async fn has_ami(&self, ami: &str) -> Result<bool, CloudError>;
 

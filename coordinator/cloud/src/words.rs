@@ -52,7 +52,7 @@ pub(crate) fn group(from: &asg::AutoScalingGroup) -> Option<Group> {
             format!("{} version {version}", name.unwrap_or("a launch template"))
         }),
         blueprint: None,
-        is_refreshed: false,
+        foreign: None,
         has_warm_pool: from.warm_pool_configuration().is_some(),
         failure: None,
         hooks: Vec::new(),

@@ -111,6 +111,11 @@ pub enum Command {
         /// If the group wants more machines than this, it wants one less from then on; otherwise another takes its place.
         keep: u32,
     },
+    /// Cancels an instance refresh that is not ours.
+    CancelRefresh {
+        /// Of which group.
+        pool: String,
+    },
     /// Gives a machine another root volume, from which it boots.
     ReplaceRoot {
         /// The machine.
@@ -173,6 +178,8 @@ pub enum Key {
     Process(String),
     /// Of [`Command::Terminate`].
     Terminate(NodeId),
+    /// Of [`Command::CancelRefresh`].
+    Cancel(String),
     /// Of [`Command::ReplaceRoot`].
     Root(NodeId),
     /// Of [`Command::Bake`]: a bake asks one thing at a time.
@@ -222,6 +229,7 @@ impl Command {
             Self::SetMax { pool, .. } => Key::Max(pool.clone()),
             Self::SetProcess { pool, .. } => Key::Process(pool.clone()),
             Self::Terminate { instance, .. } => Key::Terminate(instance.clone()),
+            Self::CancelRefresh { pool } => Key::Cancel(pool.clone()),
             Self::ReplaceRoot { instance, .. } => Key::Root(instance.clone()),
             Self::Bake { bake, .. } => Key::Bake(bake.clone()),
             Self::Look { recipe, .. } => Key::Look(recipe.clone()),
@@ -240,6 +248,7 @@ impl Command {
             | Self::SetMax { .. }
             | Self::SetProcess { .. }
             | Self::Terminate { .. }
+            | Self::CancelRefresh { .. }
             | Self::ReplaceRoot { .. } => true,
             Self::Beat { .. }
             | Self::SetHook { .. }
@@ -267,6 +276,7 @@ impl Command {
             | Self::MakeTemplate { .. }
             | Self::SetMax { .. }
             | Self::SetProcess { .. }
+            | Self::CancelRefresh { .. }
             | Self::Look { .. }
             | Self::Balance { .. } => false,
         }
@@ -317,6 +327,7 @@ fn the_greatest_size(commands: &mut Vec<Command>) {
         | Command::SetMax { .. }
         | Command::SetProcess { .. }
         | Command::Terminate { .. }
+        | Command::CancelRefresh { .. }
         | Command::ReplaceRoot { .. }
         | Command::Bake { .. }
         | Command::Look { .. }

@@ -299,8 +299,8 @@ fn lacks(short: Shortage, group: Option<&Group>) -> Vec<String> {
 /// What keeps a group from doing as it should.
 fn warnings(group: &Group) -> Vec<String> {
     let mut warnings = Vec::new();
-    if group.is_refreshed {
-        warnings.push("an instance refresh that is not ours replaces its machines".to_owned());
+    if let Some(foreign) = &group.foreign {
+        warnings.push(format!("{foreign}, which is not ours, replaces its machines"));
     }
     if group.has_warm_pool {
         warnings.push(

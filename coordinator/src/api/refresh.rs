@@ -200,6 +200,8 @@ impl Refreshes {
             }
         };
         if self.shared.published.read().cluster.pools().contains_key(&pool) {
+            // What others do to it may have begun a moment ago.
+            fleet.forget(&pool);
             fleet.look_now().await.map_err(|error| unavailable(&error))?;
         }
         Ok((pool, target, policy))

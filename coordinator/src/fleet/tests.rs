@@ -113,6 +113,12 @@ impl Cloud for Counting {
         Ok(Rooted::Replaced)
     }
 
+    async fn cancel_refresh(&self, _pool: &str) -> Result<bool, CloudError> {
+        Ok(true)
+    }
+
+    fn forget(&self, _pool: &str) {}
+
     async fn has_ami(&self, _ami: &str) -> Result<bool, CloudError> {
         Ok(false)
     }

@@ -167,8 +167,8 @@ pub struct Group {
     pub template: Option<String>,
     /// The same in numbers; none where it is not launched from a template, or from two versions of one.
     pub blueprint: Option<Blueprint>,
-    /// Whether an instance refresh that is not ours replaces its machines.
-    pub is_refreshed: bool,
+    /// An instance refresh that is not ours and replaces its machines, in words: `instance refresh 08b9-…, InProgress, 33% done`.
+    pub foreign: Option<String>,
     /// Whether it keeps machines in store, which start without being launched.
     pub has_warm_pool: bool,
     /// Why it launches fewer machines than it wants, in Auto Scaling's words, if the last launch has failed.

@@ -87,6 +87,8 @@ pub struct RefreshPolicy {
     pub urgent: Option<String>,
     /// What becomes of an old machine once it is empty.
     pub mode: Mode,
+    /// Whether an instance refresh that is not ours is cancelled; otherwise it is waited for.
+    pub takes_over: bool,
 }
 
 /// What becomes of an old machine once it is empty.
@@ -138,6 +140,7 @@ impl Default for RefreshPolicy {
             at_deadline: AtDeadline::Skip,
             urgent: None,
             mode: Mode::Replace,
+            takes_over: false,
         }
     }
 }

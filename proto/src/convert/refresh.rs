@@ -72,6 +72,7 @@ pub fn refresh_policy_from_wire(from: Option<&wire::RefreshPolicy>) -> Valid<Ref
             wire::RefreshMode::Unspecified | wire::RefreshMode::Replace => Mode::Replace,
             wire::RefreshMode::InPlace => Mode::InPlace,
         },
+        takes_over: from.takes_over,
     })
 }
 
@@ -111,6 +112,7 @@ pub fn refresh_policy_to_wire(policy: &RefreshPolicy) -> wire::RefreshPolicy {
         at_deadline: at_deadline.into(),
         urgent: policy.urgent.clone(),
         mode: mode.into(),
+        takes_over: policy.takes_over,
     }
 }
 

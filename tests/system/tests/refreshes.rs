@@ -289,3 +289,29 @@ fn machines_stay_and_boot_from_another_root_volume_and_back() {
     let restored = group(&world);
     assert_eq!((&restored["desired"], &restored["suspended"]), (&json!(2), &json!([])));
 }
+
+#[test]
+fn an_instance_refresh_that_is_not_ours_is_respected_or_taken_over() {
+    let world = World::with_pool(2);
+    world.deploy(2);
+    let before = world.are_ready(2);
+    let ami = world.other_image(before.first().unwrap());
+    let of_group = [("AutoScalingGroupName", "web")];
+    world.region.call(Service::AutoScaling, "StartInstanceRefresh", &of_group).unwrap();
+    let start = ["refresh", "start", "web", "--ami", &ami, "--hold", "1s", "-y"];
+    let refused = world.cluster.wharf(&start);
+    assert_eq!(refused.code, 1, "{}{}", refused.out, refused.err);
+    let says = ["instance refresh ", "InProgress", "% done", "not ours", "--take-over"];
+    assert!(says.iter().all(|one| refused.err.contains(one)), "{}", refused.err);
+    let told = world.cluster.wharf(&[&start[..], &["--take-over"]].concat());
+    assert_eq!(told.code, 0, "{}{}{}", told.out, told.err, world.events());
+    assert!(told.out.contains("waits for the end of instance refresh "), "{}", told.out);
+    world.are_ready(2);
+    assert_eq!(images(&world), BTreeSet::from([ami]));
+    let shown = world.region.call(Service::AutoScaling, "DescribeInstanceRefreshes", &of_group);
+    assert_eq!(values(&shown.unwrap(), "Status"), ["Cancelled"]);
+    let calls = world.region.calls();
+    assert_eq!(calls["autoscaling.CancelInstanceRefresh"], 1, "{calls:?}");
+    let restored = group(&world);
+    assert_eq!((&restored["desired"], &restored["suspended"]), (&json!(2), &json!([])));
+}

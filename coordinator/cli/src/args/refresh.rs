@@ -139,6 +139,10 @@ pub(crate) struct Start {
     /// Stops what is left on a machine by then. Without it the machine is left as it is.
     #[arg(long)]
     pub(crate) force: bool,
+    /// Cancels an instance refresh of the group that is not ours, and waits until that is over. Without it such a one is a reason not
+    /// to begin.
+    #[arg(long)]
+    pub(crate) take_over: bool,
     /// Waits for no window of the pool, no end of a freeze and no other refresh, for this reason, which is told with it and kept on the record.
     #[arg(long = "override", value_name = "REASON")]
     pub(crate) urgent: Option<String>,

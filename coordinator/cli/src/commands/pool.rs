@@ -159,7 +159,7 @@ fn shown(view: &wire::PoolView) -> Value {
             "suspended": group.suspended,
             "template": group.template,
             "failure": group.failure,
-            "foreign_refresh": group.refreshed,
+            "foreign_refresh": group.foreign,
             "warm_pool": group.warm_pool,
             "hooks": group.hooks.iter().map(|hook| json!({
                 "name": hook.name,

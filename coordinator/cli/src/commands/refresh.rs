@@ -113,6 +113,7 @@ fn request(start: &Start, pool: &str, expect: Option<u64>) -> wire::StartRefresh
         at_deadline: if start.force { AtDeadline::Force } else { AtDeadline::Skip },
         urgent: start.urgent.clone(),
         mode: start.mode.into(),
+        takes_over: start.take_over,
     };
     let target = match &start.ami {
         Some(ami) => Target::Ami(ami.clone()),

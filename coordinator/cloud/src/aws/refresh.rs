@@ -81,6 +81,26 @@ impl Aws {
         })
     }
 
+    /// Machines that it has begun with are waited for: it is over when they are.
+    pub(super) async fn cancel_foreign(&self, pool: &str) -> Result<bool, CloudError> {
+        const REQUEST: &str = "CancelInstanceRefresh";
+        self.forget_slow(pool);
+        let Some(foreign) = self.foreign(pool).await? else { return Ok(true) };
+        if foreign.contains("Cancelling") {
+            return Ok(false);
+        }
+        let request = self.groups.cancel_instance_refresh().auto_scaling_group_name(pool);
+        match request.send().await.map_err(|error| failed(REQUEST, &error)) {
+            Err(CloudError::Refused { code, .. })
+                if code.contains("ActiveInstanceRefreshNotFound") =>
+            {
+                Ok(true)
+            }
+            Err(error) => Err(error),
+            Ok(_) => Ok(false),
+        }
+    }
+
     async fn group(&self, pool: &str) -> Result<asg::AutoScalingGroup, CloudError> {
         const REQUEST: &str = "DescribeAutoScalingGroups";
         let request = self.groups.describe_auto_scaling_groups().auto_scaling_group_names(pool);

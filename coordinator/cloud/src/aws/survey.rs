@@ -26,7 +26,7 @@ pub(super) struct Slow(BTreeMap<String, Close>);
 struct Close {
     at: Instant,
     hooks: Vec<GroupHook>,
-    is_refreshed: bool,
+    foreign: Option<String>,
     /// The numbers of versions that the group names otherwise: `$Latest` of a template is the fourth.
     numbers: BTreeMap<(String, String), u64>,
 }
@@ -63,7 +63,7 @@ impl Aws {
             let close = self.close(&group.name, &named).await?;
             group.blueprint = blueprint(&named, &close.numbers);
             group.hooks = close.hooks;
-            group.is_refreshed = close.is_refreshed;
+            group.foreign = close.foreign;
             let members = instances.values().filter(|one| one.pool.as_ref() == Some(&group.name));
             if members.count() < group.desired as usize {
                 group.failure = self.failure(&group.name).await?;
@@ -155,21 +155,33 @@ impl Aws {
         let hooks =
             request.send().await.map_err(|error| failed("DescribeLifecycleHooks", &error))?;
         let hooks = hooks.lifecycle_hooks().iter().filter_map(words::hook).collect();
-        let request = self.groups.describe_instance_refreshes().auto_scaling_group_name(pool);
-        let refreshes = request.max_records(1).send().await;
-        let refreshes = refreshes.map_err(|error| failed("DescribeInstanceRefreshes", &error))?;
-        let mut statuses = refreshes.instance_refreshes().iter().filter_map(|one| one.status());
-        let is_refreshed = statuses.any(|status| {
-            !matches!(
-                status.as_str(),
-                "Successful" | "Failed" | "Cancelled" | "RollbackSuccessful" | "RollbackFailed"
-            )
-        });
+        let foreign = self.foreign(pool).await?;
         let numbers = self.numbers(named).await?;
-        let close = Close { at: Instant::now(), hooks, is_refreshed, numbers };
+        let close = Close { at: Instant::now(), hooks, foreign, numbers };
         let mut slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
         slow.0.insert(pool.to_owned(), close.clone());
         Ok(close)
+    }
+
+    /// The instance refresh of a group that is not over, in words: we begin none ourselves.
+    pub(super) async fn foreign(&self, pool: &str) -> Result<Option<String>, CloudError> {
+        let request = self.groups.describe_instance_refreshes().auto_scaling_group_name(pool);
+        let refreshes = request.max_records(1).send().await;
+        let refreshes = refreshes.map_err(|error| failed("DescribeInstanceRefreshes", &error))?;
+        let is_over = |status: &str| {
+            matches!(
+                status,
+                "Successful" | "Failed" | "Cancelled" | "RollbackSuccessful" | "RollbackFailed"
+            )
+        };
+        let told = refreshes.instance_refreshes().iter().find_map(|one| {
+            let status = one.status().map(|status| status.as_str().to_owned());
+            let status = status.filter(|status| !is_over(status))?;
+            let id = one.instance_refresh_id().unwrap_or("without an id");
+            let done = one.percentage_complete().unwrap_or_default();
+            Some(format!("instance refresh {id}, {status}, {done}% done"))
+        });
+        Ok(told)
     }
 
     /// The numbers of versions that are named by something else.

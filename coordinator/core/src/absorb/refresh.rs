@@ -73,8 +73,8 @@ pub(crate) fn begun(
     let none = || PoolRefusal::NoBlueprint(pool.to_owned());
     let group = cluster.group(pool).ok_or_else(none)?.clone();
     let from = group.blueprint.clone().filter(|from| !from.0.is_empty()).ok_or_else(none)?;
-    if group.is_refreshed {
-        return Err(PoolRefusal::Foreign(pool.to_owned()));
+    if let Some(foreign) = group.foreign.clone().filter(|_| !policy.takes_over) {
+        return Err(PoolRefusal::Foreign(pool.to_owned(), foreign));
     }
     if expect.is_some_and(|expect| expect != refresh::fingerprint(cluster, pool)) {
         return Err(PoolRefusal::Overtaken(pool.to_owned()));
@@ -296,6 +296,9 @@ fn shown(before: Option<&Group>, group: &Group) -> Vec<Key> {
     }
     if before.suspended != group.suspended {
         shown.push(Key::Process(name()));
+    }
+    if before.foreign.is_some() != group.foreign.is_some() {
+        shown.push(Key::Cancel(name()));
     }
     shown
 }

@@ -134,8 +134,8 @@ pub enum PoolRefusal {
     NoBlueprint(String),
     /// The pool is launched from other templates than those that were named.
     OtherTemplates(String, Blueprint),
-    /// Somebody else replaces the machines of the pool.
-    Foreign(String),
+    /// Somebody else replaces the machines of the pool, by this.
+    Foreign(String, String),
     /// All machines of the pool are as they are to be.
     Fresh(String),
     /// There is nothing to go back to.
@@ -202,9 +202,9 @@ impl fmt::Display for PoolRefusal {
                 f,
                 "{pool} is launched from {from}: say a version of each of these, and of no other"
             ),
-            Self::Foreign(pool) => write!(
+            Self::Foreign(pool, what) => write!(
                 f,
-                "an instance refresh that is not ours replaces the machines of {pool}: cancel it or wait for it"
+                "{what}, which is not ours, replaces the machines of {pool}: wait for it, or cancel it with `--take-over`"
             ),
             Self::Fresh(pool) => write!(f, "every machine of {pool} is launched from that already"),
             Self::NothingBefore(pool) => write!(

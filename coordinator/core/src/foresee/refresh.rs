@@ -259,6 +259,7 @@ impl Region {
                     (machine.lifecycle, machine.power) = (Lifecycle::Terminated, Power::Terminated);
                 }
             }
+            Command::CancelRefresh { .. } => self.group.foreign = None,
             Command::SetHook { hook, .. } => self.group.hooks.push(hook),
             Command::AnswerHook { .. }
             | Command::Beat { .. }

@@ -23,6 +23,8 @@ pub(crate) struct Held {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Why {
+    /// An instance refresh that is not ours replaces machines of this pool.
+    Foreign(String),
     /// The refresh of another pool is not through yet.
     After(RefreshId),
     /// An operator has all of them stand still, for this reason.
@@ -40,7 +42,15 @@ pub(crate) fn held(cluster: &Cluster, refresh: &Refresh, now: Timestamp) -> Opti
         | RefreshPhase::Restoring { .. }
         | RefreshPhase::Done { .. } => false,
     };
-    if !goes_forward || refresh.policy.urgent.is_some() {
+    if !goes_forward {
+        return None;
+    }
+    // Two that replace machines at once would miss twice as many; that is no matter of time, and no reason is good enough for it.
+    let foreign = cluster.group(&refresh.id.pool).and_then(|group| group.foreign.clone());
+    if let Some(foreign) = foreign {
+        return Some(Held { why: Why::Foreign(foreign), until: None });
+    }
+    if refresh.policy.urgent.is_some() {
         return None;
     }
     let first = || after(cluster, refresh).map(|id| Held { why: Why::After(id), until: None });
@@ -129,6 +139,7 @@ impl Held {
         let rest = self.until.map(|until| format!(", in {}", lasting(until.since(now))));
         let rest = rest.unwrap_or_default();
         match &self.why {
+            Why::Foreign(what) => format!("waits for the end of {what}, which is not ours"),
             Why::After(id) => format!("waits for {id} to be through"),
             Why::Frozen(why) if self.until.is_some() => {
                 format!("waits for the end of the freeze ({why}){rest}")

@@ -440,11 +440,14 @@ impl<'a> Scene<'a> {
             let token = format!("wharf-{since}-{}", id.number);
             return vec![Command::MakeTemplate { refresh: id, token, from, ami }];
         }
+        let takes_over = refresh.policy.takes_over && refresh.is_rolling();
+        let cancel = self.group.foreign.as_ref().filter(|_| takes_over);
+        let cancel = cancel.map(|_| Command::CancelRefresh { pool: pool.clone() });
+        let mut orders = Vec::from_iter(cancel);
         if refresh.is_done() || self.has_not_begun() {
-            return Vec::new();
+            return orders;
         }
         let is_restoring = matches!(refresh.phase, RefreshPhase::Restoring { .. });
-        let mut orders = Vec::new();
         if let Some(from) = self.group.blueprint.clone().filter(|from| from != refresh.aim()) {
             let to = refresh.aim().clone();
             orders.push(Command::SetTemplate { pool: pool.clone(), from, to });

@@ -130,7 +130,7 @@ pub(super) fn obstacle(cluster: &Cluster, id: &NodeId) -> Option<String> {
     if let Some(refresh) = cluster.open_refreshes().find(|one| one.id.pool == pool.name) {
         return Some(format!("{} is under way", refresh.id));
     }
-    if group.is_refreshed || group.suspended.contains("Terminate") {
+    if group.foreign.is_some() || group.suspended.contains("Terminate") {
         return Some("its group is refreshed by somebody else, or may end no machines".to_owned());
     }
     let waiting = cluster.shortage_of(&pool.name).map_or(0, |short| short.waiting);

@@ -62,7 +62,7 @@ fn in_place(rolling: &Refresh) -> Refresh {
         ("i-5".parse().unwrap(), root(RootPhase::Booting { since: at(180) })),
         ("i-6".parse().unwrap(), root(RootPhase::Joined)),
     ]);
-    let policy = RefreshPolicy { mode: Mode::InPlace, ..rolling.policy.clone() };
+    let policy = RefreshPolicy { mode: Mode::InPlace, takes_over: true, ..rolling.policy.clone() };
     let before = Before { rebalanced: false, heals: true, max: None };
     Refresh { policy, before, roots, ..rolling.clone() }
 }
@@ -85,6 +85,7 @@ fn refresh(phase: RefreshPhase) -> Refresh {
             at_deadline,
             urgent: is_made.then(|| "a hole in the kernel".to_owned()),
             mode: Mode::Replace,
+            takes_over: false,
         },
         size: 6,
         before: Before { rebalanced: true, heals: false, max: Some(6) },
