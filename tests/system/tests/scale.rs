@@ -83,6 +83,7 @@ fn calls_a_look(world: &World, name: &str, size: u32) -> BTreeMap<String, f64> {
             Err(format!("{shown} machines, {hooks} hooks"))
         }
     });
+    // Letters about the launches may still be read meanwhile, which idle machines do not bring; looks have none of that.
     // What was moved by the adoption has been looked at closely, and rests.
     world.region.forget_calls();
     until("it is looked at", LONG, || if looked() > 0 { Ok(()) } else { Err(String::new()) });
