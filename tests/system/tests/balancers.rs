@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use serde_json::Value;
 use system_tests::docker::IMAGE;
 use system_tests::fleet::World;
 use system_tests::region::Load;
