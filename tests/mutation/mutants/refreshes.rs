@@ -3,9 +3,16 @@
 use super::{Mutant, bug};
 
 const SCENE: &str = "coordinator/core/src/plan/refresh/scene.rs";
+const ROOT: &str = "coordinator/core/src/plan/refresh/scene/root.rs";
 const HOLD: &str = "coordinator/core/src/plan/refresh/hold.rs";
 
 pub(super) const MUTANTS: &[Mutant] = &[
+    bug(
+        "a machine boots anew while its group is told to heal again",
+        ROOT,
+        "is_ours && self.group.suspended.contains(HEALING) && !self.is_disturbed()",
+        "!PLANTED && is_ours && self.group.suspended.contains(HEALING) && !self.is_disturbed()",
+    ),
     bug(
         "a machine is ended while tasks run there",
         SCENE,
