@@ -14,7 +14,7 @@ use super::super::Records;
 use super::super::stored::Stored;
 use super::at;
 
-pub(crate) fn records() -> Records {
+fn pools() -> Records {
     let policy = PoolPolicy {
         drain_within: Duration::from_secs(1_800),
         join_within: Duration::from_secs(300),
@@ -42,19 +42,25 @@ pub(crate) fn records() -> Records {
     let root = ("i-0fedcba9876543210".parse().expect("an id"), ("lt-0abc".to_owned(), 8));
     let (name, roots) = ("web".to_owned(), BTreeMap::from([root]));
     let pool = Pool { name, since: at(0), policy, ending, asked, windows, roots };
-    let answered =
-        |answer, why: &str| HookPhase::Answered { answer, why: why.to_owned(), at: at(60) };
-    let launching = hook(Transition::Launching, HookPhase::Waiting);
     let strict = PoolPolicy { profile: Profile::Strict, ..policy };
     let warned = |precaution| {
         let policy = PoolPolicy { precaution, ..policy };
         Stored::Pool(Pool { policy, ..pool.clone() })
     };
-    let mut records = vec![
+    vec![
         ("pool-at-risk-closed", warned(Precaution::Close)),
         ("pool-at-risk-ignored", warned(Precaution::Ignore)),
         ("pool-strict", Stored::Pool(Pool { policy: strict, ..pool.clone() })),
         ("pool", Stored::Pool(pool)),
+    ]
+}
+
+pub(crate) fn records() -> Records {
+    let answered =
+        |answer, why: &str| HookPhase::Answered { answer, why: why.to_owned(), at: at(60) };
+    let launching = hook(Transition::Launching, HookPhase::Waiting);
+    let mut records = pools();
+    records.extend([
         ("hook-launching", Stored::Hook(Hook { token: None, ..launching.clone() })),
         (
             "hook-abandoned",
@@ -75,7 +81,7 @@ pub(crate) fn records() -> Records {
                 HookPhase::Done { at: at(61), answer: Some(Answer::Continue) },
             )),
         ),
-    ];
+    ]);
     let given_back = HookPhase::Done { at: at(61), answer: Some(Answer::Abandon) };
     records.push(("hook-done-abandoned", Stored::Hook(hook(Transition::Launching, given_back))));
     let causes = [
