@@ -10,6 +10,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use model::constraint::Constraint;
 use model::id::{NodeId, ServiceId, TaskId};
 use model::priority::Priority;
 use model::resources::Resources;
@@ -20,7 +21,7 @@ use model::time::Timestamp;
 use crate::cluster::{Cluster, SUSPECT_AFTER};
 use crate::draft::Draft;
 use crate::plan::budget::{self, Purpose};
-use crate::plan::place::filter::{Refusal, meeting, refusals};
+use crate::plan::place::filter::{Refusal, Seat, meeting, refusals};
 use crate::plan::place::{self, Counts};
 
 /// Said of a task that matters more than others and waits all the same.
@@ -175,6 +176,11 @@ pub(super) fn could(
     if is_found { Ok(()) } else { Err(spares.short) }
 }
 
+/// Says whether all that the node does not meet may be met once its images are known.
+fn waits_for_images(task: &Task, (node, ledger): Seat<'_>) -> bool {
+    ledger.unmet(node, &task.generation.spec.task.constraints).all(Constraint::needs_images)
+}
+
 /// What has to stop on the node, if it would take the task then.
 fn on_node(
     cluster: &Cluster,
@@ -184,17 +190,20 @@ fn on_node(
 ) -> Option<Room> {
     let seat = place::seat(cluster, id)?;
     let counts = Counts::beside(cluster, task);
+    let is_unheard = task.room_on.as_ref() == Some(id) && seat.1.images.is_none();
     let gives_way = |refusal| match refusal {
         Refusal::Full(_) | Refusal::Port(_) => true,
+        // Who has taken over has not heard yet what is on the disk there: what was promised stays promised until then (simulation,
+        // seed 132).
+        Refusal::Volume(_) => is_unheard,
+        Refusal::Constraint(_) => is_unheard && waits_for_images(task, seat),
         Refusal::Closed
         | Refusal::Silent
         | Refusal::Engine
         | Refusal::Returning
         | Refusal::Preparing
         | Refusal::OtherSlot
-        | Refusal::Constraint(_)
         | Refusal::Profile(_)
-        | Refusal::Volume(_)
         | Refusal::Enough(_) => false,
     };
     if !refusals(cluster, (task, counts), seat, now).all(gives_way) {
