@@ -242,9 +242,7 @@ fn mounts(name: &str, image: u32) -> Vec<Mount> {
         ("db", 1 | 4) | ("import", 5) => {
             (MountSource::Volume { name: "data".parse().expect("a word is a name") }, false)
         }
-        ("web", 2 | 3) | ("import", 3) => {
-            (MountSource::HostVolume { name: HOST_VOLUME.to_owned() }, true)
-        }
+        ("web", 2 | 3) => (MountSource::HostVolume { name: HOST_VOLUME.to_owned() }, true),
         _ => return Vec::new(),
     };
     vec![Mount { source, target: "/data".to_owned(), is_read_only }]
