@@ -162,8 +162,6 @@ pub struct Cluster {
     /// Which services wait for each.
     dependents: BTreeMap<ServiceId, BTreeSet<ServiceId>>,
     ledgers: ByNode<Ledger>,
-    /// Where the next task will be booked, most likely: see [`Cluster::expect_task_at`].
-    next_at: usize,
     /// The numbers of all nodes that have joined, in the order of their ids.
     joined: Vec<usize>,
     classes: Classes,
@@ -388,18 +386,9 @@ impl Cluster {
 
     /// Where the ledger of a node is, made when there is none.
     fn number_of(&mut self, node: &NodeId) -> usize {
-        let expected = self.ledgers.at(self.next_at);
-        if expected.is_some_and(|ledger| ledger.id.as_ref() == Some(node)) {
-            return self.next_at;
-        }
         let number = self.ledgers.number(node);
         self.ledgers.at_mut(number).into_iter().for_each(|ledger| ledger.number = number);
         number
-    }
-
-    /// The next task will be put on the node of this number, most likely: it is found without its name there.
-    pub(crate) const fn expect_task_at(&mut self, number: usize) {
-        self.next_at = number;
     }
 
     fn put_task(&mut self, task: &Arc<Task>) {

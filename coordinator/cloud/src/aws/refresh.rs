@@ -86,7 +86,7 @@ impl Aws {
         const REQUEST: &str = "CancelInstanceRefresh";
         self.forget_slow(pool);
         let Some(foreign) = self.foreign(pool).await? else { return Ok(true) };
-        if foreign.contains("Cancelling") {
+        if foreign.is_being_cancelled() {
             return Ok(false);
         }
         let request = self.groups.cancel_instance_refresh().auto_scaling_group_name(pool);

@@ -1,6 +1,7 @@
 //! One look at groups and machines: few requests for many machines, and never one for each.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,27 @@ struct Close {
     foreign: Option<String>,
     /// The numbers of versions that the group names otherwise: `$Latest` of a template is the fourth.
     numbers: BTreeMap<(String, String), u64>,
+}
+
+/// An instance refresh that is not ours, and is not over.
+#[derive(Debug)]
+pub(super) struct Foreign {
+    id: String,
+    status: String,
+    done: i32,
+}
+
+impl Foreign {
+    /// Says whether somebody has cancelled it already.
+    pub(super) fn is_being_cancelled(&self) -> bool {
+        self.status == "Cancelling"
+    }
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "instance refresh {}, {}, {}% done", self.id, self.status, self.done)
+    }
 }
 
 /// Launch templates that a group names, and what it says of the version of each.
@@ -155,7 +177,7 @@ impl Aws {
         let hooks =
             request.send().await.map_err(|error| failed("DescribeLifecycleHooks", &error))?;
         let hooks = hooks.lifecycle_hooks().iter().filter_map(words::hook).collect();
-        let foreign = self.foreign(pool).await?;
+        let foreign = self.foreign(pool).await?.map(|foreign| foreign.to_string());
         let numbers = self.numbers(named).await?;
         let close = Close { at: Instant::now(), hooks, foreign, numbers };
         let mut slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
@@ -163,8 +185,8 @@ impl Aws {
         Ok(close)
     }
 
-    /// The instance refresh of a group that is not over, in words: we begin none ourselves.
-    pub(super) async fn foreign(&self, pool: &str) -> Result<Option<String>, CloudError> {
+    /// The instance refresh of a group that is not over: we begin none ourselves.
+    pub(super) async fn foreign(&self, pool: &str) -> Result<Option<Foreign>, CloudError> {
         let request = self.groups.describe_instance_refreshes().auto_scaling_group_name(pool);
         let refreshes = request.max_records(1).send().await;
         let refreshes = refreshes.map_err(|error| failed("DescribeInstanceRefreshes", &error))?;
@@ -179,7 +201,7 @@ impl Aws {
             let status = status.filter(|status| !is_over(status))?;
             let id = one.instance_refresh_id().unwrap_or("without an id");
             let done = one.percentage_complete().unwrap_or_default();
-            Some(format!("instance refresh {id}, {status}, {done}% done"))
+            Some(Foreign { id: id.to_owned(), status, done })
         });
         Ok(told)
     }

@@ -1,6 +1,6 @@
 //! What is heard of pools and their machines.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,16 +54,21 @@ fn put_pool(draft: &mut Draft<'_>, name: &str, policy: PoolPolicy) -> Result<Rep
             return Err(Refusal::Pool(PoolRefusal::Wait(wait)));
         }
     }
-    let known = draft.cluster.pools().get(name).cloned();
-    let since = known.as_ref().map_or(draft.now, |known| known.since);
     check_sizes(&policy)?;
-    let known = known.as_deref();
-    let ending = known.map_or_else(Default::default, |known| known.ending.clone());
-    let asked = known.and_then(|known| known.asked.clone());
-    let windows = known.map_or_else(Default::default, |known| known.windows.clone());
-    let roots = known.map_or_else(Default::default, |known| known.roots.clone());
-    let pool = Pool { name: name.to_owned(), since, policy, ending, asked, windows, roots };
-    if known != Some(&pool) {
+    let known = draft.cluster.pools().get(name).cloned();
+    let pool = match known.as_deref() {
+        Some(known) => Pool { policy, ..known.clone() },
+        None => Pool {
+            name: name.to_owned(),
+            since: draft.now,
+            policy,
+            ending: BTreeSet::new(),
+            asked: None,
+            windows: Vec::new(),
+            roots: BTreeMap::new(),
+        },
+    };
+    if known.as_deref() != Some(&pool) {
         let before = known.map(|known| known.policy.profile).unwrap_or_default();
         draft.write(Change::PutPool(Arc::new(pool)));
         draft.touch_waiting();

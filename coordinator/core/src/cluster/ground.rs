@@ -49,11 +49,11 @@ impl Grounds {
         self.all.iter().find(|(known, _)| known == asked).map(|(_, ground)| Arc::clone(ground))
     }
 
-    fn keep(&mut self, asked: &[Preference], ground: &Arc<Ground>) {
+    fn keep(&mut self, asked: &[Preference], ground: Arc<Ground>) {
         if self.all.len() == LISTS {
             self.all.remove(0);
         }
-        self.all.push((asked.to_vec(), Arc::clone(ground)));
+        self.all.push((asked.to_vec(), ground));
     }
 }
 
@@ -70,13 +70,12 @@ impl Cluster {
         self.grounds.all.iter().all(is_so)
     }
 
-    /// The same, which is kept for the next who asks.
-    pub(crate) fn ground_kept(&mut self, asked: &[Preference]) -> Arc<Ground> {
-        self.grounds.known(asked).unwrap_or_else(|| {
+    /// Keeps them as these preferences see them, for all who will ask.
+    pub(crate) fn keep_ground(&mut self, asked: &[Preference]) {
+        if !asked.is_empty() && self.grounds.known(asked).is_none() {
             let ground = self.ground(asked);
-            self.grounds.keep(asked, &ground);
-            ground
-        })
+            self.grounds.keep(asked, ground);
+        }
     }
 }
 

@@ -38,37 +38,26 @@ pub enum Age {
 }
 
 /// What tasks take up on a node, and what was heard of it.
-///
-/// What a survey of all nodes reads comes first and stays together: it reads ten thousand of these.
 #[derive(Debug, Clone, Default)]
-#[repr(C)]
 pub(crate) struct Ledger {
-    /// What tasks may hold there, as the node says: here too, because whoever surveys all nodes reads nothing else of it.
+    /// The node, once it has joined.
+    pub(crate) node: Option<Arc<Node>>,
+    /// Its id. Here too, because whoever puts a task there needs nothing else of it.
+    pub(crate) id: Option<NodeId>,
+    /// What tasks may hold there, as the node says: here too, because whoever surveys all nodes reads nothing else.
     pub(crate) capacity: Resources,
-    /// What its unfinished tasks hold together, with what is promised. More than there is while room is being made.
-    pub(crate) held: Resources,
-    /// The number of the node's zone, once it has joined: two nodes of one zone have the same.
-    pub(crate) zone: Option<usize>,
-    /// When it was last heard.
-    pub(crate) seen: Option<Sighting>,
-    /// Those of its tasks that are missed.
-    pub(crate) missed: BTreeSet<TaskId>,
-    /// Whether its group would launch it as it is.
-    pub(crate) age: Age,
+    /// Whether it said that it has less than its tasks hold: a machine that was made smaller. It takes nothing until they fit.
+    pub(crate) is_shrunk: bool,
     /// Whom the node takes.
     pub(crate) door: Door,
     /// The least that its pool takes.
     pub(crate) profile: Profile,
     /// Whether it is being emptied: its tasks leave.
     pub(crate) is_emptied: bool,
-    /// Whether it said that it has less than its tasks hold: a machine that was made smaller. It takes nothing until they fit.
-    pub(crate) is_shrunk: bool,
-    /// Its id. Here too, because whoever puts a task there needs nothing else of it.
-    pub(crate) id: Option<NodeId>,
-    /// The node, once it has joined.
-    pub(crate) node: Option<Arc<Node>>,
     /// Where the ledger is found: see [`Cluster::seat`](super::Cluster::seat).
     pub(crate) number: usize,
+    /// The number of the node's zone, once it has joined: two nodes of one zone have the same.
+    pub(crate) zone: Option<usize>,
     /// The tasks that were placed there by id, also those that are over. They come in this order and are few: a set would
     /// be larger, and slower to write. Copies of the cluster share them until one of them changes.
     pub(crate) tasks: Arc<Vec<TaskId>>,
@@ -76,14 +65,22 @@ pub(crate) struct Ledger {
     newest: u64,
     /// Tasks for which room is being made there.
     pub(crate) promised: BTreeSet<TaskId>,
+    /// Those that are missed.
+    pub(crate) missed: BTreeSet<TaskId>,
+    /// What its unfinished tasks hold together, with what is promised. More than there is while room is being made.
+    pub(crate) held: Resources,
     /// The fixed ports of its unfinished tasks, and of those that it is promised to.
     pub(crate) ports: Vec<HostPort>,
+    /// When it was last heard.
+    pub(crate) seen: Option<Sighting>,
     /// The images on its engine, once its agent has named them.
     pub(crate) images: Option<Arc<BTreeSet<Digest>>>,
     /// The layers of these images as far as they are known, by the beginnings of their names, in order.
     pub(crate) layers: Arc<[u64]>,
     /// The volumes on its engine: see [`model::image::Stock`].
     pub(crate) volumes: Arc<BTreeSet<String>>,
+    /// Whether its group would launch it as it is.
+    pub(crate) age: Age,
 }
 
 impl Ledger {

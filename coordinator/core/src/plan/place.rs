@@ -206,10 +206,6 @@ impl Search {
             return found.ok_or_else(|| self.note.insert(explain(cluster, task, now)).clone());
         }
         let found = self.field.as_mut().and_then(|field| field.take(cluster, task));
-        if let Some((_, number)) = found {
-            cluster.expect_task_at(number);
-        }
-        let found = found.map(|(node, _)| node);
         found.ok_or_else(|| self.note.get_or_insert_with(|| explain(cluster, task, now)).clone())
     }
 }
@@ -218,10 +214,7 @@ impl Search {
 fn survey(cluster: &mut Cluster, task: &Task, now: Timestamp) -> Field {
     let spec = &task.generation.spec;
     let suits = cluster.suiting(spec.task.of_node());
-    if !spec.preferences.is_empty() {
-        // Kept for those that come after it.
-        let _ground = cluster.ground_kept(&spec.preferences);
-    }
+    cluster.keep_ground(&spec.preferences);
     Field::survey(cluster, (task, &suits), now)
 }
 
@@ -245,8 +238,7 @@ fn is_first_of_all(
         let seats = cluster.nodes_with_ledgers();
         let suits: Vec<bool> =
             seats.map(|(node, ledger)| ledger.meets(node, spec.of_node())).collect();
-        let found = Field::survey(cluster, (task, &suits), now).take(cluster, task);
-        found.map(|(node, _)| node)
+        Field::survey(cluster, (task, &suits), now).take(cluster, task)
     };
     cluster.nodes().len() > 16 || survey().as_ref() == found
 }
@@ -308,7 +300,7 @@ pub(crate) fn elsewhere(cluster: &Cluster, task: &Task, now: Timestamp) -> Resul
 /// better on its own node any more.
 pub(crate) fn is_better_elsewhere(cluster: &mut Cluster, task: &Task, now: Timestamp) -> bool {
     let best = if needs_survey(task) {
-        survey(cluster, task, now).take(cluster, task).map(|(node, _)| node)
+        survey(cluster, task, now).take(cluster, task)
     } else {
         cluster.refresh_class(&task.generation.spec);
         walk::first(cluster, task, now)

@@ -264,8 +264,8 @@ impl Field {
         }
     }
 
-    /// The best node for one more task, if there is one, and its number. The task has to be written before the next is asked for.
-    pub(super) fn take(&mut self, cluster: &Cluster, task: &Task) -> Option<(NodeId, usize)> {
+    /// The best node for one more task, if there is one. The task has to be written before the next is asked for.
+    pub(super) fn take(&mut self, cluster: &Cluster, task: &Task) -> Option<NodeId> {
         loop {
             let Reverse(known) = *self.best.peek()?;
             let Best { candidate, zone, group, .. } = known;
@@ -293,7 +293,7 @@ impl Field {
             let now = self.first_of(zone);
             put_first(&mut self.best, now);
             if !is_taken {
-                return Some((ledger.id.clone()?, number));
+                return ledger.id.clone();
             }
         }
     }
