@@ -1,6 +1,7 @@
 //! Writes down what was heard. Decides nothing but whether a request can be taken.
 
 pub(crate) mod bake;
+mod condemned;
 mod fleet;
 mod outlook;
 pub(crate) mod refresh;
@@ -470,6 +471,7 @@ fn hear(draft: &mut Draft<'_>, node: &NodeId, engine: EngineState) -> Reply {
         match (could_take, draft.cluster.takes_work(&known, draft.now)) {
             (false, true) => {
                 draft.touch_waiting();
+                condemned::heard(draft, node);
                 draft.cluster.round.begin(draft.now);
             }
             // What was to come there looks elsewhere.

@@ -16,6 +16,7 @@ use model::time::Timestamp;
 use crate::cluster::{Cluster, Ledger};
 use crate::explain::amount;
 use crate::plan::capacity::{Machine, members, takes_any};
+use crate::plan::condemn;
 use crate::plan::place::Counts;
 use crate::plan::place::filter;
 
@@ -249,6 +250,7 @@ pub fn why_here(cluster: &Cluster, node: &Node, now: Timestamp) -> Vec<String> {
         said.push("it belongs to no pool: nothing but an operator ends it".to_owned());
         return said;
     };
+    said.extend(condemn::outlook(cluster, (pool, node), now));
     let verdict = verdict(cluster, (pool, node), now);
     match (verdict.stays, super::due(cluster, &node.id)) {
         (Some(stays), _) => said.push(format!("it stays: {stays}")),
