@@ -57,6 +57,7 @@ pub(crate) fn absorb(draft: &mut Draft<'_>, event: &Event) -> Reply {
             if *is_complete && let Some(seen) = draft.cluster.sighting(node) {
                 draft.cluster.saw(node, Sighting { has_told_all: true, ..seen });
                 draft.touch_missed(node);
+                condemned::heard(draft, node);
             }
             Ok(reply)
         }

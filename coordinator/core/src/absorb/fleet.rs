@@ -463,7 +463,7 @@ fn end(draft: &mut Draft<'_>, hook: &Hook) {
 pub(super) fn leave(draft: &mut Draft<'_>, id: &NodeId, (within, cause): (Duration, DrainCause)) {
     let Some(node) = draft.cluster.nodes().get(id).cloned() else { return };
     // Nobody can be told to leave a machine that is ended because nobody is heard there: all wait for its end, which comes soon.
-    let is_in_vain = draft.cluster.is_condemned(id) && !draft.cluster.is_heard(&node, draft.now);
+    let is_in_vain = draft.cluster.is_condemned(id) && !draft.cluster.is_back(id, draft.now);
     if node.availability != Availability::Dead && !is_in_vain {
         super::empty(draft, &node, (within, cause));
     }

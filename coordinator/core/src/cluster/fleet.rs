@@ -62,6 +62,8 @@ pub(crate) struct Fleet {
     /// Machines that were silent for long at every look since, and ran in their groups as far as the cloud has said: when that was
     /// seen first, and when last.
     pub(crate) running: BTreeMap<NodeId, (Timestamp, Timestamp)>,
+    /// When so much of each zone was silent that it proves nothing, if it ever was.
+    pub(crate) braked: BTreeMap<String, Timestamp>,
     /// When machines that are silent are looked for again, while any are ended for that.
     pub(crate) condemn_at: Option<Timestamp>,
 }
@@ -380,10 +382,11 @@ impl Cluster {
         self.pools().values().any(|pool| pool.condemned.contains_key(node))
     }
 
-    /// Says the same, and that nobody can be told to leave it either: its agent is silent, or its engine does not answer.
+    /// Says the same, and that nobody can be told to leave it either: its agent is silent, or has not said how its tasks are since it
+    /// was, or its engine does not answer.
     pub(crate) fn is_out_of_reach(&self, node: &NodeId, now: Timestamp) -> bool {
-        self.is_condemned(node)
-            && self.nodes.get(node).is_some_and(|node| !self.takes_work(node, now))
+        let can_do = self.nodes.get(node).is_some_and(|node| self.takes_work(node, now));
+        self.is_condemned(node) && !(can_do && self.is_back(node, now))
     }
 
     /// Since when nothing has needed a machine. Not stored: who takes over waits anew.

@@ -3,8 +3,9 @@
 //!
 //! Silence proves nothing, but the end of a machine does. So nothing is done about the tasks here: the group is asked to put
 //! another machine in the place of this one, and they are lost when EC2 shows that it is gone, as with any other that ends. What is
-//! decided is written down, and stays: from then on the request may have been made, whatever is heard afterwards. A machine that is
-//! heard again is emptied, as one that its group ends, and ends all the same.
+//! decided is written down, and stays: from then on the request may have been made, whatever is heard afterwards. Its node is closed. A
+//! machine that is heard again is emptied, as one that its group ends, and ends all the same. As heard counts who has said how all of
+//! its tasks are: whoever takes over counts everybody as heard, and nobody is told to leave who has not been.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,9 +25,12 @@ const EVERY: Duration = Duration::from_secs(5);
 /// What the cloud has said of a machine holds for so long: three looks, of which two may have failed.
 const HOLDS: Duration = Duration::from_secs(90);
 
+/// When a zone was silent as a whole, what is silent of it afterwards may be about to be heard.
+const CALM: Duration = Duration::from_secs(300);
+
 pub(crate) fn pass(draft: &mut Draft<'_>) {
     forget_gone(draft);
-    empty_returned(draft);
+    follow(draft);
     let now = draft.now;
     let ends = |pool: &Arc<Pool>| pool.policy.unreachable.ends();
     if !draft.cluster.pools().values().any(ends) {
@@ -37,14 +41,24 @@ pub(crate) fn pass(draft: &mut Draft<'_>) {
         return;
     }
     let silent = silent(draft.cluster, now);
+    brake(draft, &silent);
     for (pool, node) in &silent {
-        let zones = Zones::of(draft.cluster, now);
-        if !draft.is_full() && why_not(draft.cluster, (&zones, pool, node), now).is_none() {
+        if !draft.is_full() && why_not(draft.cluster, (pool, node), now).is_none() {
             condemn(draft, &pool.name, node);
         }
     }
     let next = if silent.is_empty() { first_silence(draft.cluster, now) } else { now + EVERY };
     draft.cluster.fleet.condemn_at = Some(next);
+}
+
+/// Writes down which zones are silent as a whole.
+fn brake(draft: &mut Draft<'_>, silent: &[(Arc<Pool>, Arc<Node>)]) {
+    let zones = Zones::of(draft.cluster, draft.now);
+    let frozen = silent.iter().filter(|(_, node)| zones.is_frozen(node));
+    let frozen: Vec<String> = frozen.map(|(_, node)| node.zone.clone()).collect();
+    for zone in frozen {
+        draft.cluster.fleet.braked.insert(zone, draft.now);
+    }
 }
 
 /// Nodes of pools that end such which are silent, and are not being ended: those that have been for longest first.
@@ -71,7 +85,7 @@ fn first_silence(cluster: &Cluster, now: Timestamp) -> Timestamp {
     due.min().unwrap_or(now + UNREACHABLE_AFTER)
 }
 
-/// The group is to end the machine. One change: whoever takes over after it asks for the same.
+/// The group is to end the machine. Whoever takes over after the first of the two changes closes the node itself.
 fn condemn(draft: &mut Draft<'_>, pool: &str, node: &Node) {
     let Some(pool) = draft.cluster.pools().get(pool).cloned() else { return };
     let (mut condemned, mut condemned_in) = (pool.condemned.clone(), pool.condemned_in.clone());
@@ -80,6 +94,15 @@ fn condemn(draft: &mut Draft<'_>, pool: &str, node: &Node) {
     condemned_in.insert(node.zone.clone(), draft.now);
     let pool = Pool { condemned, condemned_in, ..(*pool).clone() };
     draft.write(Change::PutPool(Arc::new(pool)));
+    close(draft, node);
+}
+
+fn close(draft: &mut Draft<'_>, node: &Node) {
+    if node.availability == Availability::Active {
+        let availability = Availability::Cordoned;
+        draft.write(Change::PutNode(Arc::new(Node { availability, ..node.clone() })));
+        absorb::touch_nodes(draft);
+    }
 }
 
 /// What is proven gone is over. So is a machine that is in its group no more, which can not end it then: its node is open again.
@@ -94,9 +117,10 @@ fn forget_gone(draft: &mut Draft<'_>) {
         if gone.is_empty() {
             continue;
         }
+        // In this order: whoever takes over in between does it all again.
+        gone.iter().for_each(|(id, _)| reopen(draft, id));
         let condemned = there.into_iter().collect();
         draft.write(Change::PutPool(Arc::new(Pool { condemned, ..(*pool).clone() })));
-        gone.iter().for_each(|(id, _)| reopen(draft, id));
     }
 }
 
@@ -117,7 +141,7 @@ fn reopen(draft: &mut Draft<'_>, id: &NodeId) {
     let node = draft.cluster.nodes().get(id).cloned();
     let living = node.filter(|node| node.availability != Availability::Dead);
     let is_ours =
-        |node: &Arc<Node>| node.drain.is_some_and(|drain| drain.cause == DrainCause::Terminating);
+        |node: &Arc<Node>| node.drain.is_none_or(|drain| drain.cause == DrainCause::Terminating);
     let Some(node) = living.filter(is_ours) else { return };
     if node.is_draining() {
         leaving::call_back(draft, id);
@@ -127,37 +151,36 @@ fn reopen(draft: &mut Draft<'_>, id: &NodeId) {
     absorb::touch_nodes(draft);
 }
 
-/// Who is heard again ends all the same, and has the time until then to be emptied like any other.
-fn empty_returned(draft: &mut Draft<'_>) {
-    let mut returned = Vec::new();
+/// Who is to end is closed. Who is heard again has the time until then to be emptied like any other.
+fn follow(draft: &mut Draft<'_>) {
+    let mut all = Vec::new();
     for pool in draft.cluster.pools().values() {
-        for id in pool.condemned.keys() {
-            let Some(node) = draft.cluster.nodes().get(id) else { continue };
-            if draft.cluster.is_heard(node, draft.now) {
-                returned.push((Arc::clone(node), pool.policy.drain_within));
-            }
-        }
+        let nodes = pool.condemned.keys().filter_map(|id| draft.cluster.nodes().get(id));
+        all.extend(nodes.map(|node| (Arc::clone(node), pool.policy.drain_within)));
     }
-    for (node, within) in returned {
-        if node.drain.is_none_or(|drain| !drain.cause.is_final()) {
+    for (node, within) in all {
+        let is_leaving = node.drain.is_some_and(|drain| drain.cause.is_final());
+        if !draft.cluster.is_back(&node.id, draft.now) {
+            close(draft, &node);
+        } else if !is_leaving {
             absorb::empty(draft, &node, (within, DrainCause::Terminating));
         }
     }
 }
 
 /// Why a machine that is silent is not ended now, in the operator's words; nothing when it is.
-fn why_not(
-    cluster: &Cluster,
-    (zones, pool, node): (&Zones<'_>, &Pool, &Node),
-    now: Timestamp,
-) -> Option<String> {
+fn why_not(cluster: &Cluster, (pool, node): (&Pool, &Node), now: Timestamp) -> Option<String> {
     let seen = cluster.sighting(&node.id)?;
     let silence = now.since(seen.at);
     if let Some(why) = obstacle(cluster, (pool, node), now) {
         return Some(format!("is not ended: {why}"));
     }
-    if zones.is_frozen(node) {
-        return Some("is not ended: its zone is silent, or everybody is".to_owned());
+    let braked = cluster.fleet.braked.get(&node.zone).map(|at| now.since(*at));
+    if let Some(since) = braked.filter(|since| *since < CALM) {
+        let since =
+            if since < EVERY * 2 { String::new() } else { format!(" {} ago", lasting(since)) };
+        let verb = if since.is_empty() { "is" } else { "was" };
+        return Some(format!("is not ended: its zone, or everybody, {verb} silent{since}"));
     }
     let after = pool.policy.unreachable_after;
     if silence < after {
@@ -190,7 +213,7 @@ fn obstacle(
         Some(drain) => drain.cause == DrainCause::Operator,
     };
     if is_closed {
-        return Some("an operator has closed its node");
+        return Some("its node is closed");
     }
     if cluster.freeze().is_some_and(|freeze| freeze.holds(now)) {
         return Some("an operator has all pools stay as they are");
@@ -237,8 +260,15 @@ pub(crate) fn outlook(
     if cluster.is_ending(&node.id) {
         return None;
     }
-    let why = why_not(cluster, (&Zones::of(cluster, now), pool, node), now);
+    let why = why_not(cluster, (pool, node), now);
     Some(format!("it {}", why.unwrap_or_else(|| "is ended now".to_owned())))
+}
+
+/// What becomes of a node that is silent and belongs to no pool, in a sentence.
+pub(crate) fn of_no_pool(cluster: &Cluster, node: &Node, now: Timestamp) -> Option<String> {
+    let silence = cluster.silence_of(node, now).filter(|silence| *silence >= UNREACHABLE_AFTER)?;
+    let silence = lasting(silence);
+    Some(format!("it is silent for {silence}, and there is no group that could end it for that"))
 }
 
 /// What becomes of the machines of a pool that are silent, a sentence each, where such are ended.

@@ -81,6 +81,9 @@ fn verdict(cluster: &Cluster, (pool, node): (&Pool, &Node), now: Timestamp) -> V
         capacity: node.capacity,
     };
     let own = match node.drain {
+        _ if pool.condemned.contains_key(&node.id) => {
+            Some("its group is asked to end it, because it was silent".to_owned())
+        }
         Some(drain) if drain.cause != DrainCause::ScaleIn => {
             Some("its node is being emptied for another reason".to_owned())
         }
@@ -247,6 +250,7 @@ pub fn why_here(cluster: &Cluster, node: &Node, now: Timestamp) -> Vec<String> {
     }
     let pool = node.pool.as_ref().and_then(|name| cluster.pools().get(name));
     let Some(pool) = pool else {
+        said.extend(condemn::of_no_pool(cluster, node, now));
         said.push("it belongs to no pool: nothing but an operator ends it".to_owned());
         return said;
     };
