@@ -176,6 +176,7 @@ impl World {
     /// Nothing goes wrong in the cloud from now on.
     pub(crate) fn calm_cloud(&mut self) {
         self.cloud.calm_since = Some(self.now);
+        self.silence.calm();
         self.adopt();
         self.resume_refresh();
     }
@@ -344,9 +345,17 @@ impl World {
         let (key, is_lost) = (command.key(), self.chance.percent(self.odds.loss));
         // Of those, in half it never arrived.
         let arrives = !is_lost || self.chance.percent(50);
+        if self.refuses(&command) {
+            let outcome = Outcome::Failed { why: "not authorized".to_owned() };
+            return self.answered(key, outcome);
+        }
         let outcome = if arrives { self.grant(command) } else { Outcome::Done };
         let failed = || Outcome::Failed { why: "no answer".to_owned() };
         let outcome = if is_lost { failed() } else { outcome };
+        self.answered(key, outcome);
+    }
+
+    fn answered(&mut self, key: Key, outcome: Outcome) {
         if self.coordinator.is_up && self.cloud.asking.remove(&key) {
             self.coordinator.inbox.push(Event::Fleet(FleetEvent::Performed { key, outcome }));
             self.turn_within(Duration::from_millis(50));

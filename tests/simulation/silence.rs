@@ -12,8 +12,10 @@ use model::task::{StopCause, Task};
 use model::time::Timestamp;
 
 use crate::coordinator_core::cluster::{Change, Cluster};
+use crate::coordinator_core::command::Command;
 
 use super::World;
+use super::agenda::Happening;
 
 /// A node that is silent for so long counts as silent for its zone.
 const SUSPECT: Duration = Duration::from_secs(30);
@@ -27,8 +29,17 @@ pub(crate) struct Silence {
     last: BTreeMap<String, Timestamp>,
     /// All that ever were to be ended for that.
     ended: BTreeSet<NodeId>,
+    /// Until when the cloud does not do it.
+    refused_until: BTreeMap<NodeId, Timestamp>,
     /// Those of them of which their groups were told that nobody can empty them.
     pub(crate) answered: BTreeSet<NodeId>,
+}
+
+impl Silence {
+    /// The cloud does from now on what it is asked.
+    pub(crate) fn calm(&mut self) {
+        self.refused_until.clear();
+    }
 }
 
 impl World {
@@ -59,8 +70,30 @@ impl World {
             });
             let zone = before.nodes().get(&id).map(|node| node.zone.clone()).unwrap_or_default();
             self.silence.last.insert(zone, self.now);
-            self.silence.ended.insert(id);
+            self.silence.ended.insert(id.clone());
+            if self.silence_chance.percent(50) {
+                self.linger(&id);
+            }
         }
+    }
+
+    /// The cloud does not end the machine for a while, and meanwhile it is heard, and silent once more.
+    fn linger(&mut self, id: &NodeId) {
+        let heard = self.now + self.silence_chance.millis(1_000, 60_000);
+        let again = self.silence_chance.millis(65_000, 120_000);
+        let until = self.now + self.silence_chance.millis(10_000, 900_000);
+        if let Some(machine) = self.machines.get_mut(id) {
+            machine.cut_until = heard;
+            self.silence.refused_until.insert(id.clone(), until);
+            self.after(again, Happening::CutOff(id.clone()));
+        }
+    }
+
+    /// Says whether the cloud does not do it yet.
+    pub(crate) fn refuses(&self, command: &Command) -> bool {
+        let Command::Terminate { instance, .. } = command else { return false };
+        let until = self.silence.refused_until.get(instance);
+        until.is_some_and(|until| self.now < *until)
     }
 
     fn why_wrong(&self, cluster: &Cluster, id: &NodeId) -> Option<String> {

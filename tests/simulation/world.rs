@@ -288,6 +288,7 @@ impl World {
             Happening::Letter(letter) => self.read(letter),
             Happening::Ask(command) => self.ask(command),
             Happening::TakenBack(node) => self.take_back(&node),
+            Happening::CutOff(node) => self.cut_off(&node),
             Happening::Boot(node) => {
                 if self.machines.get(&node).is_some_and(|machine| machine.agent.is_none()) {
                     self.boot(&node);

@@ -1,5 +1,6 @@
 //! What is heard of machines that are ended because their agents are silent, and of those that may be.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::fleet::{Instance, Lifecycle, Pool, PoolPolicy, Power, Survey, UNREACHABLE_LIMITS};
@@ -43,7 +44,12 @@ pub(super) fn see(draft: &mut Draft<'_>, survey: &Survey) {
         let first = first.filter(|first| heard.is_some_and(|heard| heard <= *first));
         (one.id.clone(), (first.unwrap_or(now), now))
     });
-    let running = seen.collect();
+    let mut running: BTreeMap<_, _> = seen.collect();
+    // Of those that were not asked for nothing new is known.
+    let asked: BTreeSet<&NodeId> = survey.instances.iter().map(|one| &one.id).collect();
+    let unasked = before.iter().filter(|(id, _)| !asked.contains(id));
+    running.extend(unasked.map(|(id, seen)| (id.clone(), *seen)));
+    running.retain(|id, _| draft.cluster.nodes().contains_key(id));
     draft.cluster.fleet.running = running;
 }
 
