@@ -15,8 +15,8 @@ use model::fleet::{
 use model::id::{NodeId, TaskId};
 use proto::convert::{
     group_to_wire, headroom_from_wire, hook_to_wire, instance_to_wire, pool_name_from_wire,
-    pool_to_wire, precaution_from_wire, profile_from_wire, resources_to_wire, unreachable_from_wire,
-    windows_from_wire,
+    pool_to_wire, precaution_from_wire, profile_from_wire, resources_to_wire,
+    unreachable_from_wire, windows_from_wire,
 };
 use proto::wire;
 use tonic::{Request, Response, Status};
@@ -269,7 +269,9 @@ fn policy(request: &wire::PutPoolRequest, before: PoolPolicy) -> Result<PoolPoli
         },
         unreachable: match request.unreachable {
             None => before.unreachable,
-            asked => unreachable_from_wire("unreachable", asked).map_err(|error| invalid(&error))?,
+            asked => {
+                unreachable_from_wire("unreachable", asked).map_err(|error| invalid(&error))?
+            }
         },
         unreachable_after: or(request.unreachable_after_ms, before.unreachable_after),
     })

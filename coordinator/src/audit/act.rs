@@ -128,7 +128,8 @@ fn pool(name: &str, policy: &PoolPolicy) -> String {
     let silent = match policy.unreachable {
         Unreachable::Keep => String::new(),
         Unreachable::End | Unreachable::EndProtected => {
-            let also = if policy.unreachable == Unreachable::End { "" } else { ", protected or not" };
+            let also =
+                if policy.unreachable == Unreachable::End { "" } else { ", protected or not" };
             let after = policy.unreachable_after.as_secs();
             format!(", machines that are silent for {after} s are ended{also}")
         }

@@ -29,8 +29,15 @@ fn places(world: &World) -> BTreeSet<String> {
 fn a_silent_machine_is_ended_before_its_only_task_runs_elsewhere_and_a_silent_zone_is_left_alone() {
     let world = World::start();
     world.create_group(&Pool { size: 6, zones: &ZONES[..2], ..Pool::default() });
-    let refused =
-        world.cluster.wharf(&["pool", "add", "web", "--unreachable", "end", "--unreachable-after", "5m"]);
+    let refused = world.cluster.wharf(&[
+        "pool",
+        "add",
+        "web",
+        "--unreachable",
+        "end",
+        "--unreachable-after",
+        "5m",
+    ]);
     assert!(refused.err.contains("is silent from 360 s"), "{}{}", refused.out, refused.err);
     let wanted = ["pool", "add", "web", "--unreachable", "end", "--unreachable-after", "6m"];
     let _added = world.cluster.wharf(&wanted).good();

@@ -147,10 +147,7 @@ fn shown(view: &wire::PoolView) -> Value {
         "at_risk": precaution(&policy),
         "unreachable": unreachable(&policy),
         "unreachable_after_ms": unreachable_after_ms(&policy),
-        "condemned": pool.condemned.iter().map(|one| json!({
-            "instance": one.instance,
-            "at": output::instant(one.at_ms),
-        })).collect::<Vec<_>>(),
+        "condemned": condemned(&pool),
         "asked": pool.asked.as_ref().map(|asked| json!({
             "at": output::instant(asked.at_ms),
             "from": asked.from,
@@ -219,6 +216,12 @@ fn unreachable(policy: &wire::PoolPolicy) -> &'static str {
         wire::Unreachable::EndProtected => "end-protected",
         wire::Unreachable::Keep | wire::Unreachable::Unspecified => "keep",
     }
+}
+
+/// Machines that are ended for their silence, and since when.
+fn condemned(pool: &wire::Pool) -> Vec<Value> {
+    let one = |one: &wire::Condemned| json!({ "instance": one.instance, "at": output::instant(one.at_ms) });
+    pool.condemned.iter().map(one).collect()
 }
 
 fn unreachable_after_ms(policy: &wire::PoolPolicy) -> u64 {

@@ -177,10 +177,8 @@ fn why_not(cluster: &Cluster, (pool, node): (&Pool, &Node), now: Timestamp) -> O
     }
     let braked = cluster.fleet.braked.get(&node.zone).map(|at| now.since(*at));
     if let Some(since) = braked.filter(|since| *since < CALM) {
-        let since =
-            if since < EVERY * 2 { String::new() } else { format!(" {} ago", lasting(since)) };
-        let verb = if since.is_empty() { "is" } else { "was" };
-        return Some(format!("is not ended: its zone, or everybody, {verb} silent{since}"));
+        let since = lasting(since);
+        return Some(format!("is not ended: its zone, or everybody, was silent {since} ago"));
     }
     let after = pool.policy.unreachable_after;
     if silence < after {
@@ -240,6 +238,15 @@ pub(crate) fn outlook(
     (pool, node): (&Pool, &Node),
     now: Timestamp,
 ) -> Option<String> {
+    sentence(cluster, &Zones::of(cluster, now), (pool, node), now)
+}
+
+fn sentence(
+    cluster: &Cluster,
+    zones: &Zones<'_>,
+    (pool, node): (&Pool, &Node),
+    now: Timestamp,
+) -> Option<String> {
     let silence = cluster.silence_of(node, now)?;
     if let Some(at) = pool.condemned.get(&node.id) {
         let ago = lasting(now.since(*at));
@@ -260,7 +267,10 @@ pub(crate) fn outlook(
     if cluster.is_ending(&node.id) {
         return None;
     }
-    let why = why_not(cluster, (pool, node), now);
+    // What was seen of zones is some seconds old.
+    let is_frozen = zones.is_frozen(node) && obstacle(cluster, (pool, node), now).is_none();
+    let frozen = is_frozen.then(|| "is not ended: its zone, or everybody, is silent".to_owned());
+    let why = frozen.or_else(|| why_not(cluster, (pool, node), now));
     Some(format!("it {}", why.unwrap_or_else(|| "is ended now".to_owned())))
 }
 
@@ -277,8 +287,10 @@ pub fn silent_machines(cluster: &Cluster, pool: &Pool, now: Timestamp) -> Vec<St
     let of_pool = cluster.nodes().values().filter(|node| node.pool.as_ref() == Some(&pool.name));
     let of_pool = of_pool
         .filter(|node| pool.policy.unreachable.ends() || pool.condemned.contains_key(&node.id));
-    let said = of_pool
-        .filter_map(|node| Some(format!("{}: {}", node.id, outlook(cluster, (pool, node), now)?)));
+    let zones = Zones::of(cluster, now);
+    let said = of_pool.filter_map(|node| {
+        Some(format!("{}: {}", node.id, sentence(cluster, &zones, (pool, node), now)?))
+    });
     said.collect()
 }
 
