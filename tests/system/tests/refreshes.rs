@@ -22,12 +22,6 @@ fn images(world: &World) -> BTreeSet<String> {
     world.region.members("web").into_iter().map(|one| one.image).collect()
 }
 
-/// How often a task of the service was put on a node.
-fn placements(world: &World) -> usize {
-    let events = world.events();
-    events.lines().filter(|line| line.contains("is placed on")).count()
-}
-
 #[test]
 fn machines_are_replaced_by_those_of_another_image_and_each_task_moves_once() {
     let world = World::with_pool(3);
@@ -44,7 +38,7 @@ fn machines_are_replaced_by_those_of_another_image_and_each_task_moves_once() {
     assert_eq!((&plan["moved_again"], &plan["peak"]), (&json!(0), &json!(4)), "{plan:#}");
     assert_eq!(plan["moves"].as_array().unwrap().len(), 3, "{plan:#}");
     let expect = plan["fingerprint"].as_str().unwrap();
-    let placed = placements(&world);
+    let placed = world.placements();
     let began = Instant::now();
     let start =
         ["refresh", "start", "web", "--ami", &ami, "--hold", "1s", "-y", "--expect", expect];
@@ -55,7 +49,7 @@ fn machines_are_replaced_by_those_of_another_image_and_each_task_moves_once() {
     assert!(after.is_disjoint(&before), "{after:?} {before:?}");
     assert_eq!(images(&world), BTreeSet::from([ami.clone()]));
     world.serve_elsewhere(3, &before);
-    assert_eq!(placements(&world) - placed, 3, "{}", world.events());
+    assert_eq!(world.placements() - placed, 3, "{}", world.events());
     let restored = group(&world);
     assert_eq!((&restored["desired"], &restored["max"]), (&json!(3), &json!(200)));
     assert_eq!(restored["suspended"], json!([]), "{restored:#}");
