@@ -15,6 +15,7 @@ fn main() {
         "v1/fleet.proto",
         "v1/audit.proto",
         "v1/refresh.proto",
+        "v1/release.proto",
         "v1/bake.proto",
         "v1/traffic.proto",
         "v1/secrets.proto",

@@ -18,6 +18,7 @@ mod pages;
 mod references;
 pub(crate) mod refresh;
 mod relay;
+pub(crate) mod release;
 mod resolve;
 mod rollout;
 pub(crate) mod secret;
@@ -92,6 +93,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
         | Refusal::NoRun(_)
         | Refusal::NotReplicated(_)
         | Refusal::NothingToRollBackTo(_)
+        | Refusal::NothingElseRan(_)
         | Refusal::NoRollout(_)
         | Refusal::RunsToEnd(_)
         | Refusal::Trial(_, TrialRefusal::Nothing | TrialRefusal::Moves | TrialRefusal::Switches)

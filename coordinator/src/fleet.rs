@@ -12,7 +12,7 @@ pub(crate) mod secrets;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use coordinator_core::event::{Event, FleetEvent, Reply};
 use coordinator_core::view;
 use model::fleet::{HookPhase, Instance, Lifecycle, Notice, Survey};
 use model::id::NodeId;
-use model::refresh::Blueprint;
+use model::refresh::{Blueprint, Version};
 use model::time::Timestamp;
 use tokio::sync::{Notify, watch};
 use trust::attest::is_instance;
@@ -118,6 +118,14 @@ impl Fleet {
     /// Says whether there is such a machine image.
     pub(crate) async fn has_ami(&self, ami: &str) -> Result<bool, CloudError> {
         self.cloud.has_ami(ami).await
+    }
+
+    /// The machine images that versions of launch templates name; none where there is no such version.
+    pub(crate) async fn images(
+        &self,
+        versions: &BTreeSet<Version>,
+    ) -> Result<BTreeMap<Version, Option<String>>, CloudError> {
+        self.cloud.images(versions).await
     }
 
     /// Looks at all pools now, and has what was seen written down.

@@ -175,6 +175,7 @@ const fn speaker(event: &Event) -> Option<&NodeId> {
         | Event::Job { .. }
         | Event::Scale { .. }
         | Event::Rollback { .. }
+        | Event::GoBack(_)
         | Event::Steer { .. }
         | Event::Rebalance
         | Event::Remove(_)

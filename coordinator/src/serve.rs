@@ -12,6 +12,7 @@ use proto::wire::dispatcher_server::DispatcherServer;
 use proto::wire::enrolment_server::EnrolmentServer;
 use proto::wire::fleet_server::FleetServer;
 use proto::wire::refreshes_server::RefreshesServer;
+use proto::wire::releases_server::ReleasesServer;
 use proto::wire::secrets_server::SecretsServer;
 use proto::wire::trust_server::TrustServer;
 use proto::{DESCRIPTORS, MESSAGE_LIMIT};
@@ -30,6 +31,7 @@ use crate::api::dispatcher::Dispatcher;
 use crate::api::enrolment::Enrolment;
 use crate::api::fleet::Pools;
 use crate::api::refresh::Refreshes;
+use crate::api::release::Releases;
 use crate::api::secret::Secrets;
 use crate::api::trust::Trust;
 
@@ -136,6 +138,7 @@ async fn known(shared: &Arc<Shared>) -> anyhow::Result<Guarded> {
         )
         .add_service(FleetServer::new(Pools { shared: Arc::clone(shared) }))
         .add_service(RefreshesServer::new(Refreshes { shared: Arc::clone(shared) }))
+        .add_service(ReleasesServer::new(Releases { shared: Arc::clone(shared) }))
         .add_service(SecretsServer::new(Secrets { shared: Arc::clone(shared) }))
         .add_service(EnrolmentServer::new(Enrolment { shared: Arc::clone(shared) }))
         .add_service(TrustServer::new(Trust { shared: Arc::clone(shared) })))

@@ -12,6 +12,8 @@ use std::time::Duration;
 const RESOLVER: (Ipv4Addr, u16) = (Ipv4Addr::new(127, 0, 0, 11), 53);
 const PORT: u16 = 8080;
 const PATIENCE: Duration = Duration::from_secs(2);
+/// As much as browsers and load balancers send, with some room.
+const LONGEST_HEAD: usize = 16 << 10;
 
 fn main() {
     let role = std::env::args().nth(1).unwrap_or_default();
@@ -48,10 +50,8 @@ fn lease(time: &str) -> std::io::Result<String> {
 
 fn answer(mut connection: TcpStream, role: &str) -> std::io::Result<()> {
     connection.set_read_timeout(Some(PATIENCE))?;
-    let mut request = [0; 1024];
-    let length = connection.read(&mut request)?;
-    let text = String::from_utf8_lossy(&request[..length]);
-    let path = text.split(' ').nth(1).unwrap_or("/");
+    let request = read_head(&mut connection)?;
+    let path = request.split(' ').nth(1).unwrap_or("/");
     let (status, body) = match (path, role) {
         ("/health", _) => ("200 OK", "well\n".to_owned()),
         (_, "front") => match ask("web") {
@@ -68,6 +68,21 @@ fn answer(mut connection: TcpStream, role: &str) -> std::io::Result<()> {
         connection,
         "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     )
+}
+
+/// Reads a request to the end of its head. Whoever closes a connection with something unread in it resets it, and
+/// the caller may lose the answer (RFC 9112, 9.6).
+fn read_head(connection: &mut TcpStream) -> std::io::Result<String> {
+    let mut head = Vec::new();
+    let mut piece = [0; 1024];
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        let length = connection.read(&mut piece)?;
+        if length == 0 || head.len() > LONGEST_HEAD {
+            return Err(std::io::Error::other("a request without an end"));
+        }
+        head.extend_from_slice(&piece[..length]);
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
 fn name() -> String {

@@ -14,6 +14,7 @@ mod outlook;
 mod policy;
 mod preference;
 mod refresh;
+mod release;
 mod rollout;
 mod secret;
 mod spec;
@@ -61,6 +62,7 @@ pub use refresh::{
     refresh_from_wire, refresh_id_from_wire, refresh_policy_from_wire, refresh_policy_to_wire,
     refresh_to_wire,
 };
+pub use release::{go_back_from_wire, go_back_to_wire};
 pub use rollout::{steering_from_wire, steering_to_wire};
 pub use secret::{
     allowance_from_wire, allowance_to_wire, owners_from_wire, secret_from_wire, secret_to_wire,

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use model::id::{NodeId, ServiceId};
 use model::node::{Availability, DrainCause, DrainPhase};
+use model::release::{GoBack, PoolBack, ServiceBack};
 use model::rollout::Steering;
 use model::task::Exit;
+use model::time::Timestamp;
 
 use crate::agent_core::observed::Status;
 use crate::coordinator_core::event::{Event, JobOrder};
+use crate::coordinator_core::view;
 
 use super::World;
 use super::agenda::{ForEngine, Happening};
@@ -149,7 +152,7 @@ impl World {
                 Event::Deploy { specs: vec![spec], remove: Vec::new(), expect: Vec::new() }
             }
             4 | 5 => Event::Scale { service, replicas: self.some_replicas() },
-            6 => Event::Rollback { service, to: None },
+            6 => self.way_back().unwrap_or(Event::Rollback { service, to: None }),
             7 => Event::Remove(service),
             8 => Event::Restart(service),
             9 | 10 => Event::Job { service: self.some_job(), order: self.some_order() },
@@ -171,6 +174,23 @@ impl World {
         };
         self.coordinator.inbox.push(event);
         self.turn_within(Duration::from_millis(50));
+    }
+
+    /// To all that ran two minutes ago, if something else is to run now.
+    fn way_back(&self) -> Option<Event> {
+        let then = Timestamp::from_millis(self.now.as_millis() - 120_000);
+        let (services, pools) = view::ran_at(&self.coordinator.cluster, then);
+        let services = services.into_iter().filter_map(|one| {
+            let to = one.way_back()?.number;
+            Some(ServiceBack { from: one.now.number, to, service: one.id })
+        });
+        let pools = pools.into_iter().filter_map(|one| {
+            let (from, to) = (one.now.clone()?, one.way_back()?.clone());
+            Some(PoolBack { pool: one.pool, from, to })
+        });
+        let back = GoBack { then, services: services.collect(), pools: pools.collect() };
+        let is_some = !back.services.is_empty() || !back.pools.is_empty();
+        is_some.then(|| Event::GoBack(Box::new(back)))
     }
 
     fn some_steering(&mut self) -> Steering {

@@ -164,10 +164,12 @@ pub(crate) fn balanced_spec_of(id: &ServiceId, image: u32, replicas: u32) -> Ser
         ("web", 3) => Some(both(90, Promotion::Automatic, 60)),
         _ => spec.update.trial,
     };
-    if image % 4 == 3 {
-        // Less than tasks are old by the time they are switched to.
-        spec.update.progress_deadline = Duration::from_secs(60);
-    }
+    // Less than tasks are old by the time they are switched to.
+    spec.update.progress_deadline = match (id.name.as_str(), image % 4) {
+        (_, 3) => Duration::from_secs(60),
+        ("web", 0) => Duration::from_secs(35),
+        _ => spec.update.progress_deadline,
+    };
     spec
 }
 

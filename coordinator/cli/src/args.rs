@@ -10,6 +10,7 @@ pub(crate) mod bake;
 pub(crate) mod pool;
 pub(crate) mod recipe;
 pub(crate) mod refresh;
+pub(crate) mod release;
 pub(crate) mod secret;
 pub(crate) mod trust;
 
@@ -90,8 +91,11 @@ pub(crate) enum Command {
     Scale(Scale),
     /// Replaces the tasks of services by new ones of the same spec.
     Restart(Named),
-    /// Goes back to an earlier generation.
-    Rollback(Rollback),
+    /// Goes back to an earlier generation, or with everything to what ran at a time.
+    Rollback(release::Rollback),
+    /// What ran when: services, and the machines beneath them.
+    #[command(subcommand)]
+    Release(release::Release),
     /// Holds a rollout, has it go on, takes what it tries for good, or breaks it off.
     #[command(subcommand)]
     Rollout(Rollout),
@@ -438,17 +442,6 @@ pub(crate) struct Steered {
     /// Which services.
     #[arg(required = true)]
     pub(crate) services: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Rollback {
-    /// Which service.
-    pub(crate) service: String,
-    /// The generation; the last one that was healthy when it is not given.
-    #[arg(long)]
-    pub(crate) to: Option<u64>,
-    #[command(flatten)]
-    pub(crate) waiting: Waiting,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ use proto::wire::bakes_client::BakesClient;
 use proto::wire::control_client::ControlClient;
 use proto::wire::fleet_client::FleetClient;
 use proto::wire::refreshes_client::RefreshesClient;
+use proto::wire::releases_client::ReleasesClient;
 use proto::wire::secrets_client::SecretsClient;
 use proto::wire::trust_client::TrustClient;
 use tonic::metadata::MetadataValue;
@@ -31,6 +32,7 @@ pub(crate) struct Client {
     pub(crate) trust: TrustClient<Reasoned>,
     pub(crate) fleet: FleetClient<Reasoned>,
     pub(crate) refreshes: RefreshesClient<Reasoned>,
+    pub(crate) releases: ReleasesClient<Reasoned>,
     pub(crate) secrets: SecretsClient<Reasoned>,
     pub(crate) bakes: BakesClient<Reasoned>,
 }
@@ -73,12 +75,15 @@ impl Client {
             .max_decoding_message_size(MESSAGE_LIMIT);
         let refreshes = RefreshesClient::with_interceptor(channel.clone(), why.clone())
             .max_decoding_message_size(MESSAGE_LIMIT);
+        let releases = ReleasesClient::with_interceptor(channel.clone(), why.clone())
+            .max_decoding_message_size(MESSAGE_LIMIT)
+            .max_encoding_message_size(MESSAGE_LIMIT);
         let secrets = SecretsClient::with_interceptor(channel.clone(), why.clone())
             .max_decoding_message_size(MESSAGE_LIMIT);
         let bakes = BakesClient::with_interceptor(channel, why)
             .max_decoding_message_size(MESSAGE_LIMIT)
             .max_encoding_message_size(MESSAGE_LIMIT);
-        Ok(Self { control, trust, fleet, refreshes, secrets, bakes })
+        Ok(Self { control, trust, fleet, refreshes, releases, secrets, bakes })
     }
 
     pub(crate) async fn services(&self, project: &str) -> anyhow::Result<Vec<wire::ServiceView>> {

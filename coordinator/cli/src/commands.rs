@@ -20,6 +20,7 @@ mod pool;
 mod rebalance;
 mod recipe;
 mod refresh;
+mod release;
 mod rollout;
 mod secret;
 mod show;
@@ -56,7 +57,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Run(arguments) => Box::pin(once::run(&client()?, &arguments)).await,
         Command::Scale(arguments) => change::scale(&client()?, &global, &arguments).await,
         Command::Restart(arguments) => change::restart(&client()?, &arguments).await,
-        Command::Rollback(arguments) => change::rollback(&client()?, &arguments).await,
+        Command::Rollback(arguments) => release::rollback(&client()?, &global, &arguments).await,
+        Command::Release(command) => release::release(&client()?, &global, command).await,
         Command::Rollout(command) => rollout::rollout(&client()?, &command).await,
         Command::Rm(arguments) => change::remove(&client()?, &arguments).await,
         Command::Cordon(named) => change::cordon(&client()?, &named.node).await,

@@ -5,6 +5,7 @@ mod condemned;
 mod fleet;
 mod outlook;
 pub(crate) mod refresh;
+mod release;
 mod root;
 mod secret;
 mod steering;
@@ -40,6 +41,7 @@ pub(crate) fn absorb(draft: &mut Draft<'_>, event: &Event) -> Reply {
         Event::Job { service, order } => job::order::take(draft, service, *order),
         Event::Scale { service, replicas } => scale(draft, service, *replicas),
         Event::Rollback { service, to } => roll_back(draft, service, *to),
+        Event::GoBack(back) => release::go_back(draft, back),
         Event::Steer { service, steering } => steering::steer(draft, service, *steering),
         Event::Remove(service) => remove(draft, service),
         Event::Joined(node) => Ok(join(draft, node)),

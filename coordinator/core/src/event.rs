@@ -12,6 +12,7 @@ use std::time::Duration;
 use model::id::{BakeId, NodeId, ServiceId, TaskId};
 use model::image::Stock;
 use model::node::{Availability, DrainCause, Node};
+use model::release::GoBack;
 use model::rollout::Steering;
 use model::spec::ServiceSpec;
 use model::task::{ContainerStatus, TaskState};
@@ -59,6 +60,8 @@ pub enum Event {
         /// Which; the last stable one when there is none.
         to: Option<u64>,
     },
+    /// An operator wants what ran at a time back.
+    GoBack(Box<GoBack>),
     /// An operator wants something of a rollout that is under way.
     Steer {
         /// Of which service.
@@ -217,6 +220,8 @@ pub enum Refusal {
     NoRun(ServiceId),
     /// There is no earlier healthy generation to go back to.
     NothingToRollBackTo(ServiceId),
+    /// There is nothing to go back to: what ran at that time runs now.
+    NothingElseRan(Timestamp),
     /// The generation is not remembered.
     NoGeneration(ServiceId, u64),
     /// Nothing is being rolled out.
@@ -280,6 +285,9 @@ impl fmt::Display for Refusal {
             Self::NoRun(id) => write!(f, "{id} has no run in progress"),
             Self::NothingToRollBackTo(id) => {
                 write!(f, "{id} has no earlier generation that was healthy")
+            }
+            Self::NothingElseRan(then) => {
+                write!(f, "what ran at {then} runs now, as far as it is known")
             }
             Self::NoGeneration(id, number) => {
                 write!(f, "{id} has no generation {number} that is remembered")

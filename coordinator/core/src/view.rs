@@ -2,6 +2,7 @@
 
 pub mod bake;
 mod drift;
+mod release;
 pub mod secret;
 mod stopping;
 mod traffic;
@@ -25,6 +26,7 @@ use crate::plan::slot::{self, Progress};
 use crate::plan::{budget, depend, fetch, job, leaving, rollout};
 
 pub use self::drift::{Drift, MachineGeneration, drift};
+pub use self::release::{Began, RanPool, RanService, Then, ran_at, releases};
 pub use self::stopping::slow_stops;
 pub use self::traffic::traffic_wait;
 pub use crate::cluster::{Load, Packing};

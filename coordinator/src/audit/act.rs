@@ -70,6 +70,12 @@ fn about(event: &Event) -> (Vec<&ServiceId>, Vec<&NodeId>, String) {
             let to = to.map(|to| format!("to generation {to}")).unwrap_or_default();
             (vec![service], Vec::new(), to)
         }
+        Event::GoBack(back) => {
+            let services = back.services.iter().map(|one| &one.service).collect();
+            let pools = back.pools.iter().map(|one| format!("; pool {}: to {}", one.pool, one.to));
+            let note = format!("to what ran at {}{}", back.then, pools.collect::<String>());
+            (services, Vec::new(), note)
+        }
         Event::Steer { service, steering } => {
             (vec![service], Vec::new(), steer(*steering).to_owned())
         }

@@ -12,8 +12,9 @@ use model::node::Availability;
 use model::time::Timestamp;
 use proto::convert::{
     containers_from_wire, containers_to_wire, drain_cause_from_wire, drain_cause_to_wire,
-    node_from_wire, node_to_wire, spec_from_wire, spec_to_wire, state_from_wire, state_to_wire,
-    steering_from_wire, steering_to_wire, stock_from_wire, stock_to_wire,
+    go_back_from_wire, go_back_to_wire, node_from_wire, node_to_wire, spec_from_wire, spec_to_wire,
+    state_from_wire, state_to_wire, steering_from_wire, steering_to_wire, stock_from_wire,
+    stock_to_wire,
 };
 use proto::wire;
 use proto::wire::flight_entry::Entry;
@@ -122,6 +123,7 @@ fn to_wire(event: &Event, now: Timestamp) -> Wire {
             service: Some(service_to_wire(service)),
             to: *to,
         }),
+        Event::GoBack(back) => Wire::GoBack(go_back_to_wire(back)),
         Event::Steer { service, steering } => Wire::Steer(wire::FlightSteer {
             service: Some(service_to_wire(service)),
             steering: steering_to_wire(*steering).into(),
@@ -212,6 +214,7 @@ pub(super) fn from_wire(from: &wire::FlightEvent) -> anyhow::Result<Event> {
         Wire::Rollback(rollback) => {
             Event::Rollback { service: named(&rollback.service)?, to: rollback.to }
         }
+        Wire::GoBack(back) => Event::GoBack(Box::new(go_back_from_wire(back)?)),
         Wire::Steer(steer) => Event::Steer {
             service: named(&steer.service)?,
             steering: steering_from_wire(steer.steering())?,

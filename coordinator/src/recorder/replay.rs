@@ -166,6 +166,12 @@ fn brief(event: &Event) -> String {
         Event::Job { service, order } => format!("{order:?} job {service}").to_lowercase(),
         Event::Scale { service, replicas } => format!("scale {service} to {replicas}"),
         Event::Rollback { service, to: Some(to) } => format!("roll {service} back to {to}"),
+        Event::GoBack(back) => format!(
+            "{} services and {} pools go back to what ran at {}",
+            back.services.len(),
+            back.pools.len(),
+            back.then
+        ),
         Event::Rollback { service, to: None } => format!("roll {service} back"),
         Event::Rebalance => "look for tasks that would be better elsewhere".to_owned(),
         Event::Steer { service, steering } => {

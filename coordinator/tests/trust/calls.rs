@@ -95,7 +95,8 @@ fn meant(path: &str) -> char {
         ("/wharf.v1.Enrolment" | "/wharf.v1.Dispatcher", _) => 'N',
         ("/wharf.v1.Fleet", "ListPools" | "PlanPool")
         | ("/wharf.v1.Refreshes", "ListRefreshes" | "ListDrift") => 'V',
-        ("/wharf.v1.Refreshes", _) => 'O',
+        ("/wharf.v1.Refreshes", _) | ("/wharf.v1.Releases", "GoBack") => 'O',
+        ("/wharf.v1.Releases", _) => 'V',
         ("/wharf.v1.Bakes", "ListBakes" | "ListAmis" | "ListRecipes") => 'V',
         ("/wharf.v1.Bakes", "BakeLogs") => 'O',
         ("/wharf.v1.Secrets", "ListSecrets") | ("/wharf.v1.Trust", "GetImagePolicy") => 'V',

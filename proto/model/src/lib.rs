@@ -24,6 +24,7 @@ pub mod policy;
 pub mod preference;
 pub mod priority;
 pub mod refresh;
+pub mod release;
 pub mod resources;
 pub mod rollout;
 pub mod schedule;

@@ -222,4 +222,13 @@ impl World {
     pub fn events(&self) -> String {
         self.cluster.wharf(&["events"]).good()
     }
+
+    /// How often a task was put on a node.
+    ///
+    /// # Panics
+    /// When nobody tells.
+    #[must_use]
+    pub fn placements(&self) -> usize {
+        self.events().lines().filter(|line| line.contains("is placed on")).count()
+    }
 }

@@ -73,12 +73,6 @@ impl Site {
         });
     }
 
-    /// How often a task was put on a node.
-    #[must_use]
-    pub fn placements(&self) -> usize {
-        self.world.events().lines().filter(|line| line.contains("is placed on")).count()
-    }
-
     /// How many of its targets get requests.
     #[must_use]
     pub fn healthy(&self) -> usize {

@@ -57,7 +57,7 @@ fn a_pool_is_refreshed_under_load_and_each_task_moves_once() {
     let site = Site::open(World::with_pool(3), 3);
     let before = site.world.are_ready(3);
     let ami = site.world.other_image(before.first().unwrap());
-    let placed = site.placements();
+    let placed = site.world.placements();
     let (load, began) = (Load::begin(site.port), Instant::now());
     let start = ["refresh", "start", "web", "--ami", &ami, "--hold", "1s", "-y"];
     let told = site.world.cluster.wharf(&start);
@@ -66,7 +66,7 @@ fn a_pool_is_refreshed_under_load_and_each_task_moves_once() {
     assert!(after.is_disjoint(&before), "{after:?} {before:?}");
     site.serves(3);
     unharmed(load, "3 machines refreshed", began);
-    assert_eq!(site.placements() - placed, 3, "{}", site.world.events());
+    assert_eq!(site.world.placements() - placed, 3, "{}", site.world.events());
 }
 
 #[test]

@@ -5,8 +5,11 @@
     reason = "a test that can not set up its world has failed; what is skipped is printed"
 )]
 
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use system_tests::program::built;
@@ -79,6 +82,21 @@ fn fetch(address: &str) -> Said {
     Said::by(Command::new("/bin/busybox").args(["wget", "-qO-", address]), "")
 }
 
+/// A server that answers when it has read a part may reset the connection with the rest unread: its callers then lose
+/// the answer, now and then.
+fn is_heard_to_the_end(address: &str) {
+    let mut connection = TcpStream::connect(address.trim_start_matches("http://")).unwrap();
+    connection.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    connection.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+    let early = connection.read(&mut [0; 1]).map_err(|error| error.kind());
+    assert_eq!(early, Err(ErrorKind::WouldBlock), "an answer to half a request");
+    connection.set_read_timeout(Some(SOON)).unwrap();
+    connection.write_all(b"Host: front\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("hello from"), "{answer}");
+}
+
 #[test]
 fn the_first_command_shows_an_example_that_answers_and_ctrl_c_leaves_nothing() {
     Docker::default().need_image();
@@ -91,6 +109,7 @@ fn the_first_command_shows_an_example_that_answers_and_ctrl_c_leaves_nothing() {
     }
     let address = told.lines().find_map(|line| line.strip_prefix("it answers:  curl ")).unwrap();
     assert!(fetch(address).good().starts_with("hello from"), "front asks web by its name");
+    is_heard_to_the_end(address);
     // The context is written and selected: other commands find the cluster by themselves.
     assert_eq!(say(&home, &["ps", "-q"]).good().lines().count(), 4);
     let cluster = cluster(&home);

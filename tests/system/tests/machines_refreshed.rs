@@ -69,7 +69,7 @@ fn six_machines_are_replaced_under_load_without_a_failed_request_and_each_task_m
     let before = world.are_ready(SIZE);
     world.has_hooks();
     let site = Site::open(world, SIZE);
-    let placed = site.placements();
+    let placed = site.world.placements();
     let (load, began) = (Load::begin(site.port), Instant::now());
     let start = ["refresh", "start", "web", "--ami", &second, "--surge", "2", "--hold", "1s", "-y"];
     let (told, fewest) = std::thread::scope(|scope| {
@@ -88,7 +88,7 @@ fn six_machines_are_replaced_under_load_without_a_failed_request_and_each_task_m
     site.serves(SIZE);
     unharmed(load, "6 machines replaced", began);
     assert_eq!(fewest, SIZE, "so few got requests at a time: {}", site.world.events());
-    assert_eq!(site.placements() - placed, SIZE, "{}", site.world.events());
+    assert_eq!(site.world.placements() - placed, SIZE, "{}", site.world.events());
     let nodes: BTreeSet<String> = site
         .world
         .cluster

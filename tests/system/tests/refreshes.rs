@@ -22,12 +22,6 @@ fn images(world: &World) -> BTreeSet<String> {
     world.region.members("web").into_iter().map(|one| one.image).collect()
 }
 
-/// How often a task of the service was put on a node.
-fn placements(world: &World) -> usize {
-    let events = world.events();
-    events.lines().filter(|line| line.contains("is placed on")).count()
-}
-
 #[test]
 fn machines_are_replaced_by_those_of_another_image_and_each_task_moves_once() {
     let world = World::with_pool(3);
@@ -44,7 +38,7 @@ fn machines_are_replaced_by_those_of_another_image_and_each_task_moves_once() {
     assert_eq!((&plan["moved_again"], &plan["peak"]), (&json!(0), &json!(4)), "{plan:#}");
     assert_eq!(plan["moves"].as_array().unwrap().len(), 3, "{plan:#}");
     let expect = plan["fingerprint"].as_str().unwrap();
-    let placed = placements(&world);
+    let placed = world.placements();
     let began = Instant::now();
     let start =
         ["refresh", "start", "web", "--ami", &ami, "--hold", "1s", "-y", "--expect", expect];
@@ -55,7 +49,7 @@ fn machines_are_replaced_by_those_of_another_image_and_each_task_moves_once() {
     assert!(after.is_disjoint(&before), "{after:?} {before:?}");
     assert_eq!(images(&world), BTreeSet::from([ami.clone()]));
     world.serve_elsewhere(3, &before);
-    assert_eq!(placements(&world) - placed, 3, "{}", world.events());
+    assert_eq!(world.placements() - placed, 3, "{}", world.events());
     let restored = group(&world);
     assert_eq!((&restored["desired"], &restored["max"]), (&json!(3), &json!(200)));
     assert_eq!(restored["suspended"], json!([]), "{restored:#}");
@@ -314,4 +308,45 @@ fn an_instance_refresh_that_is_not_ours_is_respected_or_taken_over() {
     assert_eq!(calls["autoscaling.CancelInstanceRefresh"], 1, "{calls:?}");
     let restored = group(&world);
     assert_eq!((&restored["desired"], &restored["suspended"]), (&json!(2), &json!([])));
+}
+
+#[test]
+fn services_and_machines_go_back_to_what_ran_at_a_time() {
+    let world = World::with_pool(2);
+    world.deploy(2);
+    let before = world.are_ready(2);
+    world.serve_elsewhere(2, &BTreeSet::new());
+    let first = images(&world);
+    let releases = || world.cluster.wharf(&["release", "ls", "-o", "json"]).json();
+    let since = releases()[0]["at"].as_str().unwrap().to_owned();
+    let ami = world.other_image(before.first().unwrap());
+    let start = ["refresh", "start", "web", "--ami", &ami, "--at-once", "--hold", "0s", "-y"];
+    let _refreshed = world.cluster.wharf(&start).good();
+    let environment =
+        "{replicas: 2, update_config: {monitor: 1s}}\n    environment: {NEW: \"yes\"}";
+    let _deployed = world.cluster.deploy_sleeper(environment).good();
+    let (second, told) = (world.are_ready(2), releases());
+    assert_eq!(told.as_array().unwrap().len(), 3, "{told:#}");
+    let planned = world.cluster.wharf(&["rollback", "--at", &since, "--plan", "-o", "json"]);
+    assert_eq!(planned.code, 2, "{}{}", planned.out, planned.err);
+    let planned: Value = serde_json::from_str(&planned.out).unwrap();
+    let [service, pool] = planned.as_array().unwrap().as_slice() else { panic!("{planned:#}") };
+    assert_eq!(
+        (&service["then"]["generation"], &service["now"]["generation"]),
+        (&json!(1), &json!(2))
+    );
+    assert_eq!((&pool["pool"], &pool["state"]), (&json!("web"), &json!("differs")));
+    let placed = world.placements();
+    let back = world.cluster.wharf(&["--why", "incident 12", "rollback", "--at", &since, "-y"]);
+    assert_eq!(back.code, 0, "{}{}{}", back.out, back.err, world.events());
+    assert_eq!(world.have_left(&second, 2).len(), 2);
+    assert_eq!(images(&world), first);
+    world.serve_elsewhere(2, &second);
+    assert!(world.placements() - placed <= 4, "{}", world.events());
+    let audit = world.cluster.wharf(&["audit", "--what", "go-back", "-o", "json"]).json();
+    let acts = audit.as_array().unwrap();
+    assert_eq!(acts.len(), 1, "one entry for all of it: {audit:#}");
+    assert_eq!(acts[0]["why"], "incident 12", "{audit:#}");
+    let again = world.cluster.wharf(&["rollback", "--at", &since, "-y"]).good();
+    assert!(again.contains("runs now"), "{again}");
 }

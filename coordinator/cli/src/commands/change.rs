@@ -2,7 +2,8 @@
 
 use proto::wire;
 
-use crate::args::{Global, Named, Remove, Rollback, Scale};
+use crate::args::release::Rollback;
+use crate::args::{Global, Named, Remove, Scale};
 use crate::client::{Client, unary};
 use crate::commands::deploy;
 use crate::commands::wait::{self, Wanted};
@@ -49,8 +50,12 @@ pub(crate) async fn restart(client: &Client, arguments: &Named) -> anyhow::Resul
     wait::report(client, &wanted, &arguments.waiting).await
 }
 
-pub(crate) async fn rollback(client: &Client, arguments: &Rollback) -> anyhow::Result<Exit> {
-    let service = find::service(client, &arguments.service).await?;
+pub(super) async fn rollback(
+    client: &Client,
+    service: &str,
+    arguments: &Rollback,
+) -> anyhow::Result<Exit> {
+    let service = find::service(client, service).await?;
     let request = wire::RollbackRequest { service: Some(service.clone()), to: arguments.to };
     let answer = client.control.clone().rollback(unary(request)).await;
     let generation = answer.map_err(|status| from_status(&status))?.into_inner().generation;

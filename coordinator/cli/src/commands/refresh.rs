@@ -312,7 +312,7 @@ async fn status(
 }
 
 /// Prints how far it is whenever that changes, until it is over.
-async fn follow(client: &Client, pool: &str, waiting: &Waiting) -> anyhow::Result<Exit> {
+pub(super) async fn follow(client: &Client, pool: &str, waiting: &Waiting) -> anyhow::Result<Exit> {
     if waiting.detach {
         return Ok(Exit::Done);
     }

@@ -44,6 +44,12 @@ pub(super) fn absorb(draft: &mut Draft<'_>, event: &RefreshEvent) -> Result<Repl
     heard.map_err(Refusal::Pool)
 }
 
+/// Begins with a refresh that can begin.
+pub(super) fn start(draft: &mut Draft<'_>, refresh: Refresh) {
+    draft.cluster.fleet.refresh_at = None;
+    draft.write(Change::PutRefresh(Arc::new(refresh)));
+}
+
 fn put(draft: &mut Draft<'_>, refresh: Refresh) -> Reply {
     draft.write(Change::PutRefresh(Arc::new(refresh)));
     Reply::Noted
@@ -231,12 +237,18 @@ fn roll_back(draft: &mut Draft<'_>, pool: &str) -> Result<Reply, PoolRefusal> {
         | RefreshPhase::Restoring { .. } => false,
     };
     let last = last.filter(ended).ok_or_else(|| PoolRefusal::NothingBefore(pool.to_owned()))?;
-    // What was there before needs no canary, and waits for nothing.
-    let urgent = Some("what was there before comes back".to_owned());
-    let policy = RefreshPolicy { stages: Vec::new(), urgent, ..last.policy.clone() };
+    let policy = for_the_way_back(draft.cluster, pool);
     let target = Target::Blueprint(last.from.clone());
     let wanted = ((&target, &policy, &[][..]), None);
     begun(draft.cluster, pool, wanted, draft.now).map(|refresh| put(draft, refresh))
+}
+
+/// How machines are replaced by such as were there before: as they were replaced last. That needs no canary, and waits for
+/// nothing.
+pub(super) fn for_the_way_back(cluster: &Cluster, pool: &str) -> RefreshPolicy {
+    let last = cluster.refreshes_of(pool).last().map(|last| last.policy.clone());
+    let urgent = Some("what was there before comes back".to_owned());
+    RefreshPolicy { stages: Vec::new(), urgent, ..last.unwrap_or_default() }
 }
 
 /// The versions of a refresh are made.

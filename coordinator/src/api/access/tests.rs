@@ -77,6 +77,9 @@ const MEANT: &str = "
 /wharf.v1.Fleet/PlanPool                 VDOAR
 /wharf.v1.Fleet/PutPool                  AR
 /wharf.v1.Fleet/RemovePool               AR
+/wharf.v1.Releases/ListReleases          VDOAR
+/wharf.v1.Releases/ShowRelease           VDOAR
+/wharf.v1.Releases/GoBack                OAR
 /wharf.v1.Refreshes/ListRefreshes        VDOAR
 /wharf.v1.Refreshes/ListDrift            VDOAR
 /wharf.v1.Refreshes/PlanRefresh          OAR
