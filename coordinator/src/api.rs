@@ -99,6 +99,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
         | Refusal::Trial(_, TrialRefusal::Nothing | TrialRefusal::Moves | TrialRefusal::Switches)
         | Refusal::Pool(
             PoolRefusal::Waits(..)
+            | PoolRefusal::Ends(..)
             | PoolRefusal::Leaving(_)
             | PoolRefusal::Refreshing(_)
             | PoolRefusal::NotRefreshing(_)

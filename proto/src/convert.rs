@@ -23,6 +23,7 @@ mod stock;
 mod task;
 mod traffic;
 mod trust;
+mod unreachable;
 
 use std::str::FromStr;
 
@@ -82,6 +83,7 @@ pub use trust::{
     admission_from_wire, admission_to_wire, operator_from_wire, operator_to_wire, role_from_wire,
     token_from_wire, token_to_wire,
 };
+pub use unreachable::{unreachable_from_wire, unreachable_to_wire};
 
 /// Why a message is not a valid value: where in it, and what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -14,6 +14,8 @@ mod refreshes;
 mod secrets;
 #[path = "mutants/shapes.rs"]
 mod shapes;
+#[path = "mutants/silence.rs"]
+mod silence;
 #[path = "mutants/switches.rs"]
 mod switches;
 #[path = "mutants/traffic.rs"]
@@ -59,6 +61,7 @@ const MIX: &str = "coordinator/core/src/cluster/mix.rs";
 const CLUSTER: &str = "coordinator/core/src/cluster.rs";
 const LEDGER: &str = "coordinator/core/src/cluster/ledger.rs";
 const LIVENESS: &str = "coordinator/core/src/plan/liveness.rs";
+const ZONES: &str = "coordinator/core/src/cluster/zones.rs";
 const RETURNING: &str = "coordinator/core/src/plan/returning.rs";
 const PREPARING: &str = "coordinator/core/src/plan/preparing.rs";
 const PREEMPT: &str = "coordinator/core/src/plan/preempt.rs";
@@ -81,7 +84,7 @@ const PROGRESS: &str = "coordinator/core/src/plan/job/progress.rs";
 /// All of them; they are numbered from 1.
 pub(crate) fn all() -> impl Iterator<Item = &'static Mutant> {
     let more = [capacity::MUTANTS, field::MUTANTS, policy::MUTANTS, refreshes::MUTANTS];
-    let more = more.into_iter().chain([outlook::MUTANTS]);
+    let more = more.into_iter().chain([outlook::MUTANTS, silence::MUTANTS]);
     let last = [secrets::MUTANTS, shapes::MUTANTS, switches::MUTANTS, traffic::MUTANTS];
     [MUTANTS].into_iter().chain(more).chain(last).flatten()
 }
@@ -301,7 +304,7 @@ const MUTANTS: &[Mutant] = &[
     ),
     bug(
         "everybody's silence is taken for everybody's death",
-        LIVENESS,
+        ZONES,
         "is_zone || self",
         "!PLANTED && is_zone || !PLANTED && self",
     ),

@@ -79,8 +79,18 @@ pub(crate) struct Play {
 }
 
 /// What is said of the cloud.
-const CLOUD: [&str; 9] =
-    ["pool", "launch", "terminate", "end", "interrupt", "at-risk", "cloud", "protect", "lacks"];
+const CLOUD: [&str; 10] = [
+    "pool",
+    "launch",
+    "terminate",
+    "end",
+    "interrupt",
+    "at-risk",
+    "cloud",
+    "protect",
+    "lacks",
+    "explain",
+];
 
 impl Play {
     pub(crate) fn new() -> Self {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use coordinator_core::command::{Command, Key};
 use coordinator_core::event::{Event, FleetEvent};
-use model::fleet::{Headroom, Notice, PoolPolicy};
+use coordinator_core::view;
+use model::fleet::{Headroom, Notice, PoolPolicy, Unreachable};
 use model::id::NodeId;
 use model::node::Availability;
 use model::policy::Profile;
@@ -66,6 +67,11 @@ impl Play {
                 })]);
             }
             ("protect", [name]) => self.region.protect(&id(name)),
+            ("explain", [name]) => {
+                let node = &self.cluster.nodes()[&id(name)];
+                let said = view::why_here(&self.cluster, node, self.now);
+                self.told.extend(said);
+            }
             ("lacks", [pool, kind]) => self.region.lack(pool, kind),
             ("cloud", ["down"]) => self.region.is_down = true,
             ("cloud", ["up"]) => self.region.is_down = false,
@@ -89,6 +95,15 @@ impl Play {
                 }
                 "least" => policy.least = value.parse().unwrap(),
                 "spare" => policy.shrink_after = script::duration(value),
+                "unreachable" => {
+                    policy.unreachable = match *value {
+                        "keep" => Unreachable::Keep,
+                        "end" => Unreachable::End,
+                        "end-protected" => Unreachable::EndProtected,
+                        _ => panic!("{value} is nothing that is done with silent machines"),
+                    }
+                }
+                "silent" => policy.unreachable_after = script::duration(value),
                 "profile" if *value == "strict" => policy.profile = Profile::Strict,
                 "headroom" => policy.headroom = headroom(value),
                 "cpus" => self.region.give(name, value),

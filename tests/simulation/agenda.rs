@@ -35,6 +35,8 @@ pub(crate) enum Happening {
     Ask(Command),
     /// The cloud takes a machine back.
     TakenBack(NodeId),
+    /// Nothing gets through to a machine, which is heard again by then.
+    CutOff(NodeId),
     /// Somebody starts the agent.
     Boot(NodeId),
     /// A message reaches the coordinator.
@@ -142,6 +144,6 @@ impl Agenda {
 
     /// Fate strikes no more.
     pub(crate) fn cancel_fate(&mut self) {
-        self.entries.retain(|_, what| !matches!(what, Happening::Fate));
+        self.entries.retain(|_, what| !matches!(what, Happening::Fate | Happening::CutOff(_)));
     }
 }

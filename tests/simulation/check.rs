@@ -49,6 +49,7 @@ impl World {
         self.check_windows(before, done);
         self.check_leases(before, done);
         self.check_traffic(before);
+        self.check_silence(before);
         let (cluster, now) = (&self.coordinator.cluster, self.now);
         let (made, most) = (done.changes.len(), cluster.max_changes() + AT_ONCE);
         self.truth.expect(made <= most, || format!("a step makes {made} changes"));

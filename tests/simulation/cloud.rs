@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use model::fleet::{
     Answer, Group, GroupHook, Headroom, HookCall, HookId, HookPhase, Instance, Lifecycle,
-    PoolPolicy, Power, Precaution, Survey, Transition,
+    PoolPolicy, Power, Precaution, Survey, Transition, UNREACHABLE_LIMITS, Unreachable,
 };
 use model::id::NodeId;
 use model::node::{Availability, DrainPhase, Node};
@@ -44,14 +44,18 @@ pub(crate) struct Cloud {
     pub(crate) asking: BTreeSet<Key>,
     /// Since when nothing goes wrong any more.
     calm_since: Option<Timestamp>,
+    /// Whether machines that are silent for long are ended.
+    pub(crate) ends_silent: bool,
     pub(crate) images: Images,
 }
 
 /// No pool is made smaller than this by us.
 pub(crate) const LEAST: usize = 2;
 
-fn policy(scales: bool, profile: Profile) -> PoolPolicy {
+fn policy((scales, ends_silent): (bool, bool), profile: Profile) -> PoolPolicy {
     PoolPolicy {
+        unreachable: if ends_silent { Unreachable::End } else { Unreachable::Keep },
+        unreachable_after: UNREACHABLE_LIMITS.0,
         drain_within: Duration::from_secs(240),
         join_within: Duration::from_secs(180),
         grows: scales,
@@ -134,6 +138,7 @@ impl World {
         // In half of those that have a group it is as large as the coordinator says.
         let drawn = self.chance.below(100);
         (self.cloud.is_there, self.cloud.images.scales) = (drawn < 50, drawn < 25);
+        self.cloud.ends_silent = self.silence_chance.percent(50);
         if self.cloud.is_there {
             let members = self.machines.values().map(|machine| &machine.node);
             let members = members.map(|node| instance(node, Lifecycle::InService, 1));
@@ -145,8 +150,8 @@ impl World {
 
     pub(crate) fn adopt(&mut self) {
         if self.cloud.is_there {
-            let (name, policy) =
-                (POOL.to_owned(), policy(self.cloud.images.scales, self.profile()));
+            let how = (self.cloud.images.scales, self.cloud.ends_silent);
+            let (name, policy) = (POOL.to_owned(), policy(how, self.profile()));
             self.coordinator.inbox.push(Event::Fleet(FleetEvent::PutPool { name, policy }));
         }
     }
@@ -171,6 +176,7 @@ impl World {
     /// Nothing goes wrong in the cloud from now on.
     pub(crate) fn calm_cloud(&mut self) {
         self.cloud.calm_since = Some(self.now);
+        self.silence.calm();
         self.adopt();
         self.resume_refresh();
     }
@@ -339,9 +345,17 @@ impl World {
         let (key, is_lost) = (command.key(), self.chance.percent(self.odds.loss));
         // Of those, in half it never arrived.
         let arrives = !is_lost || self.chance.percent(50);
+        if self.refuses(&command) {
+            let outcome = Outcome::Failed { why: "not authorized".to_owned() };
+            return self.answered(key, outcome);
+        }
         let outcome = if arrives { self.grant(command) } else { Outcome::Done };
         let failed = || Outcome::Failed { why: "no answer".to_owned() };
         let outcome = if is_lost { failed() } else { outcome };
+        self.answered(key, outcome);
+    }
+
+    fn answered(&mut self, key: Key, outcome: Outcome) {
         if self.coordinator.is_up && self.cloud.asking.remove(&key) {
             self.coordinator.inbox.push(Event::Fleet(FleetEvent::Performed { key, outcome }));
             self.turn_within(Duration::from_millis(50));
@@ -403,6 +417,8 @@ impl World {
         let drain = cluster.nodes().get(&id.instance).and_then(|node| node.drain);
         let is_forced = drain.is_some_and(|drain| matches!(drain.phase, DrainPhase::Forced { .. }));
         let is_late = hook.deadline <= self.now || is_forced && hook.since + LAST_WAIT <= self.now;
+        // Nobody could be told to leave it when that was answered.
+        let is_late = is_late || self.silence.answered.contains(&id.instance);
         match id.transition {
             Transition::Terminating => {
                 // What is lost was given up long ago, because its node is silent; of what has failed the last container may stop still.

@@ -19,6 +19,7 @@ use super::World;
 use super::agenda::{Down, Extent, ForAgent, Happening, Up};
 use super::flaw::Flaw;
 use super::jobs::Done;
+use super::silence::Silence;
 use super::specs;
 
 /// From what is heard until it is looked at.
@@ -170,6 +171,7 @@ impl World {
         let mut known = before.clone();
         for change in done.changes.iter().take(kept) {
             self.truth.committed(&known, change);
+            self.condemned(&known, change);
             known.apply(change);
         }
         self.coordinator.stored.extend(done.changes.iter().take(kept).cloned());
@@ -232,6 +234,7 @@ impl World {
         }
         self.coordinator.is_up = true;
         self.coordinator.cluster = Cluster::load(&self.coordinator.stored, self.now);
+        self.silence.leads_since = self.now;
         self.coordinator.cluster.bound(self.coordinator.max_changes);
         self.coordinator.stored = self.coordinator.cluster.stored();
         self.coordinator.fence.revision = 1;
@@ -256,6 +259,7 @@ impl World {
         self.crash_coordinator();
         self.coordinator.stored.clear();
         self.truth.jobs = Done::default();
+        self.silence = Silence::default();
         self.cloud.images.is_forgotten = true;
         self.balancers.is_forgotten = true;
         self.coordinator.fence.incarnation += 1;

@@ -93,6 +93,9 @@ impl World {
         if self.cloud.is_there && self.end_chance.percent(2) {
             self.interrupt_alone(&node);
         }
+        if self.cloud.is_there && self.cloud.ends_silent && self.silence_chance.percent(5) {
+            self.cut_off(&node);
+        }
         if self.chance.permille(self.odds.lost_journal) {
             self.crash(&node);
             // The hardest case: what runs is known to nobody on the node, and nobody can be asked for longer than any grace.

@@ -323,7 +323,9 @@ impl World {
         self.truth.expect(is_sound, || {
             format!("nothing needs {id}, and its group has {desired} machines, the least")
         });
-        self.nothing_of_ours(id, "is ended");
+        if !self.is_ended_for_silence(id) {
+            self.nothing_of_ours(id, "is ended");
+        }
         self.terminate_now(id);
     }
 

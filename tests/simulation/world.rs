@@ -21,6 +21,7 @@ mod machine;
 mod outlook;
 mod refresh;
 mod secrets;
+mod silence;
 mod specs;
 mod steering;
 mod truth;
@@ -45,6 +46,7 @@ use self::fate::Odds;
 use self::flaw::Flaw;
 use self::machine::Machine;
 use self::secrets::with_secret;
+use self::silence::Silence;
 use self::specs::{HOST_VOLUME, SERVICES, balanced_spec_of};
 use self::truth::Truth;
 
@@ -71,6 +73,8 @@ pub(crate) struct World {
     pub(crate) volume_chance: Chance,
     /// And which machines are taken back while nobody reaches them.
     pub(crate) end_chance: Chance,
+    /// And which are cut off for so long that they are ended for that.
+    pub(crate) silence_chance: Chance,
     pub(crate) odds: Odds,
     pub(crate) flaw: Option<Flaw>,
     pub(crate) now: Timestamp,
@@ -80,6 +84,7 @@ pub(crate) struct World {
     pub(crate) cloud: Cloud,
     pub(crate) balancers: Balancers,
     pub(crate) truth: Truth,
+    pub(crate) silence: Silence,
     /// Somebody else's containers and where they are.
     pub(crate) foreign: BTreeMap<String, NodeId>,
     pub(crate) sessions: u64,
@@ -146,6 +151,7 @@ impl World {
             secret_chance: Chance(seed.wrapping_mul(37)),
             volume_chance: Chance(seed.wrapping_mul(43)),
             end_chance: Chance(seed.wrapping_mul(41)),
+            silence_chance: Chance(seed.wrapping_mul(47)),
             odds,
             flaw,
             now: BEGINNING,
@@ -155,6 +161,7 @@ impl World {
             cloud: Cloud::default(),
             balancers: Balancers::default(),
             truth: Truth::default(),
+            silence: Silence::default(),
             foreign: BTreeMap::new(),
             sessions: 0,
             containers: 0,
@@ -281,6 +288,7 @@ impl World {
             Happening::Letter(letter) => self.read(letter),
             Happening::Ask(command) => self.ask(command),
             Happening::TakenBack(node) => self.take_back(&node),
+            Happening::CutOff(node) => self.cut_off(&node),
             Happening::Boot(node) => {
                 if self.machines.get(&node).is_some_and(|machine| machine.agent.is_none()) {
                     self.boot(&node);

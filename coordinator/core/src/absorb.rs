@@ -1,6 +1,7 @@
 //! Writes down what was heard. Decides nothing but whether a request can be taken.
 
 pub(crate) mod bake;
+mod condemned;
 mod fleet;
 mod outlook;
 pub(crate) mod refresh;
@@ -58,6 +59,7 @@ pub(crate) fn absorb(draft: &mut Draft<'_>, event: &Event) -> Reply {
             if *is_complete && let Some(seen) = draft.cluster.sighting(node) {
                 draft.cluster.saw(node, Sighting { has_told_all: true, ..seen });
                 draft.touch_missed(node);
+                condemned::heard(draft, node);
             }
             Ok(reply)
         }
@@ -472,6 +474,7 @@ fn hear(draft: &mut Draft<'_>, node: &NodeId, engine: EngineState) -> Reply {
         match (could_take, draft.cluster.takes_work(&known, draft.now)) {
             (false, true) => {
                 draft.touch_waiting();
+                condemned::heard(draft, node);
                 draft.cluster.round.begin(draft.now);
             }
             // What was to come there looks elsewhere.

@@ -22,6 +22,7 @@ mod stored;
 mod suiting;
 mod tasks;
 mod traffic;
+mod zones;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -66,6 +67,7 @@ use self::suiting::Suiting;
 pub use self::tasks::Tasks;
 use self::traffic::Balancers;
 pub(crate) use self::traffic::{Failure, Reach};
+pub(crate) use self::zones::Zones;
 use crate::event::EngineState;
 
 /// A node that was silent for so long gets no new tasks: three heartbeats of 10 s.

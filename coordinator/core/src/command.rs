@@ -367,7 +367,27 @@ fn of_pool(cluster: &Cluster, pool: &Pool, group: &Group) -> impl Iterator<Item 
         let from = group.desired;
         Command::SetDesired { pool: pool.name.clone(), from, to }
     });
-    hooks.chain(endings).chain(desired).collect::<Vec<_>>().into_iter()
+    let condemned = condemned(cluster, pool);
+    hooks.chain(endings).chain(condemned).chain(desired).collect::<Vec<_>>().into_iter()
+}
+
+/// Machines that are ended because they are silent, each of which another is to replace: however many the group wants, it wants no
+/// fewer. What is asked to end for another reason is not asked twice.
+fn condemned(cluster: &Cluster, pool: &Pool) -> impl Iterator<Item = Command> {
+    let is_there = |id: &&NodeId| {
+        let machine = cluster.instance(id).filter(|one| one.pool.as_ref() == Some(&pool.name));
+        machine.is_some_and(|one| !one.lifecycle.is_leaving() && !one.power.is_off())
+    };
+    let ends_anyway = |id: &NodeId| {
+        pool.ending.contains(id)
+            || cluster.open_refreshes().any(|refresh| refresh.ending.contains(id))
+    };
+    let asked = pool.condemned.keys().filter(is_there).filter(move |id| !ends_anyway(id));
+    asked.map(|instance| Command::Terminate {
+        pool: pool.name.clone(),
+        instance: instance.clone(),
+        keep: u32::MAX,
+    })
 }
 
 /// How the group is to wait for us: a machine that leaves goes on without our answer, and one that never became a node is
@@ -398,6 +418,7 @@ pub(crate) fn next(cluster: &Cluster, now: Timestamp) -> Option<Timestamp> {
     let tries = cluster.fleet.tries.values().map(|tried| tried.not_before);
     let fleet = &cluster.fleet;
     let looks = fleet.count_at.into_iter().chain(fleet.refresh_at).chain(fleet.shrink_at);
+    let looks = looks.chain(fleet.condemn_at);
     let thaw = cluster.freeze().and_then(|freeze| freeze.until);
     let looks = looks.chain(thaw);
     let others = bake::next(cluster).chain(traffic::next(cluster));

@@ -1,7 +1,7 @@
 //! What the coordinator decides.
 //!
 //! ```text
-//!  Event ─▶ absorb (writes down) ─▶ plan: liveness → balance → drain → preparing → hooks → rollout → reconcile → place → collect → capacity ─▶ Step
+//!  Event ─▶ absorb (writes down) ─▶ plan: liveness → condemn → balance → drain → preparing → hooks → rollout → reconcile → place → collect → capacity ─▶ Step
 //! ```
 //!
 //! [`step`] is the only door. What is absent: I/O, clocks, randomness, retries other than planning again.

@@ -6,6 +6,7 @@ pub(crate) mod balance;
 pub(crate) mod budget;
 pub(crate) mod capacity;
 mod collect;
+pub(crate) mod condemn;
 pub(crate) mod depend;
 mod drain;
 pub(crate) mod fetch;
@@ -98,6 +99,7 @@ pub(crate) fn plan(draft: &mut Draft<'_>) {
 
 fn plan_services(draft: &mut Draft<'_>) {
     liveness::pass(draft);
+    condemn::pass(draft);
     refresh::pass(draft);
     shrink::pass(draft);
     balance::pass(draft);

@@ -32,6 +32,7 @@ pub use self::traffic::traffic_wait;
 pub use crate::cluster::{Load, Packing};
 pub use crate::plan::budget::Short;
 pub use crate::plan::capacity::outlook;
+pub use crate::plan::condemn::silent_machines;
 pub use crate::plan::leaving::Wait;
 pub use crate::plan::place::Score;
 pub use crate::plan::refresh::{

@@ -15,7 +15,8 @@ use model::fleet::{
 use model::id::{NodeId, TaskId};
 use proto::convert::{
     group_to_wire, headroom_from_wire, hook_to_wire, instance_to_wire, pool_name_from_wire,
-    pool_to_wire, precaution_from_wire, profile_from_wire, resources_to_wire, windows_from_wire,
+    pool_to_wire, precaution_from_wire, profile_from_wire, resources_to_wire,
+    unreachable_from_wire, windows_from_wire,
 };
 use proto::wire;
 use tonic::{Request, Response, Status};
@@ -193,6 +194,7 @@ impl Pools {
         notes.extend(
             cluster.shortage_of(&pool.name).into_iter().flat_map(|short| lacks(short, group)),
         );
+        notes.extend(view::silent_machines(cluster, pool, now));
         let failure = group.and_then(|group| group.failure.as_ref());
         notes.extend(failure.map(|why| format!("its group can not launch machines: {why}")));
         wire::PoolView {
@@ -265,6 +267,13 @@ fn policy(request: &wire::PutPoolRequest, before: PoolPolicy) -> Result<PoolPoli
             None => before.precaution,
             asked => precaution_from_wire("precaution", asked).map_err(|error| invalid(&error))?,
         },
+        unreachable: match request.unreachable {
+            None => before.unreachable,
+            asked => {
+                unreachable_from_wire("unreachable", asked).map_err(|error| invalid(&error))?
+            }
+        },
+        unreachable_after: or(request.unreachable_after_ms, before.unreachable_after),
     })
 }
 

@@ -6,7 +6,7 @@ use coordinator_core::event::{
 };
 use coordinator_core::trust::{Asked, Ledger};
 use model::audit::{Act, Object, Verdict};
-use model::fleet::{Headroom, PoolPolicy, Precaution};
+use model::fleet::{Headroom, PoolPolicy, Precaution, Unreachable};
 use model::id::{NodeId, ServiceId};
 use model::node::Availability;
 use model::rollout::Steering;
@@ -131,8 +131,17 @@ fn pool(name: &str, policy: &PoolPolicy) -> String {
         Precaution::Close => ", machines at risk are closed",
         Precaution::Ignore => ", machines at risk are used on",
     };
+    let silent = match policy.unreachable {
+        Unreachable::Keep => String::new(),
+        Unreachable::End | Unreachable::EndProtected => {
+            let also =
+                if policy.unreachable == Unreachable::End { "" } else { ", protected or not" };
+            let after = policy.unreachable_after.as_secs();
+            format!(", machines that are silent for {after} s are ended{also}")
+        }
+    };
     format!(
-        "pool {name}: drains within {} s, joins within {} s, {scaled} from {} to {most} machines, after {} s, with room for {count} tasks of {} thousandths of a core and {} bytes{warned}",
+        "pool {name}: drains within {} s, joins within {} s, {scaled} from {} to {most} machines, after {} s, with room for {count} tasks of {} thousandths of a core and {} bytes{warned}{silent}",
         policy.drain_within.as_secs(),
         policy.join_within.as_secs(),
         policy.least,

@@ -25,6 +25,15 @@ pub const SHRINK_USUALLY: Duration = Duration::from_secs(600);
 /// The shortest and the longest of that: a pool that is made smaller sooner than a machine boots swings to and fro.
 pub const SHRINK_LIMITS: (Duration, Duration) =
     (Duration::from_secs(30), Duration::from_secs(7 * 86_400));
+/// How long a machine is silent when it is ended, where silent machines are, unless it is told otherwise.
+pub const UNREACHABLE_USUALLY: Duration = Duration::from_secs(600);
+/// The shortest and the longest of that. What bears two copies has had them elsewhere by then, after five minutes: whatever ends a
+/// machine is for those that do not.
+pub const UNREACHABLE_LIMITS: (Duration, Duration) =
+    (Duration::from_secs(360), Duration::from_secs(7 * 86_400));
+/// Of the machines of a zone no more than one is ended for its silence in so long: what has silenced the first has had the time to
+/// show that it is something else.
+pub const UNREACHABLE_EVERY: Duration = Duration::from_secs(300);
 /// The hooks that we set are called so. Others belong to others, and are theirs to answer.
 pub const LAUNCHING_HOOK: &str = "wharf-launching";
 /// See [`LAUNCHING_HOOK`].
@@ -51,6 +60,11 @@ pub struct Pool {
     pub windows: Vec<Window>,
     /// Machines whose root volume was replaced, and which version of their template they are as if launched from since.
     pub roots: BTreeMap<NodeId, Version>,
+    /// Machines that its group is asked to end because their agents were silent for too long, and since when. Each is until it is
+    /// proven gone, or not in the group any more.
+    pub condemned: BTreeMap<NodeId, Timestamp>,
+    /// When the last of those of each zone was condemned; one that is long past may be forgotten.
+    pub condemned_in: BTreeMap<String, Timestamp>,
 }
 
 /// What was asked of the size of a group. It is written down before it is asked.
@@ -101,6 +115,33 @@ pub struct PoolPolicy {
     pub profile: Profile,
     /// What is done with a machine of which EC2 warns.
     pub precaution: Precaution,
+    /// What is done with a machine whose agent is silent, though EC2 says that it runs.
+    pub unreachable: Unreachable,
+    /// For so long it has been silent then.
+    pub unreachable_after: Duration,
+}
+
+/// What is done with a machine whose agent is silent for long, though EC2 says that it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unreachable {
+    /// It is waited for.
+    #[default]
+    Keep,
+    /// Its group is asked to put another in its place, unless it is protected from scale-in.
+    End,
+    /// The same, also if it is protected.
+    EndProtected,
+}
+
+impl Unreachable {
+    /// Says whether machines are ended for their silence.
+    #[must_use]
+    pub const fn ends(self) -> bool {
+        match self {
+            Self::Keep => false,
+            Self::End | Self::EndProtected => true,
+        }
+    }
 }
 
 /// What is done with a machine that EC2 recommends to leave, or will stop or restart for maintenance.
@@ -128,6 +169,8 @@ impl Default for PoolPolicy {
             shrink_after: SHRINK_USUALLY,
             profile: Profile::Default,
             precaution: Precaution::default(),
+            unreachable: Unreachable::default(),
+            unreachable_after: UNREACHABLE_USUALLY,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use model::fleet::{
     Answer, Asked, Group, GroupHook, HEADROOM_LIMIT, Headroom, Hook, HookCall, HookId, HookPhase,
     Instance, Lifecycle, Notice, Pool, PoolPolicy, Power, SHRINK_USUALLY, Survey, Transition,
+    UNREACHABLE_USUALLY,
 };
 use model::id::NodeId;
 use model::resources::Resources;
@@ -16,6 +17,10 @@ use super::outlook::{precaution_from_wire, precaution_to_wire};
 use super::policy::{profile_from_wire, profile_to_wire};
 use super::refresh::{blueprint_from_wire, blueprint_to_wire};
 use super::spec::{resources_from_wire, resources_to_wire};
+use super::unreachable::{
+    condemned_from_wire, condemned_in_from_wire, condemned_in_to_wire, condemned_to_wire,
+    unreachable_from_wire, unreachable_to_wire,
+};
 use super::{At, Invalid, Named, Valid};
 use crate::wire;
 
@@ -60,6 +65,8 @@ pub fn pool_from_wire(from: &wire::Pool) -> Valid<Pool> {
         asked: from.asked.as_ref().map(asked_from_wire),
         windows: windows_from_wire(&from.windows)?,
         roots: from.roots.iter().map(root_from_wire).collect::<Valid<_>>()?,
+        condemned: condemned_from_wire(&from.condemned)?,
+        condemned_in: condemned_in_from_wire(&from.condemned_in)?,
     })
 }
 
@@ -84,6 +91,8 @@ pub fn pool_to_wire(pool: &Pool) -> wire::Pool {
         asked: pool.asked.as_ref().map(asked_to_wire),
         windows: windows_to_wire(&pool.windows),
         roots: roots.collect(),
+        condemned: condemned_to_wire(&pool.condemned),
+        condemned_in: condemned_in_to_wire(&pool.condemned_in),
     }
 }
 
@@ -160,6 +169,10 @@ pub fn pool_policy_from_wire(from: Option<&wire::PoolPolicy>) -> Valid<PoolPolic
         shrink_after: from.shrink_after_ms.map_or(SHRINK_USUALLY, Duration::from_millis),
         profile: profile_from_wire("pool.profile", from.profile)?,
         precaution: precaution_from_wire("pool.precaution", from.precaution)?,
+        unreachable: unreachable_from_wire("pool.unreachable", from.unreachable)?,
+        unreachable_after: from
+            .unreachable_after_ms
+            .map_or(UNREACHABLE_USUALLY, Duration::from_millis),
     })
 }
 
@@ -177,6 +190,9 @@ pub fn pool_policy_to_wire(policy: PoolPolicy) -> wire::PoolPolicy {
         shrink_after_ms: Some(millis(policy.shrink_after)),
         profile: profile_to_wire(policy.profile),
         precaution: precaution_to_wire(policy.precaution),
+        unreachable: unreachable_to_wire(policy.unreachable),
+        unreachable_after_ms: (policy.unreachable_after != UNREACHABLE_USUALLY)
+            .then(|| millis(policy.unreachable_after)),
     }
 }
 

@@ -23,7 +23,7 @@ const RELEASES: &[Release] = &[("0.1.0", v0_1_0::records), ("0.2.0", v0_2_0::rec
 
 /// Fields of stored messages that are not stored: a journal names specs by their place, and does without the slot. The usual
 /// strategy and the usual priority can be said in a request, and are not written.
-const NEVER_STORED: [&str; 7] = [
+const NEVER_STORED: [&str; 8] = [
     "wharf.v1.Assignment.slot",
     "wharf.v1.Assignment.spec",
     "wharf.v1.ServiceSpec.strategy STRATEGY_SPREAD",
@@ -31,6 +31,7 @@ const NEVER_STORED: [&str; 7] = [
     "wharf.v1.TaskSpec.profile PROFILE_DEFAULT",
     "wharf.v1.PoolPolicy.profile PROFILE_DEFAULT",
     "wharf.v1.PoolPolicy.precaution PRECAUTION_DRAIN",
+    "wharf.v1.PoolPolicy.unreachable UNREACHABLE_KEEP",
 ];
 
 /// The bytes of all records of a message, of every release.

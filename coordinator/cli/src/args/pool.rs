@@ -83,6 +83,24 @@ impl From<Precaution> for proto::wire::Precaution {
     }
 }
 
+/// What is done with a machine whose agent is silent for long, though EC2 says that it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Unreachable {
+    Keep,
+    End,
+    EndProtected,
+}
+
+impl From<Unreachable> for proto::wire::Unreachable {
+    fn from(unreachable: Unreachable) -> Self {
+        match unreachable {
+            Unreachable::Keep => Self::Keep,
+            Unreachable::End => Self::End,
+            Unreachable::EndProtected => Self::EndProtected,
+        }
+    }
+}
+
 /// `2x0.5,512m` is room for two tasks of half a core and 512 MiB each.
 fn headroom(text: &str) -> Result<proto::wire::Headroom, String> {
     if text == "0" {
@@ -144,6 +162,13 @@ pub(crate) struct Put {
     /// far as its services allow, `close` gives it no new tasks, `ignore` does nothing. Drain when it is never said.
     #[arg(long, value_enum)]
     pub(crate) at_risk: Option<Precaution>,
+    /// What is done with a machine whose agent is silent for long, though EC2 says that it runs: `keep` waits for it, `end` has its
+    /// group put another in its place, `end-protected` also if it is protected from scale-in. Keep when it is never said.
+    #[arg(long, value_enum)]
+    pub(crate) unreachable: Option<Unreachable>,
+    /// A machine has been silent for so long when it is ended for that: 6m or longer. 10m when it is never said.
+    #[arg(long, value_name = "DURATION", value_parser = some_duration)]
+    pub(crate) unreachable_after: Option<Duration>,
     /// Its machines are replaced only then: "mon-fri 02:00-05:00 Europe/Berlin", "22:00-04:00 UTC". Can be said several times;
     /// `none` for at all times, which is so when it is never said.
     #[arg(long, value_parser = window)]

@@ -2,6 +2,7 @@
 
 mod plan;
 
+use model::fleet::UNREACHABLE_USUALLY;
 use proto::wire;
 use serde_json::{Value, json};
 
@@ -69,6 +70,8 @@ async fn put(
         shrink_after_ms: arguments.scale_in_after.map(millis),
         profile: arguments.profile.map(|profile| wire::Profile::from(profile).into()),
         precaution: arguments.at_risk.map(|asked| wire::Precaution::from(asked).into()),
+        unreachable: arguments.unreachable.map(|asked| wire::Unreachable::from(asked).into()),
+        unreachable_after_ms: arguments.unreachable_after.map(millis),
         windows: (!arguments.window.is_empty()).then_some(wire::Windows { windows }),
         dry_run: arguments.plan,
         presence: presence.into(),
@@ -142,6 +145,9 @@ fn shown(view: &wire::PoolView) -> Value {
         "scale_in_after_ms": policy.shrink_after_ms,
         "profile": profile(&policy),
         "at_risk": precaution(&policy),
+        "unreachable": unreachable(&policy),
+        "unreachable_after_ms": unreachable_after_ms(&policy),
+        "condemned": condemned(&pool),
         "asked": pool.asked.as_ref().map(|asked| json!({
             "at": output::instant(asked.at_ms),
             "from": asked.from,
@@ -204,6 +210,25 @@ fn precaution(policy: &wire::PoolPolicy) -> &'static str {
     }
 }
 
+fn unreachable(policy: &wire::PoolPolicy) -> &'static str {
+    match policy.unreachable() {
+        wire::Unreachable::End => "end",
+        wire::Unreachable::EndProtected => "end-protected",
+        wire::Unreachable::Keep | wire::Unreachable::Unspecified => "keep",
+    }
+}
+
+/// Machines that are ended for their silence, and since when.
+fn condemned(pool: &wire::Pool) -> Vec<Value> {
+    let one = |one: &wire::Condemned| json!({ "instance": one.instance, "at": output::instant(one.at_ms) });
+    pool.condemned.iter().map(one).collect()
+}
+
+fn unreachable_after_ms(policy: &wire::PoolPolicy) -> u64 {
+    let usual = u64::try_from(UNREACHABLE_USUALLY.as_millis()).unwrap_or(u64::MAX);
+    policy.unreachable_after_ms.unwrap_or(usual)
+}
+
 const fn transition(transition: wire::Transition) -> &'static str {
     match transition {
         wire::Transition::Launching => "launching",
@@ -249,6 +274,11 @@ async fn inspect(client: &Client, global: &Global, pool: String) -> anyhow::Resu
     println!("joins       within {}", output::lasting(policy.join_within_ms));
     println!("profile     {}", profile(&policy));
     println!("at risk     {}", precaution(&policy));
+    let after = output::lasting(unreachable_after_ms(&policy));
+    match unreachable(&policy) {
+        "keep" => println!("unreachable keep"),
+        end => println!("unreachable {end} after {after}"),
+    }
     for window in view.pool.iter().flat_map(|pool| &pool.windows) {
         println!("replaced    only {}", output::clean(window));
     }

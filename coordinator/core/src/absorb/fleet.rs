@@ -14,7 +14,7 @@ use model::policy::Profile;
 use model::schedule::{WINDOWS_LIMIT, Window};
 use model::time::Timestamp;
 
-use super::{outlook, root};
+use super::{condemned, outlook, root};
 use crate::cluster::{Change, Try, UNREACHABLE_AFTER, hook_name};
 use crate::command::{self, Key, Outcome};
 use crate::draft::Draft;
@@ -55,6 +55,7 @@ fn put_pool(draft: &mut Draft<'_>, name: &str, policy: PoolPolicy) -> Result<Rep
         }
     }
     check_sizes(&policy)?;
+    condemned::check(&policy)?;
     let known = draft.cluster.pools().get(name).cloned();
     let pool = match known.as_deref() {
         Some(known) => Pool { policy, ..known.clone() },
@@ -66,12 +67,15 @@ fn put_pool(draft: &mut Draft<'_>, name: &str, policy: PoolPolicy) -> Result<Rep
             asked: None,
             windows: Vec::new(),
             roots: BTreeMap::new(),
+            condemned: BTreeMap::new(),
+            condemned_in: BTreeMap::new(),
         },
     };
     if known.as_deref() != Some(&pool) {
         let before = known.map(|known| known.policy.profile).unwrap_or_default();
         draft.write(Change::PutPool(Arc::new(pool)));
         draft.touch_waiting();
+        draft.cluster.fleet.condemn_at = None;
         if before != policy.profile {
             super::touch_nodes(draft);
         }
@@ -117,9 +121,8 @@ fn check_sizes(policy: &PoolPolicy) -> Result<(), Refusal> {
 
 /// Leaves a group to itself. Its nodes stay nodes. While it waits for an answer it is not left.
 fn remove_pool(draft: &mut Draft<'_>, name: &str) -> Result<Reply, Refusal> {
-    if !draft.cluster.pools().contains_key(name) {
-        return Err(Refusal::Pool(PoolRefusal::None(name.to_owned())));
-    }
+    let none = || Refusal::Pool(PoolRefusal::None(name.to_owned()));
+    condemned::check_none(draft.cluster.pools().get(name).ok_or_else(none)?)?;
     if let Some(hook) = draft.cluster.waiting_hooks().find(|hook| hook.pool == name) {
         return Err(Refusal::Pool(PoolRefusal::Waits(name.to_owned(), hook.id.clone())));
     }
@@ -162,6 +165,7 @@ fn survey(draft: &mut Draft<'_>, survey: &Survey) -> Reply {
     see_instances(draft, survey);
     forget_ended(draft);
     survey.instances.iter().for_each(|instance| see(draft, instance));
+    condemned::see(draft, survey);
     survey.unknown.iter().for_each(|id| miss(draft, id));
     let asked: BTreeSet<&NodeId> = survey.instances.iter().map(|instance| &instance.id).collect();
     draft.cluster.fleet.unknown.retain(|id, _| !asked.contains(id));
@@ -269,7 +273,7 @@ fn stays(node: Node, instance: &Instance, now: Timestamp) -> Node {
 /// A machine that is on its way out is no place for anything, also when its agent comes only now.
 pub(crate) fn joined(draft: &mut Draft<'_>, id: &NodeId, ami: Option<&str>) {
     root::joined(draft, id, ami);
-    if draft.cluster.is_ending(id) {
+    if draft.cluster.is_ending(id) && !draft.cluster.is_condemned(id) {
         leave(draft, id, (Duration::ZERO, DrainCause::Refresh));
     }
     let leaving = draft.cluster.instance(id).filter(|one| one.lifecycle.is_leaving());
@@ -458,7 +462,9 @@ fn end(draft: &mut Draft<'_>, hook: &Hook) {
 /// Has what runs on a machine leave it.
 pub(super) fn leave(draft: &mut Draft<'_>, id: &NodeId, (within, cause): (Duration, DrainCause)) {
     let Some(node) = draft.cluster.nodes().get(id).cloned() else { return };
-    if node.availability != Availability::Dead {
+    // Nobody can be told to leave a machine that is ended because nobody is heard there: all wait for its end, which comes soon.
+    let is_in_vain = draft.cluster.is_condemned(id) && !draft.cluster.is_back(id, draft.now);
+    if node.availability != Availability::Dead && !is_in_vain {
         super::empty(draft, &node, (within, cause));
     }
 }

@@ -59,6 +59,13 @@ pub(crate) struct Fleet {
     pub(crate) warned: BTreeSet<NodeId>,
     /// When refreshes are looked at again, while any is under way.
     pub(crate) refresh_at: Option<Timestamp>,
+    /// Machines that were silent for long at every look since, and ran in their groups as far as the cloud has said: when that was
+    /// seen first, and when last.
+    pub(crate) running: BTreeMap<NodeId, (Timestamp, Timestamp)>,
+    /// When so much of each zone was silent that it proves nothing, if it ever was.
+    pub(crate) braked: BTreeMap<String, Timestamp>,
+    /// When machines that are silent are looked for again, while any are ended for that.
+    pub(crate) condemn_at: Option<Timestamp>,
 }
 
 /// What a pool lacks for tasks that find no room.
@@ -168,9 +175,9 @@ impl Fleet {
         self.unknown.remove(id);
         self.instances.remove(id);
         self.spare.remove(id);
+        self.running.remove(id);
     }
 
-    /// No refresh is under way: nothing is known of any.
     /// Says whether the machine is of what its group does not launch any more, as far as the cloud has said.
     pub(super) fn age(&self, machine: &NodeId) -> Age {
         let is_old = self.instances.get(machine).is_some_and(|machine| {
@@ -181,6 +188,7 @@ impl Fleet {
         if is_old { Age::Old } else { Age::Current }
     }
 
+    /// No refresh is under way: nothing is known of any.
     pub(crate) fn forget_refreshing(&mut self) {
         self.orders.clear();
         self.fenced.clear();
@@ -365,6 +373,20 @@ impl Cluster {
         };
         self.open_refreshes().any(is_of)
             || self.pools().values().any(|pool| pool.ending.contains(node))
+            || self.is_condemned(node)
+    }
+
+    /// Says whether its group is asked to end the machine of the node because it was silent for too long.
+    #[must_use]
+    pub fn is_condemned(&self, node: &NodeId) -> bool {
+        self.pools().values().any(|pool| pool.condemned.contains_key(node))
+    }
+
+    /// Says the same, and that nobody can be told to leave it either: its agent is silent, or has not said how its tasks are since it
+    /// was, or its engine does not answer.
+    pub(crate) fn is_out_of_reach(&self, node: &NodeId, now: Timestamp) -> bool {
+        let can_do = self.nodes.get(node).is_some_and(|node| self.takes_work(node, now));
+        self.is_condemned(node) && !(can_do && self.is_back(node, now))
     }
 
     /// Since when nothing has needed a machine. Not stored: who takes over waits anew.

@@ -122,6 +122,8 @@ pub enum PoolRefusal {
     None(String),
     /// The group waits for an answer about this machine.
     Waits(String, HookId),
+    /// The group is asked to end this machine because it is silent, and it is not proven gone.
+    Ends(String, NodeId),
     /// No machine may be waited for so long, or so shortly.
     Wait(Duration),
     /// The machine ends, whatever an operator wants of its node.
@@ -180,6 +182,10 @@ impl fmt::Display for PoolRefusal {
             Self::Waits(name, hook) => write!(
                 f,
                 "the group {name} waits for an answer about {hook}: try again once `wharf pool inspect {name}` shows none"
+            ),
+            Self::Ends(name, node) => write!(
+                f,
+                "the group {name} is asked to end {node}, which is silent: try again once EC2 shows that it is gone"
             ),
             Self::Wait(asked) => write!(
                 f,

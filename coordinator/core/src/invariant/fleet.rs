@@ -1,8 +1,12 @@
 //! What must hold of pools.
 
-use model::node::Availability;
+use std::collections::BTreeMap;
 
+use model::fleet::UNREACHABLE_EVERY;
+use model::id::NodeId;
+use model::node::Availability;
 use model::refresh::Mode;
+use model::time::Timestamp;
 
 use crate::cluster::Cluster;
 
@@ -10,6 +14,7 @@ use crate::cluster::Cluster;
 /// ours runs there.
 pub(super) fn check(cluster: &Cluster, broken: &mut Vec<String>) {
     check_roots(cluster, broken);
+    check_condemned(cluster, broken);
     for pool in cluster.pools().values() {
         for id in &pool.ending {
             let Some(node) = cluster.nodes().get(id) else { continue };
@@ -26,6 +31,29 @@ pub(super) fn check(cluster: &Cluster, broken: &mut Vec<String>) {
         }
         if pool.policy.most.is_some_and(|most| most < pool.policy.least) {
             broken.push(format!("{} is to have more machines than it may", pool.name));
+        }
+    }
+}
+
+/// Machines that are ended for their silence: one at a time in a zone, and the time of the last is known, so that whoever takes over
+/// keeps to it.
+fn check_condemned(cluster: &Cluster, broken: &mut Vec<String>) {
+    let all = cluster.pools().values().flat_map(|pool| &pool.condemned);
+    let all = all.filter_map(|(id, at)| Some((cluster.nodes().get(id)?, *at)));
+    let mut last: BTreeMap<&str, Vec<(Timestamp, &NodeId)>> = BTreeMap::new();
+    for (node, at) in all {
+        last.entry(&node.zone).or_default().push((at, &node.id));
+    }
+    for (zone, mut ended) in last {
+        ended.sort();
+        for (before, after) in ended.iter().zip(ended.iter().skip(1)) {
+            if after.0.since(before.0) < UNREACHABLE_EVERY {
+                broken.push(format!("{} and {} of {zone} are ended at once", before.1, after.1));
+            }
+        }
+        let known = cluster.pools().values().filter_map(|pool| pool.condemned_in.get(zone)).max();
+        if ended.last().is_some_and(|(at, _)| known.is_none_or(|known| known < at)) {
+            broken.push(format!("nobody knows when a machine of {zone} was ended last"));
         }
     }
 }

@@ -11,7 +11,8 @@ use crate::cluster::{Change, Cluster};
 pub(super) fn narrate(before: &Cluster, change: &Change) -> Option<Occurrence> {
     match change {
         Change::PutPool(pool) => {
-            let message = pool_news(before.pools().get(&pool.name).map(AsRef::as_ref), pool)?;
+            let known = before.pools().get(&pool.name).map(AsRef::as_ref);
+            let message = condemned(before, known, pool).or_else(|| pool_news(known, pool))?;
             Some(Occurrence { subject: Subject::Pool(pool.name.clone()), message })
         }
         Change::RemovePool(name) => {
@@ -66,6 +67,16 @@ fn freeze_news(before: Option<&Freeze>, freeze: Option<&Freeze>) -> Option<Strin
         }
         None => before.map(|_| "are refreshed again".to_owned()),
     }
+}
+
+/// A machine is to end because it is silent.
+fn condemned(before: &Cluster, known: Option<&Pool>, pool: &Pool) -> Option<String> {
+    let is_news = |id: &NodeId| known.is_none_or(|known| !known.condemned.contains_key(id));
+    let (id, at) = pool.condemned.iter().find(|(id, _)| is_news(id))?;
+    let silent = before.sighting(id).map_or(0, |seen| at.since(seen.at).as_secs());
+    Some(format!(
+        "is to have {id} ended, which has been silent for {silent} s and runs as far as EC2 knows, and another in its place"
+    ))
 }
 
 fn pool_news(before: Option<&Pool>, pool: &Pool) -> Option<String> {

@@ -19,7 +19,10 @@ pub(crate) fn pass(draft: &mut Draft<'_>) {
     for id in draining {
         let Some(node) = draft.cluster.nodes().get(&id).cloned() else { continue };
         escalate(draft, &node);
-        stop_what_is_due(draft, &id);
+        // What is told to stop and does not hear it would be given up after a while, though nothing proves that it has ended.
+        if !draft.cluster.is_out_of_reach(&id, draft.now) {
+            stop_what_is_due(draft, &id);
+        }
     }
 }
 

@@ -52,6 +52,9 @@ fn may_go(cluster: &Cluster, hook: &Hook, now: Timestamp) -> Option<String> {
     if node.availability == Availability::Dead {
         return Some("nothing runs there any more".to_owned());
     }
+    if cluster.is_condemned(&node.id) && !cluster.is_heard(node, now) {
+        return Some("it was silent for too long, and nobody can empty it".to_owned());
+    }
     match node.drain?.phase {
         DrainPhase::Drained { .. } => Some("it is empty".to_owned()),
         DrainPhase::Forced { since } if given_up_at(cluster, (hook, node), since) <= now => {

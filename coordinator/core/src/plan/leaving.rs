@@ -195,6 +195,10 @@ pub(crate) fn kept<'a>(leaving: &[&'a Arc<Task>]) -> Option<&'a Arc<Task>> {
 /// to be made.
 pub(crate) fn wants_next(draft: &mut Draft<'_>, service: &Service, leaving: &[&Arc<Task>]) -> bool {
     let Some(keep) = kept(leaving) else { return false };
+    // What can not be told to leave is waited for until its machine is proven gone.
+    if keep.node.as_ref().is_some_and(|node| draft.cluster.is_out_of_reach(node, draft.now)) {
+        return false;
+    }
     // One is enough to wait for the next: this happens when nodes are emptied one after the other.
     let others = leaving.iter().filter(|task| task.id != keep.id);
     for task in others {

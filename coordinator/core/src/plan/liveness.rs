@@ -5,27 +5,22 @@
 //! two copies stays when the node returns is said by [`super::returning`]. And silence of many is taken for our own fault
 //! until it is proven otherwise.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::id::NodeId;
-use model::node::{Availability, Node};
+use model::node::Node;
 use model::spec::Mode;
 use model::task::{DesiredState, Task, TaskState};
 use model::time::Timestamp;
 
-use crate::cluster::{Cluster, SUSPECT_AFTER, Sighting};
+use crate::cluster::{Cluster, Sighting, Zones};
 use crate::draft::Draft;
 
 /// A node that was silent for so long is taken for gone by services that can bear it.
 pub(crate) const REPLACE_AFTER: Duration = Duration::from_secs(300);
 /// One node at a time, so that registries and engines get through: ten minutes for sixty nodes.
 const REPLACE_EVERY: Duration = Duration::from_secs(10);
-/// When so large a part of a zone is silent, in percent, and so many nodes at least, the zone or the link to it is the
-/// cause, and more load elsewhere helps nobody (the numbers are those of the Kubernetes node lifecycle controller).
-const ZONE_PERCENT: usize = 55;
-const ZONE_LEAST: usize = 3;
 
 pub(crate) fn pass(draft: &mut Draft<'_>) {
     let now = draft.now;
@@ -34,7 +29,7 @@ pub(crate) fn pass(draft: &mut Draft<'_>) {
     }
     let zones = Zones::of(draft.cluster, now);
     let silent = draft.cluster.nodes().values().filter(|node| {
-        silence(draft.cluster, node, now).is_some_and(|silence| silence >= REPLACE_AFTER)
+        draft.cluster.silence_of(node, now).is_some_and(|silence| silence >= REPLACE_AFTER)
     });
     let silent: Vec<Arc<Node>> =
         silent.filter(|node| lost_on(draft.cluster, &node.id).next().is_some()).cloned().collect();
@@ -56,12 +51,6 @@ fn first_silence(cluster: &Cluster, now: Timestamp) -> Timestamp {
     let heard = cluster.nodes().values().filter_map(|node| cluster.sighting(&node.id));
     let due = heard.map(|seen| seen.at + REPLACE_AFTER).filter(|at| *at > now);
     due.min().unwrap_or(now + REPLACE_AFTER)
-}
-
-/// For how long a node was silent that is not proven gone.
-fn silence(cluster: &Cluster, node: &Node, now: Timestamp) -> Option<Duration> {
-    let seen = cluster.sighting(&node.id).filter(|_| node.availability != Availability::Dead)?;
-    Some(now.since(seen.at))
 }
 
 /// The tasks of a node that need not be waited for.
@@ -89,27 +78,4 @@ fn give_up(draft: &mut Draft<'_>, task: &Task) {
     });
     draft.touch(&task.service);
     draft.touch_waiting();
-}
-
-/// How many nodes there are in each zone, and how many of them are silent.
-struct Zones<'a>(BTreeMap<&'a str, (usize, usize)>);
-
-impl Zones<'_> {
-    fn of(cluster: &Cluster, now: Timestamp) -> Zones<'_> {
-        let mut zones = BTreeMap::<&str, (usize, usize)>::new();
-        for node in cluster.nodes().values() {
-            let Some(silence) = silence(cluster, node, now) else { continue };
-            let (all, silent) = zones.entry(&node.zone).or_default();
-            *all += 1;
-            *silent += usize::from(silence >= SUSPECT_AFTER);
-        }
-        Zones(zones)
-    }
-
-    /// Says whether so much is silent, if only for a moment (simulation, seed 301), that it proves nothing.
-    fn is_frozen(&self, node: &Node) -> bool {
-        let (all, silent) = self.0.get(node.zone.as_str()).copied().unwrap_or_default();
-        let is_zone = silent >= ZONE_LEAST && silent * 100 >= all * ZONE_PERCENT;
-        is_zone || self.0.values().all(|(all, silent)| all == silent)
-    }
 }

@@ -1,5 +1,6 @@
 //! How a pool looks to its refresh: which machines are new, which can go, and what is to be asked of the cloud.
 
+mod begun;
 mod root;
 mod zone;
 
@@ -7,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::fleet::{Answer, Group, HookId, HookPhase, Instance, Lifecycle, Transition};
+use model::fleet::{Group, Instance, Lifecycle};
 use model::id::NodeId;
 use model::node::{Availability, DrainCause, Node};
 use model::refresh::{Refresh, RefreshEnd, RefreshPhase, Skip, TRIES_LIMIT};
@@ -221,14 +222,6 @@ impl<'a> Scene<'a> {
         self.surplus().min(self.surge()).max(begun).min(self.left())
     }
 
-    /// Says whether the refresh is what the machine leaves for. One that is ended by others is replaced by its group, and nothing is
-    /// launched for it before (simulation, seed 684).
-    fn is_begun(&self, member: &Member<'_>) -> bool {
-        let drain = member.node.and_then(|node| node.drain);
-        drain.is_some_and(|drain| drain.cause == DrainCause::Refresh)
-            || self.refresh.ending.contains(&member.instance.id)
-    }
-
     /// Says whether nothing is under way that was begun before it was held up.
     fn stands_still(&self) -> Option<&Held> {
         self.held.as_ref().filter(|_| self.may_replace() == 0)
@@ -411,23 +404,6 @@ impl<'a> Scene<'a> {
             return Vec::new();
         }
         self.old().map(|member| member.instance.id.clone()).collect()
-    }
-
-    /// Machines that were launched from the new versions and given back because they never became nodes.
-    pub(crate) fn failed_to_join(&self) -> BTreeSet<NodeId> {
-        let is_given_back = |id: &NodeId| {
-            let hook = HookId { instance: id.clone(), transition: Transition::Launching };
-            self.cluster.hooks().get(&hook).is_some_and(|hook| match &hook.phase {
-                HookPhase::Answered { answer: Answer::Abandon, .. }
-                | HookPhase::Done { answer: Some(Answer::Abandon), .. } => true,
-                HookPhase::Waiting | HookPhase::Answered { .. } | HookPhase::Done { .. } => false,
-            })
-        };
-        let rolling = matches!(self.refresh.phase, RefreshPhase::Rolling { .. });
-        let instances = self.cluster.instances().values().filter(|_| rolling);
-        let of_pool = instances.filter(|one| one.pool.as_ref() == Some(&self.refresh.id.pool));
-        let new = of_pool.filter(|one| self.refresh.to.made(one));
-        new.filter(|one| is_given_back(&one.id)).map(|one| one.id.clone()).collect()
     }
 
     /// What is to be asked of the cloud.

@@ -16,6 +16,7 @@ use model::time::Timestamp;
 use crate::cluster::{Cluster, Ledger};
 use crate::explain::amount;
 use crate::plan::capacity::{Machine, members, takes_any};
+use crate::plan::condemn;
 use crate::plan::place::Counts;
 use crate::plan::place::filter;
 
@@ -80,6 +81,9 @@ fn verdict(cluster: &Cluster, (pool, node): (&Pool, &Node), now: Timestamp) -> V
         capacity: node.capacity,
     };
     let own = match node.drain {
+        _ if pool.condemned.contains_key(&node.id) => {
+            Some("its group is asked to end it, because it was silent".to_owned())
+        }
         Some(drain) if drain.cause != DrainCause::ScaleIn => {
             Some("its node is being emptied for another reason".to_owned())
         }
@@ -246,9 +250,11 @@ pub fn why_here(cluster: &Cluster, node: &Node, now: Timestamp) -> Vec<String> {
     }
     let pool = node.pool.as_ref().and_then(|name| cluster.pools().get(name));
     let Some(pool) = pool else {
+        said.extend(condemn::of_no_pool(cluster, node, now));
         said.push("it belongs to no pool: nothing but an operator ends it".to_owned());
         return said;
     };
+    said.extend(condemn::outlook(cluster, (pool, node), now));
     let verdict = verdict(cluster, (pool, node), now);
     match (verdict.stays, super::due(cluster, &node.id)) {
         (Some(stays), _) => said.push(format!("it stays: {stays}")),

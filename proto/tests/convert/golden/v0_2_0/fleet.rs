@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use model::fleet::{
     Answer, Asked, Headroom, Hook, HookId, HookPhase, Pool, PoolPolicy, Precaution, Transition,
+    Unreachable,
 };
 use model::node::{Availability, Drain, DrainCause, DrainPhase, Node};
 use model::policy::Profile;
@@ -34,6 +35,8 @@ fn pools() -> Records {
         shrink_after: Duration::from_secs(900),
         profile: Profile::Default,
         precaution: Precaution::Drain,
+        unreachable: Unreachable::Keep,
+        unreachable_after: Duration::from_secs(600),
     };
     let ending = BTreeSet::from(["i-0123456789abcdef0".parse().expect("an id")]);
     let why = "nothing needs i-0123456789abcdef0".to_owned();
@@ -41,13 +44,28 @@ fn pools() -> Records {
     let windows = vec!["mon-fri 22:00-05:00 Europe/Berlin".parse().expect("a window")];
     let root = ("i-0fedcba9876543210".parse().expect("an id"), ("lt-0abc".to_owned(), 8));
     let (name, roots) = ("web".to_owned(), BTreeMap::from([root]));
-    let pool = Pool { name, since: at(0), policy, ending, asked, windows, roots };
+    let (condemned, condemned_in) = (BTreeMap::new(), BTreeMap::new());
+    let pool =
+        Pool { name, since: at(0), policy, ending, asked, windows, roots, condemned, condemned_in };
     let strict = PoolPolicy { profile: Profile::Strict, ..policy };
     let warned = |precaution| {
         let policy = PoolPolicy { precaution, ..policy };
         Stored::Pool(Pool { policy, ..pool.clone() })
     };
+    let ends = |unreachable| {
+        let unreachable_after = Duration::from_secs(1_200);
+        PoolPolicy { unreachable, unreachable_after, ..policy }
+    };
+    let silent = Pool {
+        policy: ends(Unreachable::End),
+        condemned: BTreeMap::from([("i-00000000000000def".parse().expect("an id"), at(700))]),
+        condemned_in: BTreeMap::from([("eu-west-1a".to_owned(), at(700))]),
+        ..pool.clone()
+    };
+    let protected = Pool { policy: ends(Unreachable::EndProtected), ..pool.clone() };
     vec![
+        ("pool-silent-ended", Stored::Pool(silent)),
+        ("pool-silent-and-protected-ended", Stored::Pool(protected)),
         ("pool-at-risk-closed", warned(Precaution::Close)),
         ("pool-at-risk-ignored", warned(Precaution::Ignore)),
         ("pool-strict", Stored::Pool(Pool { policy: strict, ..pool.clone() })),
