@@ -96,6 +96,11 @@ impl Cloud {
         self.machines.values().filter(|one| !one.lifecycle.is_leaving()).count()
     }
 
+    /// Says whether things may still go wrong in the cloud.
+    pub(crate) fn is_restless(&self) -> bool {
+        self.calm_since.is_none()
+    }
+
     pub(crate) fn machines(&self) -> impl Iterator<Item = &Instance> {
         self.machines.values()
     }

@@ -71,7 +71,7 @@ impl World {
             let zone = before.nodes().get(&id).map(|node| node.zone.clone()).unwrap_or_default();
             self.silence.last.insert(zone, self.now);
             self.silence.ended.insert(id.clone());
-            if self.silence_chance.percent(50) {
+            if self.cloud.is_restless() && self.silence_chance.percent(50) {
                 self.linger(&id);
             }
         }
