@@ -27,12 +27,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "let frozen = silent.iter().filter(|(_, node)| zones.is_frozen(node) && !PLANTED);",
     ),
     bug(
-        "a silent machine is ended while an operator has all pools stay as they are",
-        CONDEMN,
-        "if cluster.freeze().is_some_and(|freeze| freeze.holds(now)) {",
-        "if cluster.freeze().is_some_and(|freeze| freeze.holds(now) && !PLANTED) {",
-    ),
-    bug(
         "a machine that is ended for its silence is open when it is heard again",
         CONDEMN,
         "if node.availability == Availability::Active {",
