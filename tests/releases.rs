@@ -133,6 +133,28 @@ fn services_and_machines_go_back_together_to_what_ran_at_a_time() {
 }
 
 #[test]
+fn what_has_run_to_its_end_is_not_done_again() {
+    let mut story = fleet();
+    let name = "ops/import";
+    let deploy = |story: &mut Story, image| {
+        let specs = vec![specs::spec_of(&service(name), image, 1)];
+        story.hear(&[Event::Deploy { specs, remove: Vec::new(), expect: Vec::new() }]);
+        settle(story);
+    };
+    deploy(&mut story, 0);
+    let then = story.now;
+    story.pass(10, &["a", "b"]);
+    deploy(&mut story, 1);
+    let is_listed =
+        |story: &Story| ran_at(&story.cluster, then).0.iter().any(|one| one.id == service(name));
+    assert!(story.cluster.services().contains_key(&service(name)) && !is_listed(&story));
+    let from = story.cluster.services()[&service(name)].target.number;
+    let services = vec![ServiceBack { service: service(name), from, to: 1 }];
+    let reply = ask(&mut story, GoBack { then, services, pools: Vec::new() });
+    assert_eq!(reply, Reply::Refused(Refusal::RunsToEnd(service(name))));
+}
+
+#[test]
 fn it_is_all_or_nothing() {
     let mut story = fleet();
     deploy(&mut story, 0);

@@ -11,6 +11,7 @@ use super::{back_to, refresh, staying};
 use crate::draft::Draft;
 use crate::event::{PoolRefusal, Refusal, Reply, Target};
 use crate::request;
+use crate::view::goes_back;
 
 /// Does all of it, or refuses all of it: each part is looked at before anything is written.
 pub(super) fn go_back(draft: &mut Draft<'_>, back: &GoBack) -> Result<Reply, Refusal> {
@@ -48,6 +49,9 @@ fn found(
         let (service, expected) = (back.service.clone(), back.from + 1);
         let would_be = draft.cluster.services().get(&service).map(|one| one.target.number + 1);
         return Err(Refusal::Overtaken { service, expected, would_be });
+    }
+    if !goes_back(&service) {
+        return Err(Refusal::RunsToEnd(back.service.clone()));
     }
     let past = service.history.iter().map(|past| &past.generation);
     let found = past.chain(&service.stable).find(|known| known.number == back.to).cloned();
