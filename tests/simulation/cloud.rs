@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use model::fleet::{
     Answer, Group, GroupHook, Headroom, HookCall, HookId, HookPhase, Instance, Lifecycle,
-    PoolPolicy, Power, Precaution, Survey, Transition, UNREACHABLE_LIMITS, Unreachable,
+    PoolPolicy, Power, Precaution, Survey, Transition, Unreachable,
 };
 use model::id::NodeId;
 use model::node::{Availability, DrainPhase, Node};
@@ -21,6 +21,7 @@ use crate::coordinator_core::event::{Event, FleetEvent};
 use super::World;
 use super::agenda::Happening;
 use super::refresh::{Images, image};
+use super::silence::ENDED_AFTER;
 
 pub(crate) const POOL: &str = "web";
 pub(crate) const TEMPLATE: &str = "lt-1";
@@ -55,7 +56,7 @@ pub(crate) const LEAST: usize = 2;
 fn policy((scales, ends_silent): (bool, bool), profile: Profile) -> PoolPolicy {
     PoolPolicy {
         unreachable: if ends_silent { Unreachable::End } else { Unreachable::Keep },
-        unreachable_after: UNREACHABLE_LIMITS.0,
+        unreachable_after: ENDED_AFTER,
         drain_within: Duration::from_secs(240),
         join_within: Duration::from_secs(180),
         grows: scales,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::fleet::{HookId, HookPhase, Transition, UNREACHABLE_EVERY, UNREACHABLE_LIMITS};
+use model::fleet::{HookId, HookPhase, Transition, UNREACHABLE_EVERY};
 use model::id::NodeId;
 use model::node::{Availability, DrainCause, Node};
 use model::spec::Mode;
@@ -17,6 +17,8 @@ use crate::coordinator_core::command::Command;
 use super::World;
 use super::agenda::Happening;
 
+/// For so long a machine is silent when its pool ends it for that.
+pub(crate) const ENDED_AFTER: Duration = Duration::from_secs(360);
 /// A node that is silent for so long counts as silent for its zone.
 const SUSPECT: Duration = Duration::from_secs(30);
 
@@ -97,7 +99,7 @@ impl World {
     }
 
     fn why_wrong(&self, cluster: &Cluster, id: &NodeId) -> Option<String> {
-        let (now, least) = (self.now, UNREACHABLE_LIMITS.0);
+        let (now, least) = (self.now, ENDED_AFTER);
         let Some(node) = cluster.nodes().get(id) else { return Some("is no node".to_owned()) };
         // What was heard in this very step is not in what there was before it.
         let heard = self.coordinator.cluster.sighting(id).map(|seen| seen.at);

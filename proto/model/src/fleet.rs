@@ -27,10 +27,10 @@ pub const SHRINK_LIMITS: (Duration, Duration) =
     (Duration::from_secs(30), Duration::from_secs(7 * 86_400));
 /// How long a machine is silent when it is ended, where silent machines are, unless it is told otherwise.
 pub const UNREACHABLE_USUALLY: Duration = Duration::from_secs(600);
-/// The shortest and the longest of that. What bears two copies has had them elsewhere by then, after five minutes: whatever ends a
-/// machine is for those that do not.
+/// The shortest and the longest of that. Two minutes are one until a machine counts as unreachable, and one in which two looks
+/// show that it runs.
 pub const UNREACHABLE_LIMITS: (Duration, Duration) =
-    (Duration::from_secs(360), Duration::from_secs(7 * 86_400));
+    (Duration::from_secs(120), Duration::from_secs(7 * 86_400));
 /// Of the machines of a zone no more than one is ended for its silence in so long: what has silenced the first has had the time to
 /// show that it is something else.
 pub const UNREACHABLE_EVERY: Duration = Duration::from_secs(300);

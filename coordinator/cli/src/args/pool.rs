@@ -166,7 +166,7 @@ pub(crate) struct Put {
     /// group put another in its place, `end-protected` also if it is protected from scale-in. Keep when it is never said.
     #[arg(long, value_enum)]
     pub(crate) unreachable: Option<Unreachable>,
-    /// A machine has been silent for so long when it is ended for that: 6m or longer. 10m when it is never said.
+    /// A machine has been silent for so long when it is ended for that: 2m or longer. 10m when it is never said.
     #[arg(long, value_name = "DURATION", value_parser = some_duration)]
     pub(crate) unreachable_after: Option<Duration>,
     /// Its machines are replaced only then: "mon-fri 02:00-05:00 Europe/Berlin", "22:00-04:00 UTC". Can be said several times;
