@@ -367,6 +367,14 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// What it leaves, for whoever ends agents later than the cluster: they make anew what is taken from them.
+    #[must_use]
+    pub fn remains(&self) -> Remains {
+        Remains { docker: self.docker.clone(), cluster: self.id.clone() }
+    }
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -378,10 +386,23 @@ impl Drop for Cluster {
         }
         self.coordinator = None;
         self.agents.clear();
-        if self.id.is_empty() {
+        drop(self.remains());
+    }
+}
+
+/// What a cluster leaves on its engine. It is removed when this goes.
+#[derive(Debug)]
+pub struct Remains {
+    docker: Docker,
+    cluster: String,
+}
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        if self.cluster.is_empty() {
             return;
         }
-        let label = format!("label=wharf.cluster={}", self.id);
+        let label = format!("label=wharf.cluster={}", self.cluster);
         let kinds: [(&[&str], &[&str]); 3] = [
             (&["ps", "-aq"], &["rm", "-fv"]),
             (&["network", "ls", "-q"], &["network", "rm"]),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::program::built;
 use crate::region::{Machines, NAME, Pool, Region, Service, values};
-use crate::{Cluster, Options, SOON, Scratch, until};
+use crate::{Cluster, Options, Remains, SOON, Scratch, until};
 
 /// A region, a queue that hears of its groups, and a coordinator that manages them.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub struct World {
     /// Its machines take so long at most, whatever they do.
     pub patience: Duration,
     _scratch: Scratch,
+    /// Behind the region, whose nodes have agents until it ends.
+    _remains: Remains,
 }
 
 /// Machines boot and their disks are copied, while much else is done on this one.
@@ -60,7 +62,8 @@ impl World {
             Machines::Debian => MACHINES,
             Machines::None | Machines::Processes | Machines::ProcessesOn(_) => SOON * 2,
         };
-        Self { cluster, region, patience, _scratch: scratch }
+        let remains = cluster.remains();
+        Self { cluster, region, patience, _scratch: scratch, _remains: remains }
     }
 
     /// A pool of so many machines that are ready nodes.

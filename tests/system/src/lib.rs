@@ -30,7 +30,7 @@ pub mod templates;
 pub mod terminal;
 pub mod wait;
 
-pub use cluster::{Cluster, Options, Protection};
+pub use cluster::{Cluster, Options, Protection, Remains};
 pub use docker::{Container, Docker};
 pub use engine::Engine;
 pub use kernel::Kernel;
