@@ -291,13 +291,23 @@ fn roll_back(draft: &mut Draft<'_>, id: &ServiceId, to: Option<u64>) -> Result<R
             .map(|generation| Reply::Accepted { generation })
             .ok_or_else(|| Refusal::NothingToRollBackTo(id.clone()));
     };
+    let found = remembered(draft, &service, number)?;
+    let generation = back_to(draft, &service, &found, Verdict::Superseded);
+    Ok(Reply::Accepted { generation })
+}
+
+/// The generation of this number, if the service can go back to it.
+fn remembered(
+    draft: &Draft<'_>,
+    service: &Service,
+    number: u64,
+) -> Result<Arc<Generation>, Refusal> {
     let past = service.history.iter().map(|past| &past.generation);
     let mut known = past.chain(&service.stable);
     let found = known.find(|known| known.number == number).cloned();
-    let found = found.ok_or_else(|| Refusal::NoGeneration(id.clone(), number))?;
+    let found = found.ok_or_else(|| Refusal::NoGeneration(service.id.clone(), number))?;
     request::check_secrets(draft.cluster, &found.spec)?;
-    let generation = back_to(draft, &service, &found, Verdict::Superseded);
-    Ok(Reply::Accepted { generation })
+    Ok(found)
 }
 
 /// Goes back to the task spec that was last healthy, keeping the number of replicas, if there is another one.

@@ -26,7 +26,6 @@ use crate::plan::slot::{self, Progress};
 use crate::plan::{budget, depend, fetch, job, leaving, rollout};
 
 pub use self::drift::{Drift, MachineGeneration, drift};
-pub(crate) use self::release::goes_back;
 pub use self::release::{Began, RanPool, RanService, Then, ran_at, releases};
 pub use self::stopping::slow_stops;
 pub use self::traffic::traffic_wait;

@@ -66,8 +66,8 @@ impl wire::releases_server::Releases for Releases {
         let pools = Pools { shared: Arc::clone(&self.shared) };
         let fleet = if back.pools.is_empty() { None } else { Some(pools.fleet()?) };
         if let Some(fleet) = fleet {
-            // What is known of groups may be half a minute old, and others may have begun with something since.
             can_be_launched(fleet, &back.pools).await?;
+            // What is known of groups may be half a minute old, and others may have begun with something since.
             back.pools.iter().for_each(|one| fleet.forget(&one.pool));
             fleet.look_now().await.map_err(|error| unavailable(&error))?;
         }

@@ -36,6 +36,15 @@ impl Service {
         }
     }
 
+    /// Says whether it can be what it was at some time. What has run to its end would be done again: a job only goes back where
+    /// its schedule says when it runs next.
+    #[must_use]
+    pub fn goes_back(&self) -> bool {
+        let spec = &self.target.spec;
+        let is_done_again = spec.mode.runs_to_end() && spec.schedule.is_none();
+        self.phase != ServicePhase::Removing && !is_done_again
+    }
+
     /// Says whether tasks of this template get no requests now, though they run: the new ones before a switch, and the old ones
     /// after it.
     #[must_use]

@@ -10,7 +10,7 @@ use crate::args::refresh::Waiting;
 use crate::args::release::{Half, Release, Rollback};
 use crate::client::{Client, unary};
 use crate::exit::{Exit, Failure, from_status};
-use crate::output::{self, Listing, Row, clean, instant};
+use crate::output::{self, Format, Listing, Row, clean, instant};
 use crate::{find, terminal};
 
 pub(crate) async fn release(
@@ -46,7 +46,7 @@ async fn list(client: &Client, global: &Global) -> anyhow::Result<Exit> {
 
 fn moment_row(moment: &wire::ReleaseMoment) -> Option<Row> {
     use wire::release_moment::Began;
-    let (what, number, of, json) = match moment.began.as_ref()? {
+    let (what, number, of, mut json) = match moment.began.as_ref()? {
         Began::Service(one) => {
             let generation = one.generation.as_ref()?;
             let json = json!({
@@ -68,7 +68,6 @@ fn moment_row(moment: &wire::ReleaseMoment) -> Option<Row> {
             (refresh.pool.clone(), number, versions(blueprint), json)
         }
     };
-    let mut json = json;
     json["at"] = instant(moment.at_ms);
     let cells = vec![shown_time(moment.at_ms), clean(&what), number, of];
     Some(Row { id: what, cells, json })
@@ -183,15 +182,21 @@ pub(super) async fn go_back(
     let back = ran.services.iter().filter(|one| one.differs).map(service_row);
     let rows: Vec<Row> =
         back.chain(ran.pools.iter().filter(|one| one.differs).map(pool_row)).collect();
-    if rows.is_empty() {
+    // Whoever reads it by program reads rows alone.
+    let is_table = matches!(global.format(), Format::Table | Format::Wide) && !global.quiet;
+    let is_same = rows.is_empty();
+    if is_same && is_table {
         println!("what ran at {} runs now, as far as it is known", shown_time(at_ms));
-        unknown(&ran);
-        return Ok(Exit::Done);
+    } else {
+        show(global, rows)?;
     }
-    show(global, rows)?;
-    unknown(&ran);
-    if arguments.plan {
-        return Ok(Exit::Changes);
+    if is_table {
+        unknown(&ran);
+    }
+    match (is_same, arguments.plan) {
+        (true, _) => return Ok(Exit::Done),
+        (false, true) => return Ok(Exit::Changes),
+        (false, false) => {}
     }
     let question = format!("go back to what ran at {}?", shown_time(at_ms));
     terminal::confirm(&question, arguments.yes)?;

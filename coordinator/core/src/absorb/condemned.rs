@@ -11,7 +11,7 @@ use crate::cluster::UNREACHABLE_AFTER;
 use crate::draft::Draft;
 use crate::event::{PoolRefusal, Refusal};
 
-/// Nothing is ended before those that bear it have had others elsewhere, and nobody waits for a month.
+/// Nothing is ended before two looks can have shown that it runs, and nobody waits for a month.
 pub(super) fn check(policy: &PoolPolicy) -> Result<(), Refusal> {
     let (least, most) = UNREACHABLE_LIMITS;
     if (least..=most).contains(&policy.unreachable_after) {

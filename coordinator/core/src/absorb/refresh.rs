@@ -47,7 +47,7 @@ pub(super) fn absorb(draft: &mut Draft<'_>, event: &RefreshEvent) -> Result<Repl
 /// Begins with a refresh that can begin.
 pub(super) fn start(draft: &mut Draft<'_>, refresh: Refresh) {
     draft.cluster.fleet.refresh_at = None;
-    draft.write(Change::PutRefresh(Arc::new(refresh)));
+    put(draft, refresh);
 }
 
 fn put(draft: &mut Draft<'_>, refresh: Refresh) -> Reply {

@@ -7,11 +7,9 @@ use model::refresh::Refresh;
 use model::release::{GoBack, PoolBack, ServiceBack};
 use model::service::{Generation, Service, Verdict};
 
-use super::{back_to, refresh, staying};
+use super::{back_to, refresh, remembered, staying};
 use crate::draft::Draft;
 use crate::event::{PoolRefusal, Refusal, Reply, Target};
-use crate::request;
-use crate::view::goes_back;
 
 /// Does all of it, or refuses all of it: each part is looked at before anything is written.
 pub(super) fn go_back(draft: &mut Draft<'_>, back: &GoBack) -> Result<Reply, Refusal> {
@@ -50,13 +48,10 @@ fn found(
         let would_be = draft.cluster.services().get(&service).map(|one| one.target.number + 1);
         return Err(Refusal::Overtaken { service, expected, would_be });
     }
-    if !goes_back(&service) {
+    if !service.goes_back() {
         return Err(Refusal::RunsToEnd(back.service.clone()));
     }
-    let past = service.history.iter().map(|past| &past.generation);
-    let found = past.chain(&service.stable).find(|known| known.number == back.to).cloned();
-    let found = found.ok_or_else(|| Refusal::NoGeneration(back.service.clone(), back.to))?;
-    request::check_secrets(draft.cluster, &found.spec)?;
+    let found = remembered(draft, &service, back.to)?;
     Ok((service, found))
 }
 

@@ -83,7 +83,7 @@ pub enum Began {
 /// Of each service and each pool what ran at a time.
 #[must_use]
 pub fn ran_at(cluster: &Cluster, then: Timestamp) -> (Vec<RanService>, Vec<RanPool>) {
-    let services = cluster.services().values().filter(|service| goes_back(service));
+    let services = cluster.services().values().filter(|service| service.goes_back());
     let services = services.map(|service| RanService {
         id: service.id.clone(),
         then: service_at(service, then),
@@ -95,14 +95,6 @@ pub fn ran_at(cluster: &Cluster, then: Timestamp) -> (Vec<RanService>, Vec<RanPo
         RanPool { pool: pool.clone(), then, now }
     });
     (services.collect(), pools.collect())
-}
-
-/// Says whether a service may be what it was. What has run to its end would be done again: a job only goes back where its
-/// schedule says when it runs next.
-pub(crate) fn goes_back(service: &Service) -> bool {
-    let spec = &service.target.spec;
-    let is_done_again = spec.mode.runs_to_end() && spec.schedule.is_none();
-    service.phase != ServicePhase::Removing && !is_done_again
 }
 
 /// All that is remembered, the newest first. A generation that only has another number of replicas is none.
@@ -117,7 +109,7 @@ pub fn releases(cluster: &Cluster) -> Vec<(Timestamp, Began)> {
         });
         began.collect::<Vec<_>>()
     };
-    let services = cluster.services().values().filter(|service| goes_back(service));
+    let services = cluster.services().values().filter(|service| service.goes_back());
     let services = services.flat_map(of_service);
     let pools = cluster
         .refreshes()
